@@ -1,0 +1,1 @@
+"""Market regimes in Postgres: windows of daily features, embeddings, labels and their audit."""

@@ -1,0 +1,3 @@
+from regime_engine.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""Connections to the database that holds prices, features and regimes."""
+
+import psycopg
+from psycopg import errors
+
+from regime_engine.config import EMBEDDED, Settings
+from regime_engine.errors import RegimeError
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+def connect(settings: Settings) -> psycopg.Connection:
+    """A connection in autocommit mode; the embedded server is started when it is the one meant.
+
+    raises RegimeError where no server answers or the login is refused, without the password
+    """
+    conninfo = settings.database_url
+    if conninfo == EMBEDDED:
+        from regime_engine.database import embedded
+
+        conninfo = embedded.start(settings).conninfo
+    elif conninfo.count("@") > 1 and "://" in conninfo:
+        raise RegimeError(
+            "the database URL has more than one '@': write special characters of the user name "
+            "and password in percent-encoding ('@' is %40)"
+        )
+    try:
+        return psycopg.connect(conninfo, autocommit=True, **_defaults(conninfo))
+    except psycopg.ProgrammingError as error:
+        # libpq's message quotes the string, and with it perhaps the password.
+        raise RegimeError(
+            "the database URL cannot be read: expected postgresql://user@host:port/database or "
+            "host=… dbname=… (see --database-url)"
+        ) from error
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise RegimeError(
+            f"no connection to Postgres: {reason} (check --database-url, REGIME_DATABASE_URL or "
+            "the PG… variables)"
+        ) from error
+
+
+def _defaults(conninfo: str) -> dict[str, object]:
+    given = psycopg.conninfo.conninfo_to_dict(conninfo)
+    defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
+    return {name: value for name, value in defaults.items() if name not in given}
+
+
+def explain(error: Exception) -> str | None:
+    """One line for what the database refused, None for an error that is not the database's."""
+    if not isinstance(error, psycopg.Error):
+        return None
+    text = error.diag.message_primary or " ".join(str(error).split())
+    if isinstance(error, (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)):
+        return f"{text}: the engine's tables are missing or unfinished; run `regime init`"
+    if isinstance(error, errors.InsufficientPrivilege):
+        return f"{text}: log in as a user who may, or have this granted"
+    if isinstance(error, psycopg.OperationalError):
+        return f"the database ended the work: {text}; nothing half-written, run the command again"
+    return f"the database refused: {text}"
