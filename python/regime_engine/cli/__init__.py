@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from regime_engine import __version__
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -44,7 +45,7 @@ class LazyGroup(click.Group):
     help="Postgres URL or conninfo, or the word 'embedded'. Default: REGIME_DATABASE_URL, then "
     "the libpq variables (PGHOST …), then the embedded Postgres.",
 )
-@click.version_option(package_name="regime-engine")
+@click.version_option(__version__)
 @click.pass_context
 def regime(context: click.Context, database_url: str | None) -> None:
     """Which market regime is it, how sure are we, when did it change, and can you prove it?"""

@@ -1,5 +1,8 @@
 """Connections to the database that holds prices, features and regimes."""
 
+import contextlib
+from collections.abc import Iterator
+
 import psycopg
 from psycopg import errors
 
@@ -25,7 +28,7 @@ def connect(settings: Settings) -> psycopg.Connection:
             "and password in percent-encoding ('@' is %40)"
         )
     try:
-        return psycopg.connect(conninfo, autocommit=True, **_defaults(conninfo))
+        return psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -40,10 +43,41 @@ def connect(settings: Settings) -> psycopg.Connection:
         ) from error
 
 
-def _defaults(conninfo: str) -> dict[str, object]:
+def _unless_given(conninfo: str) -> dict[str, object]:
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
     defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
     return {name: value for name, value in defaults.items() if name not in given}
+
+
+def libpq_environment(connection: psycopg.Connection) -> dict[str, str]:
+    """The variables with which libpq (psql, dbt) reaches the database of this connection."""
+    info = connection.info
+    variables = {
+        option.envvar.decode(): option.val.decode()
+        for option in connection.pgconn.info
+        if option.envvar and option.val and option.val != option.compiled
+    }
+    variables |= {
+        "PGHOST": info.host,
+        "PGPORT": str(info.port),
+        "PGUSER": info.user,
+        "PGDATABASE": info.dbname,
+    }
+    if info.password:
+        variables["PGPASSWORD"] = info.password
+    return variables
+
+
+@contextlib.contextmanager
+def locked(connection: psycopg.Connection, name: str) -> Iterator[None]:
+    """Hold the advisory lock of this name on the session; others that want it wait."""
+    key = f"regime:{name}"
+    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
 def explain(error: Exception) -> str | None:

@@ -1,0 +1,15 @@
+-- depends_on: {{ ref('daily_features') }}
+
+select
+    null::text as entity_type,
+    null::text as entity_id,
+    null::date as as_of_date,
+    null::text as model_id,
+    null::integer as window_days,
+    null::jsonb as window_spec,
+    null::bytea as vector,
+    null::integer as dimension,
+    null::text as window_hash,
+    null::uuid as run_id,
+    null::timestamp with time zone as created_at
+where false

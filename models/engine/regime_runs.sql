@@ -1,0 +1,16 @@
+-- depends_on: {{ ref('daily_features') }}
+
+select
+    null::uuid as run_id,
+    null::text as command,
+    null::jsonb as parameters,
+    null::text as model_id,
+    null::text as status,
+    null::timestamp with time zone as started_at,
+    null::timestamp with time zone as finished_at,
+    null::jsonb as rows_written,
+    null::text as error,
+    null::text as package_version,
+    null::text as database_user,
+    null::text as host
+where false

@@ -1,0 +1,50 @@
+with
+
+source as (
+
+    select * from {{ source('historical', 'prices_daily') }}
+
+),
+
+typed as (
+
+    select
+        {{ price_column('instrument_id', 'text') }} as instrument_id,
+        {{ price_column('trade_date', 'date') }} as trade_date,
+
+        {{ price_column('close', 'double precision') }} as close,
+        coalesce(
+            {{ price_column('adjusted_close', 'double precision') }},
+            {{ price_column('close', 'double precision') }}
+        ) as adjusted_close,
+        {{ price_column('volume', 'double precision') }} as volume,
+        {{ price_column('currency', 'text') }} as currency
+
+    from source
+
+),
+
+checked as (
+
+    select
+        *,
+
+        -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
+        case
+            when instrument_id is null then 'instrument_id is missing'
+            when trade_date is null then 'trade_date is missing'
+            when not isfinite(trade_date) then 'trade_date is not finite'
+            when close is null then 'close is missing'
+            when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
+            when close <= 0 then 'close is not positive'
+            when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
+            when adjusted_close <= 0 then 'adjusted_close is not positive'
+            when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'
+            when volume < 0 then 'volume is negative'
+        end as reason
+
+    from typed
+
+)
+
+select * from checked

@@ -1,0 +1,119 @@
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+
+# These win over PGHOST and PGPASSFILE, and would lead past the embedded server.
+CONTRARY_VARIABLES = ("PGHOSTADDR", "PGPASSWORD", "PGSERVICE")
+
+
+@click.group()
+def db() -> None:
+    """The embedded Postgres server.
+
+    These commands always mean the embedded server of the state folder (REGIME_STATE_DIR),
+    whatever --database-url and the libpq variables say.
+    """
+
+
+@db.command()
+@click.pass_obj
+def start(settings: Settings) -> None:
+    """Start the server, creating it first if need be; it runs until `regime db stop`."""
+    from regime_engine.database import embedded
+
+    server = embedded.start(settings)
+    click.echo(f"running: Postgres {server.version}, process {server.pid}, data {server.data}")
+
+
+@db.command()
+@click.pass_obj
+def stop(settings: Settings) -> None:
+    """Stop the server; its data stay."""
+    from regime_engine.database import embedded
+
+    click.echo("stopped" if embedded.stop(settings) else "not running")
+
+
+@db.command()
+@click.pass_obj
+def status(settings: Settings) -> None:
+    """Say whether the server runs, and where. Exit code 0 when it runs, else 1."""
+    from regime_engine.database import embedded
+
+    found = embedded.status(settings)
+    click.echo(f"status   {found.state}")
+    if found.version:
+        click.echo(f"version  {found.version}")
+    click.echo(f"data     {found.data}")
+    if found.state != "not created":
+        click.echo(f"size     {_size(found.data) / 1e6:.1f} MB")
+    if not found.server:
+        sys.exit(1)
+    click.echo(f"socket   {found.server.socket_folder}")
+    click.echo(f"process  {found.server.pid}")
+
+
+@db.command()
+@click.pass_obj
+def url(settings: Settings) -> None:
+    """Print the server's URL, starting it if need be: psql "$(regime db url)"."""
+    from regime_engine.database import embedded
+
+    click.echo(embedded.start(settings).url)
+
+
+@db.command()
+@click.pass_obj
+def env(settings: Settings) -> None:
+    """Print shell lines that point psql and dbt to the server, starting it if need be.
+
+    \b
+    eval "$(regime db env)"
+    """
+    from regime_engine.database import embedded
+
+    variables = embedded.start(settings).environment | {
+        "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
+        "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
+    }
+    click.echo(f"unset {' '.join(CONTRARY_VARIABLES)}")
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@db.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", metavar="[PSQL ARGUMENTS]…", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def psql(settings: Settings, arguments: tuple[str, ...]) -> None:
+    """Open psql on the server, starting it if need be; all arguments go to psql."""
+    from regime_engine.database import embedded
+
+    server = embedded.start(settings)
+    beside_server = embedded.client_folder(settings) / "psql"
+    program = beside_server if beside_server.exists() else shutil.which("psql")
+    if not program:
+        raise RegimeError(
+            f"no psql beside the server's programs in {beside_server.parent} and none in PATH: "
+            "install postgresql-client"
+        )
+    environment = {n: value for n, value in os.environ.items() if n not in CONTRARY_VARIABLES}
+    os.execve(program, ["psql", *arguments], environment | server.environment)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below; what the server removes meanwhile counts nothing."""
+    total = 0
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(directory, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

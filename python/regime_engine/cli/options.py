@@ -1,0 +1,67 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+import click
+
+DEFAULT_MODEL_ID = "num-regime-core-v1"
+DEFAULT_WINDOW_DAYS = 63
+
+
+class Day(click.ParamType):
+    """A calendar day, YYYY-MM-DD."""
+
+    name = "date"
+
+    def convert(self, value, parameter, context) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()
+        except ValueError:
+            self.fail(f"{value!r} is not a day of the calendar, written YYYY-MM-DD", parameter, context)
+
+
+DAY = Day()
+
+
+def series_options(command: Callable) -> Callable:
+    """--region, --model-id and --window-days: which series a command is about."""
+    for option in (
+        click.option(
+            "--window-days",
+            type=click.IntRange(min=2),
+            default=DEFAULT_WINDOW_DAYS,
+            show_default=True,
+            help="Observed trading days in a window.",
+        ),
+        click.option(
+            "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
+        ),
+        click.option("--region", required=True, help="A region of seeds/regions.csv."),
+    ):
+        command = option(command)
+    return command
+
+
+def instrument_option(command: Callable) -> Callable:
+    return click.option(
+        "--instrument-id", help="The instrument to classify.  [default: that of regions.csv]"
+    )(command)
+
+
+def stretch_options(command: Callable) -> Callable:
+    """--start and --end, both included."""
+    command = click.option("--end", type=DAY, help="Last date.  [default: the last there is]")(command)
+    return click.option("--start", type=DAY, help="First date.  [default: the first there is]")(command)
+
+
+def format_option(command: Callable) -> Callable:
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+    )(command)

@@ -1,0 +1,54 @@
+"""Rows on stdout, as a table, JSON or CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import click
+
+
+def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: str) -> None:
+    """JSON is a list of objects; CSV has a header line; both hold every digit."""
+    if output_format == "json":
+        records = [dict(zip(headers, row, strict=True)) for row in rows]
+        click.echo(json.dumps(records, default=str, indent=2))
+    elif output_format == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(headers)
+        writer.writerows(rows)
+        click.echo(text.getvalue(), nl=False)
+    else:
+        click.echo(table(headers, rows))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """Aligned columns, numbers to the right; confidences with three digits."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    right = [
+        any(isinstance(row[k], (int, float)) for row in rows) for k in range(len(headers))
+    ]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [
+            value.rjust(width) if is_number else value.ljust(width)
+            for value, width, is_number in zip(values, widths, right, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(headers), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    return " ".join(str(value).split())

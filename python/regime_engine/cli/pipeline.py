@@ -1,0 +1,40 @@
+import sys
+
+import click
+
+from regime_engine.cli.audit import report
+from regime_engine.cli.classify import changes, progress_bar, summary
+from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
+from regime_engine.config import Settings
+
+
+@click.command()
+@click.option(
+    "--region", "only", multiple=True, help="Only this region; give several.  [default: all]"
+)
+@click.option("--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder.")
+@click.option(
+    "--window-days", type=click.IntRange(min=2), default=DEFAULT_WINDOW_DAYS, show_default=True
+)
+@click.pass_obj
+def pipeline(settings: Settings, only: tuple[str, ...], model_id: str, window_days: int) -> None:
+    """dbt features, then every region up to its last priced day, then the dbt audit.
+
+    What a nightly job calls. Exit code 1 if a region could not be classified or a test failed.
+    """
+    from regime_engine import phases
+    from regime_engine.database import connect
+
+    with connect(settings) as connection:
+        for warning in phases.build_features(settings, connection):
+            click.echo(f"warning: {warning.name}: {warning.message}", err=True)
+        outcomes, errors = phases.classify_regions(
+            settings, connection, model_id, window_days, progress_bar, only
+        )
+        for outcome in outcomes:
+            click.echo(f"{summary(outcome)} ({changes(outcome)})")
+        for region, error in errors.items():
+            click.echo(f"Error: {region}: {error}", err=True)
+        passed = report(*phases.audit(settings, connection))
+    if errors or not passed:
+        sys.exit(1)

@@ -1,0 +1,24 @@
+import click
+
+from regime_engine.cli.output import table
+from regime_engine.config import Settings
+
+
+@click.command()
+@click.option("--runs", default=10, show_default=True, type=click.IntRange(min=1), help="Last runs.")
+@click.pass_obj
+def status(settings: Settings, runs: int) -> None:
+    """The database, the stored series and the last runs; one that died is shown as DIED."""
+    from regime_engine import reading
+    from regime_engine.database import connect
+
+    with connect(settings) as connection:
+        info = connection.info
+        overview = reading.series_overview(connection, settings)
+        last = reading.last_runs(connection, settings, runs)
+    version = f"{info.server_version // 10000}.{info.server_version % 10000}"
+    click.echo(f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}")
+    click.echo()
+    for rows, none in ((overview, "No regimes yet: run `regime pipeline`."), (last, "No runs yet.")):
+        click.echo(table(rows.headers, rows.rows) if rows.rows else none)
+        click.echo()

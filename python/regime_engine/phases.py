@@ -1,0 +1,91 @@
+"""The phases of a nightly job: dbt features, the engine, the dbt audit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from regime_engine import dbt, engine
+from regime_engine.config import Settings
+from regime_engine.dbt import NodeResult
+from regime_engine.engine import Outcome
+from regime_engine.errors import RegimeError
+from regime_engine.models import Series
+from regime_engine.reading import Rows
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A test that did not pass, and its first offending rows."""
+
+    test: NodeResult
+    rows: Rows
+
+
+def initialise(settings: Settings, connection: psycopg.Connection) -> None:
+    """Create or upgrade schemas, engine tables and seeds."""
+    dbt.require_success(dbt.build(settings, connection, "engine_tables"), "init")
+
+
+def build_features(
+    settings: Settings, connection: psycopg.Connection, full_refresh: bool = False
+) -> list[NodeResult]:
+    """Seeds, staging, daily_features and the engine tables; returns the warnings."""
+    prices = sql.Identifier(settings.historical_schema, "prices_daily").as_string(connection)
+    (found,) = connection.execute("select to_regclass(%s)", [prices]).fetchone()
+    if found is None:
+        raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
+    results = dbt.build(settings, connection, "features", full_refresh)
+    dbt.require_success(results, "building the features")
+    return [result for result in results if result.status == "warn"]
+
+
+def audit(
+    settings: Settings, connection: psycopg.Connection, rows_shown: int = 20
+) -> tuple[list[NodeResult], list[Finding]]:
+    """All results of the audit phase, and what its failed and warning tests found.
+
+    raises RegimeError where a test could not be run at all
+    """
+    results = dbt.build(settings, connection, "audit")
+    broken = [result for result in results if result.status == "error"]
+    dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
+    findings = [
+        Finding(result, _offending_rows(connection, result, rows_shown))
+        for result in results
+        if result.status in ("fail", "warn")
+    ]
+    return results, findings
+
+
+def classify_regions(
+    settings: Settings,
+    connection: psycopg.Connection,
+    model_id: str,
+    window_days: int,
+    progress: Callable[[str], Callable[[int, int], None]],
+    only: tuple[str, ...] = (),
+) -> tuple[list[Outcome], dict[str, RegimeError]]:
+    """Backfill each region over its whole history, so that restated prices are followed too.
+
+    A region that cannot be classified does not stop the others; its error is returned.
+    progress: region → a callback of windows done and in all
+    """
+    known = [region for region, _ in engine.regions(connection, settings)]
+    outcomes, errors = [], {}
+    for region in only or known:
+        try:
+            series = Series(region, model_id, window_days)
+            outcomes.append(
+                engine.backfill(connection, settings, series, progress=progress(region))
+            )
+        except RegimeError as error:
+            errors[region] = error
+    return outcomes, errors
+
+
+def _offending_rows(connection: psycopg.Connection, test: NodeResult, limit: int) -> Rows:
+    # The query is a test of this project, compiled by dbt.
+    cursor = connection.execute(f"select * from (\n{test.query}\n) as offending limit {limit:d}")
+    return Rows([column.name for column in cursor.description], cursor.fetchall())

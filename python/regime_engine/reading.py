@@ -1,0 +1,194 @@
+"""What people ask of stored regimes; each answer is one SQL query."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import psycopg
+from psycopg import sql
+
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+from regime_engine.models import Series
+from regime_engine.runs import LIVE
+
+
+@dataclass(frozen=True)
+class Rows:
+    headers: list[str]
+    rows: list[tuple]
+
+
+def history(
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    start: date | None = None,
+    end: date | None = None,
+    limit: int | None = None,
+) -> Rows:
+    """Date, label, confidence, runner-up, instrument and model version, oldest first.
+
+    raises RegimeError where the series has no regime at all
+    """
+    columns = (
+        "as_of_date",
+        "regime_label",
+        "confidence",
+        "runner_up_label",
+        "instrument_id",
+        "model_version",
+    )
+    return _of_series(connection, settings, "regimes", columns, series, start, end, limit)
+
+
+def transitions(
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    start: date | None = None,
+    end: date | None = None,
+    limit: int | None = None,
+) -> Rows:
+    """Date, labels before and after and their confidences, oldest first.
+
+    raises RegimeError where the series has no regime at all
+    """
+    columns = (
+        "as_of_date",
+        "from_regime_label",
+        "to_regime_label",
+        "from_confidence",
+        "to_confidence",
+        "previous_as_of_date",
+    )
+    return _of_series(connection, settings, "regime_transitions", columns, series, start, end, limit)
+
+
+def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
+    """One row a stored series: its span, regimes, transitions and last label."""
+    return _fetch(
+        connection,
+        sql.SQL("""
+            with
+
+            spans as (
+                select
+                    region, model_id, window_days,
+                    count(*) as regimes,
+                    min(as_of_date) as first_date,
+                    max(as_of_date) as last_date
+                from {regimes}
+                group by region, model_id, window_days
+            )
+
+            select
+                spans.region, spans.model_id, spans.window_days, spans.regimes,
+                (
+                    select count(*)
+                    from {transitions} as changes
+                    where
+                        changes.region = spans.region
+                        and changes.model_id = spans.model_id
+                        and changes.window_days = spans.window_days
+                ) as transitions,
+                spans.first_date, spans.last_date,
+                latest.regime_label as last_label, latest.confidence
+            from spans
+            inner join {regimes} as latest
+                on
+                    latest.region = spans.region
+                    and latest.as_of_date = spans.last_date
+                    and latest.model_id = spans.model_id
+                    and latest.window_days = spans.window_days
+            order by spans.region, spans.model_id, spans.window_days
+        """).format(
+            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
+            transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
+        ),
+    )
+
+
+def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 10) -> Rows:
+    """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
+    return _fetch(
+        connection,
+        sql.SQL("""
+            select
+                started_at, command,
+                case when status = 'RUNNING' and not {live} then 'DIED' else status end as status,
+                concat_ws(' ', parameters ->> 'region', parameters ->> 'instrument_id') as subject,
+                (
+                    select coalesce(sum(value::bigint), 0)::bigint
+                    from jsonb_each_text(rows_written)
+                ) as rows_written,
+                error, run_id::text
+            from {runs}
+            order by started_at desc, run_id
+            limit %(limit)s
+        """).format(live=LIVE, runs=sql.Identifier(settings.runtime_schema, "regime_runs")),
+        {"limit": limit},
+    )
+
+
+def _of_series(
+    connection: psycopg.Connection,
+    settings: Settings,
+    table: str,
+    columns: tuple[str, ...],
+    series: Series,
+    start: date | None,
+    end: date | None,
+    limit: int | None,
+) -> Rows:
+    which = {
+        "region": series.region,
+        "model_id": series.model_id,
+        "window_days": series.window_days,
+        "start": start,
+        "end": end,
+        "limit": limit,
+    }
+    is_series = sql.SQL(
+        "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
+    )
+    (exists,) = connection.execute(
+        sql.SQL("select exists (select 1 from {} where {})").format(
+            sql.Identifier(settings.runtime_schema, "regimes"), is_series
+        ),
+        which,
+    ).fetchone()
+    if not exists:
+        raise RegimeError(
+            f"no regimes of region {series.region} by {series.model_id} with windows of "
+            f"{series.window_days} days: see `regime status` for what there is, or write them "
+            f"with `regime backfill --region {series.region}`"
+        )
+    return _fetch(
+        connection,
+        sql.SQL("""
+            select *
+            from (
+                select {columns}
+                from {table}
+                where
+                    {is_series}
+                    and as_of_date >= coalesce(%(start)s::date, '-infinity')
+                    and as_of_date <= coalesce(%(end)s::date, 'infinity')
+                order by as_of_date desc
+                limit %(limit)s
+            ) as newest
+            order by as_of_date
+        """).format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            table=sql.Identifier(settings.runtime_schema, table),
+            is_series=is_series,
+        ),
+        which,
+    )
+
+
+def _fetch(
+    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+) -> Rows:
+    cursor = connection.execute(query, parameters)
+    return Rows([column.name for column in cursor.description], cursor.fetchall())

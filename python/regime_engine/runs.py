@@ -1,0 +1,147 @@
+"""The run ledger: who ran what, what it wrote, how it ended."""
+
+import contextlib
+import socket
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from regime_engine import __version__
+from regime_engine.config import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    run_id: uuid.UUID
+    command: str
+
+
+# A live run holds the advisory lock of the first half of its id; the lock ends with its session,
+# however that ends.
+LOCK_KEY = sql.SQL("('x' || left(replace(run_id::text, '-', ''), 16))::bit(64)::bigint")
+LIVE = sql.SQL("""exists (
+    select 1
+    from pg_locks
+    where
+        locktype = 'advisory'
+        and objsubid = 1
+        and database = (select oid from pg_database where datname = current_database())
+        and (classid::bigint << 32) | objid::bigint = {key}
+)""").format(key=LOCK_KEY)
+
+
+@contextlib.contextmanager
+def ledger(
+    connection: psycopg.Connection,
+    settings: Settings,
+    command: str,
+    parameters: dict[str, object],
+    model_id: str | None = None,
+) -> Iterator[Run]:
+    """A run from its start to SUCCEEDED, or to FAILED with the message of what was raised.
+
+    connection: in autocommit mode, so that the start is seen while the work is under way
+    """
+    run = Run(uuid.uuid4(), command)
+    table = _table(settings)
+    with connection.transaction():
+        connection.execute(
+            sql.SQL("select pg_advisory_lock({}) from (select %s::uuid as run_id) as run").format(
+                LOCK_KEY
+            ),
+            [run.run_id],
+        )
+        _mark_dead_runs(connection, table)
+        connection.execute(
+            sql.SQL("""
+                insert into {} (
+                    run_id, command, parameters, model_id, status, started_at, rows_written,
+                    package_version, database_user, host
+                )
+                values (%s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s)
+            """).format(table),
+            [
+                run.run_id,
+                command,
+                Jsonb(parameters),
+                model_id,
+                __version__,
+                socket.gethostname(),
+            ],
+        )
+    try:
+        yield run
+    except BaseException as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        with contextlib.suppress(psycopg.Error):
+            _finish(connection, table, run, "FAILED", reason)
+        raise
+    _finish(connection, table, run, "SUCCEEDED", None)
+
+
+def add_rows_written(
+    connection: psycopg.Connection, settings: Settings, run: Run, counts: dict[str, int]
+) -> None:
+    """Add to the run's counts, in the transaction that wrote the rows."""
+    connection.execute(
+        sql.SQL("""
+            update {}
+            set rows_written = (
+                select coalesce(jsonb_object_agg(table_name, total), '{{}}')
+                from (
+                    select key as table_name, sum(value::bigint) as total
+                    from (
+                        select * from jsonb_each_text(rows_written)
+                        union all
+                        select * from jsonb_each_text(%s)
+                    ) as counts
+                    group by key
+                ) as totals
+            )
+            where run_id = %s
+        """).format(_table(settings)),
+        [Jsonb(counts), run.run_id],
+    )
+
+
+def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> None:
+    connection.execute(
+        sql.SQL("""
+            update {}
+            set
+                status = 'FAILED',
+                finished_at = now(),
+                error = 'the process ended before the run did'
+            where status = 'RUNNING' and not {}
+        """).format(table, LIVE)
+    )
+
+
+def _finish(
+    connection: psycopg.Connection,
+    table: sql.Identifier,
+    run: Run,
+    status: str,
+    error: str | None,
+) -> None:
+    connection.execute(
+        sql.SQL(
+            "update {} set status = %s, finished_at = clock_timestamp(), error = %s"
+            " where run_id = %s"
+        ).format(table),
+        [status, error, run.run_id],
+    )
+    connection.execute(
+        sql.SQL("select pg_advisory_unlock({}) from (select %s::uuid as run_id) as run").format(
+            LOCK_KEY
+        ),
+        [run.run_id],
+    )
+
+
+def _table(settings: Settings) -> sql.Identifier:
+    return sql.Identifier(settings.runtime_schema, "regime_runs")

@@ -1,0 +1,365 @@
+"""The writing transaction: embeddings, regimes, transitions, revisions and the run's counts.
+
+One batch is one transaction: killed at any point, nothing half-written is visible.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from regime_engine.config import Settings
+from regime_engine.database import binary_copy
+from regime_engine.models import Series
+from regime_engine.runs import LIVE, Run, add_rows_written
+from regime_engine.windows import Windows
+
+
+@dataclass(frozen=True)
+class Regimes:
+    """Regimes of n windows, row by row.
+
+    confidence: (n,) float64, 0 to 1; model_versions: (n,) int, 0 for the seed rule
+    probabilities: label → probability; metadata: the evidence, without the window's dates
+    """
+
+    labels: list[str]
+    confidence: np.ndarray
+    probabilities: list[dict[str, float]]
+    runner_up_labels: list[str | None]
+    metadata: list[dict[str, object]]
+    model_versions: np.ndarray
+
+
+def lock_series(connection: psycopg.Connection, instrument_id: str, series: Series) -> None:
+    """Writers of one series, and of one instrument's embeddings, take turns until commit."""
+    encoding = f"{series.model_id}/{series.window_days}"
+    for name in (f"embeddings/{instrument_id}/{encoding}", f"regimes/{series}"):
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"regime:{name}"]
+        )
+
+
+def write_batch(
+    connection: psycopg.Connection,
+    settings: Settings,
+    run: Run,
+    series: Series,
+    windows: Windows,
+    embeddings: np.ndarray,
+    regimes: Regimes,
+) -> dict[str, int]:
+    """Write one batch of a series; returns table → rows inserted, replaced or removed.
+
+    A row equal to what is stored is left alone; a different one is replaced and its old state
+    kept in regime_revisions.
+    embeddings: (n, dimension) float32, one a window
+    """
+    values = {
+        "entity_type": "instrument",
+        "instrument_id": windows.instrument_id,
+        "region": series.region,
+        "model_id": series.model_id,
+        "window_days": series.window_days,
+        "dimension": embeddings.shape[1],
+        "columns": json.dumps(windows.columns),
+        "run_id": run.run_id,
+        "first": windows.as_of_dates.min().item(),
+        "last": windows.as_of_dates.max().item(),
+    }
+    with connection.transaction():
+        lock_series(connection, windows.instrument_id, series)
+        _copy_incoming(connection, windows, embeddings, regimes)
+        with connection.pipeline():
+            cursors = {
+                EMBEDDINGS.name: connection.execute(_replace_rows(settings, EMBEDDINGS), values),
+                REGIMES.name: connection.execute(_replace_rows(settings, REGIMES), values),
+                "regime_transitions": connection.execute(_replace_transitions(settings), values),
+            }
+        written = {table: cursor.fetchone()[0] for table, cursor in cursors.items()}
+        add_rows_written(connection, settings, run, written)
+    return written
+
+
+def _copy_incoming(
+    connection: psycopg.Connection, windows: Windows, embeddings: np.ndarray, regimes: Regimes
+) -> None:
+    connection.execute("""
+        create temporary table if not exists incoming (
+            as_of_date date,
+            first_trade_date date,
+            last_trade_date date,
+            window_hash bytea,
+            vector bytea,
+            model_version int,
+            confidence double precision,
+            regime_label text,
+            runner_up_label text,
+            probabilities jsonb,
+            metadata jsonb
+        ) on commit delete rows
+    """)
+    binary_copy.write(
+        connection,
+        sql.SQL("copy incoming from stdin (format binary)"),
+        [
+            binary_copy.fixed("date", windows.as_of_dates),
+            binary_copy.fixed("date", windows.first_trade_dates),
+            binary_copy.fixed("date", windows.last_trade_dates),
+            binary_copy.fixed_bytes(windows.hashes),
+            binary_copy.fixed_bytes(embeddings.astype("<f4")),
+            binary_copy.fixed("int4", regimes.model_versions),
+            binary_copy.fixed("float8", regimes.confidence),
+        ],
+        [
+            [binary_copy.text(label) for label in regimes.labels],
+            [binary_copy.text(label) for label in regimes.runner_up_labels],
+            [binary_copy.jsonb(json.dumps(row)) for row in regimes.probabilities],
+            [binary_copy.jsonb(json.dumps(row)) for row in regimes.metadata],
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """An engine table, and the query that gives its rows (key, then content) from `incoming`."""
+
+    name: str
+    schema_setting: str
+    key: tuple[str, ...]
+    content: tuple[str, ...]
+    rows: str
+
+    def identifier(self, settings: Settings) -> sql.Identifier:
+        return sql.Identifier(getattr(settings, self.schema_setting), self.name)
+
+
+EMBEDDINGS = _Table(
+    "numeric_window_embeddings",
+    "historical_schema",
+    ("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
+    ("window_spec", "vector", "dimension", "window_hash"),
+    """
+    select
+        %(entity_type)s::text, %(instrument_id)s::text, as_of_date, %(model_id)s::text,
+        %(window_days)s::int,
+        jsonb_build_object(
+            'first_trade_date', first_trade_date,
+            'last_trade_date', last_trade_date,
+            'rows', %(window_days)s::int,
+            'columns', %(columns)s::jsonb
+        ),
+        vector, %(dimension)s::int, encode(window_hash, 'hex')
+    from incoming
+    """,
+)
+REGIMES = _Table(
+    "regimes",
+    "runtime_schema",
+    ("region", "as_of_date", "model_id", "window_days"),
+    (
+        "instrument_id",
+        "model_version",
+        "regime_label",
+        "confidence",
+        "probabilities",
+        "runner_up_label",
+        "regime_embedding",
+        "metadata",
+    ),
+    """
+    select
+        %(region)s::text, as_of_date, %(model_id)s::text, %(window_days)s::int,
+        %(instrument_id)s::text, model_version, regime_label, confidence, probabilities,
+        runner_up_label, vector,
+        metadata || jsonb_build_object(
+            'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
+        )
+    from incoming
+    """,
+)
+
+# A row of a run that failed or died after this row's batch was committed is right as it stands;
+# the run that finds it so takes it over, since a row's run has to be one that succeeded.
+ORPHANED = sql.SQL("""stored.run_id in (
+    select run_id from {runs} where status = 'FAILED' or (status = 'RUNNING' and not {live})
+)""")
+
+
+def _replace_rows(settings: Settings, table: _Table) -> sql.Composed:
+    """Insert new rows, replace different ones and keep what those said before; count them."""
+    columns = (*table.key, *table.content)
+    return sql.SQL("""
+        with
+
+        new ({columns}) as ({rows}),
+
+        different as (
+            select
+                {new_columns},
+                to_jsonb(stored) as old_row,
+                ({new_content}) is distinct from ({stored_content}) as is_revised
+            from new
+            left join {table} as stored on {same_key}
+            where
+                stored.run_id is null
+                or ({new_content}) is distinct from ({stored_content})
+                or {orphaned}
+        ),
+
+        revised as (
+            insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
+            select
+                {table_name},
+                (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k),
+                old_row,
+                %(run_id)s,
+                clock_timestamp()
+            from different
+            where old_row is not null and is_revised
+        ),
+
+        written as (
+            insert into {table} ({columns}, run_id, created_at)
+            select {columns}, %(run_id)s, clock_timestamp() from different
+            on conflict ({key}) do update set {assignments}
+            returning 1
+        )
+
+        select count(*) from written
+    """).format(
+        rows=sql.SQL(table.rows),
+        table=table.identifier(settings),
+        table_name=sql.Literal(table.name),
+        revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
+        columns=_list(columns),
+        key=_list(table.key),
+        key_names=sql.Literal(list(table.key)),
+        new_columns=_list(columns, "new"),
+        new_content=_list(table.content, "new"),
+        stored_content=_list(table.content, "stored"),
+        same_key=sql.SQL(" and ").join(
+            sql.SQL("stored.{0} = new.{0}").format(sql.Identifier(name)) for name in table.key
+        ),
+        assignments=_assignments((*table.content, "run_id", "created_at")),
+        orphaned=_orphaned(settings),
+    )
+
+
+def _replace_transitions(settings: Settings) -> sql.Composed:
+    """Recompute the transitions from the batch's first date to the row after its last one."""
+    content = (
+        "previous_as_of_date",
+        "from_regime_label",
+        "to_regime_label",
+        "from_confidence",
+        "to_confidence",
+    )
+    return sql.SQL("""
+        with
+
+        -- Not materialized: the neighbours of the stretch then come from the key's index.
+        series as not materialized (
+            select as_of_date, regime_label, confidence
+            from {regimes}
+            where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        ),
+
+        stretch as (
+            select *
+            from series
+            where
+                as_of_date >= coalesce(
+                    (select max(as_of_date) from series where as_of_date < %(first)s), %(first)s
+                )
+                and as_of_date <= coalesce(
+                    (select min(as_of_date) from series where as_of_date > %(last)s), %(last)s
+                )
+        ),
+
+        steps as (
+            select
+                as_of_date,
+                lag(as_of_date) over by_date as previous_as_of_date,
+                lag(regime_label) over by_date as from_regime_label,
+                regime_label as to_regime_label,
+                lag(confidence) over by_date as from_confidence,
+                confidence as to_confidence
+            from stretch
+            window by_date as (order by as_of_date)
+        ),
+
+        expected as (
+            select *
+            from steps
+            where as_of_date >= %(first)s and from_regime_label <> to_regime_label
+        ),
+
+        recorded as (
+            select *
+            from {transitions}
+            where
+                region = %(region)s
+                and model_id = %(model_id)s
+                and window_days = %(window_days)s
+                and as_of_date between %(first)s and (select max(as_of_date) from stretch)
+        ),
+
+        removed as (
+            delete from {transitions} as stored
+            using recorded
+            where
+                stored.region = recorded.region
+                and stored.model_id = recorded.model_id
+                and stored.window_days = recorded.window_days
+                and stored.as_of_date = recorded.as_of_date
+                and not exists (
+                    select 1 from expected where expected.as_of_date = recorded.as_of_date
+                )
+            returning 1
+        ),
+
+        written as (
+            insert into {transitions} (
+                region, as_of_date, model_id, window_days, {content}, run_id, created_at
+            )
+            select
+                %(region)s, expected.as_of_date, %(model_id)s, %(window_days)s,
+                {expected_content}, %(run_id)s, clock_timestamp()
+            from expected
+            left join recorded as stored using (as_of_date)
+            where
+                stored.run_id is null
+                or ({expected_content}) is distinct from ({stored_content})
+                or {orphaned}
+            on conflict (region, as_of_date, model_id, window_days) do update set {assignments}
+            returning 1
+        )
+
+        select (select count(*) from written) + (select count(*) from removed)
+    """).format(
+        regimes=REGIMES.identifier(settings),
+        transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
+        content=_list(content),
+        expected_content=_list(content, "expected"),
+        stored_content=_list(content, "stored"),
+        assignments=_assignments((*content, "run_id", "created_at")),
+        orphaned=_orphaned(settings),
+    )
+
+
+def _orphaned(settings: Settings) -> sql.Composed:
+    runs = sql.Identifier(settings.runtime_schema, "regime_runs")
+    return ORPHANED.format(runs=runs, live=LIVE)
+
+
+def _list(names: tuple[str, ...], table: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*filter(None, (table, name))) for name in names)
+
+
+def _assignments(names: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names
+    )
