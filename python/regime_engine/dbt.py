@@ -114,7 +114,7 @@ def _target_directory(settings: Settings, project: Path, environment: dict[str, 
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RegimeError(
-            f"dbt's working folder {target} cannot be made ({error.strerror}): set REGIME_STATE_DIR "
+            f"dbt cannot keep its files in {target} ({error.strerror}): set REGIME_STATE_DIR "
             "to a folder that you may write to"
         ) from error
     return target

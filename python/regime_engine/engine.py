@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import psycopg
@@ -64,7 +65,12 @@ def run(
     }
     with runs.ledger(connection, settings, "run", parameters, series.model_id) as ledger_run:
         window = windows.on(
-            connection, instrument_id, encoder.COLUMNS, as_of, series.window_days, max_staleness_days
+            connection,
+            instrument_id,
+            encoder.COLUMNS,
+            as_of,
+            series.window_days,
+            max_staleness_days,
         )
         return _classify_and_store(connection, settings, ledger_run, series, window)
 
@@ -222,7 +228,7 @@ def _classify_and_store(
 
 
 def _encode(encoder, stretch: Windows) -> np.ndarray:
-    """Embeddings (n, dimension) float32 of a stretch; raises RegimeError where one is not finite."""
+    """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
     embeddings = encoder.encode(stretch.values)
     unusable = ~np.isfinite(embeddings).all(axis=1)
     if unusable.any():
@@ -267,7 +273,10 @@ def _classify(
             runners_up[row] = _runner_up(told, at)
             probabilities[row] = _by_label(told.labels, told.probabilities[at])
             metadata[row] = {
-                **{name: _by_label(told.labels, values[at]) for name, values in told.evidence.items()},
+                **{
+                    name: _by_label(told.labels, values[at])
+                    for name, values in told.evidence.items()
+                },
                 **told.constants,
                 "in_sample": bool(trained_to is not None and as_of_dates[row] <= trained_to),
             }
@@ -299,7 +308,7 @@ def _require_usable(
             raise RegimeError(f"unknown label {stretch.label!r}: choose of {', '.join(known)}")
         if stretch.start > stretch.end:
             raise RegimeError(f"{stretch.label}: {stretch.start} is after {stretch.end}")
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
+    for earlier, later in pairwise(ordered):
         if later.start <= earlier.end:
             raise RegimeError(
                 f"{earlier.label} to {earlier.end} overlaps {later.label} from {later.start}: a "

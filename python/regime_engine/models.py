@@ -1,6 +1,6 @@
 """Fitted models as records: save, load, and which one is valid on a date."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from regime_engine.config import Settings
-from regime_engine.runs import Run
+from regime_engine.runs import Run, add_rows_written
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def save(
             "run_id": run.run_id,
         },
     ).fetchone()
-    return FittedModel(**(vars(model) | {"version": version}))
+    add_rows_written(connection, settings, run, {"regime_models": 1})
+    return replace(model, version=version)
 
 
 def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:

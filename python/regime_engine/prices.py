@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from psycopg import errors, sql
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 20_000
 FIRST_REFUSALS = 20
 
 # The columns of prices_daily that a file can fill, and what else a file may call them.
@@ -120,10 +120,11 @@ def load(
             _take_turns(cursor, schema)
             refused = _keep_refused(cursor, schema, Path(path))
             landed = not (strict and refused)
-            inserted, updated = (0, 0)
+            inserted = updated = 0
             if landed:
                 inserted, updated = _upsert(cursor, schema, columns, "loaded_at" in table_columns)
             first_refusals = _first_refusals(cursor)
+    not_in_table = tuple(name for name in file.columns if name not in columns)
     return LoadResult(
         rows=rows,
         inserted=inserted,
@@ -132,18 +133,18 @@ def load(
         refused=refused,
         landed=landed,
         first_refusals=first_refusals,
-        ignored_columns=(*file.ignored_columns, *(set(file.columns) - table_columns)),
+        ignored_columns=file.ignored_columns + not_in_table,
     )
 
 
 @contextmanager
 def open_prices(path: Path, instrument_id: str | None = None) -> Iterator[PriceFile]:
     """The price file at `path`: CSV or Parquet, either of them gzipped, told by its content."""
-    if not path.exists():
-        raise RegimeError(f"{path}: no such file")
-    if not path.is_file():
-        raise RegimeError(f"{path}: not a file: name the CSV or Parquet files themselves")
+    instrument_id = (instrument_id or "").strip()
     try:
+        if not path.is_file():
+            reason = "a folder, or no plain file" if path.exists() else "no such file"
+            raise RegimeError(f"{path}: {reason}: name the CSV or Parquet files to load")
         with path.open("rb") as raw, _unzipped(raw) as content:
             start = content.peek(4)[:4]
             if not start:
@@ -151,10 +152,10 @@ def open_prices(path: Path, instrument_id: str | None = None) -> Iterator[PriceF
             if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
                 raise RegimeError(f"{path}: an Excel workbook or zip archive: save it as CSV")
             if start == b"PAR1":
-                source = path if content is raw else io.BytesIO(content.read())
-                yield _open_parquet(source, path, instrument_id)
+                file = _open_parquet(path, path if content is raw else io.BytesIO(content.read()))
             else:
-                yield _open_csv(content, path, instrument_id)
+                file = _open_csv(path, content)
+            yield _complete(path, file, instrument_id)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegimeError(f"{path}: the gzip file is cut short or damaged") from error
     except UnicodeDecodeError as error:
@@ -167,30 +168,48 @@ def _unzipped(raw: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
     return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
 
 
-def match_columns(path: Path, header: list[str], instrument_id: str | None) -> dict[str, int]:
-    """Which column of the file, by position, fills which column of prices_daily.
+def _complete(path: Path, file: PriceFile, instrument_id: str) -> PriceFile:
+    """The file with the instrument of every row; raises RegimeError if a required column lacks."""
+    found = ", ".join(map(repr, (*file.columns, *file.ignored_columns)))[:300]
+    for name in REQUIRED:
+        if name in file.columns or (name == "instrument_id" and instrument_id):
+            continue
+        accepted = ", ".join((name, *ALIASES[name]))
+        option = ", or say --instrument-id" if name == "instrument_id" else ""
+        raise RegimeError(
+            f"{path}: no column {name} among {found}: call it one of {accepted}{option}"
+        )
+    if not instrument_id:
+        return file
+    if "instrument_id" in file.columns:
+        checked = (_only(path, chunk, instrument_id) for chunk in file.chunks)
+        return replace(file, chunks=checked)
+    named = (chunk.with_columns(instrument_id=pl.lit(instrument_id)) for chunk in file.chunks)
+    return replace(file, columns=("instrument_id", *file.columns), chunks=named)
 
-    raises RegimeError where a required one is missing or two columns claim the same one
-    """
+
+def _only(path: Path, chunk: pl.DataFrame, instrument_id: str) -> pl.DataFrame:
+    others = chunk.filter(~pl.col("instrument_id").str.strip_chars().is_in([instrument_id, ""]))
+    if others.height:
+        line, other = others.select("line_number", "instrument_id").row(0)
+        raise RegimeError(
+            f"{path}:{line}: a price of {other!r}, not of --instrument-id {instrument_id!r}: "
+            "leave the option out, since the file names its instruments"
+        )
+    return chunk
+
+
+def _match_columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Which column of the file, by position, fills which column of prices_daily."""
     known = {_folded(alias): name for name in ALIASES for alias in (name, *ALIASES[name])}
     positions: dict[str, int] = {}
     for position, written in enumerate(header):
         name = known.get(_folded(written))
         if name in positions:
-            raise RegimeError(
-                f"{path}: two columns are {name}: {header[positions[name]]!r} and {written!r}; "
-                "rename or drop one"
-            )
+            both = f"{header[positions[name]]!r} and {written!r}"
+            raise RegimeError(f"{path}: both {both} would be {name}: rename or drop one")
         if name:
             positions[name] = position
-    for name in REQUIRED:
-        if name not in positions and not (name == "instrument_id" and instrument_id):
-            also = ", ".join(ALIASES[name])
-            option = " or use --instrument-id" if name == "instrument_id" else ""
-            raise RegimeError(
-                f"{path}: no column {name} among {', '.join(map(repr, header))}; name it {name} "
-                f"(or {also}){option}"
-            )
     return positions
 
 
@@ -199,42 +218,20 @@ def _folded(name: str) -> str:
 
 
 def _price_file(
-    path: Path,
-    header: list[str],
-    positions: dict[str, int],
-    chunks: Iterator[pl.DataFrame],
-    instrument_id: str | None,
+    header: list[str], positions: dict[str, int], chunks: Iterator[pl.DataFrame]
 ) -> PriceFile:
     ignored = tuple(name for at, name in enumerate(header) if at not in positions.values())
-    columns = tuple(positions)
-    if instrument_id is None:
-        return PriceFile(columns, ignored, chunks)
-    if "instrument_id" in positions:
-        return PriceFile(columns, ignored, (_only(path, chunk, instrument_id) for chunk in chunks))
-    named = (chunk.with_columns(instrument_id=pl.lit(instrument_id)) for chunk in chunks)
-    return PriceFile(("instrument_id", *columns), ignored, named)
+    return PriceFile(tuple(positions), ignored, chunks)
 
 
-def _only(path: Path, chunk: pl.DataFrame, instrument_id: str) -> pl.DataFrame:
-    others = chunk.filter(pl.col("instrument_id").str.strip_chars() != instrument_id.strip())
-    if others.height:
-        line, other = others.select("line_number", "instrument_id").row(0)
-        raise RegimeError(
-            f"{path}:{line}: a price of {other!r}, and --instrument-id says {instrument_id!r}: "
-            "the file names its instruments, so leave the option out"
-        )
-    return chunk
-
-
-def _open_parquet(source: Path | BinaryIO, path: Path, instrument_id: str | None) -> PriceFile:
+def _open_parquet(path: Path, source: Path | BinaryIO) -> PriceFile:
     def chunks() -> Iterator[pl.DataFrame]:
+        wanted = table.select(header[at] for at in positions.values())
         row_number = 1
         try:
-            for chunk in table.select(header[at] for at in positions.values()).collect_batches(
-                chunk_size=CHUNK_ROWS
-            ):
-                texts = [_as_text(column).alias(name) for column, name in zip(chunk, positions, strict=True)]
-                yield pl.DataFrame(texts).select(
+            for chunk in wanted.collect_batches(chunk_size=CHUNK_ROWS):
+                texts = [_as_text(column) for column in chunk]
+                yield pl.DataFrame(texts, schema=list(positions)).select(
                     pl.all(),
                     line_number=pl.int_range(row_number, row_number + chunk.height),
                     row_text=pl.struct(pl.all()).struct.json_encode(),
@@ -249,8 +246,8 @@ def _open_parquet(source: Path | BinaryIO, path: Path, instrument_id: str | None
         header = table.collect_schema().names()
     except pl.exceptions.PolarsError as error:
         raise _not_parquet(path, error) from error
-    positions = match_columns(path, header, instrument_id)
-    return _price_file(path, header, positions, chunks(), instrument_id)
+    positions = _match_columns(path, header)
+    return _price_file(header, positions, chunks())
 
 
 def _as_text(column: pl.Series) -> pl.Series:
@@ -265,26 +262,34 @@ def _not_parquet(path: Path, error: Exception) -> RegimeError:
     return RegimeError(f"{path}: cannot be read as Parquet: {reason}")
 
 
-def _open_csv(content: BinaryIO, path: Path, instrument_id: str | None) -> PriceFile:
+def _open_csv(path: Path, content: BinaryIO) -> PriceFile:
     lines = _Lines(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
     first = next(lines, "")
     delimiter = max(",;\t|", key=first.count)
     header = next(csv.reader([first], delimiter=delimiter), [])
-    positions = match_columns(path, header, instrument_id)
+    positions = _match_columns(path, header)
     one_line = [at for name, at in positions.items() if name != "metadata"]
 
+    width = len(header)
+
     def chunks() -> Iterator[pl.DataFrame]:
-        rows = _csv_rows(lines, delimiter, len(header), one_line)
-        while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-            numbers, texts, faults, fields = zip(*chunk, strict=True)
-            columns = list(zip(*fields, strict=True))
+        rows = _csv_rows(lines, delimiter, width, one_line)
+        while True:
+            numbers, texts, faults, fields = [], [], [], []
+            for number, text, fault, row in itertools.islice(rows, CHUNK_ROWS):
+                numbers.append(number)
+                texts.append(text)
+                faults.append(fault)
+                fields += row  # flat: a list a row kept alive is slow to collect
+            if not numbers:
+                return
             yield pl.DataFrame(
-                {name: columns[at] for name, at in positions.items()}
+                {name: fields[at::width] for name, at in positions.items()}
                 | {"line_number": numbers, "row_text": texts, "fault": faults},
                 schema_overrides={"fault": pl.String},
             )
 
-    return _price_file(path, header, positions, chunks(), instrument_id)
+    return _price_file(header, positions, chunks())
 
 
 class _Lines:

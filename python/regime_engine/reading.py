@@ -61,7 +61,9 @@ def transitions(
         "to_confidence",
         "previous_as_of_date",
     )
-    return _of_series(connection, settings, "regime_transitions", columns, series, start, end, limit)
+    return _of_series(
+        connection, settings, "regime_transitions", columns, series, start, end, limit
+    )
 
 
 def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:

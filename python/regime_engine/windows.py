@@ -79,7 +79,9 @@ def on(
             f"at most {max_staleness_days} are allowed: load newer prices or raise "
             "--max-staleness-days"
         )
-    return _build(instrument_id, columns, dates, features, np.array([as_of], "datetime64[D]"), window_days)
+    return _build(
+        instrument_id, columns, dates, features, np.array([as_of], "datetime64[D]"), window_days
+    )
 
 
 def between(

@@ -37,7 +37,6 @@ class LazyGroup(click.Group):
         return getattr(module, name)
 
 
-
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--database-url",

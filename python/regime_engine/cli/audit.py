@@ -28,7 +28,9 @@ def report(results, findings) -> bool:
     for finding in findings:
         test = finding.test
         verdict = "FAIL" if test.status == "fail" else "WARN"
-        click.echo(f"{verdict} {test.name}: {test.failures:,} rows. {' '.join(test.description.split())}")
+        click.echo(
+            f"{verdict} {test.name}: {test.failures:,} rows. {' '.join(test.description.split())}"
+        )
         click.echo(table(finding.rows.headers, finding.rows.rows))
         if test.failures > len(finding.rows.rows):
             click.echo(f"… and {test.failures - len(finding.rows.rows):,} more")

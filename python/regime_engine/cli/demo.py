@@ -13,18 +13,27 @@ from regime_engine.config import Settings
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """All of it on the bundled prices of two indexes, 1999 to 2018."""
-    from regime_engine import demo, phases, prices, reading
+    from regime_engine import demo, engine, phases, prices, reading
     from regime_engine.database import connect
     from regime_engine.models import Series
 
+    series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
     with connect(settings) as connection:
         info = connection.info
-        click.echo(f"1. Postgres {info.server_version // 10000}, database {info.dbname} at {info.host}")
+        click.echo(
+            f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}"
+        )
         for path in demo.PRICE_FILES:
             loaded = prices.load(connection, settings, path)
-            click.echo(f"2. {path.name}: {loaded.rows:,} prices, {loaded.inserted:,} of them new")
+            click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
         phases.build_features(settings, connection)
-        click.echo("3. dbt built staging, daily_features and the engine's tables")
+        click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
+        for one in series:
+            model = engine.fit_prototypes(connection, settings, one, list(demo.LABELLED))
+            click.echo(
+                f"Model: {one.region} version {model.version}, {' and '.join(model.labels)} of "
+                f"{model.trained_from} to {model.trained_to}, valid from {model.valid_from}"
+            )
         outcomes, errors = phases.classify_regions(
             settings, connection, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS, progress_bar, demo.REGIONS
         )
@@ -32,18 +41,20 @@ def demo(settings: Settings) -> None:
             raise error
         for outcome in outcomes:
             click.echo(
-                f"4. {outcome.series.region}: {outcome.n_windows:,} dates classified; {changes(outcome)}"
+                f"Regimes: {outcome.series.region}, {outcome.n_windows:,} dates from "
+                f"{outcome.first} to {outcome.last}; {changes(outcome)}"
             )
-        click.echo("5. ", nl=False)
         passed = report(*phases.audit(settings, connection))
-        click.echo()
         for outcome in outcomes:
-            click.echo(summary(outcome))
-        for region in demo.REGIONS:
-            series = Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS)
-            last = reading.transitions(connection, settings, series, limit=5)
-            click.echo(f"\nLast transitions of {region}:")
-            click.echo(table(last.headers, last.rows) if last.rows else "none")
-    click.echo("\nNext: regime history --region US --limit 10 · regime status · regime db psql")
+            last = reading.transitions(connection, settings, outcome.series, limit=5)
+            click.echo(f"\n{summary(outcome)}\nIts last transitions:\n")
+            click.echo(table(last.headers, last.rows))
+    click.echo(
+        "\nNext:\n"
+        "  regime history --region US --start 2011-08-01 --end 2011-08-31\n"
+        "  regime run --region US --as-of 2008-10-10\n"
+        "  regime status\n"
+        "  regime db psql"
+    )
     if not passed:
         sys.exit(1)

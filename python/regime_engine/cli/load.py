@@ -1,10 +1,14 @@
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
+
+if TYPE_CHECKING:
+    from regime_engine.prices import LoadResult
 
 
 @click.command()
@@ -27,8 +31,10 @@ def load(
     A reload changes nothing, a corrected file updates. Refused rows are named, and kept in
     prices_daily_refused; the good rows of the same file land.
     """
+    import psycopg
+
     from regime_engine import prices
-    from regime_engine.database import connect
+    from regime_engine.database import connect, explain
 
     failed = False
     with connect(settings) as connection:
@@ -38,19 +44,33 @@ def load(
             except RegimeError as error:
                 click.echo(f"Error: {error}", err=True)
                 failed = True
+            except psycopg.Error as error:
+                click.echo(f"Error: {path}: {explain(error)}", err=True)
+                failed = True
             else:
-                _print(result, path, settings)
-                failed |= bool(result.refused) and (strict or not allow_refused)
+                _report(path, result, settings)
+                failed |= result.refused > 0 and (strict or not allow_refused)
     if failed:
         sys.exit(1)
 
 
-def _print(result, path: Path, settings: Settings) -> None:
+def _report(path: Path, result: "LoadResult", settings: Settings) -> None:
     click.echo(
         f"{path.name}: {result.rows:,} rows, {result.inserted:,} new, "
         f"{result.updated:,} corrected, {result.unchanged:,} unchanged, {result.refused:,} refused"
     )
     if result.ignored_columns:
-        click.echo(f"{path}: columns not loaded: {', '.join(result.ignored_columns)}", err=True)
+        ignored = ", ".join(map(repr, result.ignored_columns))
+        click.echo(f"{path}: columns not loaded: {ignored}", err=True)
+    if not result.refused:
+        return
     for refusal in result.first_refusals:
         click.echo(f"{path}:{refusal.line_number}: {refusal.reason}", err=True)
+    more = result.refused - len(result.first_refusals)
+    click.echo(
+        f"{path}: {result.refused:,} of {result.rows:,} rows refused"
+        + (f", {more:,} more than shown" if more else "")
+        + f", kept in {settings.historical_schema}.prices_daily_refused"
+        + ("" if result.landed else "; --strict: none of the file's prices landed"),
+        err=True,
+    )

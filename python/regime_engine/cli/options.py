@@ -20,7 +20,9 @@ class Day(click.ParamType):
         try:
             return datetime.strptime(value, "%Y-%m-%d").date()
         except ValueError:
-            self.fail(f"{value!r} is not a day of the calendar, written YYYY-MM-DD", parameter, context)
+            self.fail(
+                f"{value!r} is not a day of the calendar, written YYYY-MM-DD", parameter, context
+            )
 
 
 DAY = Day()
@@ -53,8 +55,12 @@ def instrument_option(command: Callable) -> Callable:
 
 def stretch_options(command: Callable) -> Callable:
     """--start and --end, both included."""
-    command = click.option("--end", type=DAY, help="Last date.  [default: the last there is]")(command)
-    return click.option("--start", type=DAY, help="First date.  [default: the first there is]")(command)
+    command = click.option("--end", type=DAY, help="Last date.  [default: the last there is]")(
+        command
+    )
+    return click.option("--start", type=DAY, help="First date.  [default: the first there is]")(
+        command
+    )
 
 
 def format_option(command: Callable) -> Callable:

@@ -28,9 +28,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence]) -> str:
     """Aligned columns, numbers to the right; confidences with three digits."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    right = [
-        any(isinstance(row[k], (int, float)) for row in rows) for k in range(len(headers))
-    ]
+    right = [any(isinstance(row[k], (int, float)) for row in rows) for k in range(len(headers))]
 
     def line(values: Sequence[str]) -> str:
         padded = [

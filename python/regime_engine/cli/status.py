@@ -5,7 +5,9 @@ from regime_engine.config import Settings
 
 
 @click.command()
-@click.option("--runs", default=10, show_default=True, type=click.IntRange(min=1), help="Last runs.")
+@click.option(
+    "--runs", default=10, show_default=True, type=click.IntRange(min=1), help="Last runs."
+)
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:
     """The database, the stored series and the last runs; one that died is shown as DIED."""
@@ -14,11 +16,15 @@ def status(settings: Settings, runs: int) -> None:
 
     with connect(settings) as connection:
         info = connection.info
+        version = f"{info.server_version // 10000}.{info.server_version % 10000}"
+        place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
         overview = reading.series_overview(connection, settings)
         last = reading.last_runs(connection, settings, runs)
-    version = f"{info.server_version // 10000}.{info.server_version % 10000}"
-    click.echo(f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}")
+    click.echo(place)
     click.echo()
-    for rows, none in ((overview, "No regimes yet: run `regime pipeline`."), (last, "No runs yet.")):
+    for rows, none in (
+        (overview, "No regimes yet: run `regime pipeline`."),
+        (last, "No runs yet."),
+    ):
         click.echo(table(rows.headers, rows.rows) if rows.rows else none)
         click.echo()

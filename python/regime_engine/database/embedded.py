@@ -37,6 +37,8 @@ OLDEST_MAJOR = 14
 LOCK_SECONDS = 60
 SETTLE_SECONDS = 30
 START_SECONDS = 120
+ANSWER_SECONDS = 5
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 UNFINISHED = "unfinished-regime-"
 
 CONFIGURATION = """
@@ -163,15 +165,15 @@ def start(settings: Settings) -> Server:
         if server := _running(state):
             return server
         _create_folder(state)
-        with _locked(state) as lock:
+        with _locked(state) as lock, _open_lock(state / "server.lock") as server_lock:
             account = _account(state)
             _remove_leftovers(state)
-            if server := _settled(state, account):
+            if server := _settled(state, account, server_lock):
                 return server
             programs = _reachable(_programs(state), state, account)
             if not _data(state).exists():
                 _create_cluster(state, programs, account, lock)
-            return _start_cluster(state, programs, account)
+            return _start_cluster(state, programs, account, server_lock)
 
 
 def stop(settings: Settings) -> bool:
@@ -292,12 +294,15 @@ def _running(state: Path) -> Server | None:
 
 
 def _answers(socket_folder: Path, state: Path) -> bool:
+    """Connecting is not enough: the socket of a dying server takes connections, too."""
     try:
         if socket_folder.lstat().st_uid != _data(state).stat().st_uid:
             return False
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS)
             client.connect(os.fspath(socket_folder / SOCKET_NAME))
-        return True
+            client.sendall(SSL_REQUEST)
+            return client.recv(1) != b""
     except OSError:
         return False
 
@@ -315,24 +320,23 @@ def _processes(state: Path, account: Account) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-def _settled(state: Path, account: Account) -> Server | None:
+def _settled(state: Path, account: Account, server_lock: int) -> Server | None:
     """The server that someone else's start, or a recovery, brings up; None once nothing is left.
 
     Children of a killed postmaster live on for a moment, and a start among them would fail.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    while processes := _processes(state, account):
+    while (processes := _processes(state, account)) or not _acquire(server_lock):
         if server := _running(state):
             return server
         if time.monotonic() > deadline:
+            who = f"processes {', '.join(map(str, processes))}" if processes else "out of sight"
             raise RegimeError(
-                f"Postgres processes {', '.join(map(str, processes))} use {_data(state)}, but no "
-                f"server answers: run `regime db stop`, or end them (log: {_log(state)})"
+                f"a Postgres ({who}) uses {_data(state)} but does not answer here: stop it, in "
+                "whichever container it runs, or set REGIME_STATE_DIR to another folder "
+                f"(log: {_log(state)})"
             )
         time.sleep(0.05)
-    # A dead postmaster's file is Postgres's to judge; it takes a reused process number for alive.
-    if (postmaster := _postmaster(state)) and Path(f"/proc/{postmaster.pid}").exists():
-        (_data(state) / "postmaster.pid").unlink()
     return None
 
 
@@ -368,27 +372,38 @@ def _create_folder(folder: Path) -> None:
 
 @contextmanager
 def _locked(state: Path) -> Iterator[int]:
-    """One start or stop at a time; the lock is also held by every process that gets the number."""
-    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
+    """One start or stop at a time."""
+    with _open_lock(state / "lock") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    holder = os.pread(lock, 20, 0).decode() or "unknown"
-                    raise RegimeError(
-                        f"{state / 'lock'} is held for {LOCK_SECONDS} s by a start or stop of the "
-                        f"embedded Postgres (process {holder}): wait for it or end it"
-                    ) from None
-                time.sleep(0.02)
+        while not _acquire(lock):
+            if time.monotonic() > deadline:
+                holder = os.pread(lock, 20, 0).decode() or "unknown"
+                raise RegimeError(
+                    f"{state / 'lock'} is held for {LOCK_SECONDS} s by a start or stop of the "
+                    f"embedded Postgres (process {holder}): wait for it or end it"
+                )
+            time.sleep(0.02)
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield lock
+
+
+@contextmanager
+def _open_lock(path: Path) -> Iterator[int]:
+    """A file to lock; a process that gets its number holds the lock, too, as long as it lives."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        yield lock
     finally:
         os.close(lock)
+
+
+def _acquire(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _account(state: Path) -> Account:
@@ -561,7 +576,9 @@ def _run_or_explain(command: list, account: Account, lock: int, **options) -> No
         )
 
 
-def _start_cluster(state: Path, programs: Programs, account: Account) -> Server:
+def _start_cluster(state: Path, programs: Programs, account: Account, server_lock: int) -> Server:
+    """The server keeps the server lock, which shows in containers that do not see its processes."""
+    _remove_stale_files(state)
     log = _log(state)
     log.touch(0o600)
     account.own(log)
@@ -570,9 +587,8 @@ def _start_cluster(state: Path, programs: Programs, account: Account) -> Server:
     options = ["-h", "", "-p", str(PORT), "-k", str(sockets), "-c", "unix_socket_permissions=0700"]
     command = [programs.folder / "pg_ctl", "start", "-s", "-w", "-t", str(START_SECONDS)]
     command += ["-D", _data(state), "-l", log, "-o", shlex.join(options)]
-    result = account.run(command)
-    # Ours can fail because of one that a killed command had begun to start.
-    server = _running(state) or _settled(state, account)
+    result = account.run(command, pass_fds=(server_lock,))
+    server = _running(state)
     if not server:
         logged = log.read_bytes()[log_start:].decode(errors="replace")
         reason = _essence(logged) or _essence(result.stderr)
@@ -580,11 +596,21 @@ def _start_cluster(state: Path, programs: Programs, account: Account) -> Server:
     return server
 
 
+def _remove_stale_files(state: Path) -> None:
+    """Postgres judges a dead postmaster's files itself, but takes a reused process number, and a
+    zombie's, for a server. Called when nothing works in the data folder.
+    """
+    postmaster = _postmaster(state)
+    if postmaster and Path(f"/proc/{postmaster.pid}").exists():
+        (_data(state) / "postmaster.pid").unlink()
+        (postmaster.socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+
+
 def _essence(output: str) -> str:
-    """The last line that says what went wrong."""
+    """The first line that says what went wrong; those after it are consequences."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = re.findall(r"\b(?:FATAL|PANIC|ERROR|error): +(.*)", output)
-    return (telling or lines or [""])[-1]
+    return telling[0] if telling else " ".join(lines[-1:])
 
 
 # Socket folder

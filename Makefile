@@ -1,0 +1,28 @@
+PYTHON ?= python3
+REGIME = .venv/bin/regime
+
+.PHONY: demo test benchmark clean
+
+# The main job on the bundled prices, on the embedded Postgres.
+demo: .venv/installed
+	$(REGIME) --database-url embedded demo
+
+test: .venv/tests-installed
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/python -m pytest
+
+benchmark: .venv/installed
+	.venv/bin/python benchmarks/main_job.py
+
+clean:
+	rm -rf .venv target logs
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/tests-installed: .venv/installed
+	.venv/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@

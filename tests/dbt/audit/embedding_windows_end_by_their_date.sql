@@ -1,0 +1,33 @@
+with
+
+embeddings as (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+),
+
+spans as (
+
+    select
+        entity_type,
+        entity_id,
+        as_of_date,
+        model_id,
+        window_days,
+
+        (window_spec ->> 'first_trade_date')::date as first_trade_date,
+        (window_spec ->> 'last_trade_date')::date as last_trade_date,
+        (window_spec ->> 'rows')::integer as window_rows
+
+    from embeddings
+
+)
+
+select *
+from spans
+where
+    (
+        last_trade_date <= as_of_date
+        and first_trade_date < last_trade_date
+        and window_rows = window_days
+    ) is not true

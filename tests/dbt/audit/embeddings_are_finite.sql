@@ -1,0 +1,19 @@
+with
+
+embeddings as (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+)
+
+select
+    entity_type,
+    entity_id,
+    as_of_date,
+    model_id,
+    window_days,
+
+    run_id
+
+from embeddings
+where {{ has_non_finite_float32('vector') }}

@@ -1,0 +1,37 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+embeddings as (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+)
+
+select
+    regimes.region,
+    regimes.as_of_date,
+    regimes.model_id,
+    regimes.window_days,
+
+    regimes.instrument_id,
+    case
+        when embeddings.vector is null then 'the window has no stored embedding'
+        else 'the regime was classified from another vector'
+    end as fault,
+    regimes.run_id as regime_run_id,
+    embeddings.run_id as embedding_run_id
+
+from regimes
+left join embeddings
+    on
+        embeddings.entity_type = 'instrument'
+        and embeddings.entity_id = regimes.instrument_id
+        and embeddings.as_of_date = regimes.as_of_date
+        and embeddings.model_id = regimes.model_id
+        and embeddings.window_days = regimes.window_days
+where regimes.regime_embedding is distinct from embeddings.vector

@@ -1,0 +1,60 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+labels as (
+
+    select * from {{ ref('regime_labels') }}
+
+),
+
+used as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        'regime_label' as used_as,
+        regime_label as label
+
+    from regimes
+
+    union all
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        'runner_up_label' as used_as,
+        runner_up_label as label
+
+    from regimes
+    where runner_up_label is not null
+
+    union all
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        'probabilities' as used_as,
+        jsonb_object_keys(probabilities) as label
+
+    from regimes
+
+)
+
+select used.*
+from used
+left join labels on used.label = labels.label
+where labels.label is null

@@ -1,0 +1,41 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+)
+
+select
+    regimes.region,
+    regimes.as_of_date,
+    regimes.model_id,
+    regimes.window_days,
+
+    regimes.model_version,
+    versions.valid_from,
+    versions.trained_to,
+    regimes.metadata ->> 'in_sample' as in_sample
+
+from regimes
+left join versions
+    on
+        versions.region = regimes.region
+        and versions.model_id = regimes.model_id
+        and versions.window_days = regimes.window_days
+        and versions.version = regimes.model_version
+where
+    regimes.model_version <> 0
+    and (
+        versions.valid_from <= regimes.as_of_date
+        and (
+            versions.trained_to < regimes.as_of_date
+            or (regimes.metadata ->> 'in_sample')::boolean
+        )
+    ) is not true

@@ -1,0 +1,366 @@
+"""What a run, a backfill and a fit leave in the database."""
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import psycopg
+import pytest
+from commands import environment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from regime_engine import demo, engine
+from regime_engine.database import connect
+from regime_engine.engine import LabelledStretch
+from regime_engine.models import Series
+
+US = Series("US", "num-regime-core-v1", 63)
+LABELLED = [
+    LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
+    LabelledStretch("CRISIS", date(2003, 7, 1), date(2003, 12, 31)),
+    LabelledStretch("RISK_OFF", date(2003, 1, 2), date(2003, 6, 30)),
+]
+ENGINE_TABLES = {
+    "historical.numeric_window_embeddings": "entity_id, as_of_date, model_id, window_days",
+    "runtime.regimes": "region, as_of_date, model_id, window_days",
+    "runtime.regime_transitions": "region, as_of_date, model_id, window_days",
+    "runtime.regime_revisions": "table_name, key, old_row",
+}
+
+
+def contents(connection: psycopg.Connection) -> dict[str, list]:
+    """Every row of the engine tables, but for run ids and times."""
+    return {
+        table: connection.execute(
+            sql.SQL(
+                "select to_jsonb(t) - '{{run_id,created_at,new_run_id,revised_at}}'::text[]"
+                " from {} as t order by {}"
+            ).format(sql.Identifier(*table.split(".")), sql.SQL(order))
+        ).fetchall()
+        for table, order in ENGINE_TABLES.items()
+    }
+
+
+def bundled_prices(instrument_id: str) -> list[list[str]]:
+    (path,) = [path for path in demo.PRICE_FILES if path.name.startswith(instrument_id)]
+    with gzip.open(path, "rt") as lines:
+        return [line.rstrip("\n").split(",") for line in lines][1:]
+
+
+@pytest.fixture
+def fitted(connection, features_database):
+    """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
+    engine.fit_prototypes(connection, features_database, US, LABELLED)
+    return features_database
+
+
+def backfill(connection, settings, start: date, end: date) -> None:
+    engine.backfill(connection, settings, US, start, end)
+
+
+START, END = date(2004, 3, 1), date(2006, 12, 29)
+
+
+@pytest.fixture
+def once(connection, fitted) -> dict[str, list]:
+    """The tables after one backfill of the stretch, which is then taken away again."""
+    backfill(connection, fitted, START, END)
+    tables = contents(connection)
+    for table in ENGINE_TABLES:
+        connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+    assert len(tables["runtime.regime_transitions"]) > 5
+    assert not tables["runtime.regime_revisions"]
+    return tables
+
+
+def stretches(n: int) -> list[tuple[date, date]]:
+    """The stretch cut into n parts, oldest first."""
+    edges = np.linspace(START.toordinal(), END.toordinal() + 1, n + 1).astype(int).tolist()
+    return [
+        (date.fromordinal(first), date.fromordinal(after - 1)) for first, after in pairwise(edges)
+    ]
+
+
+def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, features_database):
+    engine.backfill(connection, features_database, US)
+    rows = bundled_prices("GSPC.INDX")
+    days = [row[1] for row in rows]
+    close = np.array([float(row[5]) for row in rows])
+    volume = np.array([float(row[7]) for row in rows])
+    log_return = np.concatenate([[0], np.log(close[1:] / close[:-1])])
+
+    stored = connection.execute(
+        "select as_of_date::text, vector, dimension from historical.numeric_window_embeddings"
+    ).fetchall()
+
+    assert len(stored) == len(rows) - 62
+    for as_of, vector, dimension in stored:
+        end = days.index(as_of) + 1
+        window = np.stack([close, volume, log_return])[:, end - 63 : end].astype(np.float32)
+        window[2, 0] = 0
+        numbers = np.frombuffer(vector, "<f4")
+        assert dimension == len(numbers) == 384
+        assert (numbers[:189].reshape(63, 3).T[:2] == window[:2]).all()
+        np.testing.assert_array_max_ulp(numbers[:189].reshape(63, 3).T[2], window[2], maxulp=1)
+        assert not numbers[189:].any()
+
+
+def test_without_a_model_every_day_is_neutral_with_confidence_one(connection, features_database):
+    engine.backfill(connection, features_database, US)
+    (rows,) = connection.execute(
+        "select distinct regime_label, confidence, model_version, probabilities, runner_up_label"
+        " from runtime.regimes"
+    ).fetchall()
+    assert rows == ("NEUTRAL", 1.0, 0, {"NEUTRAL": 1.0}, None)
+
+
+def test_a_version_classifies_from_its_first_valid_day_on(connection, fitted):
+    backfill(connection, fitted, START, END)
+    rows = connection.execute("select model_version, as_of_date from runtime.regimes").fetchall()
+    by_version = defaultdict(list)
+    for version, day in rows:
+        by_version[version].append(day)
+    assert max(by_version[0]) == date(2004, 6, 30)
+    assert min(by_version[1]) == date(2004, 7, 1)
+
+
+def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connection, fitted):
+    backfill(connection, fitted, date(2003, 1, 2), END)
+    embeddings = {
+        day: np.frombuffer(vector, "<f4").astype(float)
+        for day, vector in connection.execute(
+            "select as_of_date, vector from historical.numeric_window_embeddings"
+        )
+    }
+    members = {
+        stretch.label: [e for d, e in embeddings.items() if stretch.start <= d <= stretch.end]
+        for stretch in LABELLED
+    }
+    centers = {label: np.mean(vectors, axis=0) for label, vectors in members.items()}
+    temperature = np.mean(
+        [np.sqrt(((v - centers[label]) ** 2).sum()) for label in members for v in members[label]]
+    )
+    rows = connection.execute(
+        "select as_of_date, regime_label, confidence from runtime.regimes where model_version = 1"
+    ).fetchall()
+    assert {label for _, label, _ in rows} == {"CARRY", "CRISIS", "RISK_OFF"}
+    for day, label, confidence in rows:
+        weights = {
+            name: np.exp(-np.sqrt(((embeddings[day] - center) ** 2).sum()) / temperature)
+            for name, center in centers.items()
+        }
+        assert label == max(weights, key=weights.get)
+        assert confidence == pytest.approx(weights[label] / sum(weights.values()), abs=1e-9)
+
+
+def test_fitting_the_same_again_stores_no_second_version(connection, fitted):
+    again = engine.fit_prototypes(connection, fitted, US, LABELLED)
+    assert again.version == 1
+    assert connection.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
+
+
+def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(connection, fitted):
+    engine.fit_prototypes(connection, fitted, US, LABELLED, valid_from=date(2003, 1, 1))
+    engine.backfill(connection, fitted, US, date(2003, 6, 2), date(2003, 6, 30))
+    rows = connection.execute(
+        "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
+    ).fetchall()
+    assert rows == [(2, "true")]
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
+def test_any_order_of_dates_twice_over_ends_in_the_same_tables(connection, fitted, once, order):
+    parts = stretches(40)
+    if order == "descending":
+        parts.reverse()
+    if order == "shuffled":
+        random.Random(20081010).shuffle(parts)
+    for start, end in parts + parts:
+        backfill(connection, fitted, start, end)
+    assert contents(connection) == once
+
+
+def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
+    def versions():
+        return [
+            connection.execute(
+                sql.SQL("select ctid, xmin, t.* from {} as t order by ctid").format(
+                    sql.Identifier(*table.split("."))
+                )
+            ).fetchall()
+            for table in ENGINE_TABLES
+        ]
+
+    backfill(connection, fitted, START, END)
+    before = versions()
+    backfill(connection, fitted, START, END)
+    assert versions() == before
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(0, 700), st.integers(0, 90)).map(
+            lambda t: (
+                date.fromordinal(START.toordinal() + t[0]),
+                date.fromordinal(START.toordinal() + t[0] + 4 + t[1]),
+            )
+        ),
+        max_size=4,
+    )
+)
+def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
+    connection, fitted, once, parts
+):
+    for start, end in parts:
+        backfill(connection, fitted, start, end)
+    backfill(connection, fitted, START, END)
+    assert contents(connection) == once
+
+
+def start_backfill(settings) -> subprocess.Popen:
+    """A backfill of the stretch in a process of its own, in small batches."""
+    program = f"""
+from regime_engine import cli, engine
+engine.BATCH_WINDOWS = 20
+cli.regime(["backfill", "--region", "US", "--start", "{START}", "--end", "{END}"])
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def test_two_processes_at_once_end_in_the_same_tables(connection, fitted, once):
+    for process in [start_backfill(fitted), start_backfill(fitted)]:
+        finished(process)
+    assert contents(connection) == once
+
+
+def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, regime):
+    """Each kill -9 is followed by a rerun; then the tables and their runs are whole."""
+    chance = random.Random(11)
+    begun = time.monotonic()
+    finished(start_backfill(fitted))
+    whole = time.monotonic() - begun
+    killed = 0
+    for _ in range(20):
+        for table in ENGINE_TABLES:
+            connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+        process = start_backfill(fitted)
+        time.sleep(chance.uniform(0.2, 1) * whole)
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+        backfill(connection, fitted, START, END)
+        assert contents(connection) == once
+        unowned = connection.execute("""
+            select run_id from runtime.regimes
+            union select run_id from historical.numeric_window_embeddings
+            union select run_id from runtime.regime_transitions
+            except select run_id from runtime.regime_runs where status = 'SUCCEEDED'
+        """).fetchall()
+        assert unowned == []
+    assert killed >= 10
+
+
+def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, fitted, regime):
+    process = start_backfill(fitted)
+    while not connection.execute("select 1 from runtime.regimes limit 1").fetchone():
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while "DIED" not in (shown := regime("status").stdout):
+        assert time.monotonic() < deadline, shown
+    backfill(connection, fitted, START, END)
+    shown = regime("status").stdout
+    assert "DIED" not in shown
+    assert "the process ended before the run did" in shown
+
+
+def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
+    connection, features_database, tmp_path, regime
+):
+    engine.backfill(connection, features_database, US, date(2010, 1, 4), date(2010, 12, 31))
+    before = connection.execute(
+        "select as_of_date, encode(vector, 'hex'), run_id::text"
+        " from historical.numeric_window_embeddings order by 1"
+    ).fetchall()
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_text(
+        "instrument_id,trade_date,close,adjusted_close,volume\n"
+        "GSPC.INDX,2010-06-01,1111.5,1111.5,5271480000\n"
+    )
+    assert regime("load", str(corrected)).returncode == 0
+    assert regime("pipeline", "--region", "US").returncode == 0
+
+    revised = connection.execute(
+        "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"
+        " from runtime.regime_revisions where table_name = 'numeric_window_embeddings' order by 1"
+    ).fetchall()
+    days = [day for day, _, _ in before]
+    touched = days.index(date(2010, 6, 1))
+    # 63 windows hold the day; the next one begins with the return from it.
+    assert revised == before[touched : touched + 64]
+
+
+def test_writers_of_different_series_do_not_wait_for_each_other(connection, fitted):
+    with connect(fitted) as other, other.transaction():
+        other.execute(
+            "select pg_advisory_xact_lock(hashtextextended('regime:regimes/"
+            "US_TECH/num-regime-core-v1/63', 0))"
+        )
+        connection.execute("set lock_timeout = '2s'")
+        backfill(connection, fitted, START, date(2004, 4, 1))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            engine.backfill(connection, fitted, Series("US_TECH", US.model_id, 63), START, END)
+
+
+def test_the_ledger_counts_what_was_written(connection, fitted):
+    outcome = engine.backfill(connection, fitted, US, START, END)
+    run = connection.execute(
+        "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
+        " from runtime.regime_runs where command = 'backfill'"
+    ).fetchone()
+    count = len(contents(connection)["runtime.regimes"])
+    changes = len(contents(connection)["runtime.regime_transitions"])
+    assert outcome.n_windows == count
+    assert run == (
+        "backfill",
+        "SUCCEEDED",
+        START.isoformat(),
+        {"numeric_window_embeddings": count, "regimes": count, "regime_transitions": changes},
+        True,
+    )
+
+
+def test_history_and_transitions_show_what_is_stored(connection, fitted, regime):
+    backfill(connection, fitted, START, END)
+    shown = json.loads(regime("transitions", "--region", "US", "--format", "json").stdout)
+    stored = connection.execute(
+        "select as_of_date::text, from_regime_label, to_regime_label"
+        " from runtime.regime_transitions order by 1"
+    ).fetchall()
+    assert [
+        (r["as_of_date"], r["from_regime_label"], r["to_regime_label"]) for r in shown
+    ] == stored
+    newest = regime("history", "--region", "US", "--limit", "1", "--format", "csv").stdout
+    assert newest.splitlines()[1].startswith("2006-12-29,")

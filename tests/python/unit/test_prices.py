@@ -1,0 +1,333 @@
+"""What a price file says, before it reaches the database."""
+
+import gzip
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from regime_engine import prices
+from regime_engine.errors import RegimeError
+from regime_engine.prices import check, open_prices
+
+HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,currency,metadata\n"
+
+
+def rows_of(path: Path, instrument_id: str | None = None) -> pl.DataFrame:
+    with open_prices(path, instrument_id) as file:
+        checked = [check(chunk) for chunk in file.chunks]
+    return pl.concat(checked).sort("line_number") if checked else pl.DataFrame()
+
+
+def reasons(folder: Path, text: str, instrument_id: str | None = None) -> dict[int, str]:
+    """line → reason of the refused rows of a CSV file with this text."""
+    (folder / "prices.csv").write_text(text, newline="")
+    refused = rows_of(folder / "prices.csv", instrument_id).filter(pl.col("reason").is_not_null())
+    return dict(refused.select("line_number", "reason").iter_rows())
+
+
+def reason(folder: Path, column: str, value: str) -> str | None:
+    """Why a row that is good but for one value is refused; None where it is not."""
+    good = {"instrument_id": "A", "trade_date": "2020-01-02", "close": "10.5"} | {column: value}
+    return reasons(folder, f"{','.join(good)}\n{','.join(good.values())}\n").get(2)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("close", "abc", "close is not a number: 'abc'"),
+        ("close", '"1,234.5"', "close is not a number: '1,234.5'"),
+        ("close", "0x10", "close is not a number: '0x10'"),
+        ("close", "1_000", "close is not a number: '1_000'"),
+        ("close", "", "close is missing"),
+        ("close", "null", "close is missing"),
+        ("close", "NaN", "close is not finite: NaN"),
+        ("close", "inf", "close is not finite: inf"),
+        ("close", "-Infinity", "close is not finite: -Infinity"),
+        ("close", "1e999", "close is not finite: 1e999"),
+        ("close", "0", "close is not positive: 0"),
+        ("close", "-3.0", "close is not positive: -3.0"),
+        ("open", "-1", "open is not positive: -1"),
+        ("high", "nan", "high is not finite: nan"),
+        ("low", "0.0", "low is not positive: 0.0"),
+        ("adjusted_close", "x", "adjusted_close is not a number: 'x'"),
+        ("volume", "-1", "volume is negative: -1"),
+        ("volume", "NaN", "volume is not finite: NaN"),
+        ("volume", "1 000", "volume is not a number: '1 000'"),
+        ("trade_date", "", "trade_date is missing"),
+        ("trade_date", "2025-02-30", "trade_date cannot be read as YYYY-MM-DD: '2025-02-30'"),
+        ("trade_date", "01/02/2020", "trade_date cannot be read as YYYY-MM-DD: '01/02/2020'"),
+        ("trade_date", "2020-1-2", "trade_date cannot be read as YYYY-MM-DD: '2020-1-2'"),
+        (
+            "trade_date",
+            "2020-01-02 16:00:00",
+            "trade_date cannot be read as YYYY-MM-DD: '2020-01-02 16:00:00'",
+        ),
+        ("trade_date", "0020-01-02", "trade_date is before 1700-01-01: 0020-01-02"),
+        ("trade_date", "2999-01-02", "trade_date is in the future: 2999-01-02"),
+        ("instrument_id", "", "instrument_id is missing"),
+        ("instrument_id", "  ", "instrument_id is missing"),
+        ("instrument_id", "A\x00B", "instrument_id has a control character: 'A?B'"),
+        ("instrument_id", "A\tB", "instrument_id has a control character: 'A?B'"),
+        ("instrument_id", "A" * 201, f"instrument_id is longer than 200 characters: '{'A' * 40}'"),
+        ("metadata", "{", "metadata is not JSON: '{'"),
+        ("metadata", "NaN", "metadata is not JSON: 'NaN'"),
+        ("metadata", r'"""\u0000"""', "metadata is not JSON: '\"\\u0000\"'"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_reason(tmp_path, column, value, expected):
+    assert reason(tmp_path, column, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("close", " 10.5 "),
+        ("close", "1e-320"),
+        ("open", ""),
+        ("high", "NA"),
+        ("low", "null"),
+        ("adjusted_close", "None"),
+        ("volume", ""),
+        ("volume", "0"),
+        ("trade_date", "2020-01-02 00:00:00"),
+        ("trade_date", "2020-01-02T00:00:00.000000"),
+        ("trade_date", "2020-01-02 00:00:00+00:00"),
+        ("trade_date", "2020-01-02 00:00:00-05:00"),
+        ("trade_date", "2020-02-29"),
+        ("instrument_id", '"A"";drop table"'),
+        ("instrument_id", "NA"),
+        ("instrument_id", "Zürich 株"),
+        ("currency", ""),
+        ("metadata", '"{""source"": [1, null]}"'),
+    ],
+)
+def test_an_unusual_but_good_value_is_accepted(tmp_path, column, value):
+    assert reason(tmp_path, column, value) is None
+
+
+def test_a_price_of_tomorrow_is_accepted_and_one_of_the_day_after_is_not(tmp_path):
+    today = datetime.now(UTC).date()
+    assert reason(tmp_path, "trade_date", str(today + timedelta(days=1))) is None
+    assert "in the future" in reason(tmp_path, "trade_date", str(today + timedelta(days=2)))
+
+
+def test_values_are_trimmed_and_typed(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text(HEADER + ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"\n')
+    row = rows_of(path).row(0, named=True)
+    assert row == {
+        "line_number": 2,
+        "instrument_id": "A",
+        "trade_date": date(2020, 1, 2),
+        "open": None,
+        "high": None,
+        "low": 1.0,
+        "close": 2.5,
+        "adjusted_close": None,
+        "volume": 0.0,
+        "currency": "USD",
+        "metadata": '{"a": 1}',
+        "written_date": "2020-01-02 00:00:00",
+        "reason": None,
+        "row_text": ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"\n',
+    }
+
+
+def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
+    text = "ticker,date,close\nA,2020-01-02\nA,2020-01-03,1\nA,2020-01-06,1,\n"
+    assert reasons(tmp_path, text) == {
+        2: "the number of fields is 2, the header has 3",
+        4: "the number of fields is 4, the header has 3",
+    }
+
+
+def test_a_quoted_line_break_and_blank_lines_keep_the_line_numbers_right(tmp_path):
+    text = (
+        "ticker,date,close,note\n"
+        'A,2020-01-02,1,"two\nlines"\n'
+        "\n"
+        "A,2020-01-03,bad,\n"
+        '\r\nA,2020-01-06,1,"three\r\n\r\nlines"\r\n'
+        "A,2020-01-07,-1,\r\n"
+    )
+    assert list(reasons(tmp_path, text)) == [5, 10]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path):
+    text = 'ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,"1\nA,2020-01-06,1\nA,2020-01-07,x\n'
+    assert reasons(tmp_path, text) == {
+        3: "a quote on this line is not closed",
+        5: "close is not a number: 'x'",
+    }
+
+
+def test_two_stray_quotes_do_not_swallow_the_rows_between(tmp_path):
+    closes = ["1", "1", '"1', "1", "1", "1", '"1', "1", "1"]
+    rows = [f"A,2020-01-{day:02},{close}\n" for day, close in enumerate(closes, start=1)]
+    text = "ticker,date,close\n" + "".join(rows)
+    assert list(reasons(tmp_path, text)) == [4, 8]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Ticker,Date,Close,Adj Close,Vol",
+        "SYMBOL;DATETIME;CLOSE;ADJ_CLOSE;VOLUME",
+        "Instrument ID\tTrade Date\tClose\tAdjusted Close\tvolume",
+        "\ufeffinstrument,timestamp,close*,adj close**,Volume",
+    ],
+)
+def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, header):
+    path = tmp_path / "prices.csv"
+    delimiter = next(d for d in ";\t," if d in header)
+    cells = [
+        line.split(delimiter)
+        for line in (header, delimiter.join(["A", "2020-01-02", "10", "9", "5"]))
+    ]
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        path.write_text("\n".join(delimiter.join(line[at] for at in order) for line in cells))
+        row = rows_of(path).row(0, named=True)
+        assert (row["instrument_id"], row["trade_date"]) == ("A", date(2020, 1, 2))
+        assert (row["close"], row["adjusted_close"], row["volume"]) == (10, 9, 5)
+        assert row["reason"] is None
+
+
+def test_columns_without_a_place_are_named(tmp_path):
+    path = tmp_path / "yfinance.csv"
+    path.write_text(",Date,Ticker,Close,Dividends,Stock Splits\n")
+    with open_prices(path) as file:
+        assert file.ignored_columns == ("", "Dividends", "Stock Splits")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"PK\x03\x04 xl/workbook.xml", "an Excel workbook or zip archive: save it as CSV"),
+        (b"date,ticker\n2020-01-02,A\n", "no column close among 'trade_date', 'instrument_id'"),
+        (b"date,close\n2020-01-02,1\n", "no column instrument_id among 'trade_date', 'close'"),
+        (b"date,Date,close\n", "both 'date' and 'Date' would be trade_date"),
+        (b"ticker,date,close\nA,2020-01-02,1\n\xff\n", "not UTF-8 text"),
+        ("ticker,date,close\n".encode("utf-16"), "not UTF-8 text"),
+        (gzip.compress(b"ticker,date,close\n" * 9)[:-9], "the gzip file is cut short or damaged"),
+        (gzip.compress(b"ticker,date,close\n" * 9)[:-4] + b"....", "the gzip file is cut short"),
+        (b"PAR1 and no more", "cannot be read as Parquet"),
+    ],
+)
+def test_a_file_that_is_no_price_file_is_refused_as_a_whole(tmp_path, content, message):
+    path = tmp_path / "prices.csv"
+    path.write_bytes(content)
+    with pytest.raises(RegimeError) as raised:
+        rows_of(path)
+    assert str(raised.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(RegimeError, match="no such file"):
+        rows_of(tmp_path / "none.csv")
+    with pytest.raises(RegimeError, match="a folder"):
+        rows_of(tmp_path)
+
+
+def test_an_instrument_given_by_option_may_be_named_in_the_file_too(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("date,close\n2020-01-02,1\n")
+    assert rows_of(path, "A.US")["instrument_id"].to_list() == ["A.US"]
+    path.write_text("ticker,date,close\n A.US ,2020-01-02,1\n,2020-01-03,1\n")
+    assert rows_of(path, "A.US")["instrument_id"].to_list() == ["A.US", None]
+    path.write_text("ticker,date,close\nA.US,2020-01-02,1\nB.US,2020-01-02,1\n")
+    with pytest.raises(RegimeError, match=r"prices.csv:3: a price of 'B.US', not of"):
+        rows_of(path, "A.US")
+
+
+def test_parquet_and_gzipped_files_say_the_same_as_csv(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "Ticker": ["A", "A", "B", None],
+            "Date": [date(2020, 1, 2), date(2020, 1, 3), None, date(2020, 1, 6)],
+            "Close": [0.1 + 0.2, float("nan"), 1.0, -1e-300],
+            "Volume": [1, None, 2, 3],
+        }
+    )
+    frame.write_csv(tmp_path / "prices.csv")
+    csv = (tmp_path / "prices.csv").read_bytes()
+    frame.write_parquet(tmp_path / "prices.parquet")
+    parquet = (tmp_path / "prices.parquet").read_bytes()
+    files = {"a": csv, "b": gzip.compress(csv), "c": parquet, "d": gzip.compress(parquet)}
+    found = []
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        found.append(rows_of(tmp_path / name).drop("row_text"))
+    assert found[0]["reason"].to_list() == [
+        None,
+        "close is not finite: NaN",
+        "trade_date is missing",
+        "instrument_id is missing",
+    ]
+    assert found[1].equals(found[0])
+    # A Parquet file has no header line: its rows count from 1.
+    assert found[2].with_columns(pl.col("line_number") + 1).equals(found[0])
+    assert found[3].equals(found[2])
+
+
+def test_parquet_columns_of_other_types_are_read_or_refused_row_by_row(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "ticker": pl.Series(["A", "B"], dtype=pl.Categorical),
+            "date": pl.Series([datetime(2020, 1, 2, 5), datetime(2020, 1, 3, 6)])
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("America/New_York"),
+            "close": pl.Series([0.1, 2.0], dtype=pl.Float32),
+            "volume": [True, False],
+        }
+    )
+    frame.write_parquet(tmp_path / "prices.parquet")
+    rows = rows_of(tmp_path / "prices.parquet")
+    assert rows["close"].to_list() == [float(np.float32(0.1)), 2.0]
+    assert rows["reason"].to_list() == [
+        "volume is not a number: 'true'",
+        "volume is not a number: 'false'",
+    ]
+    frame.drop("volume").write_parquet(tmp_path / "prices.parquet")
+    assert rows_of(tmp_path / "prices.parquet")["reason"].to_list() == [
+        None,
+        "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'",
+    ]
+
+
+positive = st.floats(min_value=5e-324, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(positive, min_size=1, max_size=50), st.sampled_from(["{!r}", "{:.25e}", "{:.17g}"]))
+def test_a_decimal_text_becomes_the_nearest_double(tmp_path_factory, closes, spelling):
+    path = tmp_path_factory.mktemp("prices") / "prices.csv"
+    texts = [spelling.format(close) for close in closes]
+    path.write_text("date,close\n" + "".join(f"2020-01-02,{text}\n" for text in texts))
+    rows = rows_of(path, "A")
+    assert rows["close"].to_list() == [float(text) for text in texts]
+    assert rows["reason"].null_count() == len(closes)
+
+
+@given(st.lists(positive, min_size=1, max_size=50))
+def test_a_parquet_double_is_kept_to_the_bit(tmp_path_factory, closes):
+    path = tmp_path_factory.mktemp("prices") / "prices.parquet"
+    pl.DataFrame({"close": closes}).with_columns(date=date(2020, 1, 2)).write_parquet(path)
+    assert rows_of(path, "A")["close"].to_list() == closes
+
+
+@given(st.text(st.sampled_from('AB20-1.,;"\n\r\0 é'), max_size=300) | st.text())
+def test_any_text_under_a_header_is_rows_with_a_close_or_with_a_reason(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("prices") / "prices.csv"
+    path.write_text("ticker,date,close\n" + text, newline="")
+    for row in rows_of(path).iter_rows(named=True):
+        readable = all(row[name] is not None for name in prices.REQUIRED)
+        assert row["reason"] or readable
