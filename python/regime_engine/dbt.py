@@ -1,4 +1,4 @@
-"""The only file that knows dbt: builds a phase of the project in this process."""
+"""The only file that knows dbt: builds and tests the project in this process."""
 
 import contextlib
 import hashlib
@@ -33,23 +33,31 @@ class NodeResult:
     query: str
 
 
-def build(
-    settings: Settings, connection: psycopg.Connection, selector: str, full_refresh: bool = False
+def build(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
+    """`dbt build --selector …`: models and seeds, each with its tests, in the order of lineage."""
+    return _invoke(settings, connection, "build", selector)
+
+
+def test(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
+    """`dbt test --selector …`: every test, whereas a build skips those behind one that failed."""
+    return _invoke(settings, connection, "test", selector)
+
+
+def _invoke(
+    settings: Settings, connection: psycopg.Connection, command: str, selector: str
 ) -> list[NodeResult]:
-    """`dbt build --selector …` on the connection's database; one build at a time a database.
+    """Run dbt on the connection's database; one at a time a database.
 
     raises RegimeError where dbt could not begin, or the selector matches nothing
     """
     project = project_directory(settings)
     arguments = [
-        "build",
+        command,
         *("--selector", selector),
         *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
         *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
         "--no-version-check",
     ]
-    if full_refresh:
-        arguments.append("--full-refresh")
     environment = libpq_environment(connection) | {
         "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
         "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
@@ -64,21 +72,18 @@ def build(
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
-        raise RegimeError(f"dbt cannot build {project}: {' '.join(str(outcome.exception).split())}")
+        raise RegimeError(
+            f"dbt cannot {command} {project}: {' '.join(str(outcome.exception).split())}"
+        )
     results = [_node_result(result) for result in outcome.result.results]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
     return results
 
 
-def failed(results: list[NodeResult]) -> list[NodeResult]:
-    """The nodes that stand in the way; those that were skipped for them are left out."""
-    return [result for result in results if result.status in ("fail", "error")]
-
-
 def require_success(results: list[NodeResult], doing: str) -> None:
     """raises RegimeError naming the first node that failed and how many more did"""
-    failures = failed(results)
+    failures = [result for result in results if result.status in ("fail", "error")]
     if failures:
         first = failures[0]
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""

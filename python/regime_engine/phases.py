@@ -28,15 +28,13 @@ def initialise(settings: Settings, connection: psycopg.Connection) -> None:
     dbt.require_success(dbt.build(settings, connection, "engine_tables"), "init")
 
 
-def build_features(
-    settings: Settings, connection: psycopg.Connection, full_refresh: bool = False
-) -> list[NodeResult]:
+def build_features(settings: Settings, connection: psycopg.Connection) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
     prices = sql.Identifier(settings.historical_schema, "prices_daily").as_string(connection)
     (found,) = connection.execute("select to_regclass(%s)", [prices]).fetchone()
     if found is None:
         raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
-    results = dbt.build(settings, connection, "features", full_refresh)
+    results = dbt.build(settings, connection, "features")
     dbt.require_success(results, "building the features")
     return [result for result in results if result.status == "warn"]
 
@@ -48,7 +46,7 @@ def audit(
 
     raises RegimeError where a test could not be run at all
     """
-    results = dbt.build(settings, connection, "audit")
+    results = dbt.test(settings, connection, "audit")
     broken = [result for result in results if result.status == "error"]
     dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
     findings = [

