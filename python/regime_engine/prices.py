@@ -343,7 +343,7 @@ def _csv_rows(
             fields, fault = [], "a quote on this line is not closed"
         if fault:
             fields = (fields + [""] * width)[:width]
-        yield lines.row_number, "".join(lines.row), fault, fields
+        yield lines.row_number, "".join(lines.row).rstrip("\r\n"), fault, fields
 
 
 def _is_broken(field: str) -> bool:

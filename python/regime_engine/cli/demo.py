@@ -1,3 +1,5 @@
+import os
+import shutil
 import sys
 
 import click
@@ -49,12 +51,18 @@ def demo(settings: Settings) -> None:
             last = reading.transitions(connection, settings, outcome.series, limit=5)
             click.echo(f"\n{summary(outcome)}\nIts last transitions:\n")
             click.echo(table(last.headers, last.rows))
-    click.echo(
-        "\nNext:\n"
-        "  regime history --region US --start 2011-08-01 --end 2011-08-31\n"
-        "  regime run --region US --as-of 2008-10-10\n"
-        "  regime status\n"
-        "  regime db psql"
-    )
+    click.echo("\nNext:")
+    for arguments in (
+        "history --region US --start 2011-08-15 --end 2011-08-31",
+        "run --region US --as-of 2008-10-10",
+        "status",
+        "db psql",
+    ):
+        click.echo(f"  {_program()} {arguments}")
     if not passed:
         sys.exit(1)
+
+
+def _program() -> str:
+    """What to type for this command: it need not be in the PATH."""
+    return "regime" if shutil.which("regime") else os.path.relpath(sys.argv[0])

@@ -27,7 +27,11 @@ class LabelledWindow(click.ParamType):
 @series_options
 @instrument_option
 @click.option(
-    "--classifier", type=click.Choice(["prototype"]), default="prototype", show_default=True
+    "--classifier",
+    type=click.Choice(["prototype"]),
+    default="prototype",
+    show_default=True,
+    help="What to fit.",
 )
 @click.option(
     "--window",

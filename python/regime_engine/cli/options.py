@@ -28,8 +28,8 @@ class Day(click.ParamType):
 DAY = Day()
 
 
-def series_options(command: Callable) -> Callable:
-    """--region, --model-id and --window-days: which series a command is about."""
+def encoding_options(command: Callable) -> Callable:
+    """--model-id and --window-days: how windows become embeddings."""
     for option in (
         click.option(
             "--window-days",
@@ -41,10 +41,15 @@ def series_options(command: Callable) -> Callable:
         click.option(
             "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
         ),
-        click.option("--region", required=True, help="A region of seeds/regions.csv."),
     ):
         command = option(command)
     return command
+
+
+def series_options(command: Callable) -> Callable:
+    """--region, --model-id and --window-days: which series a command is about."""
+    region = click.option("--region", required=True, help="A region of seeds/regions.csv.")
+    return region(encoding_options(command))
 
 
 def instrument_option(command: Callable) -> Callable:

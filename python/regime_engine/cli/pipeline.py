@@ -4,7 +4,7 @@ import click
 
 from regime_engine.cli.audit import report
 from regime_engine.cli.classify import changes, progress_bar, summary
-from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
+from regime_engine.cli.options import encoding_options
 from regime_engine.config import Settings
 
 
@@ -12,10 +12,7 @@ from regime_engine.config import Settings
 @click.option(
     "--region", "only", multiple=True, help="Only this region; give several.  [default: all]"
 )
-@click.option("--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder.")
-@click.option(
-    "--window-days", type=click.IntRange(min=2), default=DEFAULT_WINDOW_DAYS, show_default=True
-)
+@encoding_options
 @click.pass_obj
 def pipeline(settings: Settings, only: tuple[str, ...], model_id: str, window_days: int) -> None:
     """dbt features, then every region up to its last priced day, then the dbt audit.
