@@ -1,6 +1,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import click
 
@@ -65,4 +66,9 @@ def demo(settings: Settings) -> None:
 
 def _program() -> str:
     """What to type for this command: it need not be in the PATH."""
-    return "regime" if shutil.which("regime") else os.path.relpath(sys.argv[0])
+    if shutil.which("regime"):
+        return "regime"
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python -m regime_engine"
+    return os.path.relpath(program)
