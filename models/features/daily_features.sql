@@ -4,12 +4,14 @@
     unique_key=['instrument_id', 'trade_date'],
     on_schema_change='append_new_columns',
     contract={'enforced': true},
+    pre_hook='set transaction isolation level repeatable read',
     post_hook="{{ delete_vanished_features() }}"
 ) }}
 
 {# An incremental build finds, by instrument, the first day on which prices and stored features
    differ, computes from there on (252 rows earlier for the mean of the volume), and writes the
-   rows whose values changed: the table always equals a full rebuild. #}
+   rows whose values changed: the table always equals a full rebuild. Its statements all see the
+   prices of one moment (repeatable read), whatever is loaded meanwhile. #}
 
 with
 
@@ -43,7 +45,8 @@ changes as (
 
 ),
 
-stretches as (
+-- Materialized: one look-up an instrument, where the planner would make it one a price.
+stretches as materialized (
 
     select
         changes.instrument_id,
@@ -107,9 +110,7 @@ observed as (
         ln(prices.close / lag(prices.close) over instrument) as log_return,
         ln(prices.adjusted_close / lag(prices.adjusted_close) over instrument)
             as adjusted_log_return,
-        avg(ln(nullif(prices.volume, 0))) over (
-            instrument rows between {{ volume_history_days() }} preceding and 1 preceding
-        ) as usual_log_volume,
+        {{ usual_log_volume('prices.volume', 'instrument') }} as usual_log_volume,
         (stretches.first_day_number - 1 + row_number() over instrument)::integer as day_number
 
     from stretches

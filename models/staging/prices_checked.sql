@@ -17,7 +17,8 @@ typed as (
             {{ price_column('adjusted_close', 'double precision') }},
             {{ price_column('close', 'double precision') }}
         ) as adjusted_close,
-        {{ price_column('volume', 'double precision') }} as volume,
+        -- A negative zero becomes zero.
+        {{ price_column('volume', 'double precision') }} + 0 as volume,
         {{ price_column('currency', 'text') }} as currency
 
     from source
@@ -30,6 +31,7 @@ checked as (
         *,
 
         -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
+        -- Out of range: the quotient of two such prices can overflow, which ends every build.
         case
             when instrument_id is null then 'instrument_id is missing'
             when trade_date is null then 'trade_date is missing'
@@ -37,8 +39,10 @@ checked as (
             when close is null then 'close is missing'
             when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
             when close <= 0 then 'close is not positive'
+            when close not between 1e-100 and 1e100 then 'close is out of range'
             when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
             when adjusted_close <= 0 then 'adjusted_close is not positive'
+            when adjusted_close not between 1e-100 and 1e100 then 'adjusted_close is out of range'
             when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'
             when volume < 0 then 'volume is negative'
         end as reason

@@ -1,10 +1,8 @@
-"""Windows → encoder → classifier → store: one date, a stretch of dates, a fit."""
+"""Windows → encoder → classifier → store: one date, or a stretch of dates."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, timedelta
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 import psycopg
@@ -19,15 +17,6 @@ from regime_engine.store import Regimes
 from regime_engine.windows import Windows
 
 BATCH_WINDOWS = 2000
-
-
-@dataclass(frozen=True)
-class LabelledStretch:
-    """As-of dates from start to end, both included, that a person gives a label."""
-
-    label: str
-    start: date
-    end: date
 
 
 @dataclass(frozen=True)
@@ -52,16 +41,21 @@ def run(
     as_of: date,
     instrument_id: str | None = None,
     max_staleness_days: int = 7,
+    model_version: int | None = None,
 ) -> Outcome:
     """Classify a region on one date and store the result.
+
+    model_version: default the one that is valid on the date
 
     raises RegimeError for an unknown region or encoder, too few rows or too old a last price
     """
     encoder = encoders.get(series.model_id)
-    instrument_id = _instrument(connection, settings, series.region, instrument_id)
-    parameters = _parameters(series, instrument_id) | {
+    encoder.dimension(series.window_days)
+    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    parameters = series_parameters(series, instrument_id) | {
         "as_of": as_of.isoformat(),
         "max_staleness_days": max_staleness_days,
+        "model_version": model_version,
     }
     with runs.ledger(connection, settings, "run", parameters, series.model_id) as ledger_run:
         window = windows.on(
@@ -72,7 +66,7 @@ def run(
             series.window_days,
             max_staleness_days,
         )
-        return _classify_and_store(connection, settings, ledger_run, series, window)
+        return _classify_and_store(connection, settings, ledger_run, series, window, model_version)
 
 
 def backfill(
@@ -83,86 +77,31 @@ def backfill(
     end: date | None = None,
     instrument_id: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    model_version: int | None = None,
 ) -> Outcome:
     """Classify a region on each trading day from start to end, in batches.
 
     start: default the first day with a whole window; end: default the last priced day
     progress: called with windows done and windows in all after each batch
+    model_version: default for each date the one that is valid on it
     """
     if start and end and start > end:
         raise RegimeError(f"--start {start} is after --end {end}")
     encoder = encoders.get(series.model_id)
-    instrument_id = _instrument(connection, settings, series.region, instrument_id)
-    parameters = _parameters(series, instrument_id) | {
+    encoder.dimension(series.window_days)
+    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    parameters = series_parameters(series, instrument_id) | {
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
+        "model_version": model_version,
     }
     with runs.ledger(connection, settings, "backfill", parameters, series.model_id) as ledger_run:
         stretch = windows.between(
             connection, instrument_id, encoder.COLUMNS, start, end, series.window_days
         )
-        return _classify_and_store(connection, settings, ledger_run, series, stretch, progress)
-
-
-def fit_prototypes(
-    connection: psycopg.Connection,
-    settings: Settings,
-    series: Series,
-    stretches: list[LabelledStretch],
-    valid_from: date | None = None,
-    instrument_id: str | None = None,
-) -> FittedModel:
-    """Store prototypes of the labelled stretches as a new model version of the series.
-
-    valid_from: default the day after the last day trained on, so that no date is classified by
-        a model of its own future
-    raises RegimeError for unknown labels, overlapping stretches or stretches without a window
-    """
-    encoder = encoders.get(series.model_id)
-    _require_usable(connection, settings, stretches)
-    instrument_id = _instrument(connection, settings, series.region, instrument_id)
-    parameters = _parameters(series, instrument_id) | {
-        "classifier": "prototype",
-        "windows": [f"{s.label}={s.start}:{s.end}" for s in stretches],
-        "valid_from": valid_from and valid_from.isoformat(),
-    }
-    with runs.ledger(connection, settings, "fit", parameters, series.model_id) as ledger_run:
-        labels, parts = [], []
-        for stretch in sorted(stretches, key=lambda stretch: stretch.start):
-            part = windows.between(
-                connection,
-                instrument_id,
-                encoder.COLUMNS,
-                stretch.start,
-                stretch.end,
-                series.window_days,
-            )
-            parts.append(part)
-            labels += [stretch.label] * len(part)
-        embeddings = np.concatenate([_encode(encoder, part) for part in parts])
-        prototypes = prototype.fit(embeddings, labels)
-        told = prototype.classify(prototypes, embeddings)
-        trained_to = parts[-1].as_of_dates[-1].item()
-        model = FittedModel(
-            series=series,
-            version=0,
-            classifier="prototype",
-            labels=prototypes.labels,
-            parameters=prototypes.to_json(),
-            trained_from=parts[0].as_of_dates[0].item(),
-            trained_to=trained_to,
-            n_windows=len(labels),
-            training_hash=_training_hash(labels, parts),
-            metrics={
-                "in_sample_accuracy": float(
-                    np.mean(np.array(told.labels)[told.winners] == np.array(labels))
-                )
-            },
-            valid_from=valid_from or trained_to + timedelta(days=1),
+        return _classify_and_store(
+            connection, settings, ledger_run, series, stretch, model_version, progress
         )
-        with connection.transaction():
-            store.lock_series(connection, instrument_id, series)
-            return models.save(connection, settings, ledger_run, model)
 
 
 def regions(connection: psycopg.Connection, settings: Settings) -> list[tuple[str, str]]:
@@ -173,9 +112,10 @@ def regions(connection: psycopg.Connection, settings: Settings) -> list[tuple[st
     ).fetchall()
 
 
-def _instrument(
+def instrument_of(
     connection: psycopg.Connection, settings: Settings, region: str, instrument_id: str | None
 ) -> str:
+    """The instrument given, else that of regions.csv; raises RegimeError for an unknown region."""
     known = dict(regions(connection, settings))
     if region not in known:
         raise RegimeError(
@@ -185,7 +125,7 @@ def _instrument(
     return instrument_id or known[region]
 
 
-def _parameters(series: Series, instrument_id: str) -> dict[str, object]:
+def series_parameters(series: Series, instrument_id: str) -> dict[str, object]:
     return {
         "region": series.region,
         "instrument_id": instrument_id,
@@ -200,15 +140,21 @@ def _classify_and_store(
     run: runs.Run,
     series: Series,
     stretch: Windows,
+    model_version: int | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     encoder = encoders.get(series.model_id)
-    embeddings = _encode(encoder, stretch)
+    embeddings = embed(encoder, stretch)
     versions = models.load(connection, settings, series)
+    if model_version is not None:
+        versions = [replace(models.one(versions, model_version), valid_from=date.min)]
     total: dict[str, int] = {}
     for begin in range(0, len(stretch), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
         regimes = _classify(versions, stretch.as_of_dates[rows], embeddings[rows])
+        if model_version is not None:
+            for row in regimes.metadata:
+                row["version_given"] = True
         written = store.write_batch(
             connection, settings, run, series, stretch[rows], embeddings[rows], regimes
         )
@@ -227,14 +173,15 @@ def _classify_and_store(
     )
 
 
-def _encode(encoder, stretch: Windows) -> np.ndarray:
+def embed(encoder, stretch: Windows) -> np.ndarray:
     """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
     embeddings = encoder.encode(stretch.values)
     unusable = ~np.isfinite(embeddings).all(axis=1)
     if unusable.any():
         row = int(unusable.argmax())
         missing = np.isnan(stretch.values[row]).any(axis=0)
-        missing[encoder.COLUMNS.index("log_return")] = False
+        # The first return may look back before the instrument's first day.
+        missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
         names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
         what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
         raise RegimeError(
@@ -280,6 +227,8 @@ def _classify(
                 **told.constants,
                 "in_sample": bool(trained_to is not None and as_of_dates[row] <= trained_to),
             }
+            if told.novelty is not None:
+                metadata[row]["novelty"] = float(told.novelty[at])
     return Regimes(labels, confidence, probabilities, runners_up, metadata, model_versions)
 
 
@@ -292,36 +241,3 @@ def _runner_up(told: Classification, row: int) -> str | None:
     if not others:
         return None
     return told.labels[max(others, key=lambda k: told.probabilities[row, k])]
-
-
-def _require_usable(
-    connection: psycopg.Connection, settings: Settings, stretches: list[LabelledStretch]
-) -> None:
-    if not stretches:
-        raise RegimeError("nothing to fit: give at least one --window LABEL=FROM:TO")
-    table = sql.Identifier(settings.runtime_schema, "regime_labels")
-    query = sql.SQL("select label from {} order by severity").format(table)
-    known = [label for (label,) in connection.execute(query)]
-    ordered = sorted(stretches, key=lambda stretch: stretch.start)
-    for stretch in ordered:
-        if stretch.label not in known:
-            raise RegimeError(f"unknown label {stretch.label!r}: choose of {', '.join(known)}")
-        if stretch.start > stretch.end:
-            raise RegimeError(f"{stretch.label}: {stretch.start} is after {stretch.end}")
-    for earlier, later in pairwise(ordered):
-        if later.start <= earlier.end:
-            raise RegimeError(
-                f"{earlier.label} to {earlier.end} overlaps {later.label} from {later.start}: a "
-                "day can have one label"
-            )
-
-
-def _training_hash(labels: list[str], parts: list[Windows]) -> str:
-    """sha-256 (hex) over label, date and window hash of each training window, in order."""
-    dates = np.concatenate([part.as_of_dates for part in parts])
-    hashes = np.concatenate([part.hashes for part in parts])
-    text = "".join(
-        f"{label} {day} {window_hash.tobytes().hex()}\n"
-        for label, day, window_hash in zip(labels, dates, hashes, strict=True)
-    )
-    return hashlib.sha256(text.encode()).hexdigest()

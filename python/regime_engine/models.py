@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written
 
 
@@ -64,53 +65,55 @@ def load(connection: psycopg.Connection, settings: Settings, series: Series) -> 
 
 
 def save(
-    connection: psycopg.Connection, settings: Settings, run: Run, model: FittedModel
-) -> FittedModel:
-    """Store a model under the next free version; one that is stored already keeps its own.
+    connection: psycopg.Connection, settings: Settings, run: Run, fitted: list[FittedModel]
+) -> list[FittedModel]:
+    """Store models under the next free versions; one that has a version is stored already.
 
     To be called in a transaction that holds the lock of the series.
     """
-    same = [
-        known
-        for known in load(connection, settings, model.series)
-        if _content(known) == _content(model)
-    ]
-    if same:
-        return same[-1]
-    series = model.series
-    (version,) = connection.execute(
-        sql.SQL("""
-            insert into {table} (
-                region, model_id, window_days, version, classifier, labels, parameters,
-                trained_from, trained_to, n_windows, training_hash, metrics, valid_from,
-                run_id, created_at
-            )
-            select
-                %(region)s, %(model_id)s, %(window_days)s, coalesce(max(version), 0) + 1,
-                %(classifier)s, %(labels)s, %(parameters)s, %(trained_from)s, %(trained_to)s,
-                %(n_windows)s, %(training_hash)s, %(metrics)s, %(valid_from)s, %(run_id)s, now()
-            from {table}
-            where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
-            returning version
-        """).format(table=_table(settings)),
-        {
-            "region": series.region,
-            "model_id": series.model_id,
-            "window_days": series.window_days,
-            "classifier": model.classifier,
-            "labels": list(model.labels),
-            "parameters": Jsonb(model.parameters),
-            "trained_from": model.trained_from,
-            "trained_to": model.trained_to,
-            "n_windows": model.n_windows,
-            "training_hash": model.training_hash,
-            "metrics": Jsonb(model.metrics),
-            "valid_from": model.valid_from,
-            "run_id": run.run_id,
-        },
-    ).fetchone()
-    add_rows_written(connection, settings, run, {"regime_models": 1})
-    return replace(model, version=version)
+    stored = load(connection, settings, fitted[0].series)
+    version = max((model.version for model in stored), default=0)
+    saved, new = [], []
+    for model in fitted:
+        same = [known for known in stored if replace(known, version=0) == model]
+        if not model.version and not same:
+            version += 1
+            model = replace(model, version=version)
+            new.append(model)
+        saved.append(same[-1] if same else model)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("""
+                insert into {table} (
+                    region, model_id, window_days, version, classifier, labels, parameters,
+                    trained_from, trained_to, n_windows, training_hash, metrics, valid_from,
+                    run_id, created_at
+                )
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
+            """).format(table=_table(settings)),
+            [
+                (
+                    *(model.series.region, model.series.model_id, model.series.window_days),
+                    *(model.version, model.classifier, list(model.labels)),
+                    Jsonb(model.parameters),
+                    *(model.trained_from, model.trained_to, model.n_windows, model.training_hash),
+                    Jsonb(model.metrics),
+                    *(model.valid_from, run.run_id),
+                )
+                for model in new
+            ],
+        )
+    add_rows_written(connection, settings, run, {"regime_models": len(new)})
+    return saved
+
+
+def one(models: list[FittedModel], version: int) -> FittedModel:
+    """The model of this version; raises RegimeError naming those there are."""
+    for model in models:
+        if model.version == version:
+            return model
+    known = ", ".join(str(model.version) for model in models) or "none"
+    raise RegimeError(f"the series has no model version {version}: its versions are {known}")
 
 
 def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:
@@ -120,10 +123,6 @@ def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:
     """
     valid_from = np.array([model.valid_from for model in versions], "datetime64[D]")
     return np.searchsorted(valid_from, dates, side="right") - 1
-
-
-def _content(model: FittedModel) -> dict:
-    return {name: value for name, value in vars(model).items() if name != "version"}
 
 
 def _table(settings: Settings) -> sql.Identifier:

@@ -66,6 +66,37 @@ def transitions(
     )
 
 
+def days_by_year(connection: psycopg.Connection, settings: Settings, series: Series) -> Rows:
+    """One row a year: how many days of each label of regime_labels, calmest first."""
+    labels = [
+        label
+        for (label,) in connection.execute(
+            sql.SQL("select label from {} order by severity").format(
+                sql.Identifier(settings.runtime_schema, "regime_labels")
+            )
+        )
+    ]
+    return _fetch(
+        connection,
+        sql.SQL("""
+            select extract(year from as_of_date)::int::text as year, {counts}
+            from {regimes}
+            where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+            group by 1
+            order by 1
+        """).format(
+            counts=sql.SQL(", ").join(
+                sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
+                    sql.Literal(label), sql.Identifier(label)
+                )
+                for label in labels
+            ),
+            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
+        ),
+        vars(series),
+    )
+
+
 def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
     return _fetch(
@@ -107,6 +138,24 @@ def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
             regimes=sql.Identifier(settings.runtime_schema, "regimes"),
             transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
         ),
+    )
+
+
+def models(connection: psycopg.Connection, settings: Settings, region: str | None = None) -> Rows:
+    """One row a model version, by series and first valid day."""
+    return _fetch(
+        connection,
+        sql.SQL("""
+            select
+                region, model_id, window_days, version, classifier, labels,
+                trained_from, trained_to, n_windows, valid_from,
+                (metrics ->> 'in_sample_score')::double precision as in_sample_score,
+                (metrics ->> 'one_step_ahead_score')::double precision as one_step_ahead_score
+            from {}
+            where region = coalesce(%(region)s, region)
+            order by region, model_id, window_days, valid_from, version
+        """).format(sql.Identifier(settings.runtime_schema, "regime_models")),
+        {"region": region},
     )
 
 

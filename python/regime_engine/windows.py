@@ -1,7 +1,7 @@
 """daily_features → windows of an instrument's last observed rows."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -109,6 +109,15 @@ def between(
             f"{found}: choose other dates or load more prices"
         )
     return _build(instrument_id, columns, dates, features, as_of_dates, window_days)
+
+
+def concatenate(parts: list[Windows]) -> Windows:
+    """The windows of one instrument's stretches, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return replace(parts[0], **joined)
 
 
 def _require_current_features(

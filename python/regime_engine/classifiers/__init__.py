@@ -19,6 +19,7 @@ class Classification:
     labels: the k labels that it can give; winners: (n,) index of the label given
     probabilities: (n, k) float64, rows sum to 1
     evidence: name → (n, k), numbers behind the label; constants: name → number
+    novelty: (n,) how untypical of what it was trained on, percentile 0 to 100, or None
     """
 
     labels: tuple[str, ...]
@@ -26,13 +27,14 @@ class Classification:
     probabilities: np.ndarray
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
     constants: dict[str, float] = field(default_factory=dict)
+    novelty: np.ndarray | None = None
 
 
 def get(name: str) -> ModuleType:
     """The classifier of this name; raises RegimeError naming those there are."""
-    from regime_engine.classifiers import prototype
+    from regime_engine.classifiers import markov, prototype
 
-    classifiers = {"prototype": prototype}
+    classifiers = {"prototype": prototype, "markov": markov}
     if name not in classifiers:
         raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(classifiers)}")
     return classifiers[name]

@@ -19,6 +19,7 @@ COMMANDS = {
     "history": "read",
     "init": "init",
     "load": "load",
+    "models": "models",
     "pipeline": "pipeline",
     "run": "classify",
     "status": "status",

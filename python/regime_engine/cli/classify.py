@@ -1,14 +1,22 @@
 from datetime import date
+from functools import partial
 
 import click
 
-from regime_engine.cli.options import DAY, instrument_option, series_options, stretch_options
+from regime_engine.cli.options import (
+    DAY,
+    instrument_option,
+    model_version_option,
+    series_options,
+    stretch_options,
+)
 from regime_engine.config import Settings
 
 
 @click.command()
-@series_options
+@partial(series_options, model_id="num-regime-core-v1")
 @instrument_option
+@model_version_option
 @click.option("--as-of", type=DAY, required=True, help="The date to classify.")
 @click.option(
     "--max-staleness-days",
@@ -24,10 +32,14 @@ def run(
     model_id: str,
     window_days: int,
     instrument_id: str | None,
+    model_version: int | None,
     as_of: date,
     max_staleness_days: int,
 ) -> None:
-    """Classify one region on one date, and store the result."""
+    """Classify one region on one date, and store the result.
+
+    By the model version that is valid on the date; without one it is NEUTRAL (the seed rule).
+    """
     from regime_engine import engine
     from regime_engine.database import connect
     from regime_engine.models import Series
@@ -40,6 +52,7 @@ def run(
             as_of,
             instrument_id,
             max_staleness_days,
+            model_version,
         )
     if outcome.window_end != as_of:
         click.echo(
@@ -53,6 +66,7 @@ def run(
 @click.command()
 @series_options
 @instrument_option
+@model_version_option
 @stretch_options
 @click.pass_obj
 def backfill(
@@ -61,6 +75,7 @@ def backfill(
     model_id: str,
     window_days: int,
     instrument_id: str | None,
+    model_version: int | None,
     start: date | None,
     end: date | None,
 ) -> None:
@@ -81,6 +96,7 @@ def backfill(
             end,
             instrument_id,
             progress_bar(region),
+            model_version,
         )
     if start and outcome.first > start:
         click.echo(f"the first day with {window_days} trading days is {outcome.first}", err=True)

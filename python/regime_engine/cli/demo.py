@@ -16,11 +16,11 @@ from regime_engine.config import Settings
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """All of it on the bundled prices of two indexes, 1999 to 2018."""
-    from regime_engine import demo, engine, phases, prices, reading
+    from regime_engine import demo, engine, fitting, phases, prices, reading
     from regime_engine.database import connect
     from regime_engine.models import Series
 
-    series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
+    all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
     with connect(settings) as connection:
         info = connection.info
         click.echo(
@@ -31,31 +31,49 @@ def demo(settings: Settings) -> None:
             click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
         phases.build_features(settings, connection)
         click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
-        for one in series:
-            model = engine.fit_prototypes(connection, settings, one, list(demo.LABELLED))
-            click.echo(
-                f"Model: {one.region} version {model.version}, {' and '.join(model.labels)} of "
-                f"{model.trained_from} to {model.trained_to}, valid from {model.valid_from}"
+        for series in all_series:
+            versions = fitting.walk_forward(
+                connection,
+                settings,
+                series,
+                fitting.Recipe(),
+                fitting.WalkForward(),
+                start=demo.FIRST_DATE,
+                progress=progress_bar(series.region),
             )
-        outcomes, errors = phases.classify_regions(
-            settings, connection, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS, progress_bar, demo.REGIONS
-        )
-        for error in errors.values():
-            raise error
-        for outcome in outcomes:
             click.echo(
-                f"Regimes: {outcome.series.region}, {outcome.n_windows:,} dates from "
-                f"{outcome.first} to {outcome.last}; {changes(outcome)}"
+                f"Models: {series.region}, {len(versions)} versions, one every half-year from "
+                f"{versions[0].valid_from}, each trained on the days before it"
+            )
+        outcomes = []
+        for series in all_series:
+            outcome = engine.backfill(
+                connection,
+                settings,
+                series,
+                start=demo.FIRST_DATE,
+                progress=progress_bar(series.region),
+            )
+            outcomes.append(outcome)
+            click.echo(
+                f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
+                f"{outcome.last}; {changes(outcome)}"
             )
         passed = report(*phases.audit(settings, connection))
+        for series in all_series:
+            by_year = reading.days_by_year(connection, settings, series)
+            click.echo(f"\nDays of {series.region} by label:\n")
+            click.echo(table(by_year.headers, by_year.rows))
+        last = reading.transitions(connection, settings, all_series[0], limit=5)
+        click.echo("\nThe last transitions of US:\n")
+        click.echo(table(last.headers, last.rows))
+        click.echo()
         for outcome in outcomes:
-            last = reading.transitions(connection, settings, outcome.series, limit=5)
-            click.echo(f"\n{summary(outcome)}\nIts last transitions:\n")
-            click.echo(table(last.headers, last.rows))
+            click.echo(summary(outcome))
     click.echo("\nNext:")
     for arguments in (
-        "history --region US --start 2011-08-15 --end 2011-08-31",
-        "run --region US --as-of 2008-10-10",
+        "history --region US --start 2008-09-15 --end 2008-10-15",
+        "models --region US",
         "status",
         "db psql",
     ):

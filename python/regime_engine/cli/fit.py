@@ -2,7 +2,9 @@ from datetime import date
 
 import click
 
+from regime_engine.cli.classify import progress_bar
 from regime_engine.cli.options import DAY, instrument_option, series_options
+from regime_engine.cli.output import table
 from regime_engine.config import Settings
 
 
@@ -10,17 +12,30 @@ class LabelledWindow(click.ParamType):
     name = "LABEL=FROM:TO"
 
     def convert(self, value, parameter, context):
-        from regime_engine.engine import LabelledStretch
-
-        if isinstance(value, LabelledStretch):
-            return value
         label, equals, span = value.partition("=")
         start, colon, end = span.partition(":")
         if not (label and equals and colon):
             self.fail(f"{value!r} is not LABEL=FROM:TO, such as CRISIS=2008-09-15:2009-03-31")
-        return LabelledStretch(
-            label, DAY.convert(start, parameter, context), DAY.convert(end, parameter, context)
-        )
+        days = (DAY.convert(day, parameter, context) for day in (start, end))
+        return (label, *days)
+
+
+class Period(click.ParamType):
+    """A number with its unit, such as 6m or 8y."""
+
+    def __init__(self, unit: str, choices: range | tuple[int, ...]) -> None:
+        self.name = f"N{unit}"
+        self.unit = unit
+        self.choices = choices
+
+    def convert(self, value, parameter, context) -> int:
+        if isinstance(value, int):
+            return value
+        number = value.removesuffix(self.unit)
+        if not number.isdecimal() or int(number) not in self.choices:
+            first, last = self.choices[0], self.choices[-1]
+            self.fail(f"{value!r} is not a period from {first}{self.unit} to {last}{self.unit}")
+        return int(number)
 
 
 @click.command()
@@ -28,25 +43,43 @@ class LabelledWindow(click.ParamType):
 @instrument_option
 @click.option(
     "--classifier",
-    type=click.Choice(["prototype"]),
-    default="prototype",
+    type=click.Choice(["markov", "prototype"]),
+    help="What to fit.  [default: prototype with --window, else markov]",
+)
+@click.option(
+    "--states",
+    type=click.Choice(["2", "3", "4", "auto"]),
+    default="4",
     show_default=True,
-    help="What to fit.",
+    help="How many regimes; auto takes the best one-step-ahead score on days held out.",
 )
 @click.option(
     "--window",
-    "stretches",
+    "labelled",
     type=LabelledWindow(),
     multiple=True,
-    required=True,
     help="As-of dates that show a label, such as CRISIS=2008-09-15:2009-03-31; give several.",
 )
+@click.option("--start", type=DAY, help="Train from this date; with --walk-forward, label from it.")
+@click.option("--end", type=DAY, help="Train up to this date.  [default: the last there is]")
 @click.option(
     "--valid-from",
     type=DAY,
-    help="First date that the version classifies; an earlier one than the default labels dates "
-    "that it was trained on or precede its training, and the rows say in_sample.  "
-    "[default: the day after the last one trained on]",
+    help="First date that the version classifies; with one before the end of its training, rows "
+    "up to that say in_sample.  [default: the day after the last one trained on]",
+)
+@click.option("--walk-forward", is_flag=True, help="A version every --every, trained on --train.")
+@click.option(
+    "--every",
+    type=Period("m", range(1, 121)),
+    default=6,
+    help="Months of the calendar between versions.  [default: 6m]",
+)
+@click.option(
+    "--train",
+    type=Period("y", range(1, 101)),
+    default=8,
+    help="Years before a version that it is trained on.  [default: 8y]",
 )
 @click.pass_obj
 def fit(
@@ -55,29 +88,66 @@ def fit(
     model_id: str,
     window_days: int,
     instrument_id: str | None,
-    classifier: str,
-    stretches,
+    classifier: str | None,
+    states: str,
+    labelled: tuple[tuple[str, date, date], ...],
+    start: date | None,
+    end: date | None,
     valid_from: date | None,
+    walk_forward: bool,
+    every: int,
+    train: int,
 ) -> None:
     """Fit a classifier and store it as a new model version of the series.
 
-    Dates from its first valid day on are classified by it; run `regime backfill` to do so.
+    A date is classified by the version with the latest first valid day on or before it; run
+    `regime backfill` to do so. The same fit again stores nothing.
     """
-    from regime_engine import engine
+    if walk_forward and (valid_from or labelled):
+        raise click.UsageError("--walk-forward goes with neither --window nor --valid-from")
+    if labelled and (start or end):
+        raise click.UsageError("--window says what to train on: leave --start and --end out")
+    from regime_engine import fitting
     from regime_engine.database import connect
     from regime_engine.models import Series
 
+    series = Series(region, model_id, window_days)
+    recipe = fitting.Recipe(
+        classifier=classifier or ("prototype" if labelled else "markov"),
+        n_states=None if states == "auto" else int(states),
+        labelled=tuple(fitting.LabelledStretch(*each) for each in labelled),
+    )
     with connect(settings) as connection:
-        model = engine.fit_prototypes(
-            connection,
-            settings,
-            Series(region, model_id, window_days),
-            list(stretches),
-            valid_from,
-            instrument_id,
-        )
-    click.echo(
-        f"{classifier} version {model.version} of {region}: {', '.join(model.labels)} from "
-        f"{model.n_windows:,} windows of {model.trained_from} to {model.trained_to}, "
-        f"valid from {model.valid_from}"
+        if walk_forward:
+            schedule = fitting.WalkForward(every, train)
+            models = fitting.walk_forward(
+                connection,
+                settings,
+                series,
+                recipe,
+                schedule,
+                start,
+                end,
+                instrument_id,
+                progress_bar(region),
+            )
+        else:
+            models = [
+                fitting.fit(
+                    connection, settings, series, recipe, start, end, valid_from, instrument_id
+                )
+            ]
+    for model in models:
+        if tried := model.metrics.get("states_tried"):
+            best = max(tried.values())
+            rows = [(int(k), score, score - best) for k, score in tried.items()]
+            click.echo(table(["states", "score", "to the best"], rows))
+        click.echo(description(model))
+
+
+def description(model) -> str:
+    return (
+        f"{model.classifier} version {model.version} of {model.series.region}: "
+        f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} to "
+        f"{model.trained_to}, valid from {model.valid_from}"
     )

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import click
 
-DEFAULT_MODEL_ID = "num-regime-core-v1"
+DEFAULT_MODEL_ID = "num-regime-core-v2"
 DEFAULT_WINDOW_DAYS = 63
 
 
@@ -28,7 +28,7 @@ class Day(click.ParamType):
 DAY = Day()
 
 
-def encoding_options(command: Callable) -> Callable:
+def encoding_options(command: Callable, model_id: str = DEFAULT_MODEL_ID) -> Callable:
     """--model-id and --window-days: how windows become embeddings."""
     for option in (
         click.option(
@@ -38,23 +38,29 @@ def encoding_options(command: Callable) -> Callable:
             show_default=True,
             help="Observed trading days in a window.",
         ),
-        click.option(
-            "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
-        ),
+        click.option("--model-id", default=model_id, show_default=True, help="The encoder."),
     ):
         command = option(command)
     return command
 
 
-def series_options(command: Callable) -> Callable:
+def series_options(command: Callable, model_id: str = DEFAULT_MODEL_ID) -> Callable:
     """--region, --model-id and --window-days: which series a command is about."""
     region = click.option("--region", required=True, help="A region of seeds/regions.csv.")
-    return region(encoding_options(command))
+    return region(encoding_options(command, model_id))
 
 
 def instrument_option(command: Callable) -> Callable:
     return click.option(
         "--instrument-id", help="The instrument to classify.  [default: that of regions.csv]"
+    )(command)
+
+
+def model_version_option(command: Callable) -> Callable:
+    return click.option(
+        "--model-version",
+        type=click.IntRange(min=1),
+        help="Classify by this version, valid or not; the rows say so.  [default: the valid one]",
     )(command)
 
 

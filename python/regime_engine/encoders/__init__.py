@@ -1,16 +1,22 @@
 """Encoders by model id; each is one file of pure functions over arrays.
 
-An encoder has MODEL_ID, COLUMNS (the columns of daily_features that it reads, in order),
-`dimension(window_days)` and `encode(windows)`: (n, window_days, columns) float64, oldest row
-first, to (n, dimension) float32.
+An encoder has
+- MODEL_ID, and COLUMNS: what it reads of daily_features, in order;
+- SCALE_FREE: whether its numbers are of one size, so that distances between embeddings mean
+  something once each number is standardised;
+- `dimension(window_days)`, and `layout(window_days)`: a name for each number;
+- `encode(windows)`: (n, window_days, columns) float64, oldest row first, to (n, dimension) float32.
 """
 
 from types import ModuleType
 
-from regime_engine.encoders import num_regime_core_v1, numeric_simple_v1
+from regime_engine.encoders import num_regime_core_v1, num_regime_core_v2, numeric_simple_v1
 from regime_engine.errors import RegimeError
 
-ENCODERS = {encoder.MODEL_ID: encoder for encoder in (numeric_simple_v1, num_regime_core_v1)}
+ENCODERS = {
+    encoder.MODEL_ID: encoder
+    for encoder in (numeric_simple_v1, num_regime_core_v1, num_regime_core_v2)
+}
 
 
 def get(model_id: str) -> ModuleType:

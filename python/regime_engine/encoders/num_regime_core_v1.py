@@ -6,11 +6,18 @@ from regime_engine.encoders import numeric_simple_v1
 
 MODEL_ID = "num-regime-core-v1"
 COLUMNS = numeric_simple_v1.COLUMNS
+SCALE_FREE = False
 DIMENSION = 384
 
 
 def dimension(window_days: int) -> int:
     return DIMENSION
+
+
+def layout(window_days: int) -> list[str]:
+    """What each number is."""
+    names = numeric_simple_v1.layout(window_days)[-DIMENSION:]
+    return names + ["padding"] * (DIMENSION - len(names))
 
 
 def encode(windows: np.ndarray) -> np.ndarray:

@@ -4,10 +4,17 @@ import numpy as np
 
 MODEL_ID = "numeric-simple-v1"
 COLUMNS = ("close", "volume", "log_return")
+SCALE_FREE = False
 
 
 def dimension(window_days: int) -> int:
     return window_days * len(COLUMNS)
+
+
+def layout(window_days: int) -> list[str]:
+    """What each number is."""
+    days_ago = range(window_days - 1, -1, -1)
+    return [f"{column}_{days}_days_ago" for days in days_ago for column in COLUMNS]
 
 
 def encode(windows: np.ndarray) -> np.ndarray:

@@ -52,9 +52,13 @@ select
     changes.previous_as_of_date as previous_date,
     changes.from_regime_label as label_before,
     changes.to_regime_label as label,
+    changes.from_confidence as confidence_before,
+    changes.to_confidence as confidence,
     transitions.previous_as_of_date as recorded_previous_date,
     transitions.from_regime_label as recorded_from_label,
-    transitions.to_regime_label as recorded_to_label
+    transitions.to_regime_label as recorded_to_label,
+    transitions.from_confidence as recorded_from_confidence,
+    transitions.to_confidence as recorded_to_confidence
 
 from changes
 full join transitions using (region, as_of_date, model_id, window_days)

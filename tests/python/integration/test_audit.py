@@ -5,15 +5,16 @@ from datetime import date
 import psycopg
 import pytest
 
-from regime_engine import engine, phases
-from regime_engine.engine import LabelledStretch
+from regime_engine import engine, fitting, phases
+from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
 
 US = Series("US", "num-regime-core-v1", 63)
-LABELLED = [
+LABELLED = (
     LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
     LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-]
+)
+PROTOTYPES = Recipe("prototype", labelled=LABELLED)
 # A transition of this stretch, and a day inside a spell of it.
 CHANGE, INSIDE = "2011-08-23", "2011-09-15"
 
@@ -23,7 +24,7 @@ LAST_BYTES = "substr({0}, 1, octet_length({0}) - 4)"
 
 @pytest.fixture
 def classified(connection, features_database) -> psycopg.Connection:
-    engine.fit_prototypes(connection, features_database, US, LABELLED)
+    fitting.fit(connection, features_database, US, PROTOTYPES)
     engine.backfill(connection, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
     return connection
 

@@ -18,17 +18,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from regime_engine import demo, engine
+from regime_engine import demo, engine, fitting
 from regime_engine.database import connect
-from regime_engine.engine import LabelledStretch
+from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
 
 US = Series("US", "num-regime-core-v1", 63)
-LABELLED = [
+LABELLED = (
     LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
     LabelledStretch("CRISIS", date(2003, 7, 1), date(2003, 12, 31)),
     LabelledStretch("RISK_OFF", date(2003, 1, 2), date(2003, 6, 30)),
-]
+)
+PROTOTYPES = Recipe("prototype", labelled=LABELLED)
 ENGINE_TABLES = {
     "historical.numeric_window_embeddings": "entity_id, as_of_date, model_id, window_days",
     "runtime.regimes": "region, as_of_date, model_id, window_days",
@@ -64,7 +65,7 @@ def bundled_prices(instrument_id: str) -> list[list[str]]:
 @pytest.fixture
 def fitted(connection, features_database):
     """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
-    engine.fit_prototypes(connection, features_database, US, LABELLED)
+    fitting.fit(connection, features_database, US, PROTOTYPES)
     return features_database
 
 
@@ -167,13 +168,13 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
 
 
 def test_fitting_the_same_again_stores_no_second_version(connection, fitted):
-    again = engine.fit_prototypes(connection, fitted, US, LABELLED)
+    again = fitting.fit(connection, fitted, US, PROTOTYPES)
     assert again.version == 1
     assert connection.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
 
 
 def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(connection, fitted):
-    engine.fit_prototypes(connection, fitted, US, LABELLED, valid_from=date(2003, 1, 1))
+    fitting.fit(connection, fitted, US, PROTOTYPES, valid_from=date(2003, 1, 1))
     engine.backfill(connection, fitted, US, date(2003, 6, 2), date(2003, 6, 30))
     rows = connection.execute(
         "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
@@ -237,7 +238,7 @@ def start_backfill(settings) -> subprocess.Popen:
     program = f"""
 from regime_engine import cli, engine
 engine.BATCH_WINDOWS = 20
-cli.regime(["backfill", "--region", "US", "--start", "{START}", "--end", "{END}"])
+cli.regime(["backfill", "--region", "US", "--model-id", "{US.model_id}", "--start", "{START}", "--end", "{END}"])
 """
     return subprocess.Popen(
         [sys.executable, "-c", program],
@@ -317,7 +318,7 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
         "GSPC.INDX,2010-06-01,1111.5,1111.5,5271480000\n"
     )
     assert regime("load", str(corrected)).returncode == 0
-    assert regime("pipeline", "--region", "US").returncode == 0
+    assert regime("pipeline", "--region", "US", "--model-id", US.model_id).returncode == 0
 
     revised = connection.execute(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"
@@ -361,7 +362,11 @@ def test_the_ledger_counts_what_was_written(connection, fitted):
 
 def test_history_and_transitions_show_what_is_stored(connection, fitted, regime):
     backfill(connection, fitted, START, END)
-    shown = json.loads(regime("transitions", "--region", "US", "--format", "json").stdout)
+    shown = json.loads(
+        regime(
+            "transitions", "--region", "US", "--model-id", US.model_id, "--format", "json"
+        ).stdout
+    )
     stored = connection.execute(
         "select as_of_date::text, from_regime_label, to_regime_label"
         " from runtime.regime_transitions order by 1"
@@ -369,5 +374,7 @@ def test_history_and_transitions_show_what_is_stored(connection, fitted, regime)
     assert [
         (r["as_of_date"], r["from_regime_label"], r["to_regime_label"]) for r in shown
     ] == stored
-    newest = regime("history", "--region", "US", "--limit", "1", "--format", "csv").stdout
+    newest = regime(
+        "history", "--region", "US", "--model-id", US.model_id, "--limit", "1", "--format", "csv"
+    ).stdout
     assert newest.splitlines()[1].startswith("2006-12-29,")

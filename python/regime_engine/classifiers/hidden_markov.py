@@ -1,0 +1,221 @@
+"""A hidden Markov chain with Student-t emissions: its forward-backward scan and its MAP-EM.
+
+Shapes: B chains side by side (series × starts), T days, k states. Days are cut into blocks; every
+recursion runs through the days of a block for all blocks at once, so that 5,000 days take about
+70 steps of Python.
+"""
+
+from dataclasses import dataclass, fields, replace
+from math import lgamma
+
+import numpy as np
+
+FREEDOM = np.array([3.0, 4, 5, 6, 8, 12, 20, 60])
+_LN_FREEDOM_PRIOR = -2 * np.log(FREEDOM / 7) ** 2
+_LN_T_CONSTANT = np.array(
+    [lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) for nu in FREEDOM]
+)
+_RESCALE_EVERY = 16  # steps of a recursion between normalisations: far from underflow
+_SMALLEST = 1e-100
+
+
+@dataclass(frozen=True)
+class Chains:
+    """B chains: x | state ~ t_ν(μ, σ), with the priors of `expectation_maximisation`.
+
+    mu, sigma: (B, k); nu: (B,) index into FREEDOM; transition_matrix: (B, k, k)
+    """
+
+    mu: np.ndarray
+    sigma: np.ndarray
+    nu: np.ndarray
+    transition_matrix: np.ndarray
+
+    def __getitem__(self, rows) -> "Chains":
+        return Chains(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What all days together say of each.
+
+    log_likelihood: (B,); posterior: (B, k, T); transitions: (B, k, k) expected counts
+    """
+
+    log_likelihood: np.ndarray
+    posterior: np.ndarray
+    transitions: np.ndarray
+
+
+def forward_backward(log_emission: np.ndarray, transition_matrix: np.ndarray) -> Smoothed:
+    """The exact smoothed posterior from a uniform first day, by blocks.
+
+    log_emission: (B, k, T); transition_matrix: (B, k, k)
+    """
+    chains, k, days = log_emission.shape
+    highest = log_emission.max(axis=1)  # (B, T)
+    length = max(int(days**0.5), 1)
+    blocks = -(-days // length)
+    # e[l]: (B, blocks, k) of day l of each block; days past the end say nothing: 1.
+    emission = np.ones((chains, k, blocks * length))
+    np.exp(log_emission - highest[:, None], out=emission[:, :, :days])
+    np.maximum(emission, _SMALLEST, out=emission)
+    e = np.ascontiguousarray(emission.reshape(chains, k, blocks, length).transpose(3, 0, 2, 1))
+    A = transition_matrix
+
+    # Product over the days of a block of A·diag(e): (B, blocks, k, k).
+    product = np.broadcast_to(np.eye(k), (chains, blocks, k, k))
+    ln_scale = np.zeros((chains, blocks))
+    for day in range(length):
+        product = (product.reshape(chains, -1, k) @ A).reshape(product.shape)
+        product *= e[day][:, :, None]
+        if day % _RESCALE_EVERY == _RESCALE_EVERY - 1 or day == length - 1:
+            scale = product.max(axis=(2, 3))
+            product /= scale[:, :, None, None]
+            ln_scale += np.log(scale)
+
+    # Across blocks: the forward vector before each, the backward vector after each.
+    before, after = np.empty((2, chains, blocks, k))
+    forward = np.full((chains, 1, k), 1 / k)
+    log_likelihood = highest.sum(axis=1) + ln_scale.sum(axis=1)
+    ahead = np.ones((chains, k, 1))
+    for block in range(blocks):
+        before[:, block] = forward[:, 0]
+        forward = forward @ product[:, block]
+        total = forward.sum(axis=2, keepdims=True)
+        forward = forward / total
+        log_likelihood += np.log(total[:, 0, 0])
+        after[:, -1 - block] = ahead[:, :, 0]
+        ahead = product[:, -1 - block] @ ahead
+        ahead = ahead / ahead.sum(axis=1, keepdims=True)
+
+    # Within blocks: predicted αA and filtered α of each day, then β of each day backwards.
+    predicted, filtered, beta = np.empty((3, length, chains, blocks, k))
+    alpha = before
+    for day in range(length):
+        np.matmul(alpha, A, out=predicted[day])
+        alpha = np.multiply(predicted[day], e[day], out=filtered[day])
+        if day % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+            alpha = alpha / alpha.sum(axis=2, keepdims=True)
+    A_transposed = np.ascontiguousarray(A.transpose(0, 2, 1))
+    b = after
+    for day in range(length - 1, -1, -1):
+        beta[day] = b
+        b = (b * e[day]) @ A_transposed
+        if day % _RESCALE_EVERY == 0:
+            b = b / b.sum(axis=2, keepdims=True)
+
+    # γ = αβ / Σαβ; Σ over days of ξ_ij = α_i A_ij e_j β_j / Σαβ, α of the day before.
+    posterior = filtered * beta
+    total = posterior.sum(axis=3, keepdims=True)
+    arriving = e * beta / total
+    posterior /= total
+    leaving = np.empty_like(filtered)
+    leaving[0] = before
+    leaving[1:] = filtered[:-1]
+    # A rescaled α is filtered[day] over its sum: what the next day was predicted from.
+    for day in range(_RESCALE_EVERY, length, _RESCALE_EVERY):
+        leaving[day] /= leaving[day].sum(axis=2, keepdims=True)
+    days_past = blocks * length - days
+    arriving = arriving.transpose(1, 3, 2, 0).reshape(chains, k, -1)
+    leaving = leaving.transpose(1, 2, 0, 3).reshape(chains, -1, k)
+    counts = arriving[:, :, 1 : blocks * length - days_past] @ leaving[:, 1:days]  # (B, j, i)
+    return Smoothed(
+        log_likelihood,
+        posterior.transpose(1, 3, 2, 0).reshape(chains, k, -1)[:, :, :days],
+        A * counts.transpose(0, 2, 1),
+    )
+
+
+def log_student_t(x: np.ndarray, chains: Chains) -> tuple[np.ndarray, np.ndarray]:
+    """ln t_ν(x | μ_k, σ_k) and z² of each day and state, (B, k, T); x: (B, T)"""
+    nu = FREEDOM[chains.nu][:, None, None]
+    z_squared = ((x[:, None] - chains.mu[:, :, None]) / chains.sigma[:, :, None]) ** 2
+    constant = _LN_T_CONSTANT[chains.nu][:, None] - np.log(chains.sigma)  # (B, k)
+    return constant[:, :, None] - (nu + 1) / 2 * np.log1p(z_squared / nu), z_squared
+
+
+@dataclass(frozen=True)
+class Prior:
+    """typical_sigma: (B, k) τ; stay_days: mean stay; the rest pseudo-counts"""
+
+    typical_sigma: np.ndarray
+    stay_days: float = 60.0
+    transition_count: float = 60.0
+    sigma_count: float = 10.0
+    mu_count: float = 30.0
+
+    def __getitem__(self, rows) -> "Prior":
+        return replace(self, typical_sigma=self.typical_sigma[rows])
+
+    def transitions(self) -> np.ndarray:
+        """(k, k) pseudo-counts: off the diagonal ∝ 4^-(|i-j|-1)"""
+        states = np.arange(self.typical_sigma.shape[1])
+        away = 4.0 ** (1 - np.abs(states[:, None] - states))
+        np.fill_diagonal(away, 0)
+        leave = away / away.sum(axis=1, keepdims=True) / self.stay_days
+        return self.transition_count * (leave + (1 - 1 / self.stay_days) * np.eye(len(states)))
+
+    def log_density(self, chains: Chains) -> np.ndarray:
+        """(B,) what the prior adds to the log likelihood, up to a constant"""
+        variance = chains.sigma**2
+        scatter = self.sigma_count * self.typical_sigma**2 + self.mu_count * chains.mu**2
+        return (
+            _LN_FREEDOM_PRIOR[chains.nu]
+            - 0.5 * (self.sigma_count * np.log(variance) + scatter / variance).sum(axis=1)
+            + (self.transitions() * np.log(chains.transition_matrix)).sum(axis=(1, 2))
+        )
+
+
+def expectation_maximisation(
+    x: np.ndarray, chains: Chains, prior: Prior, steps: int, tolerance: float = 0.0
+) -> tuple[Chains, Smoothed, np.ndarray]:
+    """MAP-EM steps from these chains; stops early where no chain gains more than the tolerance.
+
+    x: (B, T); returns the chains, their smoothed days and their log posterior (B,)
+    """
+    reached = np.full(len(x), -np.inf)
+    for step in range(steps + 1):
+        log_emission, z_squared = log_student_t(x, chains)
+        smoothed = forward_backward(TEMPER * log_emission, chains.transition_matrix)
+        log_posterior = smoothed.log_likelihood + prior.log_density(chains)
+        if step == steps or (log_posterior - reached < tolerance).all():
+            return chains, smoothed, log_posterior
+        reached = log_posterior
+        chains = _maximise(x, chains, smoothed, z_squared, prior)
+
+
+TEMPER = 1.0
+
+
+def _maximise(
+    x: np.ndarray, chains: Chains, smoothed: Smoothed, z_squared: np.ndarray, prior: Prior
+) -> Chains:
+    gamma = smoothed.posterior
+    nu = FREEDOM[chains.nu][:, None, None]
+    weight = gamma * ((nu + 1) / (nu + z_squared))  # γu, (B, k, T)
+
+    # μ = Σγux / (Σγu + 30); σ² = (Σγu(x-μ)² + 30μ² + 10τ²) / (Σγ + 10)
+    weights = weight.sum(axis=2)
+    weighted_x = (weight @ x[:, :, None])[:, :, 0]
+    mu = weighted_x / (weights + prior.mu_count)
+    squares = (weight @ (x * x)[:, :, None])[:, :, 0] - 2 * mu * weighted_x + mu**2 * weights
+    variance = (squares + prior.mu_count * mu**2 + prior.sigma_count * prior.typical_sigma**2) / (
+        gamma.sum(axis=2) + prior.sigma_count
+    )
+
+    transitions = smoothed.transitions + prior.transitions()
+    transitions /= transitions.sum(axis=2, keepdims=True)
+    stepped = Chains(mu, np.sqrt(variance), chains.nu, transitions)
+    return Chains(mu, stepped.sigma, _better_freedom(x, stepped, gamma), transitions)
+
+
+def _better_freedom(x: np.ndarray, chains: Chains, gamma: np.ndarray) -> np.ndarray:
+    """The best ν of the present one and its neighbours in FREEDOM, (B,)"""
+    candidates = np.clip(chains.nu + np.array([[0], [-1], [1]]), 0, len(FREEDOM) - 1)
+    expected = [
+        (gamma * log_student_t(x, Chains(chains.mu, chains.sigma, nu, None))[0]).sum(axis=(1, 2))
+        + _LN_FREEDOM_PRIOR[nu]
+        for nu in candidates
+    ]
+    return candidates[np.argmax(expected, axis=0), np.arange(len(x))]

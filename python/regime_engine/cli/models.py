@@ -1,0 +1,73 @@
+import click
+
+from regime_engine.cli.options import encoding_options, format_option
+from regime_engine.cli.output import print_rows
+from regime_engine.config import Settings
+
+WIDE = 100
+
+
+@click.command()
+@click.option("--region", help="Only models of this region.  [default: all]")
+@encoding_options
+@click.option("--show", type=int, metavar="VERSION", help="All that is stored of one version.")
+@click.option(
+    "--compare", type=int, nargs=2, metavar="VERSION VERSION", help="Two versions side by side."
+)
+@click.option("--layout", metavar="MODEL_ID", help="What each number of an encoder's embedding is.")
+@format_option
+@click.pass_obj
+def models(
+    settings: Settings,
+    region: str | None,
+    model_id: str,
+    window_days: int,
+    show: int | None,
+    compare: tuple[int, int] | None,
+    layout: str | None,
+    output_format: str,
+) -> None:
+    """List, show and compare fitted model versions."""
+    if layout:
+        from regime_engine import encoders
+
+        names = encoders.get(layout).layout(window_days)
+        print_rows(["number", "name"], list(enumerate(names)), output_format)
+        return
+    versions = tuple(compare or ()) or ((show,) if show is not None else ())
+    if versions and not region:
+        raise click.UsageError("--show and --compare need --region")
+
+    from regime_engine import models, reading
+    from regime_engine.database import connect
+    from regime_engine.models import Series
+
+    with connect(settings) as connection:
+        if not versions:
+            found = reading.models(connection, settings, region)
+            print_rows(found.headers, found.rows, output_format)
+            return
+        series = Series(region, model_id, window_days)
+        stored = models.load(connection, settings, series)
+    chosen = [_fields(models.one(stored, version), output_format) for version in versions]
+    names = list(dict.fromkeys(name for fields in chosen for name in fields))
+    headers = ["field", *(f"version {version}" for version in versions)]
+    rows = [(name, *(fields.get(name) for fields in chosen)) for name in names]
+    print_rows(headers, rows, output_format)
+
+
+def _fields(model, output_format: str) -> dict[str, object]:
+    """Name → value, parameters and metrics with their own names; long ones cut in a table."""
+    fields = {name: value for name, value in vars(model).items() if name != "series"}
+    for group in ("metrics", "parameters"):
+        fields |= {f"{group}.{name}": value for name, value in fields.pop(group).items()}
+    if output_format != "table":
+        return fields
+    return {name: _short(value) for name, value in fields.items()}
+
+
+def _short(value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        text = str([round(v, 4) if isinstance(v, float) else v for v in value])
+        return text if len(text) <= WIDE else f"{text[: WIDE - 1]}…"
+    return value

@@ -1,0 +1,196 @@
+"""A window's paths, named statistics of them and random Fourier features: scale-free, lossless.
+
+LAYOUT names the 384 numbers in order. `asinh_return` and `relative_log_volume` with `ln_100s`
+give the window back exactly (`decode`), so a classifier needs the embedding alone.
+"""
+
+import numpy as np
+
+from regime_engine.errors import RegimeError
+
+MODEL_ID = "num-regime-core-v2"
+COLUMNS = ("adjusted_log_return", "adjusted_close", "relative_log_volume")
+SCALE_FREE = True
+WINDOW_DAYS = 63
+DIMENSION = 384
+
+VOLATILITY_HALF_LIVES = (1, 2, 3, 5, 8, 13, 21, 42)
+TREND_HALF_LIVES = (5, 10, 21, 42)
+SIZE_HALF_LIVES = (3, 5, 10, 21)
+VOLUME_HALF_LIVES = (1, 3, 8, 21)
+
+STATISTICS = (
+    "ln_100s",
+    "median_volume",
+    *(f"ln_volatility_half_life_{days}" for days in VOLATILITY_HALF_LIVES),
+    *(f"ln_downside_deviation_half_life_{days}" for days in TREND_HALF_LIVES),
+    *(f"mean_over_volatility_half_life_{days}" for days in TREND_HALF_LIVES),
+    *(f"mean_ln_size_half_life_{days}" for days in SIZE_HALF_LIVES),
+    "drawdown_over_volatility",
+    "drawdown",
+    "worst_drawdown_over_volatility",
+    "worst_drawdown",
+    *(f"volume_half_life_{days}" for days in VOLUME_HALF_LIVES),
+    "autocorrelation_return",
+    "autocorrelation_size",
+    "correlation_size_volume",
+    "correlation_return_volume",
+    "leverage",
+    "cube_root_skew",
+    "ln_kurtosis",
+    "ln_largest_size",
+)
+_DAYS_AGO = range(WINDOW_DAYS - 1, -1, -1)
+_PATHS = ("asinh_return", "log_price", "relative_log_volume", "ln_volatility_path")
+_FIRST_STATISTIC = len(_PATHS) * WINDOW_DAYS
+_FIRST_FOURIER = _FIRST_STATISTIC + len(STATISTICS)
+LAYOUT = (
+    *(f"{path}_{days}_days_ago" for path in _PATHS for days in _DAYS_AGO),
+    *STATISTICS,
+    *(f"fourier_{number}" for number in range(DIMENSION - _FIRST_FOURIER)),
+)
+
+SMALLEST_SCALE = 1e-6
+_QUIET_VARIANCE = 1e-4  # what a window's mean square, 1, is never mistaken for: flat stretches
+_QUIET_SIZE = 0.02
+_CHUNK = 512  # windows whose arrays stay in the processor's cache
+
+# RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
+_chance = np.random.RandomState(63)
+_FREQUENCIES = _chance.standard_normal((len(STATISTICS), DIMENSION - _FIRST_FOURIER)) / 6
+_PHASES = _chance.uniform(0, 2 * np.pi, DIMENSION - _FIRST_FOURIER)
+
+
+def dimension(window_days: int) -> int:
+    if window_days != WINDOW_DAYS:
+        raise RegimeError(
+            f"{MODEL_ID} reads windows of {WINDOW_DAYS} days, not {window_days}: "
+            f"give --window-days {WINDOW_DAYS}"
+        )
+    return DIMENSION
+
+
+def layout(window_days: int) -> tuple[str, ...]:
+    """What each number is."""
+    dimension(window_days)
+    return LAYOUT
+
+
+def encode(windows: np.ndarray) -> np.ndarray:
+    """windows: (n, 63, 3) float64 of COLUMNS, oldest row first; returns (n, 384) float32
+
+    A first return that is null (an instrument's first row) counts as 0.
+    """
+    dimension(windows.shape[1])
+    embeddings = np.empty((len(windows), DIMENSION), np.float32)
+    for first in range(0, len(windows), _CHUNK):
+        rows = slice(first, first + _CHUNK)
+        embeddings[rows] = _encode(windows[rows]).T
+    return embeddings
+
+
+def decode(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Adjusted log returns and relative log volumes, each (n, 63) float64, oldest first."""
+    paths = embeddings[:, :_FIRST_STATISTIC].astype(float).reshape(-1, len(_PATHS), WINDOW_DAYS)
+    scale = np.exp(embeddings[:, _FIRST_STATISTIC].astype(float)) / 100
+    return np.sinh(paths[:, 0]) * scale[:, None], paths[:, 2].copy()
+
+
+def _encode(windows: np.ndarray) -> np.ndarray:
+    """(384, n): days and statistics come first, so that each sum is over rows, never over a
+    batch, and a batch of one equals a row of many to the bit."""
+    r, close, v = np.ascontiguousarray(windows.transpose(2, 1, 0))  # (63, n) each
+    r[0] = np.where(np.isnan(r[0]), 0, r[0])
+    s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)
+    z = r / s
+    c = np.log(close)
+
+    variance, z_mean, downside, ln_size, volume = _exponentially_weighted(z, v)
+    ln_100s = np.log(100 * s)
+    volatility = {h: 0.5 * np.log(variance[h][-1] + _QUIET_VARIANCE) for h in variance}
+    drawdown = c - np.maximum.accumulate(c)
+    size = np.abs(z)
+    skew, kurtosis = _mean(z**3), _mean(z**4)  # of z, whose mean square is 1
+
+    statistics = [
+        ln_100s,
+        np.sort(v, axis=0)[WINDOW_DAYS // 2],
+        *(volatility[h] + ln_100s for h in VOLATILITY_HALF_LIVES),
+        *(0.5 * np.log(downside[h] + _QUIET_VARIANCE) + ln_100s for h in TREND_HALF_LIVES),
+        *(z_mean[h] / np.exp(volatility[h]) for h in TREND_HALF_LIVES),
+        *(ln_size[h] + ln_100s for h in SIZE_HALF_LIVES),
+        drawdown[-1] / (s * WINDOW_DAYS**0.5),
+        drawdown[-1],
+        drawdown.min(axis=0) / (s * WINDOW_DAYS**0.5),
+        drawdown.min(axis=0),
+        *(volume[h] for h in VOLUME_HALF_LIVES),
+        _correlation(z[1:], z[:-1]),
+        _correlation(size[1:], size[:-1]),
+        _correlation(size, v),
+        _correlation(z, v),
+        _correlation(size[1:], z[:-1]),
+        np.cbrt(skew),
+        np.log(kurtosis + _QUIET_VARIANCE),
+        np.log(size.max(axis=0) + _QUIET_SIZE),
+    ]
+    return np.concatenate(
+        [
+            np.arcsinh(z),
+            (c - c[-1]) / (s * WINDOW_DAYS**0.5),
+            v,
+            0.5 * np.log(variance[5] + _QUIET_VARIANCE),
+            statistics,
+            _fourier(statistics),
+        ]
+    )
+
+
+def _exponentially_weighted(z: np.ndarray, v: np.ndarray) -> tuple[dict[int, np.ndarray], ...]:
+    """Means that weigh a day 2^(-age / half-life), by half-life.
+
+    z, v: (63, n); returns those of z² (the whole path of half-life 5, else the last day's alone,
+    each as (days, n)), of z, min(z, 0)², ln(|z| + 0.02) and v (n,)
+    """
+    below = np.minimum(z, 0)
+    series = (
+        [(z * z, h) for h in VOLATILITY_HALF_LIVES]
+        + [(z * z, 10)]
+        + [(z, h) for h in TREND_HALF_LIVES]
+        + [(below * below, h) for h in TREND_HALF_LIVES]
+        + [(np.log(np.abs(z) + _QUIET_SIZE), h) for h in SIZE_HALF_LIVES]
+        + [(v, h) for h in VOLUME_HALF_LIVES]
+    )
+    means = []
+    for path, half_life in series:
+        keep = 0.5 ** (1 / half_life)
+        weight, mean, kept = 0.0, np.zeros_like(path[0]), []
+        for today in path:
+            weight = keep * weight + 1
+            mean = mean + (today - mean) / weight  # mean = Σ keep^age · x / Σ keep^age
+            kept = [*kept, mean] if half_life == 5 else [mean]
+        means.append((half_life, np.array(kept)))
+    groups = [means[:9], means[9:13], means[13:17], means[17:21], means[21:]]
+    variance, *others = ({h: mean for h, mean in group} for group in groups)
+    return variance, *({h: mean[-1] for h, mean in group.items()} for group in others)
+
+
+def _fourier(statistics: list[np.ndarray]) -> np.ndarray:
+    """√(2/94) cos(Wᵀ·statistics + b), (94, n): near statistics have near features."""
+    angles = np.repeat(_PHASES[:, None], len(statistics[0]), axis=1)
+    for statistic, frequency in zip(statistics, _FREQUENCIES, strict=True):
+        angles += frequency[:, None] * statistic
+    return np.sqrt(2 / len(_PHASES)) * np.cos(angles)
+
+
+def _mean(path: np.ndarray) -> np.ndarray:
+    total = np.zeros_like(path[0])
+    for today in path:
+        total += today
+    return total / len(path)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) correlation over the days of (days, n); 0 where one of them does not move."""
+    x, y = x - _mean(x), y - _mean(y)
+    spread = np.sqrt(_mean(x * x) * _mean(y * y))
+    return np.where(spread > 1e-9, _mean(x * y) / np.maximum(spread, 1e-9), 0)

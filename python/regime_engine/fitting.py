@@ -1,0 +1,289 @@
+"""Windows → encoder → fit → model versions: one version, or one every so many months."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from regime_engine import classifiers, encoders, models, runs, store, windows
+from regime_engine.classifiers import markov, prototype
+from regime_engine.config import Settings
+from regime_engine.engine import embed, instrument_of, series_parameters
+from regime_engine.errors import RegimeError
+from regime_engine.models import FittedModel, Series
+from regime_engine.windows import Windows
+
+# Three years of days: what a version of a walk-forward history is trained on at the least.
+FEWEST_WALK_FORWARD_WINDOWS = 756
+STATES = (2, 3, 4)
+# The share of the training days that the number of states is chosen without.
+HELD_OUT = 0.3
+
+
+@dataclass(frozen=True)
+class LabelledStretch:
+    """As-of dates from start to end, both included, that a person gives a label."""
+
+    label: str
+    start: date
+    end: date
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to fit. n_states: None chooses by out-of-sample score; labelled: for prototypes only,
+    which are found by a jump-penalised k-means where there is none"""
+
+    classifier: str = "markov"
+    n_states: int | None = 4
+    labelled: tuple[LabelledStretch, ...] = ()
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """A version every so many months of the calendar, each trained on the years before it."""
+
+    every_months: int = 6
+    train_years: int = 8
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Windows of one instrument with their embeddings, and their labels if a person gave any."""
+
+    windows: Windows
+    embeddings: np.ndarray
+    labels: list[str] | None
+
+    def __getitem__(self, rows: slice) -> "_Training":
+        labels = None if self.labels is None else self.labels[rows]
+        return _Training(self.windows[rows], self.embeddings[rows], labels)
+
+    def hash(self) -> str:
+        """sha-256 (hex) over label, date and window hash of each window, in order."""
+        labels = self.labels or [""] * len(self.windows)
+        text = "".join(
+            f"{label} {day} {window_hash.tobytes().hex()}\n"
+            for label, day, window_hash in zip(
+                labels, self.windows.as_of_dates, self.windows.hashes, strict=True
+            )
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fit(
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    recipe: Recipe,
+    start: date | None = None,
+    end: date | None = None,
+    valid_from: date | None = None,
+    instrument_id: str | None = None,
+) -> FittedModel:
+    """Fit a model to the as-of dates from start to end, or to the labelled ones, and store it.
+
+    valid_from: default the day after the last day trained on, so that no date is classified by
+        a model of its own future
+    raises RegimeError for unknown labels, overlapping stretches or too few windows
+    """
+    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    labels = _known_labels(connection, settings)
+    _require_usable(recipe, labels)
+    parameters = _parameters(series, instrument_id, recipe, start, end) | {
+        "valid_from": valid_from and valid_from.isoformat()
+    }
+    with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
+        training = _read_training(connection, series, instrument_id, recipe, start, end)
+        trained_to = training.windows.as_of_dates[-1].item()
+        stored = models.load(connection, settings, series)
+        model = _fit_version(
+            series, recipe, training, valid_from or trained_to + timedelta(days=1), stored
+        )
+        with connection.transaction():
+            store.lock_series(connection, instrument_id, series)
+            return models.save(connection, settings, run, [model])[0]
+
+
+def walk_forward(
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    recipe: Recipe,
+    schedule: WalkForward,
+    start: date | None = None,
+    end: date | None = None,
+    instrument_id: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[FittedModel]:
+    """Store a version for each date of the schedule, trained on the years before that date.
+
+    start: the first `valid_from`, default the first of the schedule with three years before it
+    end: the last possible one, default the last priced day
+    A version that is stored already is not fitted again, so that this can run every night.
+    """
+    if recipe.labelled:
+        raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
+    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    _require_usable(recipe, _known_labels(connection, settings))
+    parameters = _parameters(series, instrument_id, recipe, start, end) | {
+        "every_months": schedule.every_months,
+        "train_years": schedule.train_years,
+    }
+    with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
+        training = _read_training(connection, series, instrument_id, recipe, None, end)
+        days = training.windows.as_of_dates
+        stored = models.load(connection, settings, series)
+        due = _due_dates(days, schedule, start)
+        fitted = []
+        for done, valid_from in enumerate(due, 1):
+            first = np.datetime64(_years_before(valid_from, schedule.train_years), "D")
+            rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
+            fitted.append(_fit_version(series, recipe, training[rows], valid_from, stored))
+            progress(done, len(due))
+        with connection.transaction():
+            store.lock_series(connection, instrument_id, series)
+            return models.save(connection, settings, run, fitted)
+
+
+def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
+    """(states, mean one-step-ahead log score of a return) on the last 30 % of the days, of
+    Markov models fitted to the days before.
+
+    embeddings: (n, 384) of n consecutive trading days
+    """
+    cut = int(len(embeddings) * (1 - HELD_OUT))
+    return [
+        (k, markov.one_step_ahead_score(markov.fit(embeddings[:cut], k), embeddings[cut:]))
+        for k in STATES
+    ]
+
+
+def _fit_version(
+    series: Series,
+    recipe: Recipe,
+    training: _Training,
+    valid_from: date,
+    stored: Sequence[FittedModel],
+) -> FittedModel:
+    """A version of the training, or the one that is stored for it."""
+    training_hash = training.hash()
+    for known in stored:
+        if (
+            known.classifier == recipe.classifier
+            and known.training_hash == training_hash
+            and known.valid_from == valid_from
+            and (recipe.labelled or recipe.n_states in (None, len(known.labels)))
+        ):
+            return known
+    metrics: dict[str, object] = {}
+    n_states = recipe.n_states
+    if n_states is None:
+        scores = score_states(training.embeddings)
+        n_states = max(scores, key=lambda pair: pair[1])[0]
+        metrics["states_tried"] = {str(k): score for k, score in scores}
+    classifier = classifiers.get(recipe.classifier)
+    encoder = encoders.get(series.model_id)
+    parameters = classifier.train(training.embeddings, encoder, n_states, training.labels)
+    metrics |= classifier.scores(parameters, training.embeddings, training.labels)
+    return FittedModel(
+        series=series,
+        version=0,
+        classifier=recipe.classifier,
+        labels=parameters.labels,
+        parameters=parameters.to_json(),
+        trained_from=training.windows.as_of_dates[0].item(),
+        trained_to=training.windows.as_of_dates[-1].item(),
+        n_windows=len(training.windows),
+        training_hash=training_hash,
+        metrics=metrics,
+        valid_from=valid_from,
+    )
+
+
+def _read_training(
+    connection: psycopg.Connection,
+    series: Series,
+    instrument_id: str,
+    recipe: Recipe,
+    start: date | None,
+    end: date | None,
+) -> _Training:
+    encoder = encoders.get(series.model_id)
+    encoder.dimension(series.window_days)
+    stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
+    spans = [(stretch.start, stretch.end) for stretch in stretches] or [(start, end)]
+    parts = [
+        windows.between(connection, instrument_id, encoder.COLUMNS, *span, series.window_days)
+        for span in spans
+    ]
+    labels = None
+    if stretches:
+        labels = [s.label for s, part in zip(stretches, parts, strict=True) for _ in part.hashes]
+    embeddings = np.concatenate([embed(encoder, part) for part in parts])
+    return _Training(windows.concatenate(parts), embeddings, labels)
+
+
+def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> list[date]:
+    """The schedule's dates that have enough days before them and at least one from them on."""
+    if len(days) <= FEWEST_WALK_FORWARD_WINDOWS and start is None:
+        raise RegimeError(
+            f"a walk-forward fit needs {FEWEST_WALK_FORWARD_WINDOWS} training windows before its "
+            f"first version, and there are {len(days)}: load more prices, or give --start"
+        )
+    first, last = start or days[FEWEST_WALK_FORWARD_WINDOWS].item(), days[-1].item()
+    due, month = ([first] if start else []), 12 * first.year
+    while (day := date(month // 12, month % 12 + 1, 1)) <= last:
+        if day > first or (day == first and not start):
+            due.append(day)
+        month += schedule.every_months
+    return due
+
+
+def _years_before(day: date, years: int) -> date:
+    if (day.month, day.day) == (2, 29):
+        day -= timedelta(days=1)
+    return day.replace(year=day.year - years)
+
+
+def _parameters(
+    series: Series, instrument_id: str, recipe: Recipe, start: date | None, end: date | None
+) -> dict[str, object]:
+    return series_parameters(series, instrument_id) | {
+        "classifier": recipe.classifier,
+        "states": recipe.n_states,
+        "windows": [f"{s.label}={s.start}:{s.end}" for s in recipe.labelled],
+        "start": start and start.isoformat(),
+        "end": end and end.isoformat(),
+    }
+
+
+def _known_labels(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    table = sql.Identifier(settings.runtime_schema, "regime_labels")
+    query = sql.SQL("select label from {} order by severity").format(table)
+    return [label for (label,) in connection.execute(query)]
+
+
+def _require_usable(recipe: Recipe, known: list[str]) -> None:
+    if recipe.labelled and recipe.classifier != "prototype":
+        raise RegimeError(
+            f"the {recipe.classifier} classifier finds its states itself: leave --window out, or "
+            "say --classifier prototype"
+        )
+    ordered = sorted(recipe.labelled, key=lambda stretch: stretch.start)
+    for stretch in ordered:
+        if stretch.label not in known:
+            raise RegimeError(f"unknown label {stretch.label!r}: choose of {', '.join(known)}")
+        if stretch.start > stretch.end:
+            raise RegimeError(f"{stretch.label}: {stretch.start} is after {stretch.end}")
+    for earlier, later in pairwise(ordered):
+        if later.start <= earlier.end:
+            raise RegimeError(
+                f"{earlier.label} to {earlier.end} overlaps {later.label} from {later.start}: a "
+                "day can have one label"
+            )

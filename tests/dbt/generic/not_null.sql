@@ -1,0 +1,7 @@
+{# dbt's own not_null returns the column alone, which is null in every row that it finds. #}
+{% test not_null(model, column_name) %}
+
+select * from {{ model }}
+where {{ column_name }} is null
+
+{% endtest %}

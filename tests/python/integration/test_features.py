@@ -1,0 +1,458 @@
+"""daily_features, however prices change, is what a full rebuild and a computation outside SQL give."""
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+
+import numpy as np
+import psycopg
+import pytest
+from commands import environment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from regime_engine import dbt, phases
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+
+VOLUME_HISTORY = 252
+FLOATS = (
+    "close",
+    "volume",
+    "log_return",
+    "adjusted_close",
+    "adjusted_log_return",
+    "relative_log_volume",
+)
+
+# Rows an instrument has at first; its prices are of every second day, so that there is room
+# between them.
+LENGTHS = {"LONG": 400, "SHORT": 30, "ONE": 1}
+
+
+def day(position: float) -> date:
+    """The date of an instrument's row; halves lie between two rows."""
+    return date(2020, 1, 1) + timedelta(days=int(2 * position))
+
+
+@dataclass(frozen=True)
+class Market:
+    """A database of its own with prices and what was built from them.
+
+    rebuild, update: the model's query as dbt compiles it for a first and for a later build
+    """
+
+    settings: Settings
+    connection: psycopg.Connection
+    rebuild: str
+    update: str
+
+    def build(self) -> None:
+        phases.build_features(self.settings, self.connection)
+
+    def update_as_dbt_does(self) -> None:
+        """The statements of a later build without dbt, for many builds in short time."""
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            cursor.execute(f"create temporary table new on commit drop as {self.update}")
+            cursor.execute(
+                "delete from features.daily_features where (instrument_id, trade_date) in"
+                " (select instrument_id, trade_date from new)"
+            )
+            cursor.execute("insert into features.daily_features table new")
+            cursor.execute(
+                "delete from features.daily_features where (instrument_id, trade_date) not in"
+                " (select instrument_id, trade_date from staging.stg_prices_daily)"
+            )
+
+    def reset(self) -> None:
+        with self.connection.transaction():
+            for table in ("historical.prices_daily", "features.daily_features"):
+                name = sql.Identifier(*table.split("."))
+                saved = sql.Identifier("saved", table.split(".")[1])
+                self.connection.execute(sql.SQL("truncate {}").format(name))
+                self.connection.execute(sql.SQL("insert into {} table {}").format(name, saved))
+
+
+@pytest.fixture(scope="module")
+def built_market(server) -> Iterator[Market]:
+    chance = np.random.default_rng(20200101)
+    market_settings = server.create_database("test_market")
+    with connect(market_settings) as connection:
+        connection.execute("create schema historical")
+        connection.execute("create schema saved")
+        # As a team's own table may be: no key, nothing required.
+        connection.execute(
+            "create table historical.prices_daily (instrument_id text, trade_date date,"
+            " close double precision, adjusted_close double precision, volume double precision,"
+            " currency text, loaded_at timestamptz default now())"
+        )
+        for instrument_id, length in LENGTHS.items():
+            close = 100 * np.exp(np.cumsum(0.01 * chance.standard_normal(length)))
+            volume = np.exp(12 + 0.3 * chance.standard_normal(length))
+            for at in range(length):
+                put(connection, instrument_id, at, close[at], 0.9 * close[at], volume[at])
+        rebuild, update = (
+            next(
+                result.query
+                for result in dbt.build(market_settings, connection, "features")
+                if result.name == "daily_features"
+            )
+            for _ in range(2)
+        )
+        connection.execute("create table saved.prices_daily as table historical.prices_daily")
+        connection.execute("create table saved.daily_features as table features.daily_features")
+        yield Market(market_settings, connection, rebuild, update)
+    server.drop_database("test_market")
+
+
+@pytest.fixture
+def market(built_market: Market) -> Market:
+    built_market.reset()
+    return built_market
+
+
+def put(connection, instrument_id, position, close, adjusted_close=None, volume=None) -> None:
+    delete(connection, instrument_id, position, 0)
+    connection.execute(
+        "insert into historical.prices_daily"
+        " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
+        [instrument_id, day(position), close, adjusted_close, volume],
+    )
+
+
+def restate(connection, instrument_id, position, column, value) -> None:
+    connection.execute(
+        sql.SQL(
+            "update historical.prices_daily set {} = %s where (instrument_id, trade_date) = (%s, %s)"
+        ).format(sql.Identifier(column)),
+        [value, instrument_id, day(position)],
+    )
+
+
+def delete(connection, instrument_id, position, length) -> None:
+    connection.execute(
+        "delete from historical.prices_daily"
+        " where instrument_id = %s and trade_date between %s and %s",
+        [instrument_id, day(position), day(position + length)],
+    )
+
+
+def bits(connection: psycopg.Connection, query: str) -> list[tuple]:
+    """Every row of a query of daily_features, its floats byte for byte."""
+    floats = ", ".join(f"float8send({name})" for name in FLOATS)
+    return connection.execute(
+        f"select instrument_id, trade_date, day_number, {floats} from ({query}) as features"
+        " order by instrument_id, trade_date"
+    ).fetchall()
+
+
+def is_usable(close: float | None, adjusted_close: float | None, volume: float | None) -> bool:
+    return (
+        close is not None
+        and all(1e-100 <= price <= 1e100 for price in (close, adjusted_close or close))
+        and (adjusted_close is None or adjusted_close > 0)
+        and (volume is None or 0 <= volume < math.inf)
+    )
+
+
+def relative_log_volumes(volumes: list[float | None]) -> Iterator[float]:
+    logs = [math.log(volume) if volume else None for volume in volumes]
+    for at, volume in enumerate(volumes):
+        history = [log for log in logs[max(at - VOLUME_HISTORY, 0) : at] if log is not None]
+        if volume is None or not history:
+            yield 0
+        elif volume == 0:
+            yield -3
+        else:
+            yield min(3, max(-3, logs[at] - math.fsum(history) / len(history)))
+
+
+def log_returns(prices: list[float]) -> list[float]:
+    """The returns of all rows but the first."""
+    return [math.log(prices[at] / prices[at - 1]) for at in range(1, len(prices))]
+
+
+def assert_features_are_right(market: Market) -> None:
+    connection = market.connection
+    built = bits(connection, "table features.daily_features")
+    assert built == bits(connection, market.rebuild)
+
+    stored = connection.execute(
+        "select instrument_id, trade_date, close, volume, log_return, adjusted_close,"
+        " adjusted_log_return, relative_log_volume, day_number from features.daily_features"
+        " order by instrument_id, trade_date"
+    ).fetchall()
+    prices = connection.execute(
+        "select instrument_id, trade_date, close, adjusted_close, volume"
+        " from historical.prices_daily order by instrument_id, trade_date"
+    ).fetchall()
+    usable = [price for price in prices if is_usable(*price[2:])]
+    assert [row[:2] for row in stored] == [price[:2] for price in usable]
+    given_prices = groupby(usable, key=lambda price: price[0])
+    for (_, given), (_, features) in zip(
+        given_prices, groupby(stored, key=lambda row: row[0]), strict=True
+    ):
+        _, _, closes, adjusted, volumes = map(list, zip(*given, strict=True))
+        adjusted = [a or close for a, close in zip(adjusted, closes, strict=True)]
+        found = dict(
+            zip((*FLOATS, "day_number"), list(zip(*features, strict=True))[2:], strict=True)
+        )
+        assert found["close"] == tuple(closes)
+        assert found["adjusted_close"] == tuple(adjusted)
+        assert found["volume"] == tuple(volumes)
+        assert found["day_number"] == tuple(range(1, len(closes) + 1))
+        for name, series in (("log_return", closes), ("adjusted_log_return", adjusted)):
+            first, *others = found[name]
+            assert first is None
+            np.testing.assert_array_max_ulp(np.array(others), np.array(log_returns(series)), 1)
+        np.testing.assert_allclose(
+            found["relative_log_volume"], list(relative_log_volumes(volumes)), rtol=0, atol=1e-12
+        )
+
+
+INSTRUMENTS = st.sampled_from([*LENGTHS, "NEW"])
+# Before, at, between and after the rows; often at the ends, and where the volume history ends.
+POSITIONS = st.one_of(
+    st.sampled_from([-1, -0.5, 0, 0.5, 1, 28, 29, 30, 251, 252, 253, 398, 399, 399.5, 400]),
+    st.integers(-2, 803).map(lambda half: half / 2),
+)
+BAD_PRICES = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e300, 1e-300])
+PRICES = st.one_of(st.floats(0.01, 1e5), st.floats(0.01, 1e5), BAD_PRICES)
+VOLUMES = st.one_of(
+    st.none(),
+    st.floats(1e-3, 1e13),
+    st.sampled_from([0.0, -0.0, 5e-324, 1e308, math.nan, math.inf, -1.0]),
+)
+EDITS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just(put), INSTRUMENTS, POSITIONS, st.none() | PRICES, st.none() | PRICES, VOLUMES
+        ),
+        st.tuples(
+            st.just(restate),
+            INSTRUMENTS,
+            POSITIONS,
+            st.sampled_from(["close", "adjusted_close"]),
+            st.none() | PRICES,
+        ),
+        st.tuples(st.just(restate), INSTRUMENTS, POSITIONS, st.just("volume"), VOLUMES),
+        st.tuples(st.just(delete), INSTRUMENTS, POSITIONS, st.sampled_from([0, 1, 20, 300, 500])),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def apply(connection: psycopg.Connection, edits: list[tuple]) -> None:
+    with connection.transaction():
+        for edit, *arguments in edits:
+            edit(connection, *arguments)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(edits=EDITS)
+def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits):
+    built_market.reset()
+    apply(built_market.connection, edits)
+    built_market.build()
+    assert_features_are_right(built_market)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(first=EDITS, second=EDITS)
+def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
+    built_market, first, second
+):
+    built_market.reset()
+    for edits in (first, second):
+        apply(built_market.connection, edits)
+        built_market.update_as_dbt_does()
+        assert_features_are_right(built_market)
+
+
+def row_versions(connection: psycopg.Connection) -> dict[tuple[str, date], tuple]:
+    return {
+        key: version
+        for *key, version in connection.execute(
+            "select instrument_id, trade_date, (ctid, xmin)::text from features.daily_features"
+        )
+        for key in [tuple(key)]
+    }
+
+
+def test_a_build_without_a_change_writes_nothing(market):
+    before = row_versions(market.connection)
+    market.build()
+    assert row_versions(market.connection) == before
+
+
+def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
+    last = LENGTHS["LONG"] - 1
+    after = lambda first, count: set(range(first, min(first + count, last) + 1))  # noqa: E731
+    cases = {
+        "close": ((restate, 100, "close", 50.0), after(100, 1)),
+        "adjusted close": ((restate, 100, "adjusted_close", 50.0), after(100, 1)),
+        "last close": ((restate, last, "close", 50.0), {last}),
+        "volume": ((restate, 50, "volume", 160_000.0), after(50, VOLUME_HISTORY)),
+        "late volume": ((restate, 390, "volume", None), after(390, VOLUME_HISTORY)),
+        "currency": ((restate, 100, "currency", "EUR"), set()),
+        "added": ((put, 200.5, 50.0, 50.0, 160_000.0), {200.5} | after(201, last)),
+        "added before": ((put, -1, 50.0, 50.0, 160_000.0), {-1} | after(0, last)),
+        "deleted": ((delete, 350, 0), after(350, last)),
+        "deleted last": ((delete, last, 0), {last}),
+        "refused": ((restate, 350, "close", math.nan), after(350, last)),
+        "untouched": (None, set()),
+    }
+    connection = market.connection
+    for name in cases:
+        connection.execute(
+            "insert into historical.prices_daily"
+            " select %s, trade_date, close, adjusted_close, volume, currency, loaded_at"
+            " from saved.prices_daily where instrument_id = 'LONG'",
+            [name],
+        )
+    market.build()
+    before = row_versions(connection)
+    for name, (edit, _) in cases.items():
+        if edit:
+            edit[0](connection, name, *edit[1:])
+    market.build()
+    versions = row_versions(connection)
+    changed = [key for key in before | versions if before.get(key) != versions.get(key)]
+    touched = {
+        name: {
+            (trade_date - day(0)).days / 2
+            for instrument, trade_date in changed
+            if instrument == name
+        }
+        for name in [*LENGTHS, *cases]
+    }
+    assert touched == {name: set() for name in LENGTHS} | {
+        name: positions for name, (_, positions) in cases.items()
+    }
+    assert_features_are_right(market)
+
+
+@contextmanager
+def build_in_another_process(market: Market) -> Iterator[subprocess.Popen]:
+    """A build that has its new rows and waits to write them, until the body has ended."""
+    program = """
+from regime_engine import phases
+from regime_engine.config import Settings
+from regime_engine.database import connect
+settings = Settings.from_environment()
+with connect(settings) as connection:
+    phases.build_features(settings, connection)
+"""
+    with connect(market.settings) as other, other.transaction():
+        other.execute("lock table features.daily_features in share mode")
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=environment(market.settings),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waiting = (
+            "select 1 from pg_locks"
+            " where relation = 'features.daily_features'::regclass and not granted"
+        )
+        while not market.connection.execute(waiting).fetchone():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        yield process
+
+
+def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
+    before = row_versions(market.connection)
+    restate(market.connection, "LONG", 10, "close", 55.5)
+    delete(market.connection, "SHORT", 3, 1)
+    with build_in_another_process(market) as process:
+        process.kill()
+        process.communicate()
+    assert row_versions(market.connection) == before
+    market.build()
+    assert_features_are_right(market)
+
+
+def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
+    before = row_versions(market.connection)
+    restate(market.connection, "LONG", 10, "close", 55.5)
+    delete(market.connection, "SHORT", 3, 1)
+    market.connection.execute(
+        "alter table features.daily_features add constraint refusing check (close <> 55.5)"
+    )
+    with pytest.raises(RegimeError, match="model daily_features failed.*refusing"):
+        market.build()
+    assert row_versions(market.connection) == before
+    market.connection.execute("alter table features.daily_features drop constraint refusing")
+    market.build()
+    assert_features_are_right(market)
+
+
+def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
+    restate(market.connection, "LONG", 10, "close", 55.5)
+    with build_in_another_process(market) as process:
+        delete(market.connection, "LONG", 300, 0)
+        restate(market.connection, "SHORT", 3, "close", None)
+        put(market.connection, "NEW", 0, 1.0)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    market.build()
+    assert_features_are_right(market)
+
+
+def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(market):
+    refused = {
+        (None, None, None): "close is missing",
+        (math.nan, None, None): "close is not finite",
+        (math.inf, None, None): "close is not finite",
+        (-math.inf, None, None): "close is not finite",
+        (0.0, None, None): "close is not positive",
+        (-1.0, None, None): "close is not positive",
+        (1.7976931348623157e308, None, None): "close is out of range",
+        (5e-324, None, None): "close is out of range",
+        (1.0, math.nan, None): "adjusted_close is not finite",
+        (1.0, math.inf, None): "adjusted_close is not finite",
+        (1.0, 0.0, None): "adjusted_close is not positive",
+        (1.0, -1.0, None): "adjusted_close is not positive",
+        (1.0, 1e300, None): "adjusted_close is out of range",
+        (1.0, None, math.nan): "volume is not finite",
+        (1.0, None, math.inf): "volume is not finite",
+        (1.0, None, -1.0): "volume is negative",
+        (math.nan, 0.0, -1.0): "close is not finite",
+    }
+    for position, values in enumerate(refused):
+        put(market.connection, "SHORT", position + 0.5, *values)
+    market.connection.execute(
+        "insert into historical.prices_daily (instrument_id, trade_date, close)"
+        " values (null, '2020-01-01', 1), ('ONE', null, 1), ('ONE', 'infinity', 1),"
+        " ('ONE', '-infinity', 1)"
+    )
+    before = row_versions(market.connection)
+    warnings = phases.build_features(market.settings, market.connection)
+
+    assert [warning.failures for warning in warnings] == [len(refused) + 4]
+    found = market.connection.execute(
+        "select trade_date, reason from staging.rejected_prices where instrument_id = 'SHORT'"
+        " order by trade_date"
+    ).fetchall()
+    assert found == [(day(at + 0.5), reason) for at, reason in enumerate(refused.values())]
+    found = market.connection.execute(
+        "select instrument_id, trade_date::text, reason from staging.rejected_prices"
+        " where instrument_id is distinct from 'SHORT' order by trade_date"
+    ).fetchall()
+    assert found == [
+        ("ONE", "-infinity", "trade_date is not finite"),
+        (None, "2020-01-01", "instrument_id is missing"),
+        ("ONE", "infinity", "trade_date is not finite"),
+        ("ONE", None, "trade_date is missing"),
+    ]
+    assert row_versions(market.connection) == before
