@@ -21,7 +21,8 @@ select
     regimes.model_version,
     versions.valid_from,
     versions.trained_to,
-    regimes.metadata ->> 'in_sample' as in_sample
+    regimes.metadata ->> 'in_sample' as in_sample,
+    regimes.metadata ->> 'version_given' as version_given
 
 from regimes
 left join versions
@@ -33,7 +34,10 @@ left join versions
 where
     regimes.model_version <> 0
     and (
-        versions.valid_from <= regimes.as_of_date
+        (
+            versions.valid_from <= regimes.as_of_date
+            or coalesce((regimes.metadata ->> 'version_given')::boolean, false)
+        )
         and (
             versions.trained_to < regimes.as_of_date
             or (regimes.metadata ->> 'in_sample')::boolean

@@ -4,11 +4,11 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import psycopg
@@ -163,7 +163,7 @@ def is_usable(close: float | None, adjusted_close: float | None, volume: float |
     )
 
 
-def relative_log_volumes(volumes: list[float | None]) -> Iterator[float]:
+def relative_log_volumes(volumes: Sequence[float | None]) -> Iterator[float]:
     logs = [math.log(volume) if volume else None for volume in volumes]
     for at, volume in enumerate(volumes):
         history = [log for log in logs[max(at - VOLUME_HISTORY, 0) : at] if log is not None]
@@ -175,9 +175,8 @@ def relative_log_volumes(volumes: list[float | None]) -> Iterator[float]:
             yield min(3, max(-3, logs[at] - math.fsum(history) / len(history)))
 
 
-def log_returns(prices: list[float]) -> list[float]:
-    """The returns of all rows but the first."""
-    return [math.log(prices[at] / prices[at - 1]) for at in range(1, len(prices))]
+def log_returns(prices: Sequence[float]) -> list[float | None]:
+    return [None] + [math.log(price / before) for before, price in pairwise(prices)]
 
 
 def assert_features_are_right(market: Market) -> None:
@@ -196,26 +195,25 @@ def assert_features_are_right(market: Market) -> None:
     ).fetchall()
     usable = [price for price in prices if is_usable(*price[2:])]
     assert [row[:2] for row in stored] == [price[:2] for price in usable]
-    given_prices = groupby(usable, key=lambda price: price[0])
-    for (_, given), (_, features) in zip(
-        given_prices, groupby(stored, key=lambda row: row[0]), strict=True
-    ):
-        _, _, closes, adjusted, volumes = map(list, zip(*given, strict=True))
-        adjusted = [a or close for a, close in zip(adjusted, closes, strict=True)]
-        found = dict(
-            zip((*FLOATS, "day_number"), list(zip(*features, strict=True))[2:], strict=True)
-        )
-        assert found["close"] == tuple(closes)
-        assert found["adjusted_close"] == tuple(adjusted)
-        assert found["volume"] == tuple(volumes)
-        assert found["day_number"] == tuple(range(1, len(closes) + 1))
-        for name, series in (("log_return", closes), ("adjusted_log_return", adjusted)):
-            first, *others = found[name]
-            assert first is None
-            np.testing.assert_array_max_ulp(np.array(others), np.array(log_returns(series)), 1)
+    for instrument_id, instrument_prices in groupby(usable, key=lambda price: price[0]):
+        _, _, close, adjusted_close, volume = zip(*instrument_prices, strict=True)
+        adjusted_close = [a or c for a, c in zip(adjusted_close, close, strict=True)]
+        found = [row[2:] for row in stored if row[0] == instrument_id]
+        found = dict(zip((*FLOATS, "day_number"), zip(*found, strict=True), strict=True))
+        assert found["close"] == close
+        assert found["volume"] == volume
+        assert found["adjusted_close"] == tuple(adjusted_close)
+        assert found["day_number"] == tuple(range(1, len(close) + 1))
+        assert_within_one_ulp(found["log_return"], log_returns(close))
+        assert_within_one_ulp(found["adjusted_log_return"], log_returns(adjusted_close))
         np.testing.assert_allclose(
-            found["relative_log_volume"], list(relative_log_volumes(volumes)), rtol=0, atol=1e-12
+            found["relative_log_volume"], list(relative_log_volumes(volume)), rtol=0, atol=1e-12
         )
+
+
+def assert_within_one_ulp(found: Sequence[float | None], expected: Sequence[float | None]) -> None:
+    assert found[0] is expected[0] is None
+    np.testing.assert_array_max_ulp(np.array(found[1:], float), np.array(expected[1:], float), 1)
 
 
 INSTRUMENTS = st.sampled_from([*LENGTHS, "NEW"])
@@ -389,7 +387,7 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     market.connection.execute(
         "alter table features.daily_features add constraint refusing check (close <> 55.5)"
     )
-    with pytest.raises(RegimeError, match="model daily_features failed.*refusing"):
+    with pytest.raises(RegimeError, match=r"model daily_features failed.*refusing"):
         market.build()
     assert row_versions(market.connection) == before
     market.connection.execute("alter table features.daily_features drop constraint refusing")

@@ -39,13 +39,19 @@ def test_core_v1_keeps_the_newest_128_days_of_a_longer_window():
     assert (embeddings.reshape(2, 128, 3) == windows[:, -128:].astype(np.float32)).all()
 
 
-@pytest.mark.parametrize("model_id", encoders.ENCODERS)
-@pytest.mark.parametrize("window_days", [2, 63, 128, 129, 252])
+@pytest.mark.parametrize(
+    ("model_id", "window_days"),
+    [
+        *((v1, n) for v1 in ("numeric-simple-v1", "num-regime-core-v1") for n in (2, 63, 128, 252)),
+        ("num-regime-core-v2", 63),
+    ],
+)
 def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, window_days):
     encoder = encoders.get(model_id)
     windows = some_windows(7, window_days, 3)
     together = encoder.encode(windows)
     assert together.shape == (7, encoder.dimension(window_days))
+    assert len(encoder.layout(window_days)) == together.shape[1]
     for row in range(7):
         assert encoder.encode(windows[row : row + 1]).tobytes() == together[row].tobytes()
 

@@ -1,0 +1,441 @@
+"""The dbt project: from a shell and from Python, on odd schemas and a team's own table."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from commands import environment
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from regime_engine import dbt, demo, encoders, engine, phases, prices
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+from regime_engine.models import Series
+
+PROJECT = Path(__file__).parents[3]
+PROJECT_FILES = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "models")
+US = Series("US", "num-regime-core-v1", 63)
+START, END = date(2008, 6, 2), date(2008, 12, 31)
+ENGINE_TABLES = {
+    "historical.numeric_window_embeddings",
+    "runtime.regimes",
+    "runtime.regime_transitions",
+    "runtime.regime_models",
+    "runtime.regime_revisions",
+    "runtime.regime_runs",
+}
+BUILT_TABLES = ENGINE_TABLES | {"features.daily_features"}
+
+Shell = Callable[..., subprocess.CompletedProcess]
+
+
+def shell_environment(target: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(target),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(target),
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Run lines in a shell that `regime db env` has set up, as the README says to."""
+
+    def run(settings: Settings, lines: str, folder: Path = PROJECT) -> subprocess.CompletedProcess:
+        database = conninfo_to_dict(settings.database_url)["dbname"]
+        env = {name: value for name, value in environment(settings).items() if name != "PATH"}
+        return subprocess.run(
+            ["bash", "-c", f'eval "$(regime db env)"; export PGDATABASE={database}; {lines}'],
+            cwd=folder,
+            env=env | shell_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+def results(target: Path) -> dict[str, str]:
+    """unique id → status of the last dbt command."""
+    nodes = json.loads((target / "run_results.json").read_text())["results"]
+    return {node["unique_id"]: node["status"] for node in nodes}
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess:
+    target = tmp_path_factory.mktemp("parsed")
+    parsing = subprocess.run(
+        ["dbt", "parse", "--profiles-dir", "profiles", "--show-all-deprecations"],
+        cwd=PROJECT,
+        env=shell_environment(target),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    parsing.args.append(target)
+    return parsing
+
+
+@pytest.fixture(scope="module")
+def manifest(parsed) -> dict:
+    return json.loads((parsed.args[-1] / "manifest.json").read_text())
+
+
+def load_bundled_prices(connection: psycopg.Connection, settings: Settings) -> None:
+    for path in demo.PRICE_FILES:
+        prices.load(connection, settings, path)
+
+
+def rows(connection: psycopg.Connection, tables: set[str]) -> dict[str, list]:
+    return {
+        table: connection.execute(
+            sql.SQL("select t::text from {} as t order by 1").format(
+                sql.Identifier(*table.split("."))
+            )
+        ).fetchall()
+        for table in tables
+    }
+
+
+def schemas(connection: psycopg.Connection) -> set[str]:
+    found = connection.execute("select nspname from pg_namespace where nspname !~ '^pg_'")
+    return {name for (name,) in found} - {"information_schema", "public"}
+
+
+def copy_project(folder: Path) -> Path:
+    for name in PROJECT_FILES:
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, folder / name)
+    shutil.copytree(PROJECT / "tests" / "dbt", folder / "tests" / "dbt")
+    return folder
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_dbt_builds_and_tests_everything_from_a_shell(database, shell, tmp_path, manifest):
+    with connect(database) as connection:
+        load_bundled_prices(connection, database)
+    built = shell(database, "dbt build --profiles-dir profiles")
+    assert built.returncode == 0, built.stdout
+    assert set(results(tmp_path).values()) == {"success", "pass", "no-op"}
+    everything = {"nodes", "unit_tests", "exposures"}
+    assert set(results(tmp_path)) == {name for kind in everything for name in manifest[kind]}
+
+    fresh = shell(database, "dbt source freshness --profiles-dir profiles")
+    assert fresh.returncode == 0, fresh.stdout
+    assert "PASS freshness of historical.prices_daily" in fresh.stdout
+
+
+def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
+    connection, features_database, shell
+):
+    engine.backfill(connection, features_database, US, START, END)
+    before = rows(connection, BUILT_TABLES)
+    assert before["runtime.regimes"]
+    refreshed = shell(features_database, "dbt build --full-refresh --profiles-dir profiles")
+    assert refreshed.returncode == 0, refreshed.stdout
+    assert rows(connection, BUILT_TABLES) == before
+
+
+def test_an_empty_build_of_a_new_database_makes_every_table(database, shell):
+    with connect(database) as connection:
+        load_bundled_prices(connection, database)
+        built = shell(database, "dbt build --empty --profiles-dir profiles")
+        assert built.returncode == 0, built.stdout
+        assert not any(rows(connection, BUILT_TABLES).values())
+
+
+def test_an_empty_build_of_a_filled_database_deletes_nothing(connection, features_database, shell):
+    engine.backfill(connection, features_database, US, START, END)
+    before = rows(connection, BUILT_TABLES)
+    assert before["features.daily_features"]
+    built = shell(features_database, "dbt build --empty --profiles-dir profiles")
+    assert built.returncode == 0, built.stdout
+    assert rows(connection, BUILT_TABLES) == before
+    phases.build_features(features_database, connection)
+    assert rows(connection, BUILT_TABLES) == before
+
+
+def test_parsing_warns_of_nothing(parsed):
+    assert parsed.returncode == 0
+    assert "warn" not in (parsed.stdout + parsed.stderr).lower()
+    assert "deprecat" not in (parsed.stdout + parsed.stderr).lower()
+
+
+def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(
+    connection, features_database, manifest
+):
+    expected = {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] != "test" or not is_of_the_engine(node)
+    }
+    built = dbt.build(features_database, connection, "features")
+    assert {node.name for node in built} == expected
+    assert {node.status for node in built} <= {"success", "pass"}
+    assert not any(rows(connection, ENGINE_TABLES).values())
+
+
+def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(
+    connection, features_database, manifest
+):
+    expected = {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and is_of_the_engine(node)
+    }
+    singular = {path.stem for path in (PROJECT / "tests/dbt/audit").glob("*.sql")}
+    assert singular < expected
+    engine.backfill(connection, features_database, US, START, END)
+    results, findings = phases.audit(features_database, connection)
+    assert {result.name for result in results} == expected
+    assert findings == []
+
+
+def is_of_the_engine(test: dict) -> bool:
+    return test["original_file_path"].startswith("tests/dbt/audit/") or any(
+        parent.removeprefix("model.regime_engine.") in {t.split(".")[1] for t in ENGINE_TABLES}
+        for parent in test["depends_on"]["nodes"]
+    )
+
+
+def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothing(database):
+    def state(connection):
+        catalog = """
+            select pg_class.oid, relname, relfilenode, relnatts, obj_description(pg_class.oid)
+            from pg_class
+            inner join pg_namespace on pg_namespace.oid = relnamespace
+            where nspname in ('historical', 'runtime') and relname not in ('regions', 'regime_labels')
+            order by 1
+        """
+        seeds = rows(connection, {"runtime.regions", "runtime.regime_labels"})
+        return connection.execute(catalog).fetchall(), seeds, schemas(connection)
+
+    with connect(database) as connection:
+        phases.initialise(database, connection)
+        first = state(connection)
+        assert not any(rows(connection, ENGINE_TABLES).values())
+        assert len(first[1]["runtime.regime_labels"]) == 4
+        phases.initialise(database, connection)
+        assert state(connection) == first
+        assert first[2] == {"historical", "runtime"}
+
+
+def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, tmp_path, shell):
+    odd = replace(database, historical_schema="Hist 1", runtime_schema="Läufe-2")
+    with connect(odd) as connection:
+        load_bundled_prices(connection, odd)
+        assert phases.build_features(odd, connection) == []
+        engine.backfill(connection, odd, US, START, END)
+        _, findings = phases.audit(odd, connection)
+        assert findings == []
+        names = {"Hist 1", "Läufe-2", "staging", "features"}
+        assert schemas(connection) == names
+        exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
+        run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")
+        assert run.returncode == 0, run.stderr
+        built = shell(odd, exported + "dbt build --profiles-dir profiles")
+        assert built.returncode == 0, built.stdout
+        assert schemas(connection) == names
+        last = connection.execute('select max(as_of_date) from "Läufe-2".regimes').fetchone()
+        assert last == (date(2009, 1, 30),)
+
+
+def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(database, tmp_path, shell):
+    project = copy_project(tmp_path)
+    change(
+        project / "dbt_project.yml",
+        """
+    instrument_id: instrument_id
+    trade_date: trade_date
+    close: close
+    adjusted_close: adjusted_close
+    volume: volume
+    currency: currency
+    loaded_at: loaded_at
+""",
+        """
+    instrument_id: Ticker
+    trade_date: Trading Day
+    close: last
+    adjusted_close: ""
+    volume: shares
+""",
+    )
+    settings = replace(database, project_directory=project)
+    with connect(settings) as connection:
+        connection.execute("create schema historical")
+        connection.execute(
+            'create table historical.prices_daily ("Ticker" varchar(20), "Trading Day" timestamp,'
+            " last numeric(12, 4), shares bigint, close text)"
+        )
+        connection.execute(
+            "insert into historical.prices_daily"
+            " select 'GSPC.INDX', day, 1000 + extract(doy from day), 1000000, 'not a number'"
+            " from generate_series(now() at time zone 'UTC' - '100 days'::interval,"
+            " now() at time zone 'UTC', '1 day') as day"
+        )
+        assert phases.build_features(settings, connection) == []
+        found = connection.execute(
+            "select count(*), bool_and(adjusted_close = close), bool_and(volume = 1000000),"
+            " bool_and(adjusted_log_return is not distinct from log_return),"
+            " max(trade_date) = (now() at time zone 'UTC')::date"
+            " from features.daily_features where instrument_id = 'GSPC.INDX'"
+        ).fetchone()
+        assert found == (101, True, True, True, True)
+        outcome = engine.backfill(connection, settings, US)
+        assert outcome.n_windows == 101 - 62
+        _, findings = phases.audit(settings, connection)
+        assert findings == []
+
+        freshness = "dbt source freshness --profiles-dir profiles"
+        fresh = shell(settings, freshness, folder=project)
+        assert fresh.returncode == 0, fresh.stdout
+        connection.execute(
+            "delete from historical.prices_daily"
+            """ where "Trading Day" > now() at time zone 'UTC' - '11 days'::interval"""
+        )
+        stale = shell(settings, freshness, folder=project)
+        assert stale.returncode == 1
+        assert "ERROR STALE freshness of historical.prices_daily" in stale.stdout
+
+
+def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
+    connection, features_database, tmp_path
+):
+    engine.backfill(connection, features_database, US, START, END)
+    before = rows(connection, ENGINE_TABLES)["runtime.regimes"]
+    project = copy_project(tmp_path)
+    change(
+        project / "models/engine/regimes.sql",
+        "    null::timestamp with time zone as created_at\n",
+        "    null::timestamp with time zone as created_at,\n    null::text as reviewer\n",
+    )
+    model = project / "models/engine/_engine.yml"
+    described = yaml.safe_load(model.read_text())
+    (regimes,) = [model for model in described["models"] if model["name"] == "regimes"]
+    regimes["columns"].append(
+        {"name": "reviewer", "data_type": "text", "description": "Who looked at the row."}
+    )
+    model.write_text(yaml.safe_dump(described))
+
+    phases.initialise(replace(features_database, project_directory=project), connection)
+    after = rows(connection, ENGINE_TABLES)["runtime.regimes"]
+    assert after == [(row.removesuffix(")") + ",)",) for (row,) in before]
+    engine.backfill(connection, features_database, US, END, date(2009, 1, 30))
+    assert len(rows(connection, ENGINE_TABLES)["runtime.regimes"]) > len(after)
+
+
+def test_every_table_and_column_is_described(manifest):
+    described = [
+        node
+        for node in [*manifest["nodes"].values(), *manifest["sources"].values()]
+        if node["resource_type"] in ("model", "seed", "source")
+    ]
+    assert len(described) >= 13
+    for node in described:
+        assert node["description"], node["name"]
+        assert node["columns"]
+        for column in node["columns"].values():
+            assert column["description"], f"{node['name']}.{column['name']}"
+    for test in manifest["nodes"].values():
+        if test["original_file_path"].endswith(".sql") and test["resource_type"] == "test":
+            assert test["description"], test["name"]
+
+
+def test_the_descriptions_are_in_postgres(connection, features_database, manifest):
+    """Every column that there is: one that its yml left out has no comment either."""
+    relations = connection.execute(
+        "select pg_class.oid, nspname || '.' || relname, obj_description(pg_class.oid)"
+        " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
+        " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime')"
+        " and nspname || '.' || relname !~ '^historical.prices_daily'"
+    ).fetchall()
+    nodes = {
+        f"{node['schema']}.{node['name']}": node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed")
+    }
+    assert {name for _, name, _ in relations} == set(nodes) > ENGINE_TABLES
+    for oid, name, comment in relations:
+        assert comment == nodes[name]["description"]
+        columns = connection.execute(
+            "select attname, col_description(attrelid, attnum) from pg_attribute"
+            " where attrelid = %s and attnum > 0 and not attisdropped",
+            [oid],
+        ).fetchall()
+        documented = nodes[name]["columns"]
+        assert dict(columns) == {c: documented[c]["description"] for c in documented}
+
+
+def test_the_source_is_described_as_load_makes_it(connection, features_database, manifest):
+    (source,) = manifest["sources"].values()
+    columns = connection.execute(
+        "select attname from pg_attribute where attrelid = 'historical.prices_daily'::regclass"
+        " and attnum > 0 and not attisdropped"
+    ).fetchall()
+    assert {name for (name,) in columns} == set(source["columns"])
+
+
+def test_the_var_encoders_says_what_the_encoders_do(server):
+    declared = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["encoders"]
+    assert set(declared) == set(encoders.ENCODERS)
+    with connect(server.settings) as connection:
+        for model_id, encoder in encoders.ENCODERS.items():
+            assert tuple(declared[model_id]["columns"]) == encoder.COLUMNS
+            found, expected = {}, {}
+            for window_days in (63, 252):
+                with contextlib.suppress(RegimeError):  # not a length that the encoder reads
+                    expected[window_days] = encoder.dimension(window_days)
+                    (found[window_days],) = connection.execute(
+                        sql.SQL("select {} from (values ({})) as of_a (window_days)").format(
+                            sql.SQL(declared[model_id]["dimension"]), sql.Literal(window_days)
+                        )
+                    ).fetchone()
+            assert found == expected != {}
+
+
+@pytest.mark.parametrize("table", sorted(ENGINE_TABLES))
+def test_lineage_runs_unbroken_from_prices_to_each_engine_table(manifest, table):
+    ancestors, found = [f"model.regime_engine.{table.split('.')[1]}"], set()
+    while ancestors:
+        found.add(child := ancestors.pop())
+        ancestors += set(manifest["parent_map"].get(child, [])) - found
+    assert "model.regime_engine.daily_features" in found
+    assert "source.regime_engine.historical.prices_daily" in found
+    exposed = {
+        parent
+        for exposure in manifest["exposures"].values()
+        for parent in exposure["depends_on"]["nodes"]
+    }
+    assert f"model.regime_engine.{table.split('.')[1]}" in exposed
+
+
+def test_a_failing_test_shows_the_row_and_not_its_null_alone(connection, features_database):
+    connection.execute(
+        "update features.daily_features set close = null"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
+    )
+    tested = dbt.test(features_database, connection, "features")
+    (failing,) = [node for node in tested if node.status == "fail"]
+    assert failing.name == "not_null_daily_features_close"
+    (row,) = connection.execute(failing.query).fetchall()
+    assert {"GSPC.INDX", date(2010, 6, 1)} < set(row)

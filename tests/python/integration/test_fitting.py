@@ -1,0 +1,297 @@
+"""Fitted model versions, and the history that they label."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from commands import regime_command
+
+from regime_engine import demo, engine, fitting, models, phases, prices
+from regime_engine.database import connect
+from regime_engine.fitting import Recipe, WalkForward
+from regime_engine.models import Series
+
+US = Series("US", "num-regime-core-v2", 63)
+YEARLY = WalkForward(every_months=12)
+
+
+def rows_up_to(connection, day: date) -> list[tuple]:
+    return connection.execute(
+        "select as_of_date, model_version, regime_label, confidence, probabilities, run_id, xmin"
+        " from runtime.regimes where as_of_date <= %s order by 1",
+        [day],
+    ).fetchall()
+
+
+@pytest.fixture
+def walked(connection, features_database):
+    """Yearly versions from 2005 on and the regimes that they give."""
+    fitting.walk_forward(
+        connection, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
+    )
+    engine.backfill(connection, features_database, US, date(2005, 1, 1))
+    return connection
+
+
+def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
+    rows = walked.execute("""
+        select
+            as_of_date, model_version, valid_from, trained_from, trained_to, n_windows,
+            metadata ->> 'in_sample'
+        from runtime.regimes
+        inner join runtime.regime_models as m
+            on m.region = regimes.region
+            and m.model_id = regimes.model_id
+            and m.window_days = regimes.window_days
+            and m.version = model_version
+    """).fetchall()
+    assert len(rows) == walked.execute("select count(*) from runtime.regimes").fetchone()[0]
+    for day, version, valid_from, trained_from, trained_to, n_windows, in_sample in rows:
+        assert (valid_from, version) == (date(day.year, 1, 1), day.year - 2004)
+        assert trained_to < valid_from <= day
+        assert trained_from >= date(day.year - 8, 1, 1)
+        assert n_windows > 1000
+        assert in_sample == "false"
+
+
+def test_every_row_says_how_probable_each_label_was_and_how_novel_the_window(walked):
+    rows = walked.execute(
+        "select regime_label, confidence, probabilities, runner_up_label,"
+        " (metadata ->> 'novelty')::float from runtime.regimes"
+    ).fetchall()
+    assert {label for label, *_ in rows} == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
+    for label, confidence, probabilities, runner_up, novelty in rows:
+        assert set(probabilities) == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-9)
+        assert confidence == probabilities[label]
+        others = {name: p for name, p in probabilities.items() if name != label}
+        assert probabilities[runner_up] == max(others.values())
+        assert 0 <= novelty <= 100
+
+
+def test_lehman_is_a_crisis_and_2017_is_carry(walked):
+    def most_common(start, end):
+        return walked.execute(
+            "select mode() within group (order by regime_label) from runtime.regimes"
+            " where as_of_date between %s and %s",
+            [start, end],
+        ).fetchone()[0]
+
+    assert most_common("2008-09-29", "2009-01-31") == "CRISIS"
+    assert most_common("2017-01-01", "2017-12-31") == "CARRY"
+
+
+def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, features_database):
+    _, findings = phases.audit(features_database, walked)
+    assert findings == []
+
+
+def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, features_database):
+    walked.execute("update runtime.regime_models set trained_to = '2010-06-30' where version = 6")
+    _, findings = phases.audit(features_database, walked)
+    (finding,) = [f for f in findings if f.test.name == "regime_versions_were_valid"]
+    assert finding.test.failures == 124  # trading days of the first half of 2010
+
+
+def test_fitting_again_stores_nothing_and_fits_nothing(walked, features_database, monkeypatch):
+    before = models.load(walked, features_database, US)
+    monkeypatch.setattr(
+        "regime_engine.classifiers.markov.train", lambda *_: pytest.fail("fitted again")
+    )
+    again = fitting.walk_forward(
+        walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
+    )
+    assert again == before == models.load(walked, features_database, US)
+
+
+def test_new_prices_change_no_old_row(server, tmp_path):
+    """The real series up to mid-2012, then the rest of it: nothing is repainted."""
+    cut = date(2012, 6, 15)
+    settings = server.create_database("test_repainting")
+    try:
+        with connect(settings) as connection:
+
+            def night():
+                phases.build_features(settings, connection)
+                fitting.walk_forward(
+                    connection, settings, US, Recipe(), YEARLY, start=date(2009, 1, 1)
+                )
+                engine.backfill(connection, settings, US, date(2009, 1, 1))
+
+            for path in demo.PRICE_FILES:
+                prices.load(connection, settings, path)
+            connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
+            night()
+            before = rows_up_to(connection, cut)
+            for path in demo.PRICE_FILES:
+                prices.load(connection, settings, path)
+            night()
+            assert len(before) > 800
+            assert rows_up_to(connection, cut) == before
+            assert len(models.load(connection, settings, US)) == 10
+            (revised,) = connection.execute(
+                "select count(*) from runtime.regime_revisions"
+            ).fetchone()
+            assert revised == 0
+    finally:
+        server.drop_database("test_repainting")
+
+
+def test_a_given_version_classifies_and_the_row_says_so(walked, features_database, regime):
+    arguments = ("--region", "US", "--model-id", US.model_id, "--model-version", "3")
+    assert regime("run", *arguments, "--as-of", "2015-06-30").returncode == 0
+    assert regime("run", *arguments, "--as-of", "2006-06-30").returncode == 0
+    rows = walked.execute(
+        "select as_of_date::text, model_version, metadata ->> 'version_given',"
+        " metadata ->> 'in_sample' from runtime.regimes where metadata ? 'version_given' order by 1"
+    ).fetchall()
+    assert rows == [("2006-06-30", 3, "true", "true"), ("2015-06-30", 3, "true", "false")]
+    _, findings = phases.audit(features_database, walked)
+    assert findings == []
+
+
+@pytest.fixture(scope="module")
+def synthetic(server, features_template, tmp_path_factory):
+    """Instruments that are hard to fit, beside the bundled ones."""
+    settings = server.create_database("test_synthetic", features_template)
+    chance = np.random.default_rng(5)
+    days = [date(2000, 1, 3) + timedelta(days=k) for k in range(1100)]
+    days = [day for day in days if day.weekday() < 5]
+    path = tmp_path_factory.mktemp("prices") / "synthetic.csv"
+    with path.open("w") as file:
+        file.write("instrument_id,trade_date,close,volume\n")
+        close = 100 * np.exp(np.cumsum(chance.normal(0, 0.01, len(days))))
+        for at, day in enumerate(days):
+            file.write(f"FLAT,{day},100,1000\n")
+            file.write(f"MUTE,{day},{close[at]},\n")
+            if at < 150:
+                file.write(f"YOUNG,{day},{close[at]},1000\n")
+    with connect(settings) as connection:
+        prices.load(connection, settings, path)
+        phases.build_features(settings, connection)
+    yield settings
+    server.drop_database("test_synthetic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--instrument-id", "FLAT"), "never move"),
+        (("--instrument-id", "YOUNG"), "training windows, and there are 88"),
+        (("--instrument-id", "YOUNG", "--walk-forward"), "needs 756 training windows before its first version, and there are 88"),
+        (("--window-days", "21"), "num-regime-core-v2 reads windows of 63 days, not 21"),
+        (("--model-id", "num-regime-core-v1"), "the markov classifier reads num-regime-core-v2, not num-regime-core-v1"),
+        (("--classifier", "markov", "--window", "CRISIS=2008-09-15:2009-03-31"), "finds its states itself"),
+        (("--window", "PANIC=2008-09-15:2009-03-31"), "unknown label 'PANIC'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_fitted_gets_one_line(synthetic, arguments, message):
+    result = regime_command(synthetic, "fit", "--region", "US", *arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    with connect(synthetic) as connection:
+        stored = connection.execute("select count(*) from runtime.regime_models").fetchone()
+    assert stored == (0,)
+
+
+def test_a_series_without_volume_is_fitted_and_classified(synthetic):
+    result = regime_command(
+        synthetic, "fit", "--region", "US_TECH", "--instrument-id", "MUTE", "--end", "2001-12-31"
+    )
+    assert result.returncode == 0, result.stderr
+    result = regime_command(synthetic, "backfill", "--region", "US_TECH", "--instrument-id", "MUTE")
+    assert result.returncode == 0, result.stderr
+    with connect(synthetic) as connection:
+        labels = connection.execute(
+            "select count(distinct model_version), count(*) from runtime.regimes"
+            " where instrument_id = 'MUTE'"
+        ).fetchone()
+        connection.execute("truncate runtime.regimes, runtime.regime_models")
+    assert labels[0] == 2
+    assert labels[1] > 700
+
+
+def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
+    result = regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto")
+    assert result.returncode == 0, result.stderr
+    header, _, *scores, chosen = result.stdout.splitlines()
+    assert header.split() == ["states", "score", "to", "the", "best"]
+    assert [line.split()[0] for line in scores] == ["2", "3", "4"]
+    best = next(line.split()[0] for line in scores if line.split()[2] == "0.000")
+    with connect(features_database) as connection:
+        (labels,) = connection.execute("select labels from runtime.regime_models").fetchone()
+    assert len(labels) == int(best)
+    assert chosen.startswith("markov version 1 of US")
+
+
+def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
+    connection, features_database
+):
+    labelled = fitting.fit(
+        connection,
+        features_database,
+        US,
+        Recipe(
+            "prototype",
+            labelled=(
+                fitting.LabelledStretch("CARRY", date(2006, 1, 1), date(2006, 12, 31)),
+                fitting.LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
+            ),
+        ),
+    )
+    found = fitting.fit(
+        connection, features_database, US, Recipe("prototype", 3), end=date(2012, 12, 31)
+    )
+    assert (labelled.labels, found.labels) == (
+        ("CARRY", "CRISIS"),
+        ("CARRY", "NEUTRAL", "CRISIS"),
+    )
+    engine.backfill(connection, features_database, US, date(2009, 4, 1))
+    counts = dict(
+        connection.execute(
+            "select model_version, count(*) from runtime.regimes group by 1"
+        ).fetchall()
+    )
+    assert set(counts) == {1, 2}
+    (eurocrisis,) = connection.execute(
+        "select mode() within group (order by regime_label) from runtime.regimes"
+        " where as_of_date between '2011-08-15' and '2011-10-31'"
+    ).fetchone()
+    assert eurocrisis == "CRISIS"
+
+
+def test_models_are_listed_shown_and_compared(walked, regime):
+    listed = regime("models", "--region", "US").stdout
+    assert len(listed.splitlines()) == 2 + 14
+    shown = regime("models", "--region", "US", "--show", "3").stdout
+    assert "parameters.transition_matrix" in shown
+    compared = regime("models", "--region", "US", "--compare", "3", "4", "--format", "csv").stdout
+    assert compared.splitlines()[0] == "field,version 3,version 4"
+    missing = regime("models", "--region", "US", "--show", "99")
+    assert missing.returncode == 1
+    assert "no model version 99" in missing.stderr
+
+
+def test_the_layout_names_all_384_numbers(regime):
+    lines = regime("models", "--layout", US.model_id, "--format", "csv").stdout.splitlines()
+    assert lines[0] == "number,name"
+    assert len(lines) == 385
+    assert lines[1 + 253] == "253,median_volume"
+
+
+def test_versions_are_records_of_their_training(walked, features_database):
+    first = models.load(walked, features_database, US)[0]
+    refitted = fitting.fit(
+        walked,
+        features_database,
+        US,
+        Recipe(),
+        start=first.trained_from,
+        end=first.trained_to,
+        valid_from=date(2030, 1, 1),
+    )
+    assert refitted.training_hash == first.training_hash
+    assert refitted.parameters == first.parameters
+    assert replace(refitted, version=1, valid_from=first.valid_from) == first
