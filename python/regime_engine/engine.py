@@ -151,10 +151,9 @@ def _classify_and_store(
     total: dict[str, int] = {}
     for begin in range(0, len(stretch), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
-        regimes = _classify(versions, stretch.as_of_dates[rows], embeddings[rows])
-        if model_version is not None:
-            for row in regimes.metadata:
-                row["version_given"] = True
+        regimes = _classify(
+            versions, model_version is not None, stretch.as_of_dates[rows], embeddings[rows]
+        )
         written = store.write_batch(
             connection, settings, run, series, stretch[rows], embeddings[rows], regimes
         )
@@ -194,50 +193,67 @@ def embed(encoder, stretch: Windows) -> np.ndarray:
 
 
 def _classify(
-    versions: list[FittedModel], as_of_dates: np.ndarray, embeddings: np.ndarray
+    versions: list[FittedModel],
+    version_given: bool,
+    as_of_dates: np.ndarray,
+    embeddings: np.ndarray,
 ) -> Regimes:
     """Each date by the version valid on it, and by the seed rule before the first."""
     valid = models.valid_on(versions, as_of_dates)
     n = len(as_of_dates)
-    labels, runners_up = [""] * n, [None] * n
+    labels, runners_up = np.empty(n, object), np.empty(n, object)
     probabilities, metadata = [{}] * n, [{}] * n
     confidence, model_versions = np.empty(n), np.zeros(n, int)
-    for position in np.unique(valid):
+    for position in sorted(set(valid.tolist())):
         rows = np.flatnonzero(valid == position)
         if position < 0:
-            trained_to = None
+            in_sample = np.zeros(len(rows), bool)
             told = prototype.seed_rule(embeddings[rows])
         else:
             model = versions[position]
-            trained_to = np.datetime64(model.trained_to, "D")
+            in_sample = as_of_dates[rows] <= np.datetime64(model.trained_to, "D")
             classifier = classifiers.get(model.classifier)
             parameters = classifier.from_json(model.labels, model.parameters)
             told = classifier.classify(parameters, embeddings[rows])
             model_versions[rows] = model.version
+        names = np.array(told.labels, object)
+        labels[rows] = names[told.winners]
         confidence[rows] = told.probabilities[np.arange(len(rows)), told.winners]
-        for at, row in enumerate(rows):
-            labels[row] = told.labels[told.winners[at]]
-            runners_up[row] = _runner_up(told, at)
-            probabilities[row] = _by_label(told.labels, told.probabilities[at])
-            metadata[row] = {
-                **{
-                    name: _by_label(told.labels, values[at])
-                    for name, values in told.evidence.items()
-                },
-                **told.constants,
-                "in_sample": bool(trained_to is not None and as_of_dates[row] <= trained_to),
-            }
-            if told.novelty is not None:
-                metadata[row]["novelty"] = float(told.novelty[at])
-    return Regimes(labels, confidence, probabilities, runners_up, metadata, model_versions)
+        runners_up[rows] = _runners_up(told)
+        for row, values in zip(rows, told.probabilities.tolist(), strict=True):
+            probabilities[row] = dict(zip(told.labels, values, strict=True))
+        for row, evidence, is_in_sample in zip(
+            rows, _evidence(told), in_sample.tolist(), strict=True
+        ):
+            metadata[row] = evidence | {"in_sample": is_in_sample}
+            if version_given:
+                metadata[row]["version_given"] = True
+    return Regimes(
+        labels.tolist(),
+        confidence,
+        probabilities,
+        runners_up.tolist(),
+        metadata,
+        model_versions,
+    )
 
 
-def _by_label(labels: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
-    return dict(zip(labels, values.tolist(), strict=True))
+def _runners_up(told: Classification) -> np.ndarray:
+    """The most probable label but the winner, row by row; None where there is one label only."""
+    if len(told.labels) == 1:
+        return np.full(len(told.winners), None)
+    others = told.probabilities.copy()
+    others[np.arange(len(others)), told.winners] = -1
+    return np.array(told.labels, object)[others.argmax(axis=1)]
 
 
-def _runner_up(told: Classification, row: int) -> str | None:
-    others = [k for k in range(len(told.labels)) if k != told.winners[row]]
-    if not others:
-        return None
-    return told.labels[max(others, key=lambda k: told.probabilities[row, k])]
+def _evidence(told: Classification) -> list[dict[str, object]]:
+    """What the classifier saw, row by row: name → (label → number), constants, novelty."""
+    rows = [dict(told.constants) for _ in told.winners]
+    for name, numbers in told.evidence.items():
+        for row, values in zip(rows, numbers.tolist(), strict=True):
+            row[name] = dict(zip(told.labels, values, strict=True))
+    if told.novelty is not None:
+        for row, value in zip(rows, told.novelty.tolist(), strict=True):
+            row["novelty"] = value
+    return rows

@@ -73,12 +73,13 @@ def write_batch(
         lock_series(connection, windows.instrument_id, series)
         _copy_incoming(connection, windows, embeddings, regimes)
         with connection.pipeline():
-            cursors = {
-                EMBEDDINGS.name: connection.execute(_replace_rows(settings, EMBEDDINGS), values),
-                REGIMES.name: connection.execute(_replace_rows(settings, REGIMES), values),
-                "regime_transitions": connection.execute(_replace_transitions(settings), values),
-            }
-        written = {table: cursor.fetchone()[0] for table, cursor in cursors.items()}
+            inserted = {}
+            for table in (EMBEDDINGS, REGIMES):
+                connection.execute(_remove_different(settings, table), values)
+                inserted[table.name] = connection.execute(_insert_missing(settings, table), values)
+            transitions = connection.execute(_replace_transitions(settings), values)
+        written = {table: cursor.rowcount for table, cursor in inserted.items()}
+        (written["regime_transitions"],) = transitions.fetchone()
         add_rows_written(connection, settings, run, written)
     return written
 
@@ -188,63 +189,73 @@ ORPHANED = sql.SQL("""stored.run_id in (
 )""")
 
 
-def _replace_rows(settings: Settings, table: _Table) -> sql.Composed:
-    """Insert new rows, replace different ones and keep what those said before; count them."""
-    columns = (*table.key, *table.content)
+def _remove_different(settings: Settings, table: _Table) -> sql.Composed:
+    """Remove the stored rows that are to be replaced; keep what the revised ones said."""
     return sql.SQL("""
         with
 
-        new ({columns}) as ({rows}),
+        new ({columns}) as not materialized ({rows}),
 
-        different as (
-            select
-                {new_columns},
+        removed as (
+            delete from {table} as stored
+            using new
+            where
+                {same_key}
+                and stored.as_of_date between %(first)s and %(last)s
+                and (({new_content}) is distinct from ({stored_content}) or {orphaned})
+            returning
                 to_jsonb(stored) as old_row,
                 ({new_content}) is distinct from ({stored_content}) as is_revised
-            from new
-            left join {table} as stored on {same_key}
-            where
-                stored.run_id is null
-                or ({new_content}) is distinct from ({stored_content})
-                or {orphaned}
-        ),
-
-        revised as (
-            insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
-            select
-                {table_name},
-                (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k),
-                old_row,
-                %(run_id)s,
-                clock_timestamp()
-            from different
-            where old_row is not null and is_revised
-        ),
-
-        written as (
-            insert into {table} ({columns}, run_id, created_at)
-            select {columns}, %(run_id)s, clock_timestamp() from different
-            on conflict ({key}) do update set {assignments}
-            returning 1
         )
 
-        select count(*) from written
+        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
+        select
+            {table_name},
+            (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k),
+            old_row,
+            %(run_id)s,
+            clock_timestamp()
+        from removed
+        where is_revised
     """).format(
         rows=sql.SQL(table.rows),
         table=table.identifier(settings),
         table_name=sql.Literal(table.name),
         revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
-        columns=_list(columns),
-        key=_list(table.key),
+        columns=_list((*table.key, *table.content)),
         key_names=sql.Literal(list(table.key)),
-        new_columns=_list(columns, "new"),
         new_content=_list(table.content, "new"),
         stored_content=_list(table.content, "stored"),
-        same_key=sql.SQL(" and ").join(
-            sql.SQL("stored.{0} = new.{0}").format(sql.Identifier(name)) for name in table.key
-        ),
-        assignments=_assignments((*table.content, "run_id", "created_at")),
+        same_key=_same_key(table),
         orphaned=_orphaned(settings),
+    )
+
+
+def _insert_missing(settings: Settings, table: _Table) -> sql.Composed:
+    """Insert the rows of which none is stored; the others are equal by now."""
+    columns = (*table.key, *table.content)
+    return sql.SQL("""
+        with new ({columns}) as not materialized ({rows})
+
+        insert into {table} ({columns}, run_id, created_at)
+        select {columns}, %(run_id)s, clock_timestamp()
+        from new
+        where not exists (
+            select 1
+            from {table} as stored
+            where {same_key} and stored.as_of_date between %(first)s and %(last)s
+        )
+    """).format(
+        rows=sql.SQL(table.rows),
+        table=table.identifier(settings),
+        columns=_list(columns),
+        same_key=_same_key(table),
+    )
+
+
+def _same_key(table: _Table) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("stored.{0} = new.{0}").format(sql.Identifier(name)) for name in table.key
     )
 
 

@@ -46,8 +46,11 @@ def classify(prototypes: Prototypes, embeddings: np.ndarray) -> Classification:
 
     embeddings: (n, d) float32
     """
-    offsets = embeddings[:, None].astype(float) - prototypes.centers
-    distances = np.linalg.norm(offsets, axis=2)  # (n, k)
+    embeddings = embeddings.astype(float)
+    # A centre at a time: an array (n, k, d) would not fit the cache.
+    distances = np.stack(
+        [np.linalg.norm(embeddings - center, axis=1) for center in prototypes.centers], axis=1
+    )  # (n, k)
     logits = (distances.min(axis=1, keepdims=True) - distances) / prototypes.temperature
     weights = np.exp(logits)
     return Classification(

