@@ -112,6 +112,18 @@ def regions(connection: psycopg.Connection, settings: Settings) -> list[tuple[st
     ).fetchall()
 
 
+def first_date(connection: psycopg.Connection, settings: Settings, series: Series) -> date | None:
+    """The first day of a series' stored regimes, None where it has none."""
+    (first,) = connection.execute(
+        sql.SQL(
+            "select min(as_of_date) from {} where region = %(region)s"
+            " and model_id = %(model_id)s and window_days = %(window_days)s"
+        ).format(sql.Identifier(settings.runtime_schema, "regimes")),
+        vars(series),
+    ).fetchone()
+    return first
+
+
 def instrument_of(
     connection: psycopg.Connection, settings: Settings, region: str, instrument_id: str | None
 ) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from regime_engine import dbt, engine
+from regime_engine import dbt, engine, fitting
 from regime_engine.config import Settings
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import Outcome
 from regime_engine.errors import RegimeError
+from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
 from regime_engine.reading import Rows
 
@@ -64,19 +65,26 @@ def classify_regions(
     window_days: int,
     progress: Callable[[str], Callable[[int, int], None]],
     only: tuple[str, ...] = (),
+    schedule: WalkForward | None = None,
 ) -> tuple[list[Outcome], dict[str, RegimeError]]:
     """Backfill each region over its whole history, so that restated prices are followed too.
 
     A region that cannot be classified does not stop the others; its error is returned.
     progress: region → a callback of windows done and in all
+    schedule: store the Markov versions that are due first, and begin with the first of them
     """
     known = [region for region, _ in engine.regions(connection, settings)]
     outcomes, errors = [], {}
     for region in only or known:
+        series = Series(region, model_id, window_days)
         try:
-            series = Series(region, model_id, window_days)
+            begins = [engine.first_date(connection, settings, series)]
+            if schedule:
+                versions = fitting.walk_forward(connection, settings, series, Recipe(), schedule)
+                begins.append(versions[0].valid_from)
+            start = min(filter(None, begins), default=None)
             outcomes.append(
-                engine.backfill(connection, settings, series, progress=progress(region))
+                engine.backfill(connection, settings, series, start, progress=progress(region))
             )
         except RegimeError as error:
             errors[region] = error

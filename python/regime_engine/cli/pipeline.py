@@ -13,20 +13,38 @@ from regime_engine.config import Settings
     "--region", "only", multiple=True, help="Only this region; give several.  [default: all]"
 )
 @encoding_options
+@click.option(
+    "--walk-forward",
+    is_flag=True,
+    help="First store the Markov versions that `regime fit --walk-forward` would.",
+)
 @click.pass_obj
-def pipeline(settings: Settings, only: tuple[str, ...], model_id: str, window_days: int) -> None:
+def pipeline(
+    settings: Settings,
+    only: tuple[str, ...],
+    model_id: str,
+    window_days: int,
+    walk_forward: bool,
+) -> None:
     """dbt features, then every region up to its last priced day, then the dbt audit.
 
     What a nightly job calls. Exit code 1 if a region could not be classified or a test failed.
     """
     from regime_engine import phases
     from regime_engine.database import connect
+    from regime_engine.fitting import WalkForward
 
     with connect(settings) as connection:
         for warning in phases.build_features(settings, connection):
             click.echo(f"warning: {warning.name}: {warning.message}", err=True)
         outcomes, errors = phases.classify_regions(
-            settings, connection, model_id, window_days, progress_bar, only
+            settings,
+            connection,
+            model_id,
+            window_days,
+            progress_bar,
+            only,
+            WalkForward() if walk_forward else None,
         )
         for outcome in outcomes:
             click.echo(f"{summary(outcome)} ({changes(outcome)})")
