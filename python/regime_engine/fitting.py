@@ -1,9 +1,11 @@
 """Windows → encoder → fit → model versions: one version, or one every so many months."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine import classifiers, encoders, models, runs, store, windows
-from regime_engine.classifiers import markov, prototype
+from regime_engine.classifiers import markov
 from regime_engine.config import Settings
 from regime_engine.engine import embed, instrument_of, series_parameters
 from regime_engine.errors import RegimeError
@@ -152,16 +154,18 @@ def walk_forward(
 
 
 def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
-    """(states, mean one-step-ahead log score of a return) on the last 30 % of the days, of
-    Markov models fitted to the days before.
+    """(states, mean log score in nats a day) of Markov models of 2, 3 and 4 states: fitted to the
+    first 70 % of the days, they tell each return of the rest from the days before it.
 
     embeddings: (n, 384) of n consecutive trading days
     """
+    told, untold = _split(embeddings)
+    return [(k, markov.scores(markov.fit(told, k), untold)["log_score"]) for k in STATES]
+
+
+def _split(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cut = int(len(embeddings) * (1 - HELD_OUT))
-    return [
-        (k, markov.one_step_ahead_score(markov.fit(embeddings[:cut], k), embeddings[cut:]))
-        for k in STATES
-    ]
+    return embeddings[:cut], embeddings[cut:]
 
 
 def _fit_version(
@@ -184,13 +188,20 @@ def _fit_version(
     metrics: dict[str, object] = {}
     n_states = recipe.n_states
     if n_states is None:
-        scores = score_states(training.embeddings)
-        n_states = max(scores, key=lambda pair: pair[1])[0]
-        metrics["states_tried"] = {str(k): score for k, score in scores}
+        tried = dict(score_states(training.embeddings))
+        n_states = max(tried, key=tried.get)
+        metrics["states_tried"] = {str(k): score for k, score in tried.items()}
     classifier = classifiers.get(recipe.classifier)
-    encoder = encoders.get(series.model_id)
-    parameters = classifier.train(training.embeddings, encoder, n_states, training.labels)
-    metrics |= classifier.scores(parameters, training.embeddings, training.labels)
+    train = partial(classifier.train, encoder=encoders.get(series.model_id), n_states=n_states)
+    parameters = train(training.embeddings, labels=training.labels)
+    in_sample = classifier.scores(parameters, training.embeddings, training.labels)
+    metrics |= {f"in_sample_{name}": score for name, score in in_sample.items()}
+    if training.labels is None:
+        told, untold = _split(training.embeddings)
+        # A history that is just long enough for the fit has no days to spare.
+        with contextlib.suppress(RegimeError):
+            held_out = classifier.scores(train(told), untold)
+            metrics |= {f"held_out_{name}": score for name, score in held_out.items()}
     return FittedModel(
         series=series,
         version=0,
@@ -270,11 +281,6 @@ def _known_labels(connection: psycopg.Connection, settings: Settings) -> list[st
 
 
 def _require_usable(recipe: Recipe, known: list[str]) -> None:
-    if recipe.labelled and recipe.classifier != "prototype":
-        raise RegimeError(
-            f"the {recipe.classifier} classifier finds its states itself: leave --window out, or "
-            "say --classifier prototype"
-        )
     ordered = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     for stretch in ordered:
         if stretch.label not in known:

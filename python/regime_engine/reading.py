@@ -147,10 +147,11 @@ def models(connection: psycopg.Connection, settings: Settings, region: str | Non
         connection,
         sql.SQL("""
             select
-                region, model_id, window_days, version, classifier, labels,
+                region, model_id, window_days, version, classifier,
+                array_to_string(labels, ', ') as labels,
                 trained_from, trained_to, n_windows, valid_from,
-                (metrics ->> 'in_sample_score')::double precision as in_sample_score,
-                (metrics ->> 'one_step_ahead_score')::double precision as one_step_ahead_score
+                (metrics ->> 'in_sample_log_score')::double precision as in_sample_log_score,
+                (metrics ->> 'held_out_log_score')::double precision as held_out_log_score
             from {}
             where region = coalesce(%(region)s, region)
             order by region, model_id, window_days, valid_from, version

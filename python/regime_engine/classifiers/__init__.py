@@ -1,9 +1,15 @@
 """Classifiers by name; each is one file of pure functions and its frozen parameters.
 
-A classifier has `from_json(labels, parameters)` to its parameters, and
-`classify(parameters, embeddings)` to a Classification.
+A classifier is a module of this package that has
+- `train(embeddings, encoder, n_states=4, labels=None)`: parameters of consecutive trading days, or
+  of labelled ones, with the fields of a frozen dataclass, `labels` among them, and `to_json`;
+- `scores(parameters, embeddings, labels=None)`: measures of them on embeddings, by name;
+- `from_json(labels, parameters)`, and `classify(parameters, embeddings)` to a Classification.
+A module that combines others calls theirs.
 """
 
+import importlib
+import pkgutil
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -30,11 +36,18 @@ class Classification:
     novelty: np.ndarray | None = None
 
 
+def names() -> list[str]:
+    """The classifiers there are: the modules here that classify."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in modules if hasattr(_module(name), "classify")]
+
+
 def get(name: str) -> ModuleType:
     """The classifier of this name; raises RegimeError naming those there are."""
-    from regime_engine.classifiers import markov, prototype
+    if name not in names():
+        raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(names())}")
+    return _module(name)
 
-    classifiers = {"prototype": prototype, "markov": markov}
-    if name not in classifiers:
-        raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(classifiers)}")
-    return classifiers[name]
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

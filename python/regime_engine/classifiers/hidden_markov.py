@@ -177,15 +177,12 @@ def expectation_maximisation(
     reached = np.full(len(x), -np.inf)
     for step in range(steps + 1):
         log_emission, z_squared = log_student_t(x, chains)
-        smoothed = forward_backward(TEMPER * log_emission, chains.transition_matrix)
+        smoothed = forward_backward(log_emission, chains.transition_matrix)
         log_posterior = smoothed.log_likelihood + prior.log_density(chains)
         if step == steps or (log_posterior - reached < tolerance).all():
             return chains, smoothed, log_posterior
         reached = log_posterior
         chains = _maximise(x, chains, smoothed, z_squared, prior)
-
-
-TEMPER = 1.0
 
 
 def _maximise(

@@ -43,8 +43,7 @@ class Period(click.ParamType):
 @instrument_option
 @click.option(
     "--classifier",
-    type=click.Choice(["markov", "prototype"]),
-    help="What to fit.  [default: prototype with --window, else markov]",
+    help="markov or prototype.  [default: prototype with --window, else markov]",
 )
 @click.option(
     "--states",

@@ -105,25 +105,30 @@ def _encode(windows: np.ndarray) -> np.ndarray:
     z = r / s
     c = np.log(close)
 
-    variance, z_mean, downside, ln_size, volume = _exponentially_weighted(z, v)
+    size, below, variance = np.abs(z), np.minimum(z, 0), z * z
     ln_100s = np.log(100 * s)
-    volatility = {h: 0.5 * np.log(variance[h][-1] + _QUIET_VARIANCE) for h in variance}
+    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))
+    downside = _half_log(_exponentially_weighted(below * below, TREND_HALF_LIVES))
+    trend = _exponentially_weighted(z, TREND_HALF_LIVES) / np.exp(
+        _half_log(_exponentially_weighted(variance, TREND_HALF_LIVES))
+    )
+    ln_size = _exponentially_weighted(np.log(size + _QUIET_SIZE), SIZE_HALF_LIVES)
     drawdown = c - np.maximum.accumulate(c)
-    size = np.abs(z)
-    skew, kurtosis = _mean(z**3), _mean(z**4)  # of z, whose mean square is 1
+    root = s * WINDOW_DAYS**0.5
+    skew, kurtosis = _mean(variance * z), _mean(variance * variance)  # of z of mean square 1
 
     statistics = [
         ln_100s,
         np.sort(v, axis=0)[WINDOW_DAYS // 2],
-        *(volatility[h] + ln_100s for h in VOLATILITY_HALF_LIVES),
-        *(0.5 * np.log(downside[h] + _QUIET_VARIANCE) + ln_100s for h in TREND_HALF_LIVES),
-        *(z_mean[h] / np.exp(volatility[h]) for h in TREND_HALF_LIVES),
-        *(ln_size[h] + ln_100s for h in SIZE_HALF_LIVES),
-        drawdown[-1] / (s * WINDOW_DAYS**0.5),
+        *(volatility + ln_100s),
+        *(downside + ln_100s),
+        *trend,
+        *(ln_size + ln_100s),
+        drawdown[-1] / root,
         drawdown[-1],
-        drawdown.min(axis=0) / (s * WINDOW_DAYS**0.5),
+        drawdown.min(axis=0) / root,
         drawdown.min(axis=0),
-        *(volume[h] for h in VOLUME_HALF_LIVES),
+        *_exponentially_weighted(v, VOLUME_HALF_LIVES),
         _correlation(z[1:], z[:-1]),
         _correlation(size[1:], size[:-1]),
         _correlation(size, v),
@@ -136,42 +141,34 @@ def _encode(windows: np.ndarray) -> np.ndarray:
     return np.concatenate(
         [
             np.arcsinh(z),
-            (c - c[-1]) / (s * WINDOW_DAYS**0.5),
+            (c - c[-1]) / root,
             v,
-            0.5 * np.log(variance[5] + _QUIET_VARIANCE),
+            _half_log(_volatility_path(variance)),
             statistics,
             _fourier(statistics),
         ]
     )
 
 
-def _exponentially_weighted(z: np.ndarray, v: np.ndarray) -> tuple[dict[int, np.ndarray], ...]:
-    """Means that weigh a day 2^(-age / half-life), by half-life.
+def _exponentially_weighted(path: np.ndarray, half_lives: tuple[int, ...]) -> np.ndarray:
+    """(half-lives, n) means over the days of (63, n) that weigh a day 2^(-age / half-life)"""
+    ages = np.arange(WINDOW_DAYS)[::-1, None]
+    weights = 0.5 ** (ages / np.array(half_lives))  # (63, half-lives)
+    weights /= weights.sum(axis=0)
+    means = np.zeros((len(half_lives), path.shape[1]))
+    for weight, today in zip(weights, path, strict=True):
+        means += weight[:, None] * today
+    return means
 
-    z, v: (63, n); returns those of z² (the whole path of half-life 5, else the last day's alone,
-    each as (days, n)), of z, min(z, 0)², ln(|z| + 0.02) and v (n,)
-    """
-    below = np.minimum(z, 0)
-    series = (
-        [(z * z, h) for h in VOLATILITY_HALF_LIVES]
-        + [(z * z, 10)]
-        + [(z, h) for h in TREND_HALF_LIVES]
-        + [(below * below, h) for h in TREND_HALF_LIVES]
-        + [(np.log(np.abs(z) + _QUIET_SIZE), h) for h in SIZE_HALF_LIVES]
-        + [(v, h) for h in VOLUME_HALF_LIVES]
-    )
-    means = []
-    for path, half_life in series:
-        keep = 0.5 ** (1 / half_life)
-        weight, mean, kept = 0.0, np.zeros_like(path[0]), []
-        for today in path:
-            weight = keep * weight + 1
-            mean = mean + (today - mean) / weight  # mean = Σ keep^age · x / Σ keep^age
-            kept = [*kept, mean] if half_life == 5 else [mean]
-        means.append((half_life, np.array(kept)))
-    groups = [means[:9], means[9:13], means[13:17], means[17:21], means[21:]]
-    variance, *others = ({h: mean for h, mean in group} for group in groups)
-    return variance, *({h: mean[-1] for h, mean in group.items()} for group in others)
+
+def _volatility_path(variance: np.ndarray) -> np.ndarray:
+    """(63, n) the same mean of each day and the days before it, half-life 5"""
+    keep, weight = 0.5 ** (1 / 5), 0.0
+    mean, path = np.zeros_like(variance[0]), np.empty_like(variance)
+    for day, today in enumerate(variance):
+        weight = keep * weight + 1  # Σ keep^age
+        mean = path[day] = mean + (today - mean) / weight
+    return path
 
 
 def _fourier(statistics: list[np.ndarray]) -> np.ndarray:
@@ -180,6 +177,10 @@ def _fourier(statistics: list[np.ndarray]) -> np.ndarray:
     for statistic, frequency in zip(statistics, _FREQUENCIES, strict=True):
         angles += frequency[:, None] * statistic
     return np.sqrt(2 / len(_PHASES)) * np.cos(angles)
+
+
+def _half_log(variance: np.ndarray) -> np.ndarray:
+    return 0.5 * np.log(variance + _QUIET_VARIANCE)
 
 
 def _mean(path: np.ndarray) -> np.ndarray:
