@@ -1,4 +1,5 @@
-"""A real Postgres: the embedded one, and a second time one of another major version if installed.
+"""A real Postgres: the embedded one, and a second time one of another major version if installed
+(but for the files marked `one_server`, which are about the command line, dbt or the arithmetic).
 
 `database` is empty; `features_database` has the bundled prices, features and empty engine tables.
 Both are dropped after the test.
@@ -62,10 +63,10 @@ def other_major() -> Path | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        folders = [None, *filter(None, [other_major()])]
-        names = [
-            "embedded" if folder is None else f"postgres{folder.parent.name}" for folder in folders
-        ]
+        folders = [None]
+        if not metafunc.definition.get_closest_marker("one_server"):
+            folders += filter(None, [other_major()])
+        names = ["embedded" if f is None else f"postgres{f.parent.name}" for f in folders]
         metafunc.parametrize("server", folders, ids=names, indirect=True, scope="session")
 
 

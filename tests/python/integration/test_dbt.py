@@ -23,6 +23,8 @@ from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
 
+pytestmark = pytest.mark.one_server
+
 PROJECT = Path(__file__).parents[3]
 PROJECT_FILES = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "models")
 US = Series("US", "num-regime-core-v1", 63)

@@ -14,6 +14,8 @@ from commands import environment, regime_command
 from regime_engine import demo
 from regime_engine.database import connect
 
+pytestmark = pytest.mark.one_server
+
 ROOT = Path(__file__).parents[3]
 TABLES = (
     "historical.prices_daily",

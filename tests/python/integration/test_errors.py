@@ -11,6 +11,8 @@ from commands import regime_command
 from regime_engine import phases, prices
 from regime_engine.database import connect
 
+pytestmark = pytest.mark.one_server
+
 QUOTED = "O'BRIEN\"; drop table runtime.regimes; --"
 
 

@@ -12,6 +12,8 @@ from regime_engine.database import connect
 from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
 
+pytestmark = pytest.mark.one_server
+
 US = Series("US", "num-regime-core-v2", 63)
 YEARLY = WalkForward(every_months=12)
 
