@@ -22,7 +22,6 @@ from regime_engine.windows import Windows
 
 # Three years of days: what a version of a walk-forward history is trained on at the least.
 FEWEST_WALK_FORWARD_WINDOWS = 756
-STATES = (2, 3, 4)
 # The share of the training days that the number of states is chosen without.
 HELD_OUT = 0.3
 
@@ -160,7 +159,10 @@ def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
     embeddings: (n, 384) of n consecutive trading days
     """
     told, untold = _split(embeddings)
-    return [(k, markov.scores(markov.fit(told, k), untold)["log_score"]) for k in STATES]
+    return [
+        (k, markov.scores(markov.fit(told, k), untold)["log_score"])
+        for k in classifiers.STATE_LABELS
+    ]
 
 
 def _split(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,14 @@ import numpy as np
 from regime_engine.errors import RegimeError
 
 
+# What a fit without labels calls its states, calmest first, by their number.
+STATE_LABELS = {
+    2: ("NEUTRAL", "CRISIS"),
+    3: ("CARRY", "NEUTRAL", "CRISIS"),
+    4: ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"),
+}
+
+
 @dataclass(frozen=True)
 class Classification:
     """What a classifier says of n embeddings.

@@ -48,7 +48,7 @@ class Smoothed:
 
 
 def forward_backward(log_emission: np.ndarray, transition_matrix: np.ndarray) -> Smoothed:
-    """The exact smoothed posterior from a uniform first day, by blocks.
+    """The exact smoothed posterior from a uniform day before the first, by blocks.
 
     log_emission: (B, k, T); transition_matrix: (B, k, k)
     """
@@ -116,10 +116,9 @@ def forward_backward(log_emission: np.ndarray, transition_matrix: np.ndarray) ->
     # A rescaled α is filtered[day] over its sum: what the next day was predicted from.
     for day in range(_RESCALE_EVERY, length, _RESCALE_EVERY):
         leaving[day] /= leaving[day].sum(axis=2, keepdims=True)
-    days_past = blocks * length - days
     arriving = arriving.transpose(1, 3, 2, 0).reshape(chains, k, -1)
     leaving = leaving.transpose(1, 2, 0, 3).reshape(chains, -1, k)
-    counts = arriving[:, :, 1 : blocks * length - days_past] @ leaving[:, 1:days]  # (B, j, i)
+    counts = arriving[:, :, :days] @ leaving[:, :days]  # (B, j, i)
     return Smoothed(
         log_likelihood,
         posterior.transpose(1, 3, 2, 0).reshape(chains, k, -1)[:, :, :days],

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from regime_engine.classifiers import Classification
+from regime_engine.classifiers import STATE_LABELS, Classification
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
     Chains,
@@ -18,19 +18,15 @@ from regime_engine.classifiers.hidden_markov import (
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import RegimeError
 
-LABELS = {
-    2: ("NEUTRAL", "CRISIS"),
-    3: ("CARRY", "NEUTRAL", "CRISIS"),
-    4: ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"),
-}
 FEWEST_WINDOWS = 126
 START_QUANTILES = ((0.05, 0.96), (0.05, 0.995), (0.2, 0.9))
-PRIOR_QUANTILES = (0.05, 0.98)
+PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.05, 0.97)}
+LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbouring states
 START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 1.0, 3: 1.0, 4: 1.6}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.6}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
@@ -40,7 +36,7 @@ VOLUME_LIMIT = 3.0
 VOLUME_COUNT = 10.0
 VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
 LEAST_VOLUME_SPREAD = 0.01
-OFFSETS = np.array([-1.8, -0.9, 0, 0.9, 1.8])  # of a window's usual volume, in spreads
+OFFSETS = np.array([-1.6, 0, 1.6])  # of a window's usual volume, in spreads
 
 _SCORED_WINDOWS = 800
 _CHUNK = 1024  # windows whose arrays stay in the processor's cache
@@ -102,7 +98,7 @@ def fit(embeddings: np.ndarray, n_states: int = 4) -> Markov:
 
 def fit_many(many: Sequence[np.ndarray], n_states: int = 4) -> list[Markov]:
     """A model of each series, as `fit`; series of one length are fitted side by side."""
-    if n_states not in LABELS:
+    if n_states not in STATE_LABELS:
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
     paths = [_training_path(embeddings) for embeddings in many]
     models: dict[int, Markov] = {}
@@ -202,7 +198,7 @@ def _best_chains(x: np.ndarray, k: int) -> tuple[Chains, Smoothed]:
     """3 starts of 12 steps, the best of each series run on to 60; x: (S, T)"""
     S, starts = len(x), len(START_QUANTILES)
     volatility = np.array([_volatility(path) for path in x])
-    prior = Prior(_log_spaced(volatility, k, *PRIOR_QUANTILES))
+    prior = Prior(_log_spaced(volatility, k, *PRIOR_QUANTILES[k]))
     sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
     typical = prior.transitions() / prior.transition_count
     chains = Chains(
@@ -227,10 +223,10 @@ def _volatility(x: np.ndarray) -> np.ndarray:
 
 
 def _log_spaced(volatility: np.ndarray, k: int, low: float, high: float) -> np.ndarray:
-    """(S, k) between two quantiles of each series, whose ratio is 1.2 at least"""
+    """(S, k) between two quantiles of each series, neighbours LEAST_RATIO apart at least"""
     bottom, top = np.quantile(volatility, [low, high], axis=1)
     bottom = np.maximum(bottom, 0.01)
-    top = np.maximum(top, 1.2 * bottom)
+    top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
     return bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
 
 
@@ -248,7 +244,7 @@ def _model(
     initial /= initial.sum()
     mean, noise, spread = _volume_by_state(v, posterior)
     return Markov(
-        labels=LABELS[len(order)],
+        labels=STATE_LABELS[len(order)],
         scale=float(scale),
         mu=chain.mu[order],
         sigma=chain.sigma[order],

@@ -53,7 +53,7 @@ LAYOUT = (
 SMALLEST_SCALE = 1e-6
 _QUIET_VARIANCE = 1e-4  # what a window's mean square, 1, is never mistaken for: flat stretches
 _QUIET_SIZE = 0.02
-_CHUNK = 512  # windows whose arrays stay in the processor's cache
+_CHUNK = 1024  # windows whose arrays stay in the processor's cache
 
 # RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
 _chance = np.random.RandomState(63)
@@ -99,7 +99,7 @@ def decode(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _encode(windows: np.ndarray) -> np.ndarray:
     """(384, n): days and statistics come first, so that each sum is over rows, never over a
     batch, and a batch of one equals a row of many to the bit."""
-    r, close, v = np.ascontiguousarray(windows.transpose(2, 1, 0))  # (63, n) each
+    r, close, v = np.array(windows.transpose(2, 1, 0), order="C")  # (63, n) each
     r[0] = np.where(np.isnan(r[0]), 0, r[0])
     s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)
     z = r / s

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 import pytest
 from commands import environment
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -255,7 +255,13 @@ def apply(connection: psycopg.Connection, edits: list[tuple]) -> None:
             edit(connection, *arguments)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+# Not shrunk: the next test finds smaller examples, without seconds of dbt for each.
+@settings(
+    max_examples=4,
+    phases=[Phase.generate],
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(edits=EDITS)
 def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits):
     built_market.reset()

@@ -1,10 +1,13 @@
 import json
 import math
+from itertools import pairwise, product
 
+import markets
 import numpy as np
 import pytest
 
 from regime_engine.classifiers import prototype
+from regime_engine.errors import RegimeError
 
 
 def test_centres_are_means_and_the_temperature_is_the_mean_distance_to_them():
@@ -50,3 +53,63 @@ def test_the_seed_rule_is_neutral_and_certain():
     told = prototype.seed_rule(np.ones((3, 384), np.float32))
     assert told.labels == ("NEUTRAL",)
     assert told.probabilities.tolist() == [[1.0]] * 3
+
+
+def test_the_assignment_is_the_cheapest_of_all():
+    chance = np.random.default_rng(0)
+    for penalty in (0.0, 0.3, 1.0, 100.0):
+        costs = chance.random((7, 3))
+        states, cost = prototype.assign(costs, penalty)
+        every = [
+            sum(costs[range(7), path]) + penalty * sum(a != b for a, b in pairwise(path))
+            for path in product(range(3), repeat=7)
+        ]
+        assert cost == pytest.approx(min(every))
+        switches = (np.diff(states) != 0).sum()
+        assert costs[range(7), states].sum() + penalty * switches == pytest.approx(cost)
+
+
+def test_k_means_finds_the_states_and_names_them_by_volatility():
+    returns, volumes, states = markets.draw(1262, seed=2, stay=0.99)
+    embeddings = markets.embeddings(returns, volumes)
+    fitted = prototype.fit_k_means(embeddings, 2)
+    told = prototype.classify(fitted, embeddings)
+    assert fitted.labels == ("NEUTRAL", "CRISIS")
+    assert (told.winners == states[62:]).mean() > 0.8
+
+
+def test_a_standardised_model_read_back_from_json_classifies_to_the_bit():
+    returns, volumes, _ = markets.draw(362)
+    embeddings = markets.embeddings(returns, volumes)
+    fitted = prototype.fit_k_means(embeddings, 3)
+    read = prototype.from_json(fitted.labels, json.loads(json.dumps(fitted.to_json())))
+    before, after = (prototype.classify(model, embeddings) for model in (fitted, read))
+    assert before.probabilities.tobytes() == after.probabilities.tobytes()
+
+
+def test_labelled_windows_are_standardised_by_what_they_were_fitted_on():
+    returns, volumes, states = markets.draw(562, seed=4)
+    embeddings = markets.embeddings(returns, volumes)
+    labels = np.array(["CARRY", "CRISIS"])[states[62:]]
+    fitted = prototype.fit(embeddings, labels, standardise=True)
+    points = fitted.standardised(embeddings)[:, 252:290]
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(points.std(axis=0), 1, atol=1e-9)
+    told = prototype.classify(fitted, embeddings)
+    assert (np.array(told.labels)[told.winners] == labels).mean() > 0.8
+
+
+def test_windows_all_alike_do_not_fall_into_states():
+    embeddings = markets.embeddings(np.zeros(262), np.zeros(262))
+    with pytest.raises(RegimeError, match="do not fall into 3 groups"):
+        prototype.fit_k_means(embeddings, 3)
+
+
+def test_too_few_windows_for_k_means_are_counted():
+    with pytest.raises(RegimeError, match="4 states need 84 training windows, and there are 20"):
+        prototype.fit_k_means(np.zeros((20, 384), np.float32), 4)
+
+
+def test_standardising_another_encoders_embeddings_is_refused():
+    with pytest.raises(RegimeError, match="read num-regime-core-v2: embeddings of 384 numbers"):
+        prototype.fit(np.zeros((4, 189), np.float32), ["CARRY"] * 4, standardise=True)

@@ -1,0 +1,153 @@
+import json
+
+import markets
+import numpy as np
+import pytest
+
+from regime_engine.classifiers import STATE_LABELS, markov
+from regime_engine.errors import RegimeError
+
+
+@pytest.fixture(scope="module")
+def market():
+    """Embeddings of 2,000 days of two states, their states, and a fit on the first 1,000."""
+    returns, volumes, states = markets.draw(2062, seed=3)
+    embeddings = markets.embeddings(returns, volumes)
+    return embeddings, states[62:], markov.fit(embeddings[:1000], 2)
+
+
+def test_the_label_is_the_true_state_on_most_later_days(market):
+    embeddings, states, fitted = market
+    told = markov.classify(fitted, embeddings[1000:])
+    right = told.winners == states[1000:]
+    balanced = np.mean([right[states[1000:] == k].mean() for k in (0, 1)])
+    assert balanced > 0.9
+
+
+def test_confidence_is_the_share_of_labels_that_are_right(market):
+    embeddings, states, fitted = market
+    told = markov.classify(fitted, embeddings[1000:])
+    rows = np.arange(len(told.winners))
+    confidence = told.probabilities[rows, told.winners]
+    right = told.winners == states[1000:]
+    assert confidence.mean() == pytest.approx(right.mean(), abs=0.04)
+    np.testing.assert_allclose(told.probabilities.sum(axis=1), 1)
+
+
+def test_what_is_said_of_a_window_depends_on_no_other(market):
+    embeddings, _, fitted = market
+    together = markov.classify(fitted, embeddings)
+    for row in [0, 1, 500, 1023, 1024, 1999]:
+        alone = markov.classify(fitted, embeddings[row : row + 1])
+        assert alone.winners[0] == together.winners[row]
+        assert alone.probabilities.tobytes() == together.probabilities[row].tobytes()
+        assert alone.novelty[0] == together.novelty[row]
+    backwards = markov.classify(fitted, embeddings[::-1])
+    assert (backwards.winners[::-1] == together.winners).all()
+
+
+def test_volume_that_tells_the_state_is_used(market):
+    fitted = market[2]
+    assert fitted.volume_weight > 0
+    assert fitted.volume_mean[1] - fitted.volume_mean[0] == pytest.approx(0.3, abs=0.1)
+
+
+@pytest.mark.parametrize("volume", [0.0, -3.0])
+def test_a_series_without_volume_works_without_its_evidence(volume):
+    returns, _, states = markets.draw(1062, seed=5)
+    embeddings = markets.embeddings(returns, np.full(1062, volume))
+    fitted = markov.fit(embeddings, 2)
+    assert fitted.volume_weight == 0
+    told = markov.classify(fitted, embeddings)
+    assert (told.winners == states[62:]).mean() > 0.9
+
+
+def test_multiplying_prices_changes_no_label(market):
+    fitted = market[2]
+    returns, volumes, _ = markets.draw(400, seed=9)
+    from regime_engine.encoders import num_regime_core_v2
+
+    told = [
+        markov.classify(
+            fitted, num_regime_core_v2.encode(markets.windows(returns, volumes, price))
+        ).winners.tolist()
+        for price in (1e-3, 100.0, 7e5)
+    ]
+    assert told[0] == told[1] == told[2]
+
+
+def test_a_model_read_back_from_json_classifies_to_the_bit(market):
+    embeddings, _, fitted = market
+    read = markov.from_json(fitted.labels, json.loads(json.dumps(fitted.to_json())))
+    before, after = (markov.classify(model, embeddings) for model in (fitted, read))
+    assert before.probabilities.tobytes() == after.probabilities.tobytes()
+    assert before.winners.tobytes() == after.winners.tobytes()
+    assert before.novelty.tobytes() == after.novelty.tobytes()
+    assert after.labels == fitted.labels
+
+
+def test_fitting_twice_gives_the_same_model(market):
+    embeddings, _, fitted = market
+    assert markov.fit(embeddings[:1000], 2).to_json() == fitted.to_json()
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_states_are_named_by_their_number_calmest_first(k):
+    returns, volumes, _ = markets.draw(900, k, seed=k)
+    fitted = markov.fit(markets.embeddings(returns, volumes), k)
+    assert fitted.labels == STATE_LABELS[k]
+    assert (np.diff(fitted.sigma) > 0).all()
+    np.testing.assert_allclose(fitted.transition_matrix.sum(axis=1), 1)
+    assert fitted.initial.sum() == pytest.approx(1)
+    assert 0.4 <= fitted.beta <= 1
+
+
+def test_many_series_are_fitted_side_by_side_as_one_by_one():
+    many = []
+    for seed, days in enumerate([300, 400, 300]):
+        returns, volumes, _ = markets.draw(days, seed=seed)
+        many.append(markets.embeddings(returns, volumes))
+    for together, embeddings in zip(markov.fit_many(many, 2), many, strict=True):
+        alone = markov.fit(embeddings, 2)
+        np.testing.assert_allclose(together.sigma, alone.sigma, rtol=1e-9)
+        np.testing.assert_allclose(together.transition_matrix, alone.transition_matrix, rtol=1e-9)
+
+
+def test_novelty_is_high_where_training_saw_nothing_like_it(market):
+    embeddings, _, fitted = market
+    returns, volumes, _ = markets.draw(200, seed=1)
+    strange = markov.classify(fitted, markets.embeddings(8 * returns, volumes))
+    assert strange.novelty.min() == 100
+    usual = markov.classify(fitted, embeddings[:1000]).novelty
+    assert usual.mean() == pytest.approx(50, abs=5)
+    assert usual.min() >= 0
+
+
+def test_the_score_is_nats_a_day_that_models_of_any_size_share(market):
+    embeddings, _, fitted = market
+    told = markov.scores(fitted, embeddings[1000:])
+    one_normal = -0.5 * np.log(2 * np.pi * np.e * fitted.scale**2)
+    assert told["n_windows"] == 1000
+    assert told["log_score"] > one_normal + 0.2
+
+
+def test_too_few_windows_are_counted():
+    returns, volumes, _ = markets.draw(100)
+    with pytest.raises(RegimeError, match="needs 126 training windows, and there are 38"):
+        markov.fit(markets.embeddings(returns, volumes), 2)
+
+
+def test_prices_that_never_move_are_refused_by_name():
+    with pytest.raises(RegimeError, match="the 138 training windows never move"):
+        markov.fit(markets.embeddings(np.zeros(200), np.zeros(200)), 2)
+
+
+def test_a_number_of_states_without_labels_is_refused():
+    with pytest.raises(RegimeError, match="2, 3 or 4 states, not 5"):
+        markov.fit(np.zeros((200, 384), np.float32), 5)
+
+
+def test_constant_prices_are_classified_by_a_model_of_others(market):
+    told = markov.classify(market[2], markets.embeddings(np.zeros(63), np.zeros(63)))
+    assert np.isfinite(told.probabilities).all()
+    assert told.labels[told.winners[0]] == "NEUTRAL"

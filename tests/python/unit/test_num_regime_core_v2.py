@@ -1,0 +1,111 @@
+import math
+
+import markets
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regime_engine.encoders import num_regime_core_v2 as core
+from regime_engine.errors import RegimeError
+
+
+def some_windows(n: int = 40, seed: int = 0) -> np.ndarray:
+    returns, volumes, _ = markets.draw(n + 62, seed=seed)
+    return markets.windows(returns, volumes).copy()
+
+
+def number(embeddings: np.ndarray, name: str) -> np.ndarray:
+    return embeddings[:, core.LAYOUT.index(name)]
+
+
+def test_the_layout_names_384_numbers_once_each():
+    assert len(core.LAYOUT) == len(set(core.LAYOUT)) == core.dimension(63) == 384
+    assert core.LAYOUT[0] == "asinh_return_62_days_ago"
+    assert core.LAYOUT[62] == "asinh_return_0_days_ago"
+    assert core.LAYOUT[63] == "log_price_62_days_ago"
+    assert core.LAYOUT[126] == "relative_log_volume_62_days_ago"
+    assert core.LAYOUT[189] == "ln_volatility_path_62_days_ago"
+    assert core.LAYOUT[252:254] == ("ln_100s", "median_volume")
+
+
+@given(st.integers(0, 999))
+def test_returns_and_volumes_come_back_from_the_embedding(seed):
+    windows = some_windows(3, seed)
+    returns, volumes = core.decode(core.encode(windows))
+    largest = np.abs(windows[:, :, 0]).max()
+    np.testing.assert_allclose(returns, windows[:, :, 0], atol=2e-6 * largest)
+    np.testing.assert_allclose(volumes, windows[:, :, 2], rtol=1e-6)
+
+
+@given(st.floats(1e-6, 1e6), st.integers(0, 99))
+def test_a_price_in_another_currency_has_the_same_embedding(factor, seed):
+    windows = some_windows(3, seed)
+    rescaled = windows.copy()
+    rescaled[:, :, 1] *= factor
+    rescaled[:, 1:, 0] = np.diff(np.log(rescaled[:, :, 1]), axis=1)
+    np.testing.assert_allclose(core.encode(rescaled), core.encode(windows), atol=1e-5)
+
+
+def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit():
+    windows = some_windows(1100)
+    together = core.encode(windows)
+    for row in [*range(0, 1100, 37), 1023, 1024, 1099]:
+        assert core.encode(windows[row : row + 1]).tobytes() == together[row].tobytes()
+        assert core.encode(windows[row : row + 3])[0].tobytes() == together[row].tobytes()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_encoding_leaves_the_windows_as_they_were(order):
+    windows = np.array(some_windows(2), order=order)
+    windows[:, 0, 0] = np.nan
+    before = windows.copy()
+    core.encode(windows)
+    np.testing.assert_array_equal(windows, before)
+
+
+def test_a_null_first_return_counts_as_zero():
+    windows = some_windows(2)
+    windows[:, 0, 0] = 0
+    zero = core.encode(windows)
+    windows[:, 0, 0] = np.nan
+    assert core.encode(windows).tobytes() == zero.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("prices", "volume"),
+    [
+        (np.full(63, 42.0), 0.0),
+        (np.full(63, 42.0), -3.0),
+        (np.r_[np.full(40, 1e-12), np.full(23, 1e12)], 3.0),
+        (np.where(np.arange(63) % 2, 1e-300, 1e300), 0.0),
+        (100 + 1e-9 * np.arange(63), 0.0),
+    ],
+)
+def test_every_number_is_finite(prices, volume):
+    returns = np.diff(np.log(prices), prepend=np.log(prices[0]))
+    window = np.column_stack([returns, prices, np.full(63, volume)])
+    assert np.isfinite(core.encode(window[None])).all()
+
+
+def test_named_statistics_are_what_they_say():
+    windows = some_windows(5)
+    embeddings = core.encode(windows)
+    for window, row in zip(windows, range(5), strict=True):
+        r, close, v = window.T
+        s = math.sqrt(sum(r * r) / 63)
+        assert number(embeddings, "ln_100s")[row] == pytest.approx(math.log(100 * s), abs=1e-5)
+        assert number(embeddings, "median_volume")[row] == pytest.approx(np.median(v), abs=1e-6)
+        weights = [0.5 ** ((62 - t) / 8) for t in range(63)]
+        variance = np.average(r * r, weights=weights)
+        volatility = number(embeddings, "ln_volatility_half_life_8")[row]
+        assert volatility == pytest.approx(math.log(100 * math.sqrt(variance)), abs=1e-3)
+        worst = min(math.log(close[t] / max(close[: t + 1])) for t in range(63))
+        assert number(embeddings, "worst_drawdown")[row] == pytest.approx(worst, abs=1e-6)
+        lagged = np.corrcoef(r[1:], r[:-1])[0, 1]
+        assert number(embeddings, "autocorrelation_return")[row] == pytest.approx(lagged, abs=1e-5)
+
+
+def test_another_window_length_is_refused_by_name():
+    with pytest.raises(RegimeError, match="63 days, not 252: give --window-days 63"):
+        core.dimension(252)
