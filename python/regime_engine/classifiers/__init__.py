@@ -17,7 +17,6 @@ import numpy as np
 
 from regime_engine.errors import RegimeError
 
-
 # What a fit without labels calls its states, calmest first, by their number.
 STATE_LABELS = {
     2: ("NEUTRAL", "CRISIS"),

@@ -127,7 +127,6 @@ def test_the_score_is_nats_a_day_that_models_of_any_size_share(market):
     embeddings, _, fitted = market
     told = markov.scores(fitted, embeddings[1000:])
     one_normal = -0.5 * np.log(2 * np.pi * np.e * fitted.scale**2)
-    assert told["n_windows"] == 1000
     assert told["log_score"] > one_normal + 0.2
 
 
