@@ -26,7 +26,7 @@ START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.6}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.4}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
