@@ -41,3 +41,4 @@ where
     and embeddings.model_id = '{{ model_id }}'
     and today.window_hash is distinct from embeddings.window_hash
 {% endfor %}
+order by entity_id, as_of_date

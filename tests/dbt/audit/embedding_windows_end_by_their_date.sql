@@ -31,3 +31,4 @@ where
         and first_trade_date < last_trade_date
         and window_rows = window_days
     ) is not true
+order by entity_id, as_of_date

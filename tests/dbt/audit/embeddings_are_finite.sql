@@ -17,3 +17,4 @@ select
 
 from embeddings
 where {{ has_non_finite_float32('vector') }}
+order by entity_id, as_of_date

@@ -33,3 +33,4 @@ where
     expected_dimension is null
     or dimension <> expected_dimension
     or bytes <> 4 * expected_dimension
+order by entity_id, as_of_date

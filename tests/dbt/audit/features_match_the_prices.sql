@@ -75,3 +75,4 @@ where
         features.adjusted_close, features.adjusted_log_return,
         features.relative_log_volume, features.day_number
     )
+order by instrument_id, trade_date

@@ -35,3 +35,4 @@ where
         and confidence = probability_of_label
         and abs(sum_of_probabilities - 1) < 1e-9
     ) is not true
+order by region, as_of_date

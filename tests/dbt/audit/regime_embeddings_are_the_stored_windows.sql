@@ -35,3 +35,4 @@ left join embeddings
         and embeddings.model_id = regimes.model_id
         and embeddings.window_days = regimes.window_days
 where regimes.regime_embedding is distinct from embeddings.vector
+order by region, as_of_date

@@ -58,3 +58,4 @@ select used.*
 from used
 left join labels on used.label = labels.label
 where labels.label is null
+order by region, as_of_date

@@ -70,3 +70,4 @@ where
         transitions.previous_as_of_date, transitions.from_regime_label,
         transitions.to_regime_label, transitions.from_confidence, transitions.to_confidence
     )
+order by region, as_of_date

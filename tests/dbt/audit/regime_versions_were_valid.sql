@@ -43,3 +43,4 @@ where
             or (regimes.metadata ->> 'in_sample')::boolean
         )
     ) is not true
+order by region, as_of_date

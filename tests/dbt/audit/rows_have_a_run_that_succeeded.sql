@@ -58,3 +58,4 @@ where
         unfinished.run_id is not null
         and not (unfinished.status = 'RUNNING' and {{ run_is_live('unfinished.run_id') }})
     )
+order by table_name, entity_or_region, as_of_date

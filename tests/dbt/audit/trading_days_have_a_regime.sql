@@ -50,3 +50,4 @@ left join regimes
         and regimes.model_id = series.model_id
         and regimes.window_days = series.window_days
 where regimes.region is null
+order by region, as_of_date

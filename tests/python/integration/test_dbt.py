@@ -241,7 +241,7 @@ def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothin
         assert first[2] == {"historical", "runtime"}
 
 
-def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, tmp_path, shell):
+def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
     odd = replace(database, historical_schema="Hist 1", runtime_schema="Läufe-2")
     with connect(odd) as connection:
         load_bundled_prices(connection, odd)

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 import pytest
 from commands import environment
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -216,14 +216,23 @@ def assert_within_one_ulp(found: Sequence[float | None], expected: Sequence[floa
     np.testing.assert_array_max_ulp(np.array(found[1:], float), np.array(expected[1:], float), 1)
 
 
-INSTRUMENTS = st.sampled_from([*LENGTHS, "NEW"])
 # Before, at, between and after the rows; often at the ends, and where the volume history ends.
-POSITIONS = st.one_of(
-    st.sampled_from([-1, -0.5, 0, 0.5, 1, 28, 29, 30, 251, 252, 253, 398, 399, 399.5, 400]),
-    st.integers(-2, 803).map(lambda half: half / 2),
+PLACES = st.tuples(
+    st.sampled_from([*LENGTHS, "NEW"]),
+    st.one_of(
+        st.sampled_from([-1, -0.5, 0, 0.5, 1, 28, 29, 30, 251, 252, 253, 398, 399, 399.5, 400]),
+        st.integers(-2, 803).map(lambda half: half / 2),
+    ),
 )
-BAD_PRICES = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e300, 1e-300])
-PRICES = st.one_of(st.floats(0.01, 1e5), st.floats(0.01, 1e5), BAD_PRICES)
+ROWS = st.sampled_from(list(LENGTHS)).flatmap(
+    lambda name: st.tuples(st.just(name), st.integers(0, LENGTHS[name] - 1))
+)
+PRICES = st.one_of(
+    st.none(),
+    st.floats(0.01, 1e5),
+    st.floats(0.01, 1e5),
+    st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e300, 1e-300]),
+)
 VOLUMES = st.one_of(
     st.none(),
     st.floats(1e-3, 1e13),
@@ -231,21 +240,16 @@ VOLUMES = st.one_of(
 )
 EDITS = st.lists(
     st.one_of(
-        st.tuples(
-            st.just(put), INSTRUMENTS, POSITIONS, st.none() | PRICES, st.none() | PRICES, VOLUMES
+        st.builds(lambda place, *row: (put, *place, *row), PLACES, PRICES, PRICES, VOLUMES),
+        st.builds(lambda row, price: (restate, *row, "close", price), ROWS, PRICES),
+        st.builds(lambda row, price: (restate, *row, "adjusted_close", price), ROWS, PRICES),
+        st.builds(lambda row, volume: (restate, *row, "volume", volume), ROWS, VOLUMES),
+        st.builds(
+            lambda row, length: (delete, *row, length), ROWS, st.sampled_from([0, 1, 20, 300, 500])
         ),
-        st.tuples(
-            st.just(restate),
-            INSTRUMENTS,
-            POSITIONS,
-            st.sampled_from(["close", "adjusted_close"]),
-            st.none() | PRICES,
-        ),
-        st.tuples(st.just(restate), INSTRUMENTS, POSITIONS, st.just("volume"), VOLUMES),
-        st.tuples(st.just(delete), INSTRUMENTS, POSITIONS, st.sampled_from([0, 1, 20, 300, 500])),
     ),
     min_size=1,
-    max_size=8,
+    max_size=6,
 )
 
 
@@ -272,6 +276,7 @@ def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits)
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=EDITS, second=EDITS)
+@example(first=[(restate, "LONG", 5, "volume", 0.0)], second=[(restate, "LONG", 5, "volume", -0.0)])
 def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
     built_market, first, second
 ):
@@ -283,13 +288,10 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
 
 
 def row_versions(connection: psycopg.Connection) -> dict[tuple[str, date], tuple]:
-    return {
-        key: version
-        for *key, version in connection.execute(
-            "select instrument_id, trade_date, (ctid, xmin)::text from features.daily_features"
-        )
-        for key in [tuple(key)]
-    }
+    found = connection.execute(
+        "select instrument_id, trade_date, ctid, xmin from features.daily_features"
+    )
+    return {(instrument_id, trade_date): version for instrument_id, trade_date, *version in found}
 
 
 def test_a_build_without_a_change_writes_nothing(market):
@@ -300,7 +302,10 @@ def test_a_build_without_a_change_writes_nothing(market):
 
 def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
     last = LENGTHS["LONG"] - 1
-    after = lambda first, count: set(range(first, min(first + count, last) + 1))  # noqa: E731
+
+    def after(first: int, count: int) -> set[float]:
+        return set(range(first, min(first + count, last) + 1))
+
     cases = {
         "close": ((restate, 100, "close", 50.0), after(100, 1)),
         "adjusted close": ((restate, 100, "adjusted_close", 50.0), after(100, 1)),
@@ -390,13 +395,16 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     before = row_versions(market.connection)
     restate(market.connection, "LONG", 10, "close", 55.5)
     delete(market.connection, "SHORT", 3, 1)
+    # In the way of the last of its statements, which deletes the rows of vanished prices.
     market.connection.execute(
-        "alter table features.daily_features add constraint refusing check (close <> 55.5)"
+        "create table keeper (instrument_id text, trade_date date,"
+        " foreign key (instrument_id, trade_date) references features.daily_features)"
     )
-    with pytest.raises(RegimeError, match=r"model daily_features failed.*refusing"):
+    market.connection.execute("insert into keeper values ('SHORT', %s)", [day(3)])
+    with pytest.raises(RegimeError, match=r"model daily_features failed.*keeper"):
         market.build()
     assert row_versions(market.connection) == before
-    market.connection.execute("alter table features.daily_features drop constraint refusing")
+    market.connection.execute("drop table keeper")
     market.build()
     assert_features_are_right(market)
 
