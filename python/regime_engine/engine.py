@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import psycopg
@@ -100,7 +100,14 @@ def backfill(
             connection, instrument_id, encoder.COLUMNS, start, end, series.window_days
         )
         return _classify_and_store(
-            connection, settings, ledger_run, series, stretch, model_version, progress
+            connection,
+            settings,
+            ledger_run,
+            series,
+            stretch,
+            (start or date.min, end or date.max),
+            model_version,
+            progress,
         )
 
 
@@ -152,6 +159,7 @@ def _classify_and_store(
     run: runs.Run,
     series: Series,
     stretch: Windows,
+    span: tuple[date, date],
     model_version: int | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
@@ -166,9 +174,14 @@ def _classify_and_store(
         regimes = _classify(
             versions, model_version is not None, stretch.as_of_dates[rows], embeddings[rows]
         )
+        # The batches answer for the whole span, the days between two of them included.
+        is_last = begin + BATCH_WINDOWS >= len(stretch)
+        until = span[1] if is_last else stretch.as_of_dates[rows][-1].item()
         written = store.write_batch(
-            connection, settings, run, series, stretch[rows], embeddings[rows], regimes
+            *(connection, settings, run, series, stretch[rows], embeddings[rows], regimes),
+            span=(span[0], until),
         )
+        span = (until + timedelta(days=1), span[1]) if not is_last else span
         total = {table: total.get(table, 0) + count for table, count in written.items()}
         progress(begin + len(regimes.labels), len(stretch))
     return Outcome(

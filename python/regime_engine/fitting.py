@@ -179,14 +179,9 @@ def _fit_version(
 ) -> FittedModel:
     """A version of the training, or the one that is stored for it."""
     training_hash = training.hash()
-    for known in stored:
-        if (
-            known.classifier == recipe.classifier
-            and known.training_hash == training_hash
-            and known.valid_from == valid_from
-            and (recipe.labelled or recipe.n_states in (None, len(known.labels)))
-        ):
-            return known
+    known = models.in_force(stored, valid_from)
+    if known and known.training_hash == training_hash and _is_by(recipe, known):
+        return known
     metrics: dict[str, object] = {}
     n_states = recipe.n_states
     if n_states is None:
@@ -217,6 +212,17 @@ def _fit_version(
         metrics=metrics,
         valid_from=valid_from,
     )
+
+
+def _is_by(recipe: Recipe, model: FittedModel) -> bool:
+    """Whether the recipe, on the model's training, is what the model was fitted by."""
+    if model.classifier != recipe.classifier:
+        return False
+    if recipe.labelled:
+        return True
+    if recipe.n_states is None:
+        return "states_tried" in model.metrics
+    return recipe.n_states == len(model.labels)
 
 
 def _read_training(
@@ -250,18 +256,23 @@ def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> l
             f"first version, and there are {len(days)}: load more prices, or give --start"
         )
     first, last = start or days[FEWEST_WALK_FORWARD_WINDOWS].item(), days[-1].item()
-    due, month = ([first] if start else []), 12 * first.year
+    due, month = ([first] if start and first <= last else []), 12 * first.year
     while (day := date(month // 12, month % 12 + 1, 1)) <= last:
         if day > first or (day == first and not start):
             due.append(day)
         month += schedule.every_months
+    if not due:
+        raise RegimeError(
+            f"no date of the schedule lies from {first} to {last}: load more prices, or choose "
+            "another --start, --end or --every"
+        )
     return due
 
 
 def _years_before(day: date, years: int) -> date:
     if (day.month, day.day) == (2, 29):
         day -= timedelta(days=1)
-    return day.replace(year=day.year - years)
+    return day.replace(year=max(day.year - years, date.min.year))
 
 
 def _parameters(

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.runs import Run, add_rows_written
+from regime_engine.runs import Run, add_rows_written, orphaned
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,13 @@ def save(
     version = max((model.version for model in stored), default=0)
     saved, new = [], []
     for model in fitted:
-        same = [known for known in stored if replace(known, version=0) == model]
-        if not model.version and not same:
-            version += 1
-            model = replace(model, version=version)
-            new.append(model)
-        saved.append(same[-1] if same else model)
+        known = in_force(stored, model.valid_from)
+        if model.version or (known and replace(known, version=0) == model):
+            saved.append(known or model)
+            continue
+        version += 1
+        new.append(replace(model, version=version))
+        saved.append(new[-1])
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL("""
@@ -103,6 +104,20 @@ def save(
                 for model in new
             ],
         )
+    series = fitted[0].series
+    connection.execute(
+        sql.SQL("""
+            update {table} as stored
+            set run_id = %s
+            where
+                region = %s and model_id = %s and window_days = %s and version = any(%s)
+                and {orphaned}
+        """).format(table=_table(settings), orphaned=orphaned(settings)),
+        [
+            *(run.run_id, series.region, series.model_id, series.window_days),
+            [model.version for model in saved],
+        ],
+    )
     add_rows_written(connection, settings, run, {"regime_models": len(new)})
     return saved
 
@@ -112,8 +127,14 @@ def one(models: list[FittedModel], version: int) -> FittedModel:
     for model in models:
         if model.version == version:
             return model
-    known = ", ".join(str(model.version) for model in models) or "none"
+    known = ", ".join(str(version) for version in sorted(m.version for m in models)) or "none"
     raise RegimeError(f"the series has no model version {version}: its versions are {known}")
+
+
+def in_force(versions: list[FittedModel], valid_from: date) -> FittedModel | None:
+    """Of the versions with this first valid day, the last one stored: that which classifies."""
+    same_day = (model for model in versions if model.valid_from == valid_from)
+    return max(same_day, key=lambda model: model.version, default=None)
 
 
 def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:

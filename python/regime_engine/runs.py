@@ -109,6 +109,17 @@ def add_rows_written(
     )
 
 
+def orphaned(settings: Settings) -> sql.Composed:
+    """Whether the row `stored` is of a run that failed or died after the row was committed.
+
+    Such a row is right as it stands, and the run that finds it so takes it over, since a row's run
+    has to be one that succeeded.
+    """
+    return sql.SQL("""stored.run_id in (
+        select run_id from {} where status = 'FAILED' or (status = 'RUNNING' and not {})
+    )""").format(_table(settings), LIVE)
+
+
 def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> None:
     connection.execute(
         sql.SQL("""

@@ -5,6 +5,7 @@ One batch is one transaction: killed at any point, nothing half-written is visib
 
 import json
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import psycopg
@@ -13,7 +14,7 @@ from psycopg import sql
 from regime_engine.config import Settings
 from regime_engine.database import binary_copy
 from regime_engine.models import Series
-from regime_engine.runs import LIVE, Run, add_rows_written
+from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.windows import Windows
 
 
@@ -50,12 +51,15 @@ def write_batch(
     windows: Windows,
     embeddings: np.ndarray,
     regimes: Regimes,
+    span: tuple[date, date],
 ) -> dict[str, int]:
-    """Write one batch of a series; returns table → rows inserted, replaced or removed.
+    """Write one batch of a series; returns table → rows inserted or replaced.
 
-    A row equal to what is stored is left alone; a different one is replaced and its old state
-    kept in regime_revisions.
+    A row equal to what is stored is left alone; a different one is replaced, and one of a trading
+    day that is none any more (its price was deleted) is removed; regime_revisions keeps what they
+    said.
     embeddings: (n, dimension) float32, one a window
+    span: first and last day that the batch answers for; it has all trading days between them
     """
     values = {
         "entity_type": "instrument",
@@ -66,8 +70,8 @@ def write_batch(
         "dimension": embeddings.shape[1],
         "columns": json.dumps(windows.columns),
         "run_id": run.run_id,
-        "first": windows.as_of_dates.min().item(),
-        "last": windows.as_of_dates.max().item(),
+        "first": span[0],
+        "last": span[1],
     }
     with connection.transaction():
         lock_series(connection, windows.instrument_id, series)
@@ -75,6 +79,7 @@ def write_batch(
         with connection.pipeline():
             inserted = {}
             for table in (EMBEDDINGS, REGIMES):
+                connection.execute(_remove_vanished(settings, table), values)
                 connection.execute(_remove_different(settings, table), values)
                 inserted[table.name] = connection.execute(_insert_missing(settings, table), values)
             transitions = connection.execute(_replace_transitions(settings), values)
@@ -131,6 +136,8 @@ class _Table:
     schema_setting: str
     key: tuple[str, ...]
     content: tuple[str, ...]
+    document: str  # the jsonb column that names the window's dates
+    is_series: str
     rows: str
 
     def identifier(self, settings: Settings) -> sql.Identifier:
@@ -142,6 +149,11 @@ EMBEDDINGS = _Table(
     "historical_schema",
     ("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
     ("window_spec", "vector", "dimension", "window_hash"),
+    "window_spec",
+    """
+    entity_type = %(entity_type)s and entity_id = %(instrument_id)s
+    and model_id = %(model_id)s and window_days = %(window_days)s
+    """,
     """
     select
         %(entity_type)s::text, %(instrument_id)s::text, as_of_date, %(model_id)s::text,
@@ -170,6 +182,11 @@ REGIMES = _Table(
         "regime_embedding",
         "metadata",
     ),
+    "metadata",
+    """
+    region = %(region)s and instrument_id = %(instrument_id)s
+    and model_id = %(model_id)s and window_days = %(window_days)s
+    """,
     """
     select
         %(region)s::text, as_of_date, %(model_id)s::text, %(window_days)s::int,
@@ -182,23 +199,39 @@ REGIMES = _Table(
     """,
 )
 
-# A row of a run that failed or died after this row's batch was committed is right as it stands;
-# the run that finds it so takes it over, since a row's run has to be one that succeeded.
-ORPHANED = sql.SQL("""stored.run_id in (
-    select run_id from {runs} where status = 'FAILED' or (status = 'RUNNING' and not {live})
-)""")
+
+def _remove_vanished(settings: Settings, table: _Table) -> sql.Composed:
+    """Remove rows of days that ended a window and are no trading days any more."""
+    return _remove(
+        settings,
+        table,
+        sql.SQL("""
+            delete from {table} as stored
+            where
+                {is_series}
+                and stored.as_of_date between %(first)s and %(last)s
+                and (stored.{document} ->> 'last_trade_date')::date = stored.as_of_date
+                and not exists (
+                    select 1 from incoming where incoming.as_of_date = stored.as_of_date
+                )
+            returning to_jsonb(stored) as old_row, true as is_revised
+        """).format(
+            table=table.identifier(settings),
+            is_series=sql.SQL(table.is_series),
+            document=sql.Identifier(table.document),
+        ),
+    )
 
 
 def _remove_different(settings: Settings, table: _Table) -> sql.Composed:
-    """Remove the stored rows that are to be replaced; keep what the revised ones said."""
-    return sql.SQL("""
-        with
-
-        new ({columns}) as not materialized ({rows}),
-
-        removed as (
+    """Remove the stored rows that are to be replaced."""
+    new_content, stored_content = _list(table.content, "new"), _list(table.content, "stored")
+    return _remove(
+        settings,
+        table,
+        sql.SQL("""
             delete from {table} as stored
-            using new
+            using ({rows}) as new ({columns})
             where
                 {same_key}
                 and stored.as_of_date between %(first)s and %(last)s
@@ -206,7 +239,22 @@ def _remove_different(settings: Settings, table: _Table) -> sql.Composed:
             returning
                 to_jsonb(stored) as old_row,
                 ({new_content}) is distinct from ({stored_content}) as is_revised
-        )
+        """).format(
+            table=table.identifier(settings),
+            rows=sql.SQL(table.rows),
+            columns=_list((*table.key, *table.content)),
+            same_key=_same_key(table),
+            new_content=new_content,
+            stored_content=stored_content,
+            orphaned=orphaned(settings),
+        ),
+    )
+
+
+def _remove(settings: Settings, table: _Table, delete: sql.Composed) -> sql.Composed:
+    """The deletion, keeping what the revised rows said."""
+    return sql.SQL("""
+        with removed as ({delete})
 
         insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
         select
@@ -218,16 +266,10 @@ def _remove_different(settings: Settings, table: _Table) -> sql.Composed:
         from removed
         where is_revised
     """).format(
-        rows=sql.SQL(table.rows),
-        table=table.identifier(settings),
-        table_name=sql.Literal(table.name),
+        delete=delete,
         revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
-        columns=_list((*table.key, *table.content)),
+        table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
-        new_content=_list(table.content, "new"),
-        stored_content=_list(table.content, "stored"),
-        same_key=_same_key(table),
-        orphaned=_orphaned(settings),
     )
 
 
@@ -315,7 +357,8 @@ def _replace_transitions(settings: Settings) -> sql.Composed:
                 region = %(region)s
                 and model_id = %(model_id)s
                 and window_days = %(window_days)s
-                and as_of_date between %(first)s and (select max(as_of_date) from stretch)
+                and as_of_date >= %(first)s
+                and as_of_date <= greatest(%(last)s, (select max(as_of_date) from stretch))
         ),
 
         removed as (
@@ -357,13 +400,8 @@ def _replace_transitions(settings: Settings) -> sql.Composed:
         expected_content=_list(content, "expected"),
         stored_content=_list(content, "stored"),
         assignments=_assignments((*content, "run_id", "created_at")),
-        orphaned=_orphaned(settings),
+        orphaned=orphaned(settings),
     )
-
-
-def _orphaned(settings: Settings) -> sql.Composed:
-    runs = sql.Identifier(settings.runtime_schema, "regime_runs")
-    return ORPHANED.format(runs=runs, live=LIVE)
 
 
 def _list(names: tuple[str, ...], table: str | None = None) -> sql.Composed:

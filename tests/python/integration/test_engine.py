@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from regime_engine import demo, engine, fitting
+from regime_engine import demo, engine, fitting, phases
 from regime_engine.database import connect
 from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
@@ -328,6 +328,32 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
     touched = days.index(date(2010, 6, 1))
     # 63 windows hold the day; the next one begins with the return from it.
     assert revised == before[touched : touched + 64]
+
+
+@pytest.mark.parametrize("day", ["2006-03-15", "2006-03-16", "2006-12-29", "2004-03-01"])
+def test_a_deleted_price_takes_its_regime_with_it(
+    connection, fitted, features_database, monkeypatch, day
+):
+    """Wherever it lay: inside a batch, between two, first or last."""
+    monkeypatch.setattr(engine, "BATCH_WINDOWS", 47)
+    engine.backfill(connection, fitted, US, START)
+    connection.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
+    connection.execute("delete from historical.prices_daily where trade_date = %s", [day])
+    phases.build_features(fitted, connection)
+    engine.backfill(connection, fitted, US, START)
+    followed = contents(connection)
+    revised = connection.execute(
+        "select old_row ->> 'as_of_date' from runtime.regime_revisions"
+        " where table_name = 'regimes' and old_row ->> 'as_of_date' = %s",
+        [day],
+    ).fetchall()
+    assert revised == [(day,)]
+    empty_engine_tables(connection)
+    engine.backfill(connection, fitted, US, START)
+    anew = contents(connection)
+    for table in ENGINE_TABLES:
+        if table != "runtime.regime_revisions":
+            assert followed[table] == anew[table]
 
 
 def test_writers_of_different_series_do_not_wait_for_each_other(connection, fitted):
