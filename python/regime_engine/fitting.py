@@ -94,8 +94,7 @@ def fit(
     raises RegimeError for unknown labels, overlapping stretches or too few windows
     """
     instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    labels = _known_labels(connection, settings)
-    _require_usable(recipe, labels)
+    _require_usable(recipe, _known_labels(connection, settings))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "valid_from": valid_from and valid_from.isoformat()
     }
@@ -294,6 +293,13 @@ def _known_labels(connection: psycopg.Connection, settings: Settings) -> list[st
 
 
 def _require_usable(recipe: Recipe, known: list[str]) -> None:
+    if not recipe.labelled:
+        for label in classifiers.STATE_LABELS[recipe.n_states or max(classifiers.STATE_LABELS)]:
+            if label not in known:
+                raise RegimeError(
+                    f"the fit would give the label {label}, which seeds/regime_labels.csv does not "
+                    "have: add it and run `regime init`, or ask for fewer --states"
+                )
     ordered = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     for stretch in ordered:
         if stretch.label not in known:

@@ -99,7 +99,11 @@ def backfill(
             model_version,
         )
     if start and outcome.first > start:
-        click.echo(f"the first day with {window_days} trading days is {outcome.first}", err=True)
+        click.echo(
+            f"no day from {start} on has a price and {window_days} trading days up to it before "
+            f"{outcome.first}",
+            err=True,
+        )
     click.echo(
         f"{outcome.n_windows:,} dates from {outcome.first} to {outcome.last}: {changes(outcome)}"
     )

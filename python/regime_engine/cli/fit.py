@@ -48,9 +48,8 @@ class Period(click.ParamType):
 @click.option(
     "--states",
     type=click.Choice(["2", "3", "4", "auto"]),
-    default="4",
-    show_default=True,
-    help="How many regimes; auto takes the best one-step-ahead score on days held out.",
+    help="How many regimes; auto takes the best one-step-ahead score on days held out.  "
+    "[default: 4]",
 )
 @click.option(
     "--window",
@@ -71,13 +70,11 @@ class Period(click.ParamType):
 @click.option(
     "--every",
     type=Period("m", range(1, 121)),
-    default=6,
     help="Months of the calendar between versions.  [default: 6m]",
 )
 @click.option(
     "--train",
     type=Period("y", range(1, 101)),
-    default=8,
     help="Years before a version that it is trained on.  [default: 8y]",
 )
 @click.pass_obj
@@ -88,14 +85,14 @@ def fit(
     window_days: int,
     instrument_id: str | None,
     classifier: str | None,
-    states: str,
+    states: str | None,
     labelled: tuple[tuple[str, date, date], ...],
     start: date | None,
     end: date | None,
     valid_from: date | None,
     walk_forward: bool,
-    every: int,
-    train: int,
+    every: int | None,
+    train: int | None,
 ) -> None:
     """Fit a classifier and store it as a new model version of the series.
 
@@ -104,6 +101,10 @@ def fit(
     """
     if walk_forward and (valid_from or labelled):
         raise click.UsageError("--walk-forward goes with neither --window nor --valid-from")
+    if (every or train) and not walk_forward:
+        raise click.UsageError("--every and --train go with --walk-forward")
+    if labelled and states:
+        raise click.UsageError("--window says which labels there are: leave --states out")
     if labelled and (start or end):
         raise click.UsageError("--window says what to train on: leave --start and --end out")
     from regime_engine import fitting
@@ -113,12 +114,12 @@ def fit(
     series = Series(region, model_id, window_days)
     recipe = fitting.Recipe(
         classifier=classifier or ("prototype" if labelled else "markov"),
-        n_states=None if states == "auto" else int(states),
+        n_states=None if states == "auto" else int(states or 4),
         labelled=tuple(fitting.LabelledStretch(*each) for each in labelled),
     )
     with connect(settings) as connection:
         if walk_forward:
-            schedule = fitting.WalkForward(every, train)
+            schedule = fitting.WalkForward(every or 6, train or 8)
             models = fitting.walk_forward(
                 connection,
                 settings,

@@ -35,7 +35,7 @@ def connect(settings: Settings) -> psycopg.Connection:
             "the database URL cannot be read: expected postgresql://user@host:port/database or "
             "host=… dbname=… (see --database-url)"
         ) from error
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, UnicodeError) as error:
         reason = " ".join(str(error).split())
         raise RegimeError(
             f"no connection to Postgres: {reason} (check --database-url, REGIME_DATABASE_URL or "

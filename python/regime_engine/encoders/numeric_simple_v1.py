@@ -23,6 +23,7 @@ def encode(windows: np.ndarray) -> np.ndarray:
     windows: (n, window_days, 3) float64, oldest row first
     returns (n, window_days * 3) float32
     """
-    flat = windows.astype(np.float32).reshape(len(windows), -1)
+    with np.errstate(over="ignore"):  # infinite is what the engine refuses, with a reason
+        flat = windows.astype(np.float32).reshape(len(windows), -1)
     flat[:, COLUMNS.index("log_return")] = 0
     return flat

@@ -39,6 +39,17 @@ cross join lateral (
 where
     embeddings.entity_type = 'instrument'
     and embeddings.model_id = '{{ model_id }}'
-    and today.window_hash is distinct from embeddings.window_hash
+    and (
+        today.window_hash is distinct from embeddings.window_hash
+        -- A price of a day that had none when its window was read.
+        or exists (
+            select 1
+            from features
+            where
+                features.instrument_id = embeddings.entity_id
+                and features.trade_date > (embeddings.window_spec ->> 'last_trade_date')::date
+                and features.trade_date <= embeddings.as_of_date
+        )
+    )
 {% endfor %}
 order by entity_id, as_of_date

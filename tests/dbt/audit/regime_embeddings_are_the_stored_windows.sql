@@ -21,7 +21,9 @@ select
     regimes.instrument_id,
     case
         when embeddings.vector is null then 'the window has no stored embedding'
-        else 'the regime was classified from another vector'
+        when embeddings.vector <> regimes.regime_embedding
+            then 'the regime was classified from another vector'
+        else 'the regime names other dates than the window has'
     end as fault,
     regimes.run_id as regime_run_id,
     embeddings.run_id as embedding_run_id
@@ -34,5 +36,10 @@ left join embeddings
         and embeddings.as_of_date = regimes.as_of_date
         and embeddings.model_id = regimes.model_id
         and embeddings.window_days = regimes.window_days
-where regimes.regime_embedding is distinct from embeddings.vector
+where
+    regimes.regime_embedding is distinct from embeddings.vector
+    or regimes.metadata ->> 'first_trade_date'
+    is distinct from embeddings.window_spec ->> 'first_trade_date'
+    or regimes.metadata ->> 'last_trade_date'
+    is distinct from embeddings.window_spec ->> 'last_trade_date'
 order by region, as_of_date

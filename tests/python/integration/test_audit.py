@@ -69,6 +69,7 @@ TRANSITIONS = "update runtime.regime_transitions set {} where as_of_date = '" + 
         (EMBEDDINGS.format(f"vector = overlay(vector placing {NAN} from 1 + 4 * 383)"), "embeddings_are_finite", INSIDE),
         (EMBEDDINGS.format("vector = overlay(vector placing decode('000080ff', 'hex') from 1)"), "embeddings_are_finite", INSIDE),
         (EMBEDDINGS.format("window_spec = jsonb_set(window_spec, '{last_trade_date}', '\"2011-09-16\"')"), "embedding_windows_end_by_their_date", INSIDE),
+        (REGIMES.format("metadata = jsonb_set(metadata, '{first_trade_date}', '\"1999-01-04\"')"), "regime_embeddings_are_the_stored_windows", INSIDE),
         (f"delete from historical.numeric_window_embeddings where as_of_date = '{INSIDE}'", "regime_embeddings_are_the_stored_windows", INSIDE),
         (f"update features.daily_features set log_return = 0 where trade_date = '{INSIDE}' and instrument_id = 'GSPC.INDX'", "features_match_the_prices", INSIDE),
         (f"delete from historical.prices_daily where trade_date = '{INSIDE}' and instrument_id = 'GSPC.INDX'", "features_match_the_prices", INSIDE),
@@ -99,6 +100,7 @@ def test_nothing_is_found_where_nothing_is_wrong(classified, features_database):
     [
         (f"delete from runtime.regimes where as_of_date = '{INSIDE}'", "trading_days_have_a_regime"),
         (f"update features.daily_features set volume = 1 where trade_date = '{INSIDE}'", "embedding_hashes_match_the_features"),
+        (f"update runtime.regimes set model_version = 0 where as_of_date = '{INSIDE}'", "regimes_are_by_the_version_in_force"),
     ],
 )  # fmt: skip
 def test_a_changed_world_is_a_warning(classified, features_database, statement, test):
