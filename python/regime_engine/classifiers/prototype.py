@@ -19,6 +19,7 @@ _STARTS, _ROUNDS = 3, 30
 @dataclass(frozen=True)
 class Prototypes:
     """labels: k names; centers: (k, d) float64; temperature: a distance, > 0
+    novelty_percentiles: (101,) of the distances from training windows to their nearest centre
 
     mean, scale: (d,) of the training embeddings, that distances are standardised by; a number
         of scale 0 does not count. None: distances are of the embeddings as they are.
@@ -27,11 +28,16 @@ class Prototypes:
     labels: tuple[str, ...]
     centers: np.ndarray
     temperature: float
+    novelty_percentiles: np.ndarray
     mean: np.ndarray | None = None
     scale: np.ndarray | None = None
 
     def to_json(self) -> dict[str, object]:
-        parameters = {"centers": self.centers.tolist(), "temperature": self.temperature}
+        parameters = {
+            "centers": self.centers.tolist(),
+            "temperature": self.temperature,
+            "novelty_percentiles": self.novelty_percentiles.tolist(),
+        }
         if self.mean is not None:
             parameters |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
         return parameters
@@ -53,6 +59,7 @@ def from_json(labels: Sequence[str], parameters: dict) -> Prototypes:
         tuple(labels),
         np.array(parameters["centers"], float),
         parameters["temperature"],
+        np.array(parameters["novelty_percentiles"], float),
         mean,
         scale,
     )
@@ -95,7 +102,7 @@ def fit(embeddings: np.ndarray, labels: Sequence[str], standardise: bool = False
         mean, scale = _statistics_moments(embeddings)
     else:
         mean, scale = None, None
-    plain = Prototypes(tuple(names.tolist()), np.empty(0), 1.0, mean, scale)
+    plain = Prototypes(tuple(names.tolist()), np.empty(0), 1.0, np.empty(0), mean, scale)
     return _around(plain, plain.standardised(embeddings), members)
 
 
@@ -114,7 +121,9 @@ def fit_k_means(
             f"prototypes of {n_states} states need {needed} training windows, and there are "
             f"{len(embeddings)}: train on a longer stretch"
         )
-    plain = Prototypes(STATE_LABELS[n_states], np.empty(0), 1.0, *_statistics_moments(embeddings))
+    plain = Prototypes(
+        STATE_LABELS[n_states], np.empty(0), 1.0, np.empty(0), *_statistics_moments(embeddings)
+    )
     points = plain.standardised(embeddings)
     volatility = embeddings[:, _VOLATILITY].astype(float)
     best, least = None, np.inf
@@ -191,8 +200,19 @@ def _means(points: np.ndarray, members: np.ndarray, k: int) -> np.ndarray:
 def _around(plain: Prototypes, points: np.ndarray, members: np.ndarray) -> Prototypes:
     centers = _means(points, members, len(plain.labels))
     temperature = float(np.linalg.norm(points - centers[members], axis=1).mean())
-    # One window a label lies on its centre; any positive temperature then ranks alike.
-    return replace(plain, centers=centers, temperature=temperature or 1.0)
+    nearest = _distances(points, centers).min(axis=1)
+    return replace(
+        plain,
+        centers=centers,
+        # One window a label lies on its centre; any positive temperature then ranks alike.
+        temperature=temperature or 1.0,
+        novelty_percentiles=np.quantile(nearest, np.linspace(0, 1, 101)),
+    )
+
+
+def _distances(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """(n, k); a centre at a time, since an array (n, k, d) would not fit the cache"""
+    return np.stack([np.linalg.norm(points - center, axis=1) for center in centers], axis=1)
 
 
 def classify(prototypes: Prototypes, embeddings: np.ndarray) -> Classification:
@@ -200,12 +220,9 @@ def classify(prototypes: Prototypes, embeddings: np.ndarray) -> Classification:
 
     embeddings: (n, d) float32
     """
-    points = prototypes.standardised(embeddings)
-    # A centre at a time: an array (n, k, d) would not fit the cache.
-    distances = np.stack(
-        [np.linalg.norm(points - center, axis=1) for center in prototypes.centers], axis=1
-    )  # (n, k)
-    logits = (distances.min(axis=1, keepdims=True) - distances) / prototypes.temperature
+    distances = _distances(prototypes.standardised(embeddings), prototypes.centers)
+    nearest = distances.min(axis=1)
+    logits = (nearest[:, None] - distances) / prototypes.temperature
     weights = np.exp(logits)
     return Classification(
         labels=prototypes.labels,
@@ -213,6 +230,7 @@ def classify(prototypes: Prototypes, embeddings: np.ndarray) -> Classification:
         probabilities=weights / weights.sum(axis=1, keepdims=True),
         evidence={"distances": distances},
         constants={"temperature": prototypes.temperature},
+        novelty=np.interp(nearest, prototypes.novelty_percentiles, np.arange(101.0)),
     )
 
 

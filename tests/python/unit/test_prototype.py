@@ -19,16 +19,19 @@ def test_centres_are_means_and_the_temperature_is_the_mean_distance_to_them():
 
 
 def test_confidence_is_the_softmax_of_minus_distance_over_temperature():
-    prototypes = prototype.Prototypes(("CARRY", "CRISIS"), np.array([[0.0, 0], [6, 8]]), 5.0)
+    prototypes = prototype.Prototypes(
+        ("CARRY", "CRISIS"), np.array([[0.0, 0], [6, 8]]), 5.0, np.linspace(0, 10, 101)
+    )
     told = prototype.classify(prototypes, np.array([[0, 0], [3, 4], [6, 8]], np.float32))
     sure = 1 / (1 + math.exp(-10 / 5))
     assert told.winners.tolist() == [0, 0, 1]
     assert told.probabilities[:, 0] == pytest.approx([sure, 0.5, 1 - sure], abs=1e-15)
     assert told.evidence["distances"].tolist() == [[0, 10], [5, 5], [10, 0]]
+    assert told.novelty.tolist() == [0, 50, 0]
 
 
 def test_distances_of_billions_give_probabilities_and_not_nan():
-    prototypes = prototype.Prototypes(("A", "B"), np.array([[0.0], [4e9]]), 1e-3)
+    prototypes = prototype.Prototypes(("A", "B"), np.array([[0.0], [4e9]]), 1e-3, np.zeros(101))
     told = prototype.classify(prototypes, np.array([[1e9], [4e9]], np.float32))
     assert told.probabilities.tolist() == [[1, 0], [0, 1]]
 
