@@ -66,7 +66,9 @@ def run(
             series.window_days,
             max_staleness_days,
         )
-        return _classify_and_store(connection, settings, ledger_run, series, window, model_version)
+        return _classify_and_store(
+            connection, settings, ledger_run, series, window, (as_of, as_of), model_version
+        )
 
 
 def backfill(

@@ -1,6 +1,7 @@
 """Connections to the database that holds prices, features and regimes."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import psycopg
@@ -10,6 +11,9 @@ from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+# What psycopg warns of on the way out of a failed block is raised as an error too.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def connect(settings: Settings) -> psycopg.Connection:

@@ -107,6 +107,29 @@ def test_fitting_again_stores_nothing_and_fits_nothing(walked, features_database
     assert again == before == models.load(walked, features_database, US)
 
 
+def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, features_database):
+    def fit(n_states):
+        recipe = Recipe(n_states=n_states)
+        return fitting.fit(connection, features_database, US, recipe, end=date(2004, 12, 31))
+
+    assert [fit(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
+    engine.backfill(connection, features_database, US, date(2005, 1, 3), date(2005, 6, 30))
+    versions = connection.execute("select distinct model_version from runtime.regimes").fetchall()
+    assert versions == [(3,)]
+    _, findings = phases.audit(features_database, connection)
+    assert findings == []
+    fit(4)
+    _, findings = phases.audit(features_database, connection)
+    assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
+
+
+def test_models_of_a_run_that_died_are_taken_over(walked, features_database):
+    walked.execute("update runtime.regime_runs set status = 'FAILED' where command = 'fit'")
+    fitting.walk_forward(walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1))
+    _, findings = phases.audit(features_database, walked)
+    assert findings == []
+
+
 def test_new_prices_change_no_old_row(server, tmp_path):
     """The real series up to mid-2012, then the rest of it: nothing is repainted."""
     cut = date(2012, 6, 15)
@@ -185,6 +208,9 @@ def synthetic(server, features_template, tmp_path_factory):
         (("--window-days", "21"), "num-regime-core-v2 reads windows of 63 days, not 21"),
         (("--model-id", "num-regime-core-v1"), "the markov classifier reads num-regime-core-v2, not num-regime-core-v1"),
         (("--classifier", "markov", "--window", "CRISIS=2008-09-15:2009-03-31"), "finds its states itself"),
+        (("--walk-forward", "--start", "2019-06-01"), "no date of the schedule lies from 2019-06-01 to 2018-12-31"),
+        (("--walk-forward", "--start", "2010-01-01", "--end", "2009-06-01"), "no date of the schedule"),
+        (("--walk-forward", "--start", "0003-01-01"), "126 training windows"),
         (("--window", "PANIC=2008-09-15:2009-03-31"), "unknown label 'PANIC'"),
     ],
 )  # fmt: skip
@@ -216,6 +242,8 @@ def test_a_series_without_volume_is_fitted_and_classified(synthetic):
 
 
 def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
+    # A version of a given number of states is no answer to the question which number it should be.
+    assert regime("fit", "--region", "US", "--end", "2006-12-31").returncode == 0
     result = regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto")
     assert result.returncode == 0, result.stderr
     header, _, *scores, chosen = result.stdout.splitlines()
@@ -223,9 +251,11 @@ def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
     assert [line.split()[0] for line in scores] == ["2", "3", "4"]
     best = next(line.split()[0] for line in scores if line.split()[2] == "0.000")
     with connect(features_database) as connection:
-        (labels,) = connection.execute("select labels from runtime.regime_models").fetchone()
+        (labels,) = connection.execute(
+            "select labels from runtime.regime_models where metrics ? 'states_tried'"
+        ).fetchone()
     assert len(labels) == int(best)
-    assert chosen.startswith("markov version 1 of US")
+    assert chosen.startswith("markov version 2 of US")
 
 
 def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
