@@ -1,7 +1,7 @@
 PYTHON ?= python3
 REGIME = .venv/bin/regime
 
-.PHONY: demo test benchmark clean
+.PHONY: demo test benchmark quality clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -14,6 +14,10 @@ test: .venv/tests-installed
 
 benchmark: .venv/installed
 	.venv/bin/python benchmarks/main_job.py
+
+quality: .venv/installed
+	.venv/bin/python -m pip install --quiet --editable '.[benchmark]'
+	.venv/bin/python benchmarks/quality.py
 
 clean:
 	rm -rf .venv target logs
