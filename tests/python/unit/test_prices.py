@@ -208,8 +208,14 @@ def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, hea
         (b"date,Date,close\n", "both 'date' and 'Date' would be trade_date"),
         (b"ticker,date,close\nA,2020-01-02,1\n\xff\n", "not UTF-8 text"),
         ("ticker,date,close\n".encode("utf-16"), "not UTF-8 text"),
-        (gzip.compress(b"ticker,date,close\n" * 9)[:-9], "the gzip file is cut short or damaged"),
-        (gzip.compress(b"ticker,date,close\n" * 9)[:-4] + b"....", "the gzip file is cut short"),
+        (
+            gzip.compress(b"ticker,date,close\n" * 9, mtime=0)[:-9],
+            "the gzip file is cut short or damaged",
+        ),
+        (
+            gzip.compress(b"ticker,date,close\n" * 9, mtime=0)[:-4] + b"....",
+            "the gzip file is cut short",
+        ),
         (b"PAR1 and no more", "cannot be read as Parquet"),
     ],
 )
