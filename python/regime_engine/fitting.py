@@ -10,9 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 import psycopg
-from psycopg import sql
 
-from regime_engine import classifiers, encoders, models, runs, store, windows
+from regime_engine import classifiers, encoders, models, reading, runs, store, windows
 from regime_engine.classifiers import markov
 from regime_engine.config import Settings
 from regime_engine.engine import embed, instrument_of, series_parameters
@@ -94,7 +93,7 @@ def fit(
     raises RegimeError for unknown labels, overlapping stretches or too few windows
     """
     instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, _known_labels(connection, settings))
+    _require_usable(recipe, reading.labels(connection, settings))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "valid_from": valid_from and valid_from.isoformat()
     }
@@ -130,7 +129,7 @@ def walk_forward(
     if recipe.labelled:
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
     instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, _known_labels(connection, settings))
+    _require_usable(recipe, reading.labels(connection, settings))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "every_months": schedule.every_months,
         "train_years": schedule.train_years,
@@ -284,12 +283,6 @@ def _parameters(
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
     }
-
-
-def _known_labels(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    table = sql.Identifier(settings.runtime_schema, "regime_labels")
-    query = sql.SQL("select label from {} order by severity").format(table)
-    return [label for (label,) in connection.execute(query)]
 
 
 def _require_usable(recipe: Recipe, known: list[str]) -> None:

@@ -13,7 +13,7 @@ from regime_engine.engine import Outcome
 from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
-from regime_engine.reading import Rows
+from regime_engine.reading import Rows, fetch
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,5 @@ def classify_regions(
 
 def _offending_rows(connection: psycopg.Connection, test: NodeResult, limit: int) -> Rows:
     # A test of this project as dbt compiled it: trusted SQL, with no placeholders in it.
-    cursor = connection.cursor()
-    cursor.execute(test.query)
-    return Rows([column.name for column in cursor.description], cursor.fetchmany(limit))
+    first = sql.SQL("select * from (\n{}\n) as offending limit {}")
+    return fetch(connection, first.format(sql.SQL(test.query), sql.Literal(limit)))

@@ -66,17 +66,16 @@ def transitions(
     )
 
 
+def labels(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """The labels of regime_labels, calmest first."""
+    table = sql.Identifier(settings.runtime_schema, "regime_labels")
+    query = sql.SQL("select label from {} order by severity").format(table)
+    return [label for (label,) in connection.execute(query)]
+
+
 def days_by_year(connection: psycopg.Connection, settings: Settings, series: Series) -> Rows:
     """One row a year: how many days of each label of regime_labels, calmest first."""
-    labels = [
-        label
-        for (label,) in connection.execute(
-            sql.SQL("select label from {} order by severity").format(
-                sql.Identifier(settings.runtime_schema, "regime_labels")
-            )
-        )
-    ]
-    return _fetch(
+    return fetch(
         connection,
         sql.SQL("""
             select extract(year from as_of_date)::int::text as year, {counts}
@@ -89,7 +88,7 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
                 sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
                     sql.Literal(label), sql.Identifier(label)
                 )
-                for label in labels
+                for label in labels(connection, settings)
             ),
             regimes=sql.Identifier(settings.runtime_schema, "regimes"),
         ),
@@ -99,7 +98,7 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
 
 def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
-    return _fetch(
+    return fetch(
         connection,
         sql.SQL("""
             with
@@ -143,7 +142,7 @@ def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
 
 def models(connection: psycopg.Connection, settings: Settings, region: str | None = None) -> Rows:
     """One row a model version, by series and first valid day."""
-    return _fetch(
+    return fetch(
         connection,
         sql.SQL("""
             select
@@ -162,7 +161,7 @@ def models(connection: psycopg.Connection, settings: Settings, region: str | Non
 
 def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
-    return _fetch(
+    return fetch(
         connection,
         sql.SQL("""
             select
@@ -215,7 +214,7 @@ def _of_series(
             f"{series.window_days} days: see `regime status` for what there is, or write them "
             f"with `regime backfill --region {series.region}`"
         )
-    return _fetch(
+    return fetch(
         connection,
         sql.SQL("""
             select *
@@ -239,8 +238,9 @@ def _of_series(
     )
 
 
-def _fetch(
+def fetch(
     connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
 ) -> Rows:
+    """The rows of a query, with the names of its columns."""
     cursor = connection.execute(query, parameters)
     return Rows([column.name for column in cursor.description], cursor.fetchall())
