@@ -148,7 +148,7 @@ EMBEDDINGS = _Table(
     "numeric_window_embeddings",
     "historical_schema",
     ("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
-    ("window_spec", "vector", "dimension", "window_hash"),
+    ("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
     "window_spec",
     """
     entity_type = %(entity_type)s and entity_id = %(instrument_id)s
@@ -164,7 +164,7 @@ EMBEDDINGS = _Table(
             'rows', %(window_days)s::int,
             'columns', %(columns)s::jsonb
         ),
-        vector, %(dimension)s::int, encode(window_hash, 'hex')
+        vector, %(dimension)s::int, encode(window_hash, 'hex'), encode(sha256(vector), 'hex')
     from incoming
     """,
 )
