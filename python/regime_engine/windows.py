@@ -1,7 +1,5 @@
 """daily_features → windows of an instrument's last observed rows."""
 
-import hashlib
-import itertools
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -10,7 +8,7 @@ import psycopg
 from numpy.lib.stride_tricks import sliding_window_view
 from psycopg import sql
 
-from regime_engine.database import binary_copy
+from regime_engine.database import binary
 from regime_engine.errors import RegimeError
 
 FEATURES = sql.Identifier("features", "daily_features")
@@ -143,26 +141,24 @@ def fetch(
         "window_days": stretch.window_days,
     }
     last_days = connection.execute(_LAST_DAYS, parameters).fetchall()
-    ordinals, dates, *values = binary_copy.read(
-        connection,
-        _ROWS.format(
-            columns=sql.SQL(", ").join(
-                sql.SQL("coalesce(needed.{}, 'NaN')").format(sql.Identifier(c)) for c in columns
-            ),
-            features=FEATURES,
-        ),
-        parameters,
-        ["int8", "date"] + ["float8"] * len(columns),
-    )
-    order = np.lexsort((dates, ordinals))
-    dates, table = dates[order], np.column_stack(values)[order]
-    bounds = np.searchsorted(ordinals[order], np.arange(len(instrument_ids) + 1), side="right")
-    return [
-        Features(instrument_id, columns, dates[first:last], table[first:last], *days)
-        for instrument_id, (first, last), days in zip(
-            instrument_ids, itertools.pairwise(bounds), last_days, strict=True
+    arrays = sql.SQL(", ").join(
+        sql.SQL("array_agg(coalesce(needed.{}, 'NaN')) filter (where {})").format(
+            sql.Identifier(column), _IS_FOUND
         )
-    ]
+        for column in columns
+    )
+    rows = binary.read(
+        connection,
+        _ROWS.format(arrays=arrays, features=FEATURES, is_found=_IS_FOUND),
+        parameters,
+        ["date"] + ["float8"] * len(columns),
+    )
+    found = []
+    for instrument_id, days, (dates, *values) in zip(instrument_ids, last_days, rows, strict=True):
+        order = dates.argsort()
+        table = np.column_stack(values)[order]
+        found.append(Features(instrument_id, columns, dates[order], table, *days))
+    return found
 
 
 _LAST_DAYS = sql.SQL("""
@@ -189,9 +185,10 @@ _LAST_DAYS = sql.SQL("""
     order by asked.ordinal
 """).format(prices=PRICES, features=FEATURES)
 
+_IS_FOUND = sql.SQL("needed.instrument_id is not null")
 # The rows from the first one of the start's window on.
 _ROWS = sql.SQL("""
-    select asked.ordinal, needed.trade_date, {columns}
+    select array_agg(needed.trade_date) filter (where {is_found}), {arrays}
     from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
     cross join lateral (
         select coalesce(min(before.trade_date), '-infinity') as trade_date
@@ -205,11 +202,13 @@ _ROWS = sql.SQL("""
             limit %(window_days)s
         ) as before
     ) as first
-    inner join {features} as needed
+    left join {features} as needed
         on
             needed.instrument_id = asked.instrument_id
             and needed.trade_date >= first.trade_date
             and needed.trade_date <= coalesce(%(end)s::date, 'infinity')
+    group by asked.ordinal
+    order by asked.ordinal
 """)
 
 
@@ -299,9 +298,6 @@ def _hashes(
     dates: np.ndarray, features: np.ndarray, firsts: np.ndarray, window_days: int
 ) -> np.ndarray:
     """sha-256 over date_send and float8send of a window's rows: the macro window_hash in SQL."""
-    days = binary_copy.days_since_epoch(dates).astype(">i4")[:, None]
+    days = binary.days_since_epoch(dates).astype(">i4")[:, None]
     rows = np.hstack([days.view(np.uint8), features.astype(">f8").view(np.uint8)])
-    digests = b"".join(
-        hashlib.sha256(rows[first : first + window_days]).digest() for first in firsts
-    )
-    return np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    return binary.sha256(rows, firsts * rows.shape[1], window_days * rows.shape[1])

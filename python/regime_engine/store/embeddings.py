@@ -1,7 +1,5 @@
 """Window embeddings as packed rows, and the writing of them."""
 
-import hashlib
-import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
-from regime_engine.database import binary_copy
+from regime_engine.database import binary
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
 from regime_engine.windows import Windows
@@ -27,7 +25,6 @@ _COLUMNS = names((*EMBEDDINGS.key, *EMBEDDINGS.content, "run_id", "created_at"))
 INCOMING = sql.SQL("select {} from incoming_embeddings").format(
     names((*EMBEDDINGS.key, *EMBEDDINGS.content))
 )
-_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
 _ASKED = sql.SQL("""
     stored.entity_type = 'instrument' and stored.entity_id = any(%(instrument_ids)s)
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
@@ -68,29 +65,25 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
     embeddings: (n, dimension) float32, one a window
     """
     vectors = np.ascontiguousarray(embeddings, "<f4")
-    digests = b"".join([hashlib.sha256(vector).digest() for vector in vectors])
-    return binary_copy.pack(
+    size = vectors.shape[1] * vectors.itemsize
+    digests = binary.sha256(vectors, np.arange(len(vectors)) * size, size)
+    return binary.pack(
         [
             b"instrument",
             windows.instrument_id.encode(),
-            binary_copy.fixed("date", windows.as_of_dates),
+            binary.fixed("date", windows.as_of_dates),
             model_id.encode(),
             windows.window_days.to_bytes(4, "big"),
             _window_spec(windows),
-            binary_copy.fixed_bytes(vectors),
+            binary.fixed_bytes(vectors),
             vectors.shape[1].to_bytes(4, "big"),
-            hex_digits(windows.hashes),
-            hex_digits(np.frombuffer(digests, np.uint8).reshape(-1, 32)),
+            binary.hex_digits(windows.hashes),
+            binary.hex_digits(digests),
             run.run_id.bytes,
             bytes(8),  # created_at: _send_straight
         ],
         len(windows),
     )
-
-
-def hex_digits(digests: np.ndarray) -> np.ndarray:
-    """(n, 32) uint8 → (n, 64) uint8, their hexadecimal text"""
-    return _HEX[digests].reshape(len(digests), -1)
 
 
 def lock(
@@ -122,35 +115,39 @@ def fetch(
     span: tuple[date, date],
 ) -> list[Stored]:
     """What is stored of each instrument's windows in the span."""
-    ordinals, dates, hashes, orphans = binary_copy.read(
-        connection,
-        # A hash that was edited to another length is no record of fixed length.
-        sql.SQL("""
-            select
-                asked.ordinal,
-                stored.as_of_date,
+    statement = sql.SQL("""
+        select
+            array_agg(stored.as_of_date) filter (where {is_found}),
+            array_agg(
                 case octet_length(stored.window_hash)
                     when 64 then stored.window_hash else repeat(' ', 64)
-                end,
-                ({orphaned})::int
-            from unnest(%(instrument_ids)s::text[]) with ordinality as asked (entity_id, ordinal)
-            inner join {table} as stored
-                on stored.entity_id = asked.entity_id and {asked}
-        """).format(
-            table=EMBEDDINGS.identifier(settings),
-            orphaned=orphaned(settings),
-            asked=_ASKED,
-        ),
-        _parameters(instrument_ids, model_id, window_days, span),
-        ["int8", "date", "hex_sha256", "int4"],
+                end
+            ) filter (where {is_found}),
+            array_agg({orphaned}) filter (where {is_found})
+        from unnest(%(instrument_ids)s::text[]) with ordinality as asked (entity_id, ordinal)
+        left join {table} as stored on stored.entity_id = asked.entity_id and {asked}
+        group by asked.ordinal
+        order by asked.ordinal
+    """).format(
+        table=EMBEDDINGS.identifier(settings),
+        is_found=sql.SQL("stored.entity_id is not null"),
+        orphaned=orphaned(settings),
+        asked=_ASKED,
     )
-    order = np.lexsort((dates, ordinals))
-    bounds = np.searchsorted(ordinals[order], np.arange(len(instrument_ids) + 1), side="right")
-    columns = dates[order], hashes[order], orphans[order].astype(bool)
-    return [
-        Stored(*(column[first:last] for column in columns))
-        for first, last in itertools.pairwise(bounds)
-    ]
+    with connection.transaction():
+        # In the order of the pages, which are read ahead then: twice as fast as in that of the key.
+        connection.execute("set local enable_indexscan = off")
+        rows = binary.read(
+            connection,
+            statement,
+            _parameters(instrument_ids, model_id, window_days, span),
+            ["date", "hex_sha256", "bool"],
+        )
+    found = []
+    for dates, hashes, orphans in rows:
+        order = dates.argsort()
+        found.append(Stored(dates[order], hashes[order], orphans[order]))
+    return found
 
 
 def write(
@@ -247,7 +244,7 @@ def _send_straight(
 def _send(
     connection: psycopg.Connection, table: sql.Identifier, rows: Iterable[np.ndarray]
 ) -> None:
-    binary_copy.send(
+    binary.send(
         connection,
         sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS),
         rows,
@@ -268,7 +265,7 @@ def _window_spec(windows: Windows) -> np.ndarray:
     position = 0
     for dates in (windows.first_trade_dates, windows.last_trade_dates):
         position = text.index(any_day.encode(), position + 1)
-        specs[:, position : position + len(any_day)] = binary_copy.fixed_bytes(dates.astype("S10"))
+        specs[:, position : position + len(any_day)] = binary.fixed_bytes(dates.astype("S10"))
     return specs
 
 

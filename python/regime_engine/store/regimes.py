@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
-from regime_engine.database import binary_copy
+from regime_engine.database import binary
 from regime_engine.models import Series
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.store import embeddings
@@ -106,24 +106,24 @@ def _send_incoming(connection: psycopg.Connection, windows: Windows, regimes: Re
             metadata jsonb
         ) on commit delete rows
     """)
-    rows = binary_copy.rows(
+    rows = binary.rows(
         [
-            binary_copy.fixed("date", windows.as_of_dates),
-            binary_copy.fixed("date", windows.first_trade_dates),
-            binary_copy.fixed("date", windows.last_trade_dates),
-            binary_copy.fixed("int4", regimes.model_versions),
-            binary_copy.fixed("float8", regimes.confidence),
+            binary.fixed("date", windows.as_of_dates),
+            binary.fixed("date", windows.first_trade_dates),
+            binary.fixed("date", windows.last_trade_dates),
+            binary.fixed("int4", regimes.model_versions),
+            binary.fixed("float8", regimes.confidence),
         ],
         [
-            [binary_copy.text(label) for label in regimes.labels],
-            [binary_copy.text(label) for label in regimes.runner_up_labels],
-            [binary_copy.jsonb(json.dumps(row)) for row in regimes.probabilities],
-            [binary_copy.jsonb(json.dumps(row)) for row in regimes.metadata],
+            [binary.text(label) for label in regimes.labels],
+            [binary.text(label) for label in regimes.runner_up_labels],
+            [binary.jsonb(json.dumps(row)) for row in regimes.probabilities],
+            [binary.jsonb(json.dumps(row)) for row in regimes.metadata],
         ],
         len(windows),
     )
     statement = sql.SQL("copy incoming_regimes from stdin (format binary)")
-    binary_copy.send(connection, statement, [rows])
+    binary.send(connection, statement, [rows])
 
 
 REGIMES = Table(

@@ -1,10 +1,11 @@
-"""Postgres's binary COPY format, to and from numpy, without a Python object a value.
+"""Postgres's binary formats, to and from numpy, without a Python object a value.
 
-Format: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4 (11-byte signature,
+COPY: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4 (11-byte signature,
 flags, header extension; a row is an int16 field count, a field an int32 length and its bytes).
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import psycopg
@@ -12,10 +13,19 @@ from psycopg import sql
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
+ARRAY_HEADER = 20
 POSTGRES_EPOCH = np.datetime64("2000-01-01", "D")
 
 # numpy's name of what a column holds → its bytes in Postgres
-WIRE_TYPES = {"date": ">i4", "int4": ">i4", "int8": ">i8", "float8": ">f8", "hex_sha256": "S64"}
+WIRE_TYPES = {
+    "bool": "?",
+    "date": ">i4",
+    "int4": ">i4",
+    "float8": ">f8",
+    "hex_sha256": "S64",
+}
+
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
 
 
 def days_since_epoch(dates: np.ndarray) -> np.ndarray:
@@ -26,28 +36,31 @@ def days_since_epoch(dates: np.ndarray) -> np.ndarray:
 def read(
     connection: psycopg.Connection,
     query: sql.Composable,
-    parameters: Sequence[object],
+    parameters: Mapping[str, object],
     types: Sequence[str],
-) -> list[np.ndarray]:
-    """The columns of a query, one array each; dates as datetime64[D].
+) -> list[list[np.ndarray]]:
+    """The rows of a query whose columns are arrays; dates as datetime64[D].
 
-    types: names of WIRE_TYPES, one a column; no value may be null, or of another length
+    types: names of WIRE_TYPES, one a column; no element may be null, or of another length
     """
-    row = [("fields", ">i2")]
-    for position, name in enumerate(types):
-        row += [(f"length_{position}", ">i4"), (f"value_{position}", WIRE_TYPES[name])]
-    statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
-    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-        stream = b"".join(copy)
-    rows = np.frombuffer(stream[len(HEADER) : -len(TRAILER)], dtype=row)
-    columns = []
-    for position, name in enumerate(types):
-        values = rows[f"value_{position}"]
-        if name == "date":
-            columns.append(POSTGRES_EPOCH + values.astype("timedelta64[D]"))
-        else:
-            columns.append(values.astype(np.dtype(WIRE_TYPES[name]).newbyteorder("=")))
-    return columns
+    with connection.cursor(binary=True) as cursor:
+        result = cursor.execute(query, parameters).pgresult
+        return [
+            [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
+            for row in range(result.ntuples)
+        ]
+
+
+def _array(sent: bytes | None, name: str) -> np.ndarray:
+    """An array as array_send writes it: dimensions, null flag, type, length, lower bound, then
+    each element with its length. A null is an array without elements."""
+    wire_type = np.dtype(WIRE_TYPES[name])
+    element = np.dtype([("length", ">i4"), ("value", wire_type)])
+    sent = sent and memoryview(sent)[ARRAY_HEADER:]
+    values = np.frombuffer(sent, element)["value"] if sent else np.empty(0, wire_type)
+    if name == "date":
+        return POSTGRES_EPOCH + values.astype("timedelta64[D]")
+    return values.astype(wire_type.newbyteorder("="))
 
 
 def fixed(name: str, values: np.ndarray) -> np.ndarray:
@@ -97,10 +110,9 @@ def send(
     connection: psycopg.Connection,
     statement: sql.Composable,
     blocks: Iterable[np.ndarray | bytes],
-    parameters: Sequence[object] | None = None,
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
-    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for block in blocks:
             copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
@@ -116,6 +128,18 @@ def rows(
     packed = pack(fixed_columns, n, more_columns=len(other_columns))
     parts = [[row.tobytes() for row in packed], *other_columns]
     return b"".join([field for row in zip(*parts, strict=True) for field in row])
+
+
+def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
+    """(n, 32) uint8, as sha256() in SQL gives it, of the `size` bytes from each of n starts on."""
+    view = memoryview(content).cast("B")
+    digests = [hashlib.sha256(view[start : start + size]).digest() for start in starts.tolist()]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+
+def hex_digits(digests: np.ndarray) -> np.ndarray:
+    """(n, m) uint8 → (n, 2 m) uint8, as encode(…, 'hex') in SQL gives it"""
+    return _HEX[digests].reshape(len(digests), -1)
 
 
 def _big_endian(number: int, wire_type: str) -> np.ndarray:
