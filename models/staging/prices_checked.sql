@@ -19,7 +19,8 @@ typed as (
         ) as adjusted_close,
         -- A negative zero becomes zero.
         {{ price_column('volume', 'double precision') }} + 0 as volume,
-        {{ price_column('currency', 'text') }} as currency
+        {{ price_column('currency', 'text') }} as currency,
+        {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
 
     from source
 

@@ -15,7 +15,8 @@ accepted as (
         close,
         adjusted_close,
         volume,
-        currency
+        currency,
+        loaded_at
 
     from prices
     -- As `reason is null`, of which the planner would expect one row in two hundred.
