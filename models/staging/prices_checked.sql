@@ -8,6 +8,7 @@ select
     adjusted_close,
     volume,
     currency,
+    loaded_at,
 
     -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
     -- Out of range: the quotient of two such prices can overflow, which ends every build.
@@ -39,7 +40,8 @@ from (
         ) as adjusted_close,
         -- A negative zero becomes zero.
         {{ price_column('volume', 'double precision') }} + 0 as volume,
-        {{ price_column('currency', 'text') }} as currency
+        {{ price_column('currency', 'text') }} as currency,
+        {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
 
     from {{ source('historical', 'prices_daily') }}
 

@@ -6,7 +6,8 @@ select
     close,
     adjusted_close,
     volume,
-    currency
+    currency,
+    loaded_at
 
 from {{ ref('prices_checked') }}
 -- As `reason is null`, of which the planner would expect one row in two hundred.
