@@ -80,7 +80,7 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
             binary.hex_digits(windows.hashes),
             binary.hex_digits(digests),
             run.run_id.bytes,
-            bytes(8),  # created_at: _send_straight
+            bytes(8),  # created_at: send_straight
         ],
         len(windows),
     )
@@ -173,7 +173,7 @@ def write(
             parameters,
         ).fetchone()
         if is_empty:
-            _send_straight(connection, table, batch.rows)
+            send_straight(connection, settings, batch.rows)
             written = sum(map(len, batch.rows))
         else:
             send_incoming(connection, settings, batch.rows)
@@ -229,16 +229,17 @@ def _take_over(settings: Settings) -> sql.Composed:
     """).format(table=EMBEDDINGS.identifier(settings), asked=_ASKED, orphaned=orphaned(settings))
 
 
-def _send_straight(
-    connection: psycopg.Connection, table: sql.Identifier, rows: Iterable[np.ndarray]
+def send_straight(
+    connection: psycopg.Connection, settings: Settings, rows: list[np.ndarray]
 ) -> None:
+    """Packed rows into the table itself; fails where one is stored already."""
     (now,) = connection.execute(
         "select int8send((extract(epoch from clock_timestamp() - timestamptz '2000-01-01Z') * 1e6)"
         "::bigint)"
     ).fetchone()
     for block in rows:
         block[:, -8:] = np.frombuffer(now, np.uint8)
-    _send(connection, table, rows)
+    _send(connection, EMBEDDINGS.identifier(settings), rows)
 
 
 def _send(
