@@ -87,7 +87,7 @@ def dask(
             for task in _tasks(instrument_ids)
         ]
         try:
-            for future in distributed.as_completed(futures):
+            for future in distributed.as_completed(futures, loop=client.loop):
                 yield future.result()
         except distributed.KilledWorker as error:
             raise RegimeError(
