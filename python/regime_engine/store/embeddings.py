@@ -179,6 +179,12 @@ def write(
             send_incoming(connection, settings, batch.rows)
             written = _merge(connection, settings, batch, parameters)
         add_rows_written(connection, settings, run, {EMBEDDINGS.name: written})
+    if is_empty:
+        # Whoever reads a row first after its commit marks it as committed, and so changes its page:
+        # now that is in memory, later every page would be read, changed and written once more.
+        connection.execute(
+            sql.SQL("select count(*) from {} as stored where {}").format(table, _ASKED), parameters
+        )
     return written
 
 
