@@ -239,6 +239,16 @@ featured as (
     from observed
     where trade_date >= changed_from
 
+),
+
+hashed as (
+
+    select
+        *,
+        {{ feature_hash() }} as feature_hash
+
+    from featured
+
 ){% if is_incremental() %},
 
 replaced as (
@@ -268,19 +278,20 @@ different as (
         featured.adjusted_log_return,
         featured.relative_log_volume,
         featured.day_number,
-        featured.loaded_at
+        featured.loaded_at,
+        featured.feature_hash
 
-    from featured
+    from hashed as featured
     full join replaced using (instrument_id, trade_date)
     where
         (
             featured.close, featured.volume, featured.log_return,
             featured.adjusted_close, featured.adjusted_log_return,
-            featured.relative_log_volume, featured.day_number
+            featured.relative_log_volume, featured.day_number, featured.feature_hash
         ) is distinct from (
             replaced.close, replaced.volume, replaced.log_return,
             replaced.adjusted_close, replaced.adjusted_log_return,
-            replaced.relative_log_volume, replaced.day_number
+            replaced.relative_log_volume, replaced.day_number, replaced.feature_hash
         )
 
 )
@@ -291,5 +302,5 @@ where false
 {%- endif %}
 {% else %}
 
-select * from featured
+select * from hashed
 {% endif %}
