@@ -120,7 +120,7 @@ matrix as (
         probable.from_label,
         probable.to_label,
 
-        probable.transitions,
+        probable.transitions::integer as transitions,
         probable.probability,
 
         -- 1 / (1 - the probability of staying)
