@@ -30,7 +30,7 @@ labelled as (
         series.region,
         series.model_id,
         series.window_days,
-        regimes.regime_label,
+        regime.regime_label,
 
         market.trade_date,
         market.adjusted_log_return,
@@ -46,13 +46,19 @@ labelled as (
         offset 0
 
     ) as market
-    inner join regimes
-        on
-            series.region = regimes.region
-            and market.trade_date = regimes.as_of_date
-            and series.model_id = regimes.model_id
-            and series.window_days = regimes.window_days
-            and series.instrument_id = regimes.instrument_id
+    cross join lateral (
+
+        select * from regimes
+        where
+            regimes.region = series.region
+            and regimes.as_of_date = market.trade_date
+            and regimes.model_id = series.model_id
+            and regimes.window_days = series.window_days
+            and regimes.instrument_id = series.instrument_id
+        -- A look-up of the key: joins of window functions are planned without knowing their sizes.
+        offset 0
+
+    ) as regime
 
 ),
 

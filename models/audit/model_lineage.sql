@@ -24,7 +24,7 @@ runs as not materialized (
 
 ),
 
-in_force as (
+in_force as not materialized (
 
     select
         region,
@@ -42,7 +42,7 @@ in_force as (
 
 ),
 
-replaced as (
+replaced as not materialized (
 
     select
         old_row ->> 'region' as region,

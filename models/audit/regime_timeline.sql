@@ -1,40 +1,21 @@
-{# Imports are not materialized, so that a query's region reaches the keys of the tables. #}
 with
 
+-- Not materialized, so that a query's region reaches the key of the table.
 regimes as not materialized (
 
     select * from {{ ref('regimes') }}
 
 ),
 
-market_days as not materialized (
+features as (
 
-    select * from {{ ref('market_days') }}
+    select * from {{ ref('daily_features') }}
 
 ),
 
-labelled as not materialized (
+market_days as (
 
-    select
-        region,
-        as_of_date,
-        model_id,
-        window_days,
-
-        instrument_id,
-        model_version,
-        regime_label,
-        lag(regime_label) over series as previous_regime_label,
-        confidence,
-        runner_up_label,
-        (probabilities ->> runner_up_label)::double precision as runner_up_probability,
-        (metadata -> 'distances' ->> runner_up_label)::double precision as runner_up_distance,
-        (metadata ->> 'novelty')::double precision as novelty,
-        (metadata ->> 'in_sample')::boolean as is_in_sample,
-        run_id
-
-    from regimes
-    window series as (partition by region, model_id, window_days order by as_of_date)
+    select * from {{ ref('market_days') }}
 
 ),
 
@@ -79,7 +60,7 @@ trading_days as (
 
 ),
 
-dated as (
+observed as (
 
     select
         trading_days.region,
@@ -90,15 +71,12 @@ dated as (
         trading_days.instrument_id,
         true as is_trading_day,
 
-        labelled.regime_label,
-        labelled.previous_regime_label,
-        labelled.confidence,
-        labelled.runner_up_label,
-        labelled.runner_up_probability,
-        labelled.runner_up_distance,
-        labelled.novelty,
-        labelled.model_version,
-        labelled.is_in_sample,
+        regime.regime_label,
+        regime.confidence,
+        regime.runner_up_label,
+        regime.probabilities,
+        regime.metadata,
+        regime.model_version,
 
         trading_days.close,
         trading_days.adjusted_close,
@@ -107,39 +85,42 @@ dated as (
         trading_days.volatility_21_days,
         trading_days.drawdown,
 
-        labelled.run_id
+        regime.run_id
 
     from trading_days
-    left join labelled
-        on
-            trading_days.region = labelled.region
-            and trading_days.trade_date = labelled.as_of_date
-            and trading_days.model_id = labelled.model_id
-            and trading_days.window_days = labelled.window_days
+    left join lateral (
+
+        select * from regimes
+        where
+            regimes.region = trading_days.region
+            and regimes.as_of_date = trading_days.trade_date
+            and regimes.model_id = trading_days.model_id
+            and regimes.window_days = trading_days.window_days
+        -- A look-up of the key: joins of window functions are planned without knowing their sizes.
+        offset 0
+
+    ) as regime on true
     where
-        trading_days.instrument_id = labelled.instrument_id
-        or (labelled.region is null and trading_days.is_current_instrument)
+        regime.instrument_id = trading_days.instrument_id
+        or (regime.region is null and trading_days.is_current_instrument)
 
     union all
 
     select
-        labelled.region,
-        labelled.as_of_date,
-        labelled.model_id,
-        labelled.window_days,
+        regimes.region,
+        regimes.as_of_date,
+        regimes.model_id,
+        regimes.window_days,
 
-        labelled.instrument_id,
+        regimes.instrument_id,
         false as is_trading_day,
 
-        labelled.regime_label,
-        labelled.previous_regime_label,
-        labelled.confidence,
-        labelled.runner_up_label,
-        labelled.runner_up_probability,
-        labelled.runner_up_distance,
-        labelled.novelty,
-        labelled.model_version,
-        labelled.is_in_sample,
+        regimes.regime_label,
+        regimes.confidence,
+        regimes.runner_up_label,
+        regimes.probabilities,
+        regimes.metadata,
+        regimes.model_version,
 
         null as close,
         null as adjusted_close,
@@ -148,15 +129,29 @@ dated as (
         null as volatility_21_days,
         null as drawdown,
 
-        labelled.run_id
+        regimes.run_id
 
-    from labelled
+    from regimes
     where not exists (
         select 1
-        from {{ ref('daily_features') }} as features
+        from features
         where
-            features.instrument_id = labelled.instrument_id
-            and features.trade_date = labelled.as_of_date
+            features.instrument_id = regimes.instrument_id
+            and features.trade_date = regimes.as_of_date
+    )
+
+),
+
+dated as (
+
+    select
+        *,
+        regime_label <> lag(regime_label) over dated_rows as is_change
+
+    from observed
+    window dated_rows as (
+        partition by region, model_id, window_days, regime_label is null
+        order by as_of_date
     )
 
 ),
@@ -166,8 +161,7 @@ counted as (
     select
         *,
         count(*) filter (where is_trading_day) over so_far as trading_days_so_far,
-        1 + count(*) filter (where regime_label <> previous_regime_label) over so_far
-            as spell_number
+        1 + count(*) filter (where is_change) over so_far as spell_number
 
     from dated
     window so_far as (partition by region, model_id, window_days order by as_of_date)
@@ -189,9 +183,9 @@ timeline as (
         regime_label,
         confidence,
         runner_up_label,
-        runner_up_probability,
-        runner_up_distance,
-        novelty,
+        (probabilities ->> runner_up_label)::double precision as runner_up_probability,
+        (metadata -> 'distances' ->> runner_up_label)::double precision as runner_up_distance,
+        (metadata ->> 'novelty')::double precision as novelty,
 
         spell_number::integer as spell_number,
         case
@@ -200,7 +194,7 @@ timeline as (
         end::integer as days_since_change,
 
         model_version,
-        is_in_sample,
+        (metadata ->> 'in_sample')::boolean as is_in_sample,
 
         close,
         adjusted_close,

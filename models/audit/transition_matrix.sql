@@ -1,6 +1,8 @@
+{# One row a series holds all its counts, which are then taken apart: the sizes of joins between
+   grouped rows are guessed by the planner, and guessed wrong. #}
 with
 
-regimes as not materialized (
+regimes as (
 
     select * from {{ ref('regimes') }}
 
@@ -27,58 +29,55 @@ counted as (
         region,
         model_id,
         window_days,
+        -- Null before the series' first row.
         from_label,
         to_label,
 
-        count(*) as transitions
+        count(*) as transitions,
+        sum(count(*)) over (partition by region, model_id, window_days, to_label)
+        / sum(count(*)) over (partition by region, model_id, window_days) as observed_share
 
     from steps
     group by region, model_id, window_days, from_label, to_label
 
 ),
 
-labels as not materialized (
+series as (
 
     select
         region,
         model_id,
         window_days,
-        regime_label,
 
-        count(*) / sum(count(*)) over series as observed_share,
-        row_number() over (series order by regime_label) as place
+        array_agg(distinct to_label order by to_label) as labels,
+        jsonb_object_agg(to_label, observed_share) as observed_shares,
+        jsonb_object_agg(jsonb_build_array(from_label, to_label)::text, transitions) as transitions
 
-    from regimes
-    group by region, model_id, window_days, regime_label
-    window series as (partition by region, model_id, window_days)
+    from counted
+    group by region, model_id, window_days
 
 ),
 
 pairs as (
 
     select
-        departures.region,
-        departures.model_id,
-        departures.window_days,
-        departures.regime_label as from_label,
-        arrivals.regime_label as to_label,
-        departures.place,
-        departures.observed_share::double precision as observed_share,
-        coalesce(counted.transitions, 0) as transitions
+        series.region,
+        series.model_id,
+        series.window_days,
+        departing.label as from_label,
+        arriving.label as to_label,
 
-    from labels as departures
-    inner join labels as arrivals
-        on
-            departures.region = arrivals.region
-            and departures.model_id = arrivals.model_id
-            and departures.window_days = arrivals.window_days
-    left join counted
-        on
-            departures.region = counted.region
-            and departures.model_id = counted.model_id
-            and departures.window_days = counted.window_days
-            and departures.regime_label = counted.from_label
-            and arrivals.regime_label = counted.to_label
+        departing.place,
+        (series.observed_shares ->> departing.label)::double precision as observed_share,
+        coalesce(
+            (series.transitions ->> jsonb_build_array(departing.label, arriving.label)::text)
+            ::integer,
+            0
+        ) as transitions
+
+    from series
+    cross join lateral unnest(series.labels) with ordinality as departing (label, place)
+    cross join lateral unnest(series.labels) as arriving (label)
 
 ),
 
@@ -86,62 +85,54 @@ probable as (
 
     select
         *,
-        (sum(transitions) over departing)::double precision as departures,
-        transitions / nullif(sum(transitions) over departing, 0)::double precision
-            as probability
+        sum(transitions) over departures as departures,
+        sum(transitions) filter (where from_label = to_label) over departures as stays,
+        transitions / nullif(sum(transitions) over departures, 0)::double precision as probability
 
     from pairs
-    window departing as (partition by region, model_id, window_days, from_label)
+    window departures as (partition by region, model_id, window_days, from_label)
 
 ),
 
-stationary as (
+-- Worked out once a series, in its first cell.
+solved as (
 
     select
-        region,
-        model_id,
-        window_days,
-
-        {{ function('stationary_shares') }}(
-            array_agg(probability order by from_label, to_label)
-        ) as shares
+        *,
+        case
+            when row_number() over cells = 1
+                then {{ function('stationary_shares') }}(array_agg(probability) over all_cells)
+        end as stationary_shares
 
     from probable
-    group by region, model_id, window_days
+    window
+        cells as (partition by region, model_id, window_days order by from_label, to_label),
+        all_cells as (
+            cells
+            rows between unbounded preceding and unbounded following
+        )
 
 ),
 
 matrix as (
 
     select
-        probable.region,
-        probable.model_id,
-        probable.window_days,
-        probable.from_label,
-        probable.to_label,
+        region,
+        model_id,
+        window_days,
+        from_label,
+        to_label,
 
-        probable.transitions::integer as transitions,
-        probable.probability,
+        transitions,
+        probability,
 
         -- 1 / (1 - the probability of staying)
-        probable.departures / nullif(
-            probable.departures - sum(probable.transitions) filter (
-                where probable.from_label = probable.to_label
-            ) over departing,
-            0
-        )::double precision as expected_duration,
-        stationary.shares[probable.place] as stationary_share,
-        probable.observed_share
+        departures / nullif(departures - stays, 0)::double precision as expected_duration,
+        (first_value(stationary_shares) over cells)[place] as stationary_share,
+        observed_share
 
-    from probable
-    inner join stationary
-        on
-            probable.region = stationary.region
-            and probable.model_id = stationary.model_id
-            and probable.window_days = stationary.window_days
-    window departing as (
-        partition by probable.region, probable.model_id, probable.window_days, probable.from_label
-    )
+    from solved
+    window cells as (partition by region, model_id, window_days order by from_label, to_label)
 
 )
 
