@@ -14,23 +14,13 @@ revisions as not materialized (
 
 embeddings as (
 
-    select
-        run_id,
-        count(*) as embeddings
-    from {{ ref('numeric_window_embeddings') }}
-    group by run_id
+    select * from {{ ref('numeric_window_embeddings') }}
 
 ),
 
 regimes as (
 
-    select
-        run_id,
-        count(*) as regimes,
-        min(as_of_date) as first_date,
-        max(as_of_date) as last_date
-    from {{ ref('regimes') }}
-    group by run_id
+    select * from {{ ref('regimes') }}
 
 ),
 
@@ -98,18 +88,34 @@ ledger as (
         runs.error,
 
         runs.rows_written,
-        coalesce(embeddings.embeddings, 0)::integer as embeddings_in_force,
-        coalesce(regimes.regimes, 0)::integer as regimes_in_force,
-        regimes.first_date,
-        regimes.last_date,
+        stored_embeddings.embeddings::integer as embeddings_in_force,
+        stored_regimes.regimes::integer as regimes_in_force,
+        stored_regimes.first_date,
+        stored_regimes.last_date,
         coalesce(transitions.transitions, 0)::integer as transitions_in_force,
         coalesce(models.models, 0)::integer as models_in_force,
         coalesce(superseded.rows_replaced, 0)::integer as rows_replaced_since,
         coalesce(revised.rows_replaced, 0)::integer as rows_it_replaced
 
     from runs
-    left join embeddings on runs.run_id = embeddings.run_id
-    left join regimes on runs.run_id = regimes.run_id
+    -- By the index on run_id: grouping would read every embedding there is.
+    cross join lateral (
+
+        select count(*) as embeddings
+        from embeddings
+        where embeddings.run_id = runs.run_id
+
+    ) as stored_embeddings
+    cross join lateral (
+
+        select
+            count(*) as regimes,
+            min(regimes.as_of_date) as first_date,
+            max(regimes.as_of_date) as last_date
+        from regimes
+        where regimes.run_id = runs.run_id
+
+    ) as stored_regimes
     left join transitions on runs.run_id = transitions.run_id
     left join models on runs.run_id = models.run_id
     left join superseded on runs.run_id = superseded.run_id
