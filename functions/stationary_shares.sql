@@ -1,6 +1,7 @@
 {# The rows of P^(2^60) by squaring, of the lazy chain (P + 1)/2, which has the same stationary law
    and converges where P itself goes round in circles. Rows are scaled to sum to 1 at each step, so
-   that rounding does not pile up. #}
+   that rounding does not pile up, and what fades away is 0 before it underflows, which is an error
+   in Postgres. #}
 with recursive
 
 size as (
@@ -31,7 +32,11 @@ powers as (
     select
         powers.squarings + 1 as squarings,
         (
-            select array_agg(product / row_sum order by i, j)
+            select
+                array_agg(
+                    case when product > 1e-150 * row_sum then product / row_sum else 0 end
+                    order by i, j
+                )
             from (
 
                 select

@@ -26,7 +26,10 @@ from regime_engine.models import Series
 pytestmark = pytest.mark.one_server
 
 PROJECT = Path(__file__).parents[3]
-PROJECT_FILES = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "models")
+PROJECT_FILES = (
+    *("dbt_project.yml", "selectors.yml"),
+    *("profiles", "seeds", "macros", "functions", "models"),
+)
 US = Series("US", "num-regime-core-v1", 63)
 START, END = date(2008, 6, 2), date(2008, 12, 31)
 ENGINE_TABLES = {
@@ -138,7 +141,7 @@ def test_dbt_builds_and_tests_everything_from_a_shell(database, shell, tmp_path,
     built = shell(database, "dbt build --profiles-dir profiles")
     assert built.returncode == 0, built.stdout
     assert set(results(tmp_path).values()) == {"success", "pass", "no-op"}
-    everything = {"nodes", "unit_tests", "exposures"}
+    everything = {"nodes", "unit_tests", "exposures", "functions"}
     assert set(results(tmp_path)) == {name for kind in everything for name in manifest[kind]}
 
     fresh = shell(database, "dbt source freshness --profiles-dir profiles")
@@ -187,7 +190,7 @@ def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(
 ):
     expected = {
         node["name"]
-        for node in manifest["nodes"].values()
+        for node in [*manifest["nodes"].values(), *manifest["functions"].values()]
         if node["resource_type"] != "test" or not is_of_the_engine(node)
     }
     built = dbt.build(features_database, connection, "features")
@@ -249,7 +252,7 @@ def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
         engine.backfill(connection, odd, US, START, END)
         _, findings = phases.audit(odd, connection)
         assert findings == []
-        names = {"Hist 1", "Läufe-2", "staging", "features"}
+        names = {"Hist 1", "Läufe-2", "staging", "features", "audit"}
         assert schemas(connection) == names
         exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
         run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")
@@ -363,7 +366,7 @@ def test_the_descriptions_are_in_postgres(connection, features_database, manifes
     relations = connection.execute(
         "select pg_class.oid, nspname || '.' || relname, obj_description(pg_class.oid)"
         " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
-        " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime')"
+        " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime', 'audit')"
         " and nspname || '.' || relname !~ '^historical.prices_daily'"
     ).fetchall()
     nodes = {
