@@ -1,20 +1,26 @@
 {# ‖x − centre‖, x standardised by mean and scale where the model has them: a number of scale 0 does
-   not count. In double precision, as in Python. #}
+   not count. In double precision, as in Python; null for a vector of another length. #}
 select
-    sqrt(sum(
-        (
-            case
-                when parameters -> 'mean' is null then number
-                when (parameters -> 'scale' ->> (position::integer - 1))::double precision > 0
-                    then
-                        (
-                            number
-                            - (parameters -> 'mean' ->> (position::integer - 1))::double precision
-                        )
-                        / (parameters -> 'scale' ->> (position::integer - 1))::double precision
-                else 0
-            end
-            - (parameters -> 'centers' -> state ->> (position::integer - 1))::double precision
-        ) ^ 2
-    ))
-from unnest(numbers::double precision[]) with ordinality as of_the_embedding (number, position)
+    case
+        when count(*) = count(number) and count(*) = count(center)
+            then
+                sqrt(sum(
+                    (
+                        case
+                            when mean is null then number
+                            when scale::double precision > 0
+                                then
+                                    (number - mean::double precision) / scale::double precision
+                            else 0
+                        end
+                        - center::double precision
+                    ) ^ 2
+                ))
+    end
+from
+    rows from (
+        unnest(numbers::double precision[]),
+        jsonb_array_elements_text(parameters -> 'centers' -> state),
+        jsonb_array_elements_text(parameters -> 'mean'),
+        jsonb_array_elements_text(parameters -> 'scale')
+    ) as place (number, center, mean, scale)

@@ -2,7 +2,11 @@ with
 
 runs as (
 
-    select * from {{ ref('regime_runs') }}
+    select
+        *,
+        {{ run_is_live('run_id') }} as is_live
+
+    from {{ ref('regime_runs') }}
 
 ),
 
@@ -75,7 +79,7 @@ ledger as (
         (runs.parameters ->> 'window_days')::integer as window_days,
 
         case
-            when runs.status = 'RUNNING' and not {{ run_is_live('runs.run_id') }} then 'DIED'
+            when runs.status = 'RUNNING' and not runs.is_live then 'DIED'
             else runs.status
         end as status,
         runs.started_at,
