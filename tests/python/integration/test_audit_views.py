@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import psycopg
@@ -261,7 +262,7 @@ def test_the_transition_matrix_is_that_of_numpy(audited):
     _, labels = random_market()
     names = sorted(set(labels))
     counts = np.zeros((4, 4))
-    for before, after in zip(labels, labels[1:], strict=False):
+    for before, after in pairwise(labels):
         counts[names.index(before), names.index(after)] += 1
     probabilities = counts / counts.sum(axis=1, keepdims=True)
     values, vectors = np.linalg.eig(probabilities.T)
