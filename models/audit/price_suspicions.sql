@@ -89,7 +89,7 @@ stale as (
         'stale close' as kind,
         count(*)::double precision as value,
         {{ limits.stale_days }} as threshold,
-        format('the close is %s on %s trading days in a row', min(close), count(*)) as evidence
+        format('trading days in a row with a close of %s: %s', min(close), count(*)) as evidence
 
     from same_close
     group by instrument_id, stretch
@@ -120,7 +120,7 @@ without_volume as (
         'zero volume' as kind,
         count(*)::double precision as value,
         1 as threshold,
-        format('the volume is 0 on %s trading days in a row', count(*)) as evidence
+        format('trading days in a row with a volume of 0: %s', count(*)) as evidence
 
     from no_volume
     group by instrument_id, stretch

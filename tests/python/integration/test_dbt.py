@@ -429,6 +429,55 @@ def test_lineage_runs_unbroken_from_prices_to_each_engine_table(manifest, table)
     assert f"model.regime_engine.{table.split('.')[1]}" in exposed
 
 
+def test_lineage_runs_unbroken_from_prices_over_each_audit_view_to_an_exposure(manifest):
+    views = [n for n in manifest["nodes"].values() if n.get("schema") == "audit"]
+    assert len(views) >= 14
+    exposed = set(manifest["parent_map"]["exposure.regime_engine.audit"])
+    for view in views:
+        assert (view["group"], view["access"]) == ("audit", "public")
+        assert "source.regime_engine.historical.prices_daily" in family(
+            manifest["parent_map"], view["unique_id"]
+        )
+        assert exposed & family(manifest["child_map"], view["unique_id"])
+
+
+def family(relation: dict[str, list[str]], name: str) -> set[str]:
+    """The node and all that it leads to."""
+    waiting, found = [name], set()
+    while waiting:
+        found.add(member := waiting.pop())
+        waiting += set(relation.get(member, [])) - found
+    return found
+
+
+def test_every_model_has_a_group_and_every_function_a_description(manifest):
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in ("model", "seed"):
+            assert node["config"]["group"] in manifest["group_map"], node["name"]
+    assert len(manifest["functions"]) >= 4
+    for function in manifest["functions"].values():
+        assert function["description"]
+        for part in (*function["arguments"], function["returns"]):
+            assert part["description"], function["name"]
+
+
+def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
+    features_database, shell, tmp_path
+):
+    made = shell(features_database, "dbt docs generate --static --profiles-dir profiles")
+    assert made.returncode == 0, made.stdout
+    page = (tmp_path / "static_index.html").read_text()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    catalog = json.loads((tmp_path / "catalog.json").read_text())
+    models = [name for name in manifest["nodes"] if name.startswith(("model.", "seed."))]
+    assert set(catalog["nodes"]) == set(models)
+    for name, node in catalog["nodes"].items():
+        described = manifest["nodes"][name]["columns"]
+        assert {column.lower() for column in node["columns"]} == set(described), name
+        assert f'"{name}"' in page
+        assert all(column["description"] in page for column in described.values())
+
+
 def test_a_failing_test_shows_the_row_and_not_its_null_alone(connection, features_database):
     connection.execute(
         "update features.daily_features set close = null"
