@@ -7,32 +7,22 @@ all of them alike; each figure is a median. By default the server is an embedded
 removed at the end; with a URL, a scratch database on that server.
 """
 
-import contextlib
 import gc
 import hashlib
-import os
-import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import click
 import numpy as np
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
+from scratch import command, conninfo, describe, forget_environment, scratch_database
 
 from regime_engine import demo, encoders, engine, phases, prices
 from regime_engine.classifiers import prototype
 from regime_engine.config import Settings
-from regime_engine.database import connect, embedded
+from regime_engine.database import connect
 from regime_engine.models import Series
 
 MODEL_ID = "num-regime-core-v1"
@@ -52,9 +42,7 @@ WRITTEN = (
 @click.option("--repeats", default=9, show_default=True, type=click.IntRange(1))
 def main(database_url: str | None, n_dates: int, loop_dates: int, repeats: int) -> None:
     """Measure the main job and print one table."""
-    for name in [name for name in os.environ if name.startswith(("PG", "REGIME_"))]:
-        if name != "PG_BIN":
-            del os.environ[name]
+    forget_environment()
     with scratch_database(database_url) as settings:
         instrument_id, dates = prepare(settings, n_dates)
         environment = describe(settings)
@@ -65,31 +53,6 @@ def main(database_url: str | None, n_dates: int, loop_dates: int, repeats: int) 
                 seconds.setdefault(name, []).append(measured)
     click.echo(environment)
     click.echo(table(seconds, n_dates, min(loop_dates, n_dates), repeats))
-
-
-@contextlib.contextmanager
-def scratch_database(url: str | None) -> Iterator[Settings]:
-    # As root the server runs as another user, who has to be able to enter the folder.
-    state = Path(tempfile.mkdtemp(prefix="regime-benchmark-"))
-    state.chmod(0o755)
-    settings = Settings(database_url=url or "embedded", state_directory=state)
-    try:
-        if not url:
-            embedded.start(settings)
-            yield settings
-            return
-        name = f"regime_benchmark_{uuid.uuid4().hex[:8]}"
-        with connect(settings) as connection:
-            identifier = sql.Identifier(name)
-            connection.execute(sql.SQL("create database {}").format(identifier))
-            try:
-                yield replace(settings, database_url=make_conninfo(url, dbname=name))
-            finally:
-                connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
-    finally:
-        if not url:
-            embedded.stop(settings)
-        shutil.rmtree(state)
 
 
 def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
@@ -136,19 +99,6 @@ def empty(settings: Settings) -> None:
     tables = ", ".join(f"{schema}.{name}, loop.{name}" for schema, name in WRITTEN)
     with connect(settings) as connection:
         connection.execute(f"truncate {tables}")
-
-
-def command(settings: Settings, *arguments: str) -> float:
-    variables = {
-        "REGIME_DATABASE_URL": settings.database_url,
-        "REGIME_STATE_DIR": str(settings.state_directory),
-    }
-    program = Path(sys.executable).with_name("regime")
-    begin = time.perf_counter()
-    subprocess.run(
-        [program, *arguments], env=os.environ | variables, check=True, stdout=subprocess.DEVNULL
-    )
-    return time.perf_counter() - begin
 
 
 def backfill(connection: psycopg.Connection, settings: Settings, dates: list) -> float:
@@ -229,26 +179,6 @@ def smallest_commit(connection: psycopg.Connection) -> float:
         connection.commit()
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
-
-
-def conninfo(settings: Settings) -> str:
-    if settings.database_url == "embedded":
-        return embedded.start(settings).conninfo
-    return settings.database_url
-
-
-def describe(settings: Settings) -> str:
-    with connect(settings) as connection:
-        values = {
-            name: connection.execute("select current_setting(%s)", [name]).fetchone()[0]
-            for name in ("fsync", "synchronous_commit", "shared_buffers")
-        }
-        version = connection.info.server_version
-    server = ", ".join(f"{name} {value}" for name, value in values.items())
-    return (
-        f"Postgres {version // 10000}.{version % 10000} ({server}), {os.cpu_count()} cores, "
-        f"Python {sys.version.split()[0]}, psycopg {psycopg.__version__}, numpy {np.__version__}"
-    )
 
 
 def table(seconds: dict[str, list[float]], n_dates: int, loop_dates: int, repeats: int) -> str:

@@ -90,6 +90,7 @@ ledger as (
         runs.package_version,
         runs.parameters,
         runs.error,
+        runs.failures,
 
         runs.rows_written,
         stored_embeddings.embeddings::integer as embeddings_in_force,

@@ -1,3 +1,11 @@
+{{ config(
+    partition_by='range (as_of_date)' if first_partition_year() else none,
+    post_hook=[
+        "{{ create_year_partitions(this, 'as_of_date', first_partition_year()) }}",
+        "{{ keep_vectors_in_line(this) }}"
+    ]
+) }}
+
 -- depends_on: {{ ref('daily_features') }}
 
 select

@@ -10,6 +10,7 @@ select
     null::timestamp with time zone as finished_at,
     null::jsonb as rows_written,
     null::text as error,
+    null::jsonb as failures,
     null::text as package_version,
     null::text as database_user,
     null::text as host

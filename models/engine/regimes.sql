@@ -1,3 +1,5 @@
+{{ config(post_hook="{{ keep_vectors_in_line(this) }}") }}
+
 -- depends_on: {{ ref('daily_features') }}
 
 select

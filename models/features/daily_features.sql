@@ -1,17 +1,26 @@
+-- depends_on: {{ ref('prices_checked') }}
+
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
+    incremental_strategy='changed_rows',
     unique_key=['instrument_id', 'trade_date'],
+    never_null='close',
     on_schema_change='append_new_columns',
     contract={'enforced': true},
-    pre_hook='set transaction isolation level repeatable read',
-    post_hook="{{ delete_vanished_features() }}"
+    indexes=[{'columns': ['loaded_at']}],
+    pre_hook='set transaction isolation level repeatable read'
 ) }}
 
-{# An incremental build finds, by instrument, the first day on which prices and stored features
-   differ, computes from there on (252 rows earlier for the mean of the volume), and writes the
-   rows whose values changed: the table always equals a full rebuild. Its statements all see the
-   prices of one moment (repeatable read), whatever is loaded meanwhile. #}
+{# An incremental build finds, by instrument, a day from which on prices and stored features differ,
+   computes from there on (252 rows earlier for the mean of the volume), and gives the rows whose
+   values changed and the keys of those whose price is gone: the table always equals a full rebuild.
+   With the setting features_changes at `loaded` it looks for the day among newly loaded prices alone.
+   Its statements all see the prices of one moment (repeatable read), whatever is loaded meanwhile.
+   `--empty` reads no price at all, which is no reason to delete. #}
+
+{%- set looks_at_loads = setting('features_changes') == 'loaded' %}
+{#- The first that a date can be. #}
+{%- set first_day = "'4713-11-24 BC'::date" %}
 
 with
 
@@ -30,20 +39,101 @@ stored as not materialized (
 
 ),
 
+{% if looks_at_loads %}
+
+{% if not var('prices_columns').get('loaded_at') -%}
+    {{ exceptions.raise_compiler_error(
+        "features_changes: loaded needs the column of load times in prices_columns.loaded_at"
+    ) }}
+{%- endif -%}
+-- A price appears when its load commits, and is dated by when that began: hence the margin. A load
+-- time of the future would hide what comes after it.
+known_loads as (
+
+    select coalesce(max(loaded_at) - interval '{{ var("features_margin") }}', '-infinity') as loaded_from
+    from stored
+    where loaded_at <= now()
+
+),
+
+checked as (
+
+    select * from {{ ref('prices_checked') }}
+
+),
+
+changes as (
+
+    select
+        checked.instrument_id,
+        min(checked.trade_date) as changed_from
+
+    from checked
+    left join stored
+        on
+            checked.instrument_id = stored.instrument_id
+            and checked.trade_date = stored.trade_date
+    where
+        {{ is_late('checked.loaded_at', 'select loaded_from from known_loads') }}
+        and case
+            when checked.reason is not null then stored.instrument_id is not null
+            else
+                (checked.close, checked.adjusted_close, checked.volume)
+                is distinct from (stored.close, stored.adjusted_close, stored.volume)
+        end
+    group by checked.instrument_id
+
+),
+
+{% else %}
+
+both_sides as (
+
+    select
+        instrument_id,
+        trade_date,
+        1 as balance,
+        {{ price_hash() }} as price_hash
+
+    from prices
+
+    union all
+
+    select
+        instrument_id,
+        trade_date,
+        -1 as balance,
+        {{ price_hash() }} as price_hash
+
+    from stored
+
+),
+
+-- 64 days at a time: comparing sums takes one scan of each side, without a join of all rows.
+different_stretches as (
+
+    select
+        instrument_id,
+        (trade_date - {{ first_day }}) / 64 as stretch_number
+
+    from both_sides
+    group by instrument_id, stretch_number
+    having bit_xor(price_hash) <> 0 or sum(balance) <> 0
+
+),
+
 changes as (
 
     select
         instrument_id,
-        min(trade_date) as changed_from
+        {{ first_day }} + 64 * min(stretch_number) as changed_from
 
-    from prices
-    full join stored using (instrument_id, trade_date)
-    where
-        (prices.close, prices.adjusted_close, prices.volume)
-        is distinct from (stored.close, stored.adjusted_close, stored.volume)
+    from different_stretches
     group by instrument_id
 
 ),
+
+{% endif %}
 
 -- Materialized: one look-up an instrument, where the planner would make it one a price.
 stretches as materialized (
@@ -111,13 +201,17 @@ observed as (
         ln(prices.adjusted_close / lag(prices.adjusted_close) over instrument)
             as adjusted_log_return,
         {{ usual_log_volume('prices.volume', 'instrument') }} as usual_log_volume,
-        (stretches.first_day_number - 1 + row_number() over instrument)::integer as day_number
+        (stretches.first_day_number - 1 + row_number() over instrument)::integer as day_number,
+        prices.loaded_at
 
     from stretches
     inner join prices
         on
             stretches.instrument_id = prices.instrument_id
             and stretches.read_from <= prices.trade_date
+            {% if is_incremental() -%}
+            and {{ is_late('prices.trade_date', 'select min(read_from) from stretches') }}
+            {%- endif %}
     window instrument as (partition by prices.instrument_id order by prices.trade_date)
 
 ),
@@ -139,36 +233,62 @@ featured as (
             when volume = 0 then -3
             else greatest(-3, least(3, ln(volume) - usual_log_volume))
         end::double precision as relative_log_volume,
-        day_number
+        day_number,
+        loaded_at
 
     from observed
     where trade_date >= changed_from
 
 ){% if is_incremental() %},
 
+replaced as (
+
+    select stored.*
+
+    from stretches
+    inner join stored
+        on
+            stretches.instrument_id = stored.instrument_id
+            and stretches.changed_from <= stored.trade_date
+            and {{ is_late('stored.trade_date', 'select min(changed_from) from stretches') }}
+
+),
+
+-- The columns of a row that is no more are null, but for its key.
 different as (
 
-    select featured.*
+    select
+        instrument_id,
+        trade_date,
+
+        featured.close,
+        featured.volume,
+        featured.log_return,
+        featured.adjusted_close,
+        featured.adjusted_log_return,
+        featured.relative_log_volume,
+        featured.day_number,
+        featured.loaded_at
 
     from featured
-    left join stored
-        on
-            featured.instrument_id = stored.instrument_id
-            and featured.trade_date = stored.trade_date
+    full join replaced using (instrument_id, trade_date)
     where
         (
             featured.close, featured.volume, featured.log_return,
             featured.adjusted_close, featured.adjusted_log_return,
             featured.relative_log_volume, featured.day_number
         ) is distinct from (
-            stored.close, stored.volume, stored.log_return,
-            stored.adjusted_close, stored.adjusted_log_return,
-            stored.relative_log_volume, stored.day_number
+            replaced.close, replaced.volume, replaced.log_return,
+            replaced.adjusted_close, replaced.adjusted_log_return,
+            replaced.relative_log_volume, replaced.day_number
         )
 
 )
 
 select * from different
+{%- if flags.EMPTY %}
+where false
+{%- endif %}
 {% else %}
 
 select * from featured

@@ -1,12 +1,33 @@
-with
+-- Without CTEs: Postgres flattens a view only if it has none, and only then the index of the prices
+-- answers `order by trade_date desc limit 1`.
+select
+    instrument_id,
+    trade_date,
 
-source as (
+    close,
+    adjusted_close,
+    volume,
+    currency,
+    loaded_at,
 
-    select * from {{ source('historical', 'prices_daily') }}
+    -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
+    -- Out of range: the quotient of two such prices can overflow, which ends every build.
+    case
+        when instrument_id is null then 'instrument_id is missing'
+        when trade_date is null then 'trade_date is missing'
+        when not isfinite(trade_date) then 'trade_date is not finite'
+        when close is null then 'close is missing'
+        when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
+        when close <= 0 then 'close is not positive'
+        when close not between 1e-100 and 1e100 then 'close is out of range'
+        when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
+        when adjusted_close <= 0 then 'adjusted_close is not positive'
+        when adjusted_close not between 1e-100 and 1e100 then 'adjusted_close is out of range'
+        when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'
+        when volume < 0 then 'volume is negative'
+    end as reason
 
-),
-
-typed as (
+from (
 
     select
         {{ price_column('instrument_id', 'text') }} as instrument_id,
@@ -19,36 +40,9 @@ typed as (
         ) as adjusted_close,
         -- A negative zero becomes zero.
         {{ price_column('volume', 'double precision') }} + 0 as volume,
-        {{ price_column('currency', 'text') }} as currency
+        {{ price_column('currency', 'text') }} as currency,
+        {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
 
-    from source
+    from {{ source('historical', 'prices_daily') }}
 
-),
-
-checked as (
-
-    select
-        *,
-
-        -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
-        -- Out of range: the quotient of two such prices can overflow, which ends every build.
-        case
-            when instrument_id is null then 'instrument_id is missing'
-            when trade_date is null then 'trade_date is missing'
-            when not isfinite(trade_date) then 'trade_date is not finite'
-            when close is null then 'close is missing'
-            when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
-            when close <= 0 then 'close is not positive'
-            when close not between 1e-100 and 1e100 then 'close is out of range'
-            when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
-            when adjusted_close <= 0 then 'adjusted_close is not positive'
-            when adjusted_close not between 1e-100 and 1e100 then 'adjusted_close is out of range'
-            when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'
-            when volume < 0 then 'volume is negative'
-        end as reason
-
-    from typed
-
-)
-
-select * from checked
+) as typed

@@ -16,6 +16,7 @@ rejected as (
         adjusted_close,
         volume,
         currency,
+        loaded_at,
         reason
 
     from prices

@@ -1,26 +1,14 @@
-with
+-- Without CTEs, as prices_checked.
+select
+    instrument_id,
+    trade_date,
 
-prices as (
+    close,
+    adjusted_close,
+    volume,
+    currency,
+    loaded_at
 
-    select * from {{ ref('prices_checked') }}
-
-),
-
-accepted as (
-
-    select
-        instrument_id,
-        trade_date,
-
-        close,
-        adjusted_close,
-        volume,
-        currency
-
-    from prices
-    -- As `reason is null`, of which the planner would expect one row in two hundred.
-    where num_nulls(reason) > 0
-
-)
-
-select * from accepted
+from {{ ref('prices_checked') }}
+-- As `reason is null`, of which the planner would expect one row in two hundred.
+where num_nulls(reason) > 0

@@ -72,9 +72,9 @@ def _invoke(
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
-        raise RegimeError(
-            f"dbt cannot {command} {project}: {' '.join(str(outcome.exception).split())}"
-        )
+        # What follows are the macros that led there.
+        reason = str(outcome.exception).split("> in macro")[0]
+        raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
     results = [_node_result(result) for result in outcome.result.results]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")

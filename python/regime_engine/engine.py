@@ -8,13 +8,13 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from regime_engine import classifiers, encoders, models, runs, store, windows
+from regime_engine import classifiers, encoders, models, runs, windows
 from regime_engine.classifiers import Classification, prototype
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.models import FittedModel, Series
-from regime_engine.store import Regimes
-from regime_engine.windows import Windows
+from regime_engine.store.regimes import Regimes, write_batch
+from regime_engine.windows import Stretch, Windows
 
 BATCH_WINDOWS = 2000
 
@@ -58,16 +58,9 @@ def run(
         "model_version": model_version,
     }
     with runs.ledger(connection, settings, "run", parameters, series.model_id) as ledger_run:
-        window = windows.on(
-            connection,
-            instrument_id,
-            encoder.COLUMNS,
-            as_of,
-            series.window_days,
-            max_staleness_days,
-        )
-        return _classify_and_store(
-            connection, settings, ledger_run, series, window, (as_of, as_of), model_version
+        stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
+        return classify(
+            connection, settings, ledger_run, series, instrument_id, stretch, model_version
         )
 
 
@@ -98,16 +91,14 @@ def backfill(
         "model_version": model_version,
     }
     with runs.ledger(connection, settings, "backfill", parameters, series.model_id) as ledger_run:
-        stretch = windows.between(
-            connection, instrument_id, encoder.COLUMNS, start, end, series.window_days
-        )
-        return _classify_and_store(
+        stretch = Stretch(series.window_days, start, end)
+        return classify(
             connection,
             settings,
             ledger_run,
             series,
+            instrument_id,
             stretch,
-            (start or date.min, end or date.max),
             model_version,
             progress,
         )
@@ -136,8 +127,13 @@ def first_date(connection: psycopg.Connection, settings: Settings, series: Serie
 def instrument_of(
     connection: psycopg.Connection, settings: Settings, region: str, instrument_id: str | None
 ) -> str:
-    """The instrument given, else that of regions.csv; raises RegimeError for an unknown region."""
+    """The instrument given, else that of regions.csv; an instrument is a region of its own.
+
+    raises RegimeError for an unknown region
+    """
     known = dict(regions(connection, settings))
+    if region not in known and windows.is_instrument(connection, region):
+        known[region] = region
     if region not in known:
         raise RegimeError(
             f"unknown region {region!r}: known are {', '.join(known) or 'none'}; add it to "
@@ -155,68 +151,81 @@ def series_parameters(series: Series, instrument_id: str) -> dict[str, object]:
     }
 
 
-def _classify_and_store(
+def classify(
     connection: psycopg.Connection,
     settings: Settings,
     run: runs.Run,
     series: Series,
-    stretch: Windows,
-    span: tuple[date, date],
-    model_version: int | None,
+    instrument_id: str,
+    stretch: Stretch,
+    model_version: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
+    """Embed and classify a stretch of a series' windows, and store the result in batches.
+
+    raises RegimeError where the windows cannot be read, encoded or classified
+    """
     encoder = encoders.get(series.model_id)
-    embeddings = embed(encoder, stretch)
+    found = windows.read(connection, instrument_id, encoder.COLUMNS, stretch)
+    embeddings = embed(encoder, found)
     versions = models.load(connection, settings, series)
     if model_version is not None:
         versions = [replace(models.one(versions, model_version), valid_from=date.min)]
+    first, last = stretch.span
     total: dict[str, int] = {}
-    for begin in range(0, len(stretch), BATCH_WINDOWS):
+    for begin in range(0, len(found), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
         regimes = _classify(
-            versions, model_version is not None, stretch.as_of_dates[rows], embeddings[rows]
+            versions, model_version is not None, found.as_of_dates[rows], embeddings[rows]
         )
         # The batches answer for the whole span, the days between two of them included.
-        is_last = begin + BATCH_WINDOWS >= len(stretch)
-        until = span[1] if is_last else stretch.as_of_dates[rows][-1].item()
-        written = store.write_batch(
-            *(connection, settings, run, series, stretch[rows], embeddings[rows], regimes),
-            span=(span[0], until),
+        is_last = begin + BATCH_WINDOWS >= len(found)
+        until = last if is_last else found.as_of_dates[rows][-1].item()
+        written = write_batch(
+            *(connection, settings, run, series, found[rows], embeddings[rows], regimes),
+            span=(first, until),
         )
-        span = (until + timedelta(days=1), span[1]) if not is_last else span
+        if not is_last:
+            first = until + timedelta(days=1)
         total = {table: total.get(table, 0) + count for table, count in written.items()}
-        progress(begin + len(regimes.labels), len(stretch))
+        progress(begin + len(regimes.labels), len(found))
     return Outcome(
         series=series,
-        instrument_id=stretch.instrument_id,
-        first=stretch.as_of_dates[0].item(),
-        last=stretch.as_of_dates[-1].item(),
-        n_windows=len(stretch),
+        instrument_id=instrument_id,
+        first=found.as_of_dates[0].item(),
+        last=found.as_of_dates[-1].item(),
+        n_windows=len(found),
         label=regimes.labels[-1],
         confidence=float(regimes.confidence[-1]),
         written=total,
-        window_end=stretch.last_trade_dates[-1].item(),
+        window_end=found.last_trade_dates[-1].item(),
     )
 
 
 def embed(encoder, stretch: Windows) -> np.ndarray:
     """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
     embeddings = encoder.encode(stretch.values)
-    unusable = ~np.isfinite(embeddings).all(axis=1)
-    if unusable.any():
-        row = int(unusable.argmax())
-        missing = np.isnan(stretch.values[row]).any(axis=0)
-        # The first return may look back before the instrument's first day.
-        missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
-        names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
-        what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
-        raise RegimeError(
-            f"the window of {stretch.instrument_id} from {stretch.first_trade_dates[row]} to "
-            f"{stretch.last_trade_dates[row]} {what}, so {encoder.MODEL_ID} cannot encode "
-            f"{int(unusable.sum())} of {len(stretch)} dates: correct the prices, or choose dates "
-            "whose windows are complete"
-        )
+    require_finite(encoder, stretch, embeddings)
     return embeddings
+
+
+def require_finite(encoder, stretch: Windows, embeddings: np.ndarray) -> None:
+    """raises RegimeError naming what the windows lack where an embedding is not finite"""
+    unusable = ~np.isfinite(embeddings).all(axis=1)
+    if not unusable.any():
+        return
+    row = int(unusable.argmax())
+    missing = np.isnan(stretch.values[row]).any(axis=0)
+    # The first return may look back before the instrument's first day.
+    missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
+    names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
+    what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
+    raise RegimeError(
+        f"the window of {stretch.instrument_id} from {stretch.first_trade_dates[row]} to "
+        f"{stretch.last_trade_dates[row]} {what}, so {encoder.MODEL_ID} cannot encode "
+        f"{int(unusable.sum())} of {len(stretch)} dates: correct the prices, or choose dates "
+        "whose windows are complete"
+    )
 
 
 def _classify(

@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 
-from regime_engine import classifiers, encoders, models, reading, runs, store, windows
+from regime_engine import classifiers, encoders, models, reading, runs, windows
 from regime_engine.classifiers import markov
 from regime_engine.config import Settings
 from regime_engine.engine import embed, instrument_of, series_parameters
 from regime_engine.errors import RegimeError
 from regime_engine.models import FittedModel, Series
-from regime_engine.windows import Windows
+from regime_engine.store.regimes import lock_series
+from regime_engine.windows import Stretch, Windows
 
 # Three years of days: what a version of a walk-forward history is trained on at the least.
 FEWEST_WALK_FORWARD_WINDOWS = 756
@@ -105,7 +106,7 @@ def fit(
             series, recipe, training, valid_from or trained_to + timedelta(days=1), stored
         )
         with connection.transaction():
-            store.lock_series(connection, instrument_id, series)
+            lock_series(connection, instrument_id, series)
             return models.save(connection, settings, run, [model])[0]
 
 
@@ -146,7 +147,7 @@ def walk_forward(
             fitted.append(_fit_version(series, recipe, training[rows], valid_from, stored))
             progress(done, len(due))
         with connection.transaction():
-            store.lock_series(connection, instrument_id, series)
+            lock_series(connection, instrument_id, series)
             return models.save(connection, settings, run, fitted)
 
 
@@ -236,7 +237,7 @@ def _read_training(
     stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     spans = [(stretch.start, stretch.end) for stretch in stretches] or [(start, end)]
     parts = [
-        windows.between(connection, instrument_id, encoder.COLUMNS, *span, series.window_days)
+        windows.read(connection, instrument_id, encoder.COLUMNS, Stretch(series.window_days, *span))
         for span in spans
     ]
     labels = None

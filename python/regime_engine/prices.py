@@ -455,6 +455,9 @@ create table {} (
 )
 """
 
+# By which dbt finds what is new where the var features_changes says `loaded`.
+INDEX_PRICES = "create index on {} (loaded_at)"
+
 # line_number is the row's first line in the file, or its row in a Parquet file.
 CREATE_REFUSED = """
 create table {} (
@@ -589,6 +592,7 @@ def _create_missing_tables(connection: psycopg.Connection, schema: str) -> set[s
             cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         if not _exists(cursor, "to_regclass", prices):
             cursor.execute(sql.SQL(CREATE_PRICES).format(prices))
+            cursor.execute(sql.SQL(INDEX_PRICES).format(prices))
         if not _exists(cursor, "to_regclass", refused):
             cursor.execute(sql.SQL(CREATE_REFUSED).format(refused))
         cursor.execute(

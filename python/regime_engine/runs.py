@@ -109,6 +109,16 @@ def add_rows_written(
     )
 
 
+def record_failures(
+    connection: psycopg.Connection, settings: Settings, run: Run, failures: dict[str, str]
+) -> None:
+    """Keep which instruments a run of many could not do, and why."""
+    connection.execute(
+        sql.SQL("update {} set failures = %s where run_id = %s").format(_table(settings)),
+        [Jsonb(failures), run.run_id],
+    )
+
+
 def orphaned(settings: Settings) -> sql.Composed:
     """Whether the row `stored` is of a run that failed or died after the row was committed.
 

@@ -1,6 +1,5 @@
 """daily_features → windows of an instrument's last observed rows."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -9,11 +8,46 @@ import psycopg
 from numpy.lib.stride_tricks import sliding_window_view
 from psycopg import sql
 
-from regime_engine.database import binary_copy
+from regime_engine.database import binary
 from regime_engine.errors import RegimeError
 
 FEATURES = sql.Identifier("features", "daily_features")
 PRICES = sql.Identifier("staging", "stg_prices_daily")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Which windows of an instrument are meant: those of the trading days from start to end.
+
+    start, end: None for the first and the last day that there is
+    max_staleness_days: where given, start is end, and its window is meant even if it is no trading
+        day, as long as its last row is at most so many calendar days old
+    """
+
+    window_days: int
+    start: date | None = None
+    end: date | None = None
+    max_staleness_days: int | None = None
+
+    @property
+    def span(self) -> tuple[date, date]:
+        return self.start or date.min, self.end or date.max
+
+
+@dataclass(frozen=True)
+class Features:
+    """The rows of an instrument that a stretch of windows needs, oldest first.
+
+    dates: (n,) datetime64[D]; values: (n, columns) float64, NaN where a feature is null
+    last_price, last_feature: last days of the prices and the features up to the stretch's end
+    """
+
+    instrument_id: str
+    columns: tuple[str, ...]
+    dates: np.ndarray
+    values: np.ndarray
+    last_price: date | None
+    last_feature: date | None
 
 
 @dataclass(frozen=True)
@@ -52,63 +86,207 @@ class Windows:
         return self.values.shape[1]
 
 
-def on(
+def instruments(connection: psycopg.Connection) -> list[str]:
+    """Every instrument that has a price, by id; one look-up in the prices' index each."""
+    rows = connection.execute(
+        sql.SQL("""
+            with recursive instruments as (
+                (select instrument_id from {prices} order by instrument_id limit 1)
+                union all
+                select (
+                    select prices.instrument_id
+                    from {prices} as prices
+                    where prices.instrument_id > instruments.instrument_id
+                    order by prices.instrument_id
+                    limit 1
+                )
+                from instruments
+                where instruments.instrument_id is not null
+            )
+
+            select instrument_id from instruments where instrument_id is not null
+        """).format(prices=PRICES)
+    )
+    return [instrument_id for (instrument_id,) in rows]
+
+
+def is_instrument(connection: psycopg.Connection, instrument_id: str) -> bool:
+    query = sql.SQL("select exists (select 1 from {} where instrument_id = %s)").format(PRICES)
+    (found,) = connection.execute(query, [instrument_id]).fetchone()
+    return found
+
+
+def read(
     connection: psycopg.Connection,
     instrument_id: str,
     columns: tuple[str, ...],
-    as_of: date,
-    window_days: int,
-    max_staleness_days: int,
+    stretch: Stretch,
 ) -> Windows:
-    """The one window of the last `window_days` observed rows up to `as_of`.
+    """The windows of one instrument; raises RegimeError as `build` does."""
+    (features,) = fetch(connection, [instrument_id], columns, stretch)
+    return build(features, stretch)
+
+
+def fetch(
+    connection: psycopg.Connection,
+    instrument_ids: list[str],
+    columns: tuple[str, ...],
+    stretch: Stretch,
+) -> list[Features]:
+    """What the windows of each instrument need of daily_features, and no more."""
+    parameters = {
+        "instrument_ids": instrument_ids,
+        "start": stretch.start,
+        "end": stretch.end,
+        "window_days": stretch.window_days,
+    }
+    last_days = connection.execute(_LAST_DAYS, parameters).fetchall()
+    arrays = sql.SQL(", ").join(
+        sql.SQL("array_agg(coalesce(needed.{}, 'NaN')) filter (where {})").format(
+            sql.Identifier(column), _IS_FOUND
+        )
+        for column in columns
+    )
+    rows = binary.read(
+        connection,
+        _ROWS.format(arrays=arrays, features=FEATURES, is_found=_IS_FOUND),
+        parameters,
+        ["date"] + ["float8"] * len(columns),
+    )
+    found = []
+    for instrument_id, days, (dates, *values) in zip(instrument_ids, last_days, rows, strict=True):
+        order = dates.argsort()
+        table = np.column_stack(values)[order]
+        found.append(Features(instrument_id, columns, dates[order], table, *days))
+    return found
+
+
+_LAST_DAYS = sql.SQL("""
+    select
+        (
+            select trade_date
+            from {prices}
+            where
+                instrument_id = asked.instrument_id
+                and trade_date <= coalesce(%(end)s::date, 'infinity')
+            order by trade_date desc
+            limit 1
+        ),
+        (
+            select trade_date
+            from {features}
+            where
+                instrument_id = asked.instrument_id
+                and trade_date <= coalesce(%(end)s::date, 'infinity')
+            order by trade_date desc
+            limit 1
+        )
+    from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
+    order by asked.ordinal
+""").format(prices=PRICES, features=FEATURES)
+
+_IS_FOUND = sql.SQL("needed.instrument_id is not null")
+# The rows from the first one of the start's window on. In order, which comes from the key's index:
+# it makes the planner look each instrument up, where it would scan all of them.
+_ROWS = sql.SQL("""
+    select array_agg(needed.trade_date) filter (where {is_found}), {arrays}
+    from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
+    cross join lateral (
+        select coalesce(min(before.trade_date), '-infinity') as trade_date
+        from (
+            select trade_date
+            from {features}
+            where
+                instrument_id = asked.instrument_id
+                and trade_date <= %(start)s::date
+            order by trade_date desc
+            limit %(window_days)s
+        ) as before
+    ) as first
+    left join lateral (
+        select *
+        from {features}
+        where
+            instrument_id = asked.instrument_id
+            and trade_date between first.trade_date and coalesce(%(end)s::date, 'infinity')
+        order by trade_date
+    ) as needed on true
+    group by asked.ordinal
+    order by asked.ordinal
+""")
+
+
+def build(features: Features, stretch: Stretch) -> Windows:
+    """The windows of a stretch.
 
     raises RegimeError where the rows are too few, too old, or behind the prices
     """
-    _require_current_features(connection, instrument_id, as_of)
-    dates, features = _read(connection, instrument_id, columns, as_of, as_of, window_days)
-    if len(dates) < window_days:
-        first = f"; the first is {dates[0]}" if len(dates) else ""
-        raise RegimeError(
-            f"{instrument_id} has {len(dates)} of the {window_days} trading days needed up to "
-            f"{as_of}{first}: choose a later --as-of or load more prices"
-        )
-    age = (np.datetime64(as_of, "D") - dates[-1]).astype(int)
-    if age > max_staleness_days:
-        raise RegimeError(
-            f"the last price of {instrument_id} up to {as_of} is of {dates[-1]}, {age} days old; "
-            f"at most {max_staleness_days} are allowed: load newer prices or raise "
-            "--max-staleness-days"
-        )
-    return _build(
-        instrument_id, columns, dates, features, np.array([as_of], "datetime64[D]"), window_days
+    _require_current(features, stretch)
+    if stretch.max_staleness_days is None:
+        as_of_dates = _trading_days(features, stretch)
+    else:
+        _require_fresh(features, stretch)
+        as_of_dates = np.array([stretch.end], "datetime64[D]")
+    window_days = stretch.window_days
+    lasts = np.searchsorted(features.dates, as_of_dates, side="right") - 1
+    firsts = lasts - window_days + 1
+    values = sliding_window_view(features.values, window_days, axis=0).transpose(0, 2, 1)
+    return Windows(
+        features.instrument_id,
+        features.columns,
+        as_of_dates,
+        features.dates[firsts],
+        features.dates[lasts],
+        values[firsts[0] : firsts[-1] + 1],
+        _hashes(features.dates, features.values, firsts, window_days),
     )
 
 
-def between(
-    connection: psycopg.Connection,
-    instrument_id: str,
-    columns: tuple[str, ...],
-    start: date | None,
-    end: date | None,
-    window_days: int,
-) -> Windows:
-    """A window for each trading day from start to end that has `window_days` rows behind it.
+def _require_current(features: Features, stretch: Stretch) -> None:
+    if features.last_price is None:
+        span = f" up to {stretch.end}" if stretch.end else ""
+        raise RegimeError(
+            f"no prices of {features.instrument_id}{span}: load them with `regime load`"
+        )
+    if features.last_price != features.last_feature:
+        raise RegimeError(
+            f"the features of {features.instrument_id} end on {features.last_feature or 'no day'}, "
+            f"its prices on {features.last_price}: run `dbt build --selector features`, or "
+            "`regime pipeline`, which does"
+        )
 
-    raises RegimeError where no day has, or the features are behind the prices
-    """
-    _require_current_features(connection, instrument_id, end)
-    dates, features = _read(connection, instrument_id, columns, start, end, window_days)
-    as_of_dates = dates[window_days - 1 :]
+
+def _require_fresh(features: Features, stretch: Stretch) -> None:
+    dates, as_of = features.dates, stretch.end
+    if len(dates) < stretch.window_days:
+        first = f"; the first is {dates[0]}" if len(dates) else ""
+        raise RegimeError(
+            f"{features.instrument_id} has {len(dates)} of the {stretch.window_days} trading days "
+            f"needed up to {as_of}{first}: choose a later --as-of or load more prices"
+        )
+    age = (np.datetime64(as_of, "D") - dates[-1]).astype(int)
+    if age > stretch.max_staleness_days:
+        raise RegimeError(
+            f"the last price of {features.instrument_id} up to {as_of} is of {dates[-1]}, {age} "
+            f"days old; at most {stretch.max_staleness_days} are allowed: load newer prices or "
+            "raise --max-staleness-days"
+        )
+
+
+def _trading_days(features: Features, stretch: Stretch) -> np.ndarray:
+    """The days of the stretch that have a whole window."""
+    dates, start, end = features.dates, stretch.start, stretch.end
+    days = dates[stretch.window_days - 1 :]
     if start is not None:
-        as_of_dates = as_of_dates[as_of_dates >= np.datetime64(start, "D")]
-    if not len(as_of_dates):
+        days = days[days >= np.datetime64(start, "D")]
+    if not len(days):
         span = f"between {start or 'the first price'} and {end or 'the last price'}"
         found = f"; its prices up to then begin on {dates[0]}" if len(dates) else ""
         raise RegimeError(
-            f"{instrument_id} has no trading day {span} with {window_days} trading days up to it"
-            f"{found}: choose other dates or load more prices"
+            f"{features.instrument_id} has no trading day {span} with {stretch.window_days} "
+            f"trading days up to it{found}: choose other dates or load more prices"
         )
-    return _build(instrument_id, columns, dates, features, as_of_dates, window_days)
+    return days
 
 
 def concatenate(parts: list[Windows]) -> Windows:
@@ -120,96 +298,10 @@ def concatenate(parts: list[Windows]) -> Windows:
     return replace(parts[0], **joined)
 
 
-def _require_current_features(
-    connection: psycopg.Connection, instrument_id: str, until: date | None
-) -> None:
-    query = sql.SQL(
-        "select max(trade_date) from {} where instrument_id = %(instrument_id)s"
-        " and trade_date <= coalesce(%(until)s::date, 'infinity')"
-    )
-    arguments = {"instrument_id": instrument_id, "until": until}
-    with connection.pipeline():
-        priced = connection.execute(query.format(PRICES), arguments)
-        featured = connection.execute(query.format(FEATURES), arguments)
-    (last_price,) = priced.fetchone()
-    (last_feature,) = featured.fetchone()
-    if last_price is None:
-        span = f" up to {until}" if until else ""
-        raise RegimeError(f"no prices of {instrument_id}{span}: load them with `regime load`")
-    if last_price != last_feature:
-        raise RegimeError(
-            f"the features of {instrument_id} end on {last_feature or 'no day'}, its prices on "
-            f"{last_price}: run `dbt build --selector features`, or `regime pipeline`, which does"
-        )
-
-
-def _read(
-    connection: psycopg.Connection,
-    instrument_id: str,
-    columns: tuple[str, ...],
-    start: date | None,
-    end: date | None,
-    window_days: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Dates (n,) and features (n, columns) of all rows that windows from start to end need."""
-    query = sql.SQL("""
-        select trade_date, {columns}
-        from {features}
-        where
-            instrument_id = %(instrument_id)s
-            and trade_date <= coalesce(%(end)s::date, 'infinity')
-            and day_number > coalesce((
-                select day_number
-                from {features}
-                where instrument_id = %(instrument_id)s and trade_date <= %(start)s::date
-                order by trade_date desc
-                limit 1
-            ), 0) - %(window_days)s
-        order by trade_date
-    """).format(
-        columns=sql.SQL(", ").join(
-            sql.SQL("coalesce({}, 'NaN')").format(sql.Identifier(column)) for column in columns
-        ),
-        features=FEATURES,
-    )
-    dates, *values = binary_copy.read(
-        connection,
-        query,
-        {"instrument_id": instrument_id, "start": start, "end": end, "window_days": window_days},
-        ["date"] + ["float8"] * len(columns),
-    )
-    return dates, np.column_stack(values)
-
-
-def _build(
-    instrument_id: str,
-    columns: tuple[str, ...],
-    dates: np.ndarray,
-    features: np.ndarray,
-    as_of_dates: np.ndarray,
-    window_days: int,
-) -> Windows:
-    lasts = np.searchsorted(dates, as_of_dates, side="right") - 1
-    firsts = lasts - window_days + 1
-    values = sliding_window_view(features, window_days, axis=0).transpose(0, 2, 1)
-    return Windows(
-        instrument_id,
-        columns,
-        as_of_dates,
-        dates[firsts],
-        dates[lasts],
-        values[firsts[0] : firsts[-1] + 1],
-        _hashes(dates, features, firsts, window_days),
-    )
-
-
 def _hashes(
     dates: np.ndarray, features: np.ndarray, firsts: np.ndarray, window_days: int
 ) -> np.ndarray:
     """sha-256 over date_send and float8send of a window's rows: the macro window_hash in SQL."""
-    days = binary_copy.days_since_epoch(dates).astype(">i4")[:, None]
+    days = binary.days_since_epoch(dates).astype(">i4")[:, None]
     rows = np.hstack([days.view(np.uint8), features.astype(">f8").view(np.uint8)])
-    digests = b"".join(
-        hashlib.sha256(rows[first : first + window_days]).digest() for first in firsts
-    )
-    return np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    return binary.sha256(rows, firsts * rows.shape[1], window_days * rows.shape[1])

@@ -15,6 +15,7 @@ COMMANDS = {
     "backfill": "classify",
     "db": "db",
     "demo": "demo",
+    "embed": "embed",
     "fit": "fit",
     "history": "read",
     "init": "init",

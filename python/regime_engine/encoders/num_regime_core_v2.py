@@ -54,11 +54,14 @@ SMALLEST_SCALE = 1e-6
 _QUIET_VARIANCE = 1e-4  # what a window's mean square, 1, is never mistaken for: flat stretches
 _QUIET_SIZE = 0.02
 _CHUNK = 1024  # windows whose arrays stay in the processor's cache
+_CACHE_LINE = 8  # numbers that are transposed together: one line of the cache a window
 
 # RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
 _chance = np.random.RandomState(63)
-_FREQUENCIES = _chance.standard_normal((len(STATISTICS), DIMENSION - _FIRST_FOURIER)) / 6
-_PHASES = _chance.uniform(0, 2 * np.pi, DIMENSION - _FIRST_FOURIER)
+_N_FOURIER = DIMENSION - _FIRST_FOURIER
+_FREQUENCIES = np.float32(_chance.standard_normal((len(STATISTICS), _N_FOURIER)) / 6)
+_PHASES = np.float32(_chance.uniform(0, 2 * np.pi, _N_FOURIER))
+_FOURIER_SCALE = np.float32(np.sqrt(2 / _N_FOURIER))
 
 
 def dimension(window_days: int) -> int:
@@ -83,9 +86,14 @@ def encode(windows: np.ndarray) -> np.ndarray:
     """
     dimension(windows.shape[1])
     embeddings = np.empty((len(windows), DIMENSION), np.float32)
-    for first in range(0, len(windows), _CHUNK):
-        rows = slice(first, first + _CHUNK)
-        embeddings[rows] = _encode(windows[rows]).T
+    n_chunks = max(1, -(-len(windows) // _CHUNK))
+    size = max(1, -(-len(windows) // n_chunks))
+    for first in range(0, len(windows), size):
+        chunk = slice(first, first + size)
+        numbers = _encode(windows[chunk])
+        for few in range(0, DIMENSION, _CACHE_LINE):
+            columns = slice(few, few + _CACHE_LINE)
+            embeddings[chunk, columns] = numbers[columns].T
     return embeddings
 
 
@@ -97,8 +105,8 @@ def decode(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _encode(windows: np.ndarray) -> np.ndarray:
-    """(384, n): days and statistics come first, so that each sum is over rows, never over a
-    batch, and a batch of one equals a row of many to the bit."""
+    """(384, n) float32: days and statistics come first, and einsum adds them one by one, whatever n
+    is (BLAS does not), so that a batch of one equals a row of many to the bit."""
     r, close, v = np.array(windows.transpose(2, 1, 0), order="C")  # (63, n) each
     r[0] = np.where(np.isnan(r[0]), 0, r[0])
     s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)
@@ -145,8 +153,10 @@ def _encode(windows: np.ndarray) -> np.ndarray:
             v,
             _half_log(_volatility_path(variance)),
             statistics,
-            _fourier(statistics),
-        ]
+            _fourier(np.array(statistics, np.float32)),
+        ],
+        dtype=np.float32,
+        casting="same_kind",
     )
 
 
@@ -155,10 +165,7 @@ def _exponentially_weighted(path: np.ndarray, half_lives: tuple[int, ...]) -> np
     ages = np.arange(WINDOW_DAYS)[::-1, None]
     weights = 0.5 ** (ages / np.array(half_lives))  # (63, half-lives)
     weights /= weights.sum(axis=0)
-    means = np.zeros((len(half_lives), path.shape[1]))
-    for weight, today in zip(weights, path, strict=True):
-        means += weight[:, None] * today
-    return means
+    return np.einsum("th,tn->hn", weights, path)
 
 
 def _volatility_path(variance: np.ndarray) -> np.ndarray:
@@ -171,12 +178,10 @@ def _volatility_path(variance: np.ndarray) -> np.ndarray:
     return path
 
 
-def _fourier(statistics: list[np.ndarray]) -> np.ndarray:
-    """√(2/94) cos(Wᵀ·statistics + b), (94, n): near statistics have near features."""
-    angles = np.repeat(_PHASES[:, None], len(statistics[0]), axis=1)
-    for statistic, frequency in zip(statistics, _FREQUENCIES, strict=True):
-        angles += frequency[:, None] * statistic
-    return np.sqrt(2 / len(_PHASES)) * np.cos(angles)
+def _fourier(statistics: np.ndarray) -> np.ndarray:
+    """√(2/94) cos(Wᵀ·statistics + b), (94, n) float32: near statistics have near features."""
+    angles = np.einsum("sf,sn->fn", _FREQUENCIES, statistics) + _PHASES[:, None]
+    return _FOURIER_SCALE * np.cos(angles)
 
 
 def _half_log(variance: np.ndarray) -> np.ndarray:
@@ -184,10 +189,7 @@ def _half_log(variance: np.ndarray) -> np.ndarray:
 
 
 def _mean(path: np.ndarray) -> np.ndarray:
-    total = np.zeros_like(path[0])
-    for today in path:
-        total += today
-    return total / len(path)
+    return np.einsum("tn->n", path) / len(path)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -24,6 +24,6 @@ def encode(windows: np.ndarray) -> np.ndarray:
     returns (n, window_days * 3) float32
     """
     with np.errstate(over="ignore"):  # infinite is what the engine refuses, with a reason
-        flat = windows.astype(np.float32).reshape(len(windows), -1)
+        flat = windows.astype(np.float32).reshape(len(windows), dimension(windows.shape[1]))
     flat[:, COLUMNS.index("log_return")] = 0
     return flat

@@ -31,6 +31,12 @@ OTHER_RUN = "00000000-0000-4000-8000-000000000002"
 SESSION = "01234567-89ab-4def-8123-456789abcdef"
 
 
+RUN_COLUMNS = (
+    "run_id, command, parameters, model_id, status, started_at, finished_at, rows_written,"
+    " package_version, database_user, host"
+)
+
+
 def weekdays(first: date, count: int) -> list[date]:
     days = (first + timedelta(days=n) for n in range(2 * count + 7))
     return [day for day in days if day.weekday() < 5][:count]
@@ -351,8 +357,8 @@ def test_reconciliation_says_of_each_transition_what_is_wrong(audited):
 
 def add_run(connection, run: str, status: str = "SUCCEEDED", **parameters) -> None:
     connection.execute(
-        "insert into runtime.regime_runs values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
-        " '2024-02-01 12:00:02.5+00', '{}', null, '0.1', 'someone', 'somewhere')",
+        f"insert into runtime.regime_runs ({RUN_COLUMNS}) values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
+        " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere')",
         [run, Jsonb(parameters), MODEL, status],
     )
 
@@ -765,8 +771,8 @@ def wide_market(market) -> psycopg.Connection:
         " on conflict do nothing"
     )
     market.execute(
-        "insert into runtime.regime_runs select run_id, 'backfill', jsonb_build_object('region',"
-        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', null, '0.1', '', ''"
+        f"insert into runtime.regime_runs ({RUN_COLUMNS}) select run_id, 'backfill', jsonb_build_object('region',"
+        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', '0.1', '', ''"
         " from runtime.regimes group by run_id"
     )
     market.execute("analyze")

@@ -262,7 +262,9 @@ def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
         assert last == (date(2009, 1, 30),)
 
 
-def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(database, tmp_path, shell):
+def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
+    database, tmp_path, shell, monkeypatch
+):
     project = copy_project(tmp_path)
     change(
         project / "dbt_project.yml",
@@ -309,6 +311,9 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(database, tmp_p
         _, findings = phases.audit(settings, connection)
         assert findings == []
 
+        monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
+        with pytest.raises(RegimeError, match="needs the column of load times"):
+            phases.build_features(settings, connection)
         connection.execute(
             "delete from historical.prices_daily"
             """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
@@ -479,12 +484,9 @@ def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
 
 
 def test_a_failing_test_shows_the_row_and_not_its_null_alone(connection, features_database):
-    connection.execute(
-        "update features.daily_features set close = null"
-        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
-    )
+    connection.execute("update runtime.regions set instrument_id = null where region = 'US'")
     tested = dbt.test(features_database, connection, "features")
     (failing,) = [node for node in tested if node.status == "fail"]
-    assert failing.name == "not_null_daily_features_close"
+    assert failing.name == "not_null_regions_instrument_id"
     (row,) = connection.execute(failing.query).fetchall()
-    assert {"GSPC.INDX", date(2010, 6, 1)} < set(row)
+    assert row[0] == "US"

@@ -63,13 +63,12 @@ class Market:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.execute(f"create temporary table new on commit drop as {self.update}")
             cursor.execute(
-                "delete from features.daily_features where (instrument_id, trade_date) in"
-                " (select instrument_id, trade_date from new)"
+                "delete from features.daily_features as stored using new"
+                " where (stored.instrument_id, stored.trade_date)"
+                " = (new.instrument_id, new.trade_date)"
             )
-            cursor.execute("insert into features.daily_features table new")
             cursor.execute(
-                "delete from features.daily_features where (instrument_id, trade_date) not in"
-                " (select instrument_id, trade_date from staging.stg_prices_daily)"
+                "insert into features.daily_features select * from new where close is not null"
             )
 
     def reset(self) -> None:
@@ -468,3 +467,90 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         ("ONE", None, "trade_date is missing"),
     ]
     assert row_versions(market.connection) == before
+
+
+@pytest.fixture
+def long_known_market(market: Market, monkeypatch: pytest.MonkeyPatch) -> Market:
+    """Loaded ten days ago, and built by load times."""
+    for table in ("historical.prices_daily", "features.daily_features"):
+        market.connection.execute(f"update {table} set loaded_at = now() - interval '10 days'")
+    monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
+    return market
+
+
+def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
+    long_known_market, monkeypatch
+):
+    market, connection = long_known_market, long_known_market.connection
+    put(connection, "LONG", LENGTHS["LONG"], 50.0, 49.0, 160_000.0)
+    put(connection, "LONG", 200, 51.0, 50.0, 150_000.0)
+    put(connection, "SHORT", 20, math.nan)
+    put(connection, "NEW", 0, 1.0)
+    market.build()
+    assert_features_are_right(market)
+    before = row_versions(connection)
+    market.build()
+    assert row_versions(connection) == before
+
+    restate(connection, "LONG", 390, "close", 44.0)
+    delete(connection, "ONE", 0, 0)
+    market.build()
+    assert row_versions(connection) == before
+    monkeypatch.setenv("REGIME_FEATURES_CHANGES", "all")
+    market.build()
+    assert_features_are_right(market)
+
+
+def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_future(
+    long_known_market,
+):
+    market, connection = long_known_market, long_known_market.connection
+
+    def loaded(position: float, ago: str) -> None:
+        put(connection, "SHORT", position, 50.0)
+        connection.execute(
+            "update historical.prices_daily set loaded_at = now() - %s::interval"
+            " where instrument_id = 'SHORT' and trade_date = %s",
+            [ago, day(position)],
+        )
+
+    loaded(30, "-1 year")  # a clock that is wrong
+    loaded(31, "0")
+    market.build()
+    loaded(32, "20 hours")
+    market.build()
+    assert_features_are_right(market)
+    loaded(33, "0")
+    market.build()
+    assert_features_are_right(market)
+
+
+def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
+    connection = market.connection
+    connection.execute("alter table features.daily_features drop column loaded_at")
+    before = row_versions(connection)
+    market.build()
+    assert row_versions(connection) == before
+    monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
+    put(connection, "SHORT", 30, 50.0)
+    market.build()
+    assert_features_are_right(market)
+    found = connection.execute(
+        "select instrument_id, trade_date from features.daily_features where loaded_at is not null"
+    ).fetchall()
+    assert found == [("SHORT", day(30))]
+    connection.execute("create index on features.daily_features (loaded_at)")
+
+
+def test_a_price_that_is_there_twice_is_named_unless_an_index_forbids_it(market):
+    connection = market.connection
+    connection.execute(
+        "create unique index prices_key on historical.prices_daily (instrument_id, trade_date)"
+    )
+    market.build()
+    connection.execute("drop index historical.prices_key")
+    connection.execute(
+        "insert into historical.prices_daily select * from historical.prices_daily where instrument_id = 'ONE'"
+    )
+    with pytest.raises(RegimeError, match="test unique_price_stg_prices_daily_ failed"):
+        market.build()

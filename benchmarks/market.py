@@ -1,0 +1,339 @@
+"""How fast a whole market is embedded: against the COPY floor, a row-at-a-time loop and itself.
+
+    .venv/bin/python benchmarks/market.py [--instruments 500 --days 1260] [--database-url URL]
+
+All measurements run against one server in one go and take turns, so that a noisy machine bears on
+all of them alike; figures are medians, and ratios medians of the rounds' ratios. By default the
+server is an embedded one of its own, removed at the end; with a URL, a scratch database on that
+server.
+"""
+
+import gc
+import hashlib
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+import numpy as np
+import psycopg
+from psycopg.types.json import Jsonb
+from scratch import command, conninfo, describe, forget_environment, scratch_database
+
+from regime_engine import demo, encoders, phases, prices, windows
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.runs import Run
+from regime_engine.store import embeddings
+from regime_engine.windows import Stretch
+
+MODEL_ID = "num-regime-core-v2"
+WINDOW_DAYS = 63
+FIRST_DAY = "2018-01-01"
+TABLE = "historical.numeric_window_embeddings"
+
+
+@click.command()
+@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--instruments", default=500, show_default=True, type=click.IntRange(2))
+@click.option("--days", default=1260, show_default=True, type=click.IntRange(400))
+@click.option(
+    "--many",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Instruments of the larger market whose memory is compared; 0 leaves it out.",
+)
+@click.option("--loop-windows", default=400, show_default=True, type=click.IntRange(1))
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
+def main(
+    database_url: str | None,
+    instruments: int,
+    days: int,
+    many: int,
+    loop_windows: int,
+    repeats: int,
+) -> None:
+    """Measure `regime embed` on a synthetic market and print one table."""
+    forget_environment()
+    seconds: dict[str, list[float]] = {}
+    memory = {}
+    with scratch_database(database_url) as settings:
+        make_market(settings, instruments, days)
+        build_features(settings)
+        environment = describe(settings)
+        for repeat in range(repeats):
+            for name, measured in one_round(settings, days + repeat, loop_windows):
+                seconds.setdefault(name, []).append(measured)
+                click.echo(f"{name}: {measured:.2f} s", err=True)
+        memory["few"] = peak_memory(settings)
+        if many:
+            make_market(settings, many, days)
+            build_features(settings)
+            memory["many"] = peak_memory(settings)
+    click.echo(environment)
+    click.echo(f"{instruments:,} instruments x {days:,} days, {repeats} rounds\n")
+    n_windows = instruments * (days - WINDOW_DAYS + 1)
+    click.echo(table(seconds, n_windows, loop_windows))
+    click.echo(
+        f"\npeak memory of `regime embed --all`, {instruments:,} instruments: "
+        f"{memory['few']:,.0f} MiB"
+        + (
+            f"; {many:,}: {memory['many']:,.0f} MiB "
+            f"({memory['many'] / memory['few']:.2f} x; must: within 10 %, ≤ 400 MiB)"
+            if many
+            else ""
+        )
+    )
+
+
+def make_market(settings: Settings, instruments: int, days: int) -> None:
+    """Random walks on weekdays, each price loaded on the evening of its day."""
+    with connect(settings) as connection:
+        # For the table that `regime load` makes.
+        prices.load(connection, settings, demo.PRICE_FILES[0])
+        connection.execute("truncate historical.prices_daily")
+        connection.execute("drop table if exists features.daily_features")
+        connection.execute("select setseed(0.5)")
+        connection.execute(
+            """
+            insert into historical.prices_daily
+                (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
+            select
+                'SYN' || lpad(instrument::text, 6, '0'), day, close, close,
+                exp(10 + 2 * random()), day + interval '18 hours'
+            from (
+                select
+                    instrument,
+                    %(first)s::date + number / 5 * 7 + number %% 5 as day,
+                    100 * exp(sum(random() + random() + random() - 1.5) over by_day * 0.02) as close
+                from
+                    generate_series(1, %(instruments)s) as instrument,
+                    generate_series(0, %(days)s - 1) as number
+                window by_day as (partition by instrument order by number)
+            ) as walks
+            """,
+            {"first": FIRST_DAY, "instruments": instruments, "days": days},
+        )
+        connection.execute("vacuum analyze historical.prices_daily")
+
+
+def one_day_more(settings: Settings, number: int) -> str:
+    """The next weekday's prices of every instrument; returns the day."""
+    with connect(settings) as connection:
+        day = connection.execute(
+            "select %s::date + %s / 5 * 7 + %s %% 5", [FIRST_DAY, number, number]
+        ).fetchone()[0]
+        connection.execute(
+            """
+            insert into historical.prices_daily
+                (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
+            select
+                instrument_id, %(day)s, close * 1.001, adjusted_close * 1.001, volume,
+                %(day)s + interval '18 hours'
+            from historical.prices_daily
+            where trade_date = (
+                select max(trade_date) from historical.prices_daily where trade_date < %(day)s
+            )
+            """,
+            {"day": day},
+        )
+    return str(day)
+
+
+def one_round(settings: Settings, next_number: int, loop_windows: int):
+    """(name, seconds) of every measurement, once."""
+    embed = ("embed", "--all", "--end", last_day(settings))
+    blocks = prepacked(settings)
+    empty(settings)
+    yield "floor", floor(settings, blocks)
+    del blocks
+    gc.collect()
+    empty(settings)
+    yield "embed", command(settings, *embed)
+    yield "rerun", command(settings, *embed)
+    yield "loop", row_at_a_time(settings, loop_windows)
+    empty(settings)
+    yield "embed, 2 workers", command(settings, *embed, "--workers", "2")
+    yield "encode", encode_only(1)
+    yield "encode, 2 processes", encode_only(2)
+
+    yield "features, full", build_features(settings, from_nothing=True)
+    yield "features, no change", build_features(settings)
+    day = one_day_more(settings, next_number)
+    yield "features, one new day", build_features(settings)
+    yield "embed, one new day", command(settings, "embed", "--all", "--start", day)
+
+
+def last_day(settings: Settings) -> str:
+    with connect(settings) as connection:
+        query = "select max(trade_date) from features.daily_features"
+        return str(connection.execute(query).fetchone()[0])
+
+
+def empty(settings: Settings) -> None:
+    with connect(settings) as connection:
+        connection.execute(f"truncate {TABLE}")
+        connection.execute("checkpoint")
+
+
+def build_features(settings: Settings, from_nothing: bool = False) -> float:
+    with connect(settings) as connection:
+        if from_nothing:
+            connection.execute("drop table features.daily_features")
+        begin = time.perf_counter()
+        phases.build_features(settings, connection)
+        elapsed = time.perf_counter() - begin
+        connection.execute("vacuum analyze features.daily_features")
+    return elapsed
+
+
+def prepacked(settings: Settings) -> list[np.ndarray]:
+    """The rows that `regime embed --all` writes, as it sends them."""
+    encoder = encoders.get(MODEL_ID)
+    run = Run(uuid.uuid4(), "embed")
+    blocks = []
+    with connect(settings) as connection:
+        for instrument_id in windows.instruments(connection):
+            found = windows.read(connection, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS))
+            blocks.append(embeddings.pack(run, MODEL_ID, found, encoder.encode(found.values)))
+    return blocks
+
+
+def floor(settings: Settings, blocks: list[np.ndarray]) -> float:
+    with connect(settings) as connection:
+        begin = time.perf_counter()
+        embeddings.send_straight(connection, settings, blocks)
+        return time.perf_counter() - begin
+
+
+def row_at_a_time(settings: Settings, n_windows: int) -> float:
+    """What a script without batches does: read a window, encode it, insert it, commit."""
+    encoder = encoders.get(MODEL_ID)
+    run_id = uuid.uuid4()
+    with psycopg.connect(conninfo(settings)) as connection:
+        connection.execute(f"create temporary table loop (like {TABLE} including all)")
+        asked = connection.execute(
+            "select instrument_id, trade_date from features.daily_features"
+            " where day_number = %s order by instrument_id limit %s",
+            [WINDOW_DAYS + 1, n_windows],
+        ).fetchall()
+        connection.commit()
+        begin = time.perf_counter()
+        for instrument_id, as_of in asked:
+            rows = connection.execute(
+                "select trade_date, adjusted_log_return, adjusted_close, relative_log_volume"
+                " from features.daily_features where instrument_id = %s and trade_date <= %s"
+                " order by trade_date desc limit %s",
+                [instrument_id, as_of, WINDOW_DAYS],
+            ).fetchall()[::-1]
+            window = np.array([row[1:] for row in rows], float)
+            vector = encoder.encode(window[None])
+            spec = {
+                "first_trade_date": str(rows[0][0]),
+                "last_trade_date": str(rows[-1][0]),
+                "rows": len(rows),
+                "columns": encoder.COLUMNS,
+            }
+            connection.execute(
+                "insert into loop values"
+                " ('instrument', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
+                [
+                    *(instrument_id, as_of, MODEL_ID, WINDOW_DAYS, Jsonb(spec), vector.tobytes()),
+                    *(vector.size, hashlib.sha256(window).hexdigest()),
+                    *(hashlib.sha256(vector).hexdigest(), run_id),
+                ],
+            )
+            connection.commit()
+        elapsed = time.perf_counter() - begin
+    return elapsed / len(asked) * n_windows
+
+
+def encode_only(n_processes: int) -> float:
+    """The part that computes: 64 instruments' windows, encoded and packed, by so many processes."""
+    with ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(encode_instruments, [1] * n_processes))  # started and warm
+        begin = time.perf_counter()
+        list(pool.map(encode_instruments, [64 // n_processes] * n_processes))
+        return time.perf_counter() - begin
+
+
+def encode_instruments(n: int) -> None:
+    encoder = encoders.get(MODEL_ID)
+    chance = np.random.default_rng(n)
+    days = np.arange(np.datetime64(FIRST_DAY), np.datetime64(FIRST_DAY) + 1260)
+    returns = chance.normal(scale=0.01, size=1260)
+    table = np.column_stack([returns, np.exp(np.cumsum(returns)), chance.normal(size=1260)])
+    last = days[-1].item()
+    features = windows.Features("SYN", encoder.COLUMNS, days, table, last, last)
+    for _ in range(n):
+        found = windows.build(features, Stretch(WINDOW_DAYS))
+        run = Run(uuid.uuid4(), "embed")
+        embeddings.pack(run, MODEL_ID, found, encoder.encode(found.values))
+
+
+def peak_memory(settings: Settings) -> float:
+    """MiB that `regime embed --all` needs at most."""
+    empty(settings)
+    variables = {
+        "REGIME_DATABASE_URL": settings.database_url,
+        "REGIME_STATE_DIR": str(settings.state_directory),
+    }
+    program = Path(sys.executable).with_name("regime")
+    process = subprocess.Popen(
+        [program, "embed", "--all"], env=os.environ | variables, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss / 1024
+
+
+def table(seconds: dict[str, list[float]], n_windows: int, loop_windows: int) -> str:
+    per_window = {
+        "floor": n_windows,
+        "embed": n_windows,
+        "embed, 2 workers": n_windows,
+        "loop": loop_windows,
+    }
+    rows = [
+        # name, what it is, compared with, the bar of that ratio
+        ("floor", "COPY of prepacked rows (floor)", None, ""),
+        ("embed", "regime embed --all", "floor", "speed ≥ 0.5 x, aim 0.85 x"),
+        ("loop", f"row at a time, {loop_windows} windows", "embed", "speed ≥ 100 x, aim 250 x"),
+        ("rerun", "… again, nothing to do", "embed", "time ≤ 0.15 x, aim 0.05 x"),
+        ("embed, 2 workers", "… --workers 2, beside the server", "embed", ""),
+        ("encode", "encode and pack, 1 process", None, ""),
+        ("encode, 2 processes", "… 2 processes", "encode", "speed ≥ 1.6 x, aim 1.9 x"),
+        ("embed, one new day", "… --start of one new day", None, "≤ 3 s, aim 1 s"),
+        ("features, full", "dbt features, full build", None, ""),
+        ("features, no change", "… no change", "features, full", ""),
+        ("features, one new day", "… one new day", "features, full", "time ≤ 0.5 x, aim 0.2 x"),
+    ]
+    lines = [f"{'':<36}{'seconds':>9}{'windows/s':>11}{'ratio':>9}  of speed or time, and the bar"]
+    for name, what, base, bar in rows:
+        measured = np.array(seconds[name])
+        n = per_window.get(name)
+        rate = f"{n / statistics.median(measured):,.0f}" if n else ""
+        ratio = ""
+        if base:
+            against = np.array(seconds[base])
+            if name == "loop":  # how much quicker the command is, window by window
+                ratios = (measured / loop_windows) / (against / n_windows)
+            elif bar.startswith("speed") or not bar:
+                ratios = against / measured
+            else:
+                ratios = measured / against
+            ratio = f"{np.median(ratios):,.2f}"
+        lines.append(f"{what:<36}{np.median(measured):>9.2f}{rate:>11}{ratio:>9}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

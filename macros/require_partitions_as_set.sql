@@ -1,0 +1,16 @@
+{# Called before anything is built: a table that is there is not partitioned in passing. #}
+{% macro require_partitions_as_set() %}
+    {%- if execute and flags.WHICH in ('build', 'run') and first_partition_year() -%}
+        {%- set found = run_query(
+            "select 1 from pg_class where relkind = 'r' and oid = to_regclass('"
+            ~ adapter.quote(env_var('REGIME_HISTORICAL_SCHEMA', 'historical'))
+            ~ ".numeric_window_embeddings')"
+        ) -%}
+        {%- if found | length -%}
+            {{ exceptions.raise_compiler_error(
+                "numeric_window_embeddings is there without partitions, and partition_embeddings asks "
+                ~ "for them: follow docs/operator.md, 'Partitions', or set partition_embeddings to false"
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}

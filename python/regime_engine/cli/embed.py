@@ -1,0 +1,167 @@
+import re
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+
+import click
+
+from regime_engine.cli.options import DAY, encoding_options, stretch_options
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+
+LOG_SECONDS = 60
+
+
+class Shard(click.ParamType):
+    """i/n, the i-th of n parts."""
+
+    name = "i/n"
+
+    def convert(self, value, parameter, context) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", value)
+        i, n = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= i <= n:
+            self.fail(f"{value!r} is not i/n with 1 ≤ i ≤ n, such as 1/4", parameter, context)
+        return i, n
+
+
+@click.command()
+@click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; several.")
+@click.option("--all", "is_all", is_flag=True, help="Every instrument that has prices.")
+@encoding_options
+@click.option("--as-of", type=DAY, help="The window as of this date only.")
+@stretch_options
+@click.option(
+    "--max-staleness-days",
+    type=click.IntRange(min=0),
+    default=7,
+    show_default=True,
+    help="With --as-of: how many calendar days before it the last price may lie.",
+)
+@click.option(
+    "--classify", is_flag=True, help="Also the regimes of each instrument, as a region of its own."
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Encode every window and compare whole rows, not only their hashes.",
+)
+@click.option("--shard", type=Shard(), default="1/1", help="Only part i of n of the instruments.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on this machine.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786.")
+@click.option(
+    "--allow-failures", is_flag=True, help="Exit 0 even if an instrument could not be embedded."
+)
+@click.pass_obj
+def embed(
+    settings: Settings,
+    instrument_ids: tuple[str, ...],
+    is_all: bool,
+    model_id: str,
+    window_days: int,
+    as_of: date | None,
+    start: date | None,
+    end: date | None,
+    max_staleness_days: int,
+    classify: bool,
+    recompute: bool,
+    shard: tuple[int, int],
+    workers: int,
+    scheduler: str | None,
+    allow_failures: bool,
+) -> None:
+    """Embed the windows of many instruments.
+
+    By default every trading day that has a whole window. What is stored with the hash of today's
+    features is left alone, so that a run that was killed goes on where it stood.
+    """
+    if is_all == bool(instrument_ids):
+        raise click.UsageError("give either --all or --instrument-id")
+    if as_of and (start or end):
+        raise click.UsageError("give either --as-of or --start and --end")
+    if start and end and start > end:
+        raise click.UsageError(f"--start {start} is after --end {end}")
+    if scheduler and workers > 1:
+        raise click.UsageError("give either --workers or --scheduler")
+
+    from regime_engine import market
+    from regime_engine.database import connect
+    from regime_engine.windows import Stretch
+
+    stretch = Stretch(window_days, start, end)
+    if as_of:
+        stretch = Stretch(window_days, as_of, as_of, max_staleness_days)
+    request = market.Request(model_id, stretch, recompute, classify)
+    with connect(settings) as connection:
+        run_all = partial(market.embed_instruments, settings, request)
+        if scheduler:
+            from regime_engine.workers import dask
+
+            run_all = partial(dask, connection, settings, request, scheduler)
+        elif workers > 1:
+            from regime_engine.workers import processes
+
+            run_all = partial(processes, settings, request, workers)
+        tally = market.embed(
+            connection,
+            settings,
+            request,
+            list(dict.fromkeys(instrument_ids)) or None,
+            shard,
+            run_all,
+            progress(),
+        )
+    for instrument_id, reason in tally.failures.items():
+        click.echo(f"{instrument_id}: {reason}", err=True)
+    click.echo(summary(tally))
+    if tally.failures and not allow_failures:
+        raise RegimeError(
+            f"{len(tally.failures):,} of {tally.instruments:,} instruments could not be embedded; "
+            "the reasons are above and in regime_runs.failures (--allow-failures accepts them)"
+        )
+
+
+def summary(tally) -> str:
+    written = ", ".join(f"{count:,} in {table}" for table, count in tally.written.items() if count)
+    return f"{tally.instruments:,} instruments, {tally.windows:,} windows; " + (
+        f"rows written: {written}" if written else "nothing to change"
+    )
+
+
+def progress() -> Callable:
+    """Draws a bar where stderr is a terminal; elsewhere writes a line a minute."""
+    stream = click.get_text_stream("stderr")
+    is_terminal = stream.isatty()
+    begin = last = time.monotonic()
+
+    def show(tally, instruments: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        is_done = tally.instruments >= instruments
+        if now - last < (0.1 if is_terminal else LOG_SECONDS) and not (is_terminal and is_done):
+            return
+        last, elapsed = now, max(now - begin, 1e-3)
+        rate = tally.windows / elapsed
+        left = elapsed * (instruments / max(tally.instruments, 1) - 1)
+        text = (
+            f"{tally.instruments:,}/{instruments:,} instruments, {rate:,.0f} windows/s, "
+            f"{left:,.0f} s left"
+        )
+        if is_terminal:
+            filled = 30 * tally.instruments // max(instruments, 1)
+            bar = "#" * filled + "." * (30 - filled)
+            stream.write(f"\r\x1b[K[{bar}] {text}" + ("\n" if is_done else ""))
+            stream.flush()
+        else:
+            click.echo(f"embed: {text}", err=True)
+
+    return show

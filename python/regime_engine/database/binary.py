@@ -1,0 +1,146 @@
+"""Postgres's binary formats, to and from numpy, without a Python object a value.
+
+COPY: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4 (11-byte signature,
+flags, header extension; a row is an int16 field count, a field an int32 length and its bytes).
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+TRAILER = b"\xff\xff"
+ARRAY_HEADER = 20
+POSTGRES_EPOCH = np.datetime64("2000-01-01", "D")
+
+# numpy's name of what a column holds → its bytes in Postgres
+WIRE_TYPES = {
+    "bool": "?",
+    "date": ">i4",
+    "int4": ">i4",
+    "float8": ">f8",
+    "hex_sha256": "S64",
+}
+
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
+
+
+def days_since_epoch(dates: np.ndarray) -> np.ndarray:
+    """dates: (n,) datetime64[D] → (n,) int64, the days that Postgres stores"""
+    return (dates - POSTGRES_EPOCH).astype(np.int64)
+
+
+def read(
+    connection: psycopg.Connection,
+    query: sql.Composable,
+    parameters: Mapping[str, object],
+    types: Sequence[str],
+) -> list[list[np.ndarray]]:
+    """The rows of a query whose columns are arrays; dates as datetime64[D].
+
+    types: names of WIRE_TYPES, one a column; no element may be null, or of another length
+    """
+    with connection.cursor(binary=True) as cursor:
+        result = cursor.execute(query, parameters).pgresult
+        return [
+            [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
+            for row in range(result.ntuples)
+        ]
+
+
+def _array(sent: bytes | None, name: str) -> np.ndarray:
+    """An array as array_send writes it: dimensions, null flag, type, length, lower bound, then
+    each element with its length. A null is an array without elements."""
+    wire_type = np.dtype(WIRE_TYPES[name])
+    element = np.dtype([("length", ">i4"), ("value", wire_type)])
+    sent = sent and memoryview(sent)[ARRAY_HEADER:]
+    values = np.frombuffer(sent, element)["value"] if sent else np.empty(0, wire_type)
+    if name == "date":
+        return POSTGRES_EPOCH + values.astype("timedelta64[D]")
+    return values.astype(wire_type.newbyteorder("="))
+
+
+def fixed(name: str, values: np.ndarray) -> np.ndarray:
+    """A column of numbers or dates: (n,) → (n, width) uint8."""
+    if name == "date":
+        values = days_since_epoch(values)
+    return fixed_bytes(np.ascontiguousarray(values, dtype=WIRE_TYPES[name])[:, None])
+
+
+def fixed_bytes(values: np.ndarray) -> np.ndarray:
+    """A bytea or text column of equal lengths: (n, m) of any type → (n, width) uint8."""
+    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+
+
+def text(value: str | None) -> bytes:
+    """A text field with its length; null is length -1."""
+    if value is None:
+        return b"\xff\xff\xff\xff"
+    encoded = value.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
+
+
+def jsonb(value: str) -> bytes:
+    """A jsonb field with its length: version 1, then the text."""
+    return (len(value.encode()) + 1).to_bytes(4, "big") + b"\x01" + value.encode()
+
+
+def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -> np.ndarray:
+    """n rows of one length, ready to be sent: (n, bytes a row) uint8
+
+    columns: (n, width) uint8 each, or the bytes that are the same on every row
+    more_columns: how many fields the rows have that are appended later
+    """
+    fields = [np.frombuffer(c, np.uint8) if isinstance(c, bytes) else c for c in columns]
+    rows = np.empty((n, 2 + sum(4 + field.shape[-1] for field in fields)), np.uint8)
+    rows[:, :2] = _big_endian(len(fields) + more_columns, ">i2")
+    position = 2
+    for field in fields:
+        width = field.shape[-1]
+        rows[:, position : position + 4] = _big_endian(width, ">i4")
+        rows[:, position + 4 : position + 4 + width] = field
+        position += 4 + width
+    return rows
+
+
+def send(
+    connection: psycopg.Connection,
+    statement: sql.Composable,
+    blocks: Iterable[np.ndarray | bytes],
+) -> None:
+    """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(HEADER)
+        for block in blocks:
+            copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
+        copy.write(TRAILER)
+
+
+def rows(
+    fixed_columns: Sequence[np.ndarray | bytes],
+    other_columns: Sequence[Sequence[bytes]],
+    n: int,
+) -> bytes:
+    """n rows of the fixed columns (see pack), then of fields that have their lengths in them."""
+    packed = pack(fixed_columns, n, more_columns=len(other_columns))
+    parts = [[row.tobytes() for row in packed], *other_columns]
+    return b"".join([field for row in zip(*parts, strict=True) for field in row])
+
+
+def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
+    """(n, 32) uint8, as sha256() in SQL gives it, of the `size` bytes from each of n starts on."""
+    view = memoryview(content).cast("B")
+    digests = [hashlib.sha256(view[start : start + size]).digest() for start in starts.tolist()]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+
+def hex_digits(digests: np.ndarray) -> np.ndarray:
+    """(n, m) uint8 → (n, 2 m) uint8, as encode(…, 'hex') in SQL gives it"""
+    return _HEX[digests].reshape(len(digests), -1)
+
+
+def _big_endian(number: int, wire_type: str) -> np.ndarray:
+    return np.frombuffer(np.array(number, wire_type).tobytes(), np.uint8)

@@ -1,0 +1,269 @@
+"""Embeddings of many instruments: features are read, encoded and written in one stream.
+
+Three steps go on at the same time, each on the instruments that the step before is done with, so
+that memory is bounded by a batch, whatever the size of the market:
+
+    fetch (a thread): features, and what is stored, of a group of instruments
+    encode (a thread): the windows that are not stored, or stored with another window_hash
+    write (the caller's thread): a transaction a batch
+
+A killed run continues where it stood, since what is stored is what tells.
+"""
+
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import psycopg
+
+from regime_engine import encoders, engine, runs, windows
+from regime_engine.config import Settings
+from regime_engine.database import binary, connect
+from regime_engine.errors import RegimeError
+from regime_engine.models import Series
+from regime_engine.runs import Run
+from regime_engine.store import embeddings
+from regime_engine.store.embeddings import Batch, Stored
+from regime_engine.windows import Features, Stretch, Windows
+
+BATCH_WINDOWS = 8192
+# Instruments whose features are fetched at once.
+GROUP_OF_HISTORIES, GROUP_OF_DAYS = 16, 64
+FEW_DAYS = 30
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of each instrument.
+
+    recompute: encode every window and compare whole rows, instead of trusting an equal window_hash
+    classify: also write the regimes of each instrument, as a region of its own
+    """
+
+    model_id: str
+    stretch: Stretch
+    recompute: bool = False
+    classify: bool = False
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of some instruments.
+
+    windows: how many were asked for; written: table → rows inserted or replaced
+    failures: instrument_id → why it could not be embedded
+    """
+
+    instruments: int = 0
+    windows: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        tables = self.written.keys() | other.written.keys()
+        return Tally(
+            self.instruments + other.instruments,
+            self.windows + other.windows,
+            {t: self.written.get(t, 0) + other.written.get(t, 0) for t in sorted(tables)},
+            self.failures | other.failures,
+        )
+
+
+def in_shard(instrument_id: str, shard: tuple[int, int]) -> bool:
+    """Whether an instrument is in shard i of n: the first 8 bytes of its sha-256, modulo n."""
+    i, n = shard
+    digest = hashlib.sha256(instrument_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % n == i - 1
+
+
+def embed(
+    connection: psycopg.Connection,
+    settings: Settings,
+    request: Request,
+    instrument_ids: list[str] | None,
+    shard: tuple[int, int],
+    run_all: Callable[[Run, list[str]], Iterable[Tally]],
+    progress: Callable[[Tally, int], None] = lambda tally, instruments: None,
+) -> Tally:
+    """Embed instruments as one run of the ledger.
+
+    instrument_ids: None for all that have prices
+    run_all: embeds the instruments, here or elsewhere, and gives tallies as work is done
+    progress: called with the tally so far and how many instruments there are
+
+    raises RegimeError for an unknown encoder, a window length it does not read, or no prices at all
+    """
+    encoders.get(request.model_id).dimension(request.stretch.window_days)
+    parameters = {
+        "instrument_ids": instrument_ids or "all",
+        "shard": "/".join(map(str, shard)),
+        "model_id": request.model_id,
+        "window_days": request.stretch.window_days,
+        "start": request.stretch.start and request.stretch.start.isoformat(),
+        "end": request.stretch.end and request.stretch.end.isoformat(),
+        "max_staleness_days": request.stretch.max_staleness_days,
+        "recompute": request.recompute,
+        "classify": request.classify,
+    }
+    with runs.ledger(connection, settings, "embed", parameters, request.model_id) as run:
+        known = instrument_ids or windows.instruments(connection)
+        if not known:
+            raise RegimeError("there are no prices: load them with `regime load`")
+        chosen = [instrument_id for instrument_id in known if in_shard(instrument_id, shard)]
+        total = Tally()
+        for tally in run_all(run, chosen):
+            total += tally
+            progress(total, len(chosen))
+        runs.record_failures(connection, settings, run, total.failures)
+    return total
+
+
+def embed_instruments(
+    settings: Settings, request: Request, run: Run, instrument_ids: list[str]
+) -> Iterator[Tally]:
+    """Embed instruments in a stream on connections of its own; a tally a batch."""
+    if request.classify:
+        yield from _classify(settings, request, run, instrument_ids)
+        return
+    with connect(settings) as reader, connect(settings) as writer:
+        # Closed before the connections are, however the stream ends.
+        fetched = _ahead(_fetch(reader, settings, request, instrument_ids), depth=1)
+        encoded = _ahead(_encode(run, request, fetched), depth=1)
+        with contextlib.closing(fetched), contextlib.closing(encoded):
+            for batch, tally in encoded:
+                if batch.rows or batch.vanished or batch.has_orphans:
+                    written = embeddings.write(
+                        *(writer, settings, run, request.model_id, request.stretch.window_days),
+                        *(request.stretch.span, batch),
+                    )
+                    tally += Tally(written={embeddings.EMBEDDINGS.name: written})
+                yield tally
+
+
+def _classify(
+    settings: Settings, request: Request, run: Run, instrument_ids: list[str]
+) -> Iterator[Tally]:
+    """Embeddings and regimes, instrument by instrument, as `regime backfill` writes them."""
+    with connect(settings) as connection:
+        for instrument_id in instrument_ids:
+            series = Series(instrument_id, request.model_id, request.stretch.window_days)
+            try:
+                outcome = engine.classify(
+                    connection, settings, run, series, instrument_id, request.stretch
+                )
+                yield Tally(1, outcome.n_windows, outcome.written)
+            except RegimeError as error:
+                yield Tally(1, failures={instrument_id: str(error)})
+
+
+def _fetch(
+    connection: psycopg.Connection, settings: Settings, request: Request, instrument_ids: list[str]
+) -> Iterator[tuple[list[Features], list[Stored]]]:
+    encoder, stretch = encoders.get(request.model_id), request.stretch
+    first, last = stretch.span
+    size = GROUP_OF_DAYS if (last - first).days <= FEW_DAYS else GROUP_OF_HISTORIES
+    for begin in range(0, len(instrument_ids), size):
+        group = instrument_ids[begin : begin + size]
+        yield (
+            windows.fetch(connection, group, encoder.COLUMNS, stretch),
+            embeddings.fetch(
+                *(connection, settings, group, request.model_id),
+                *(stretch.window_days, stretch.span),
+            ),
+        )
+
+
+def _encode(
+    run: Run, request: Request, fetched: Iterable[tuple[list[Features], list[Stored]]]
+) -> Iterator[tuple[Batch, Tally]]:
+    """Batches of whole instruments, and what became of the instruments in them."""
+    for group, stored_of_group in fetched:
+        parts, failures = [], {}
+        for features, stored in zip(group, stored_of_group, strict=True):
+            try:
+                asked = windows.build(features, request.stretch)
+            except RegimeError as error:
+                failures[features.instrument_id] = str(error)
+            else:
+                parts.append(_Part(asked, stored, _is_wanted(asked, stored, request)))
+        if failures:
+            yield Batch([], [], [], False), Tally(len(failures), failures=failures)
+        for together in _by_windows(parts):
+            yield _encode_batch(run, request, together)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An instrument's windows, and which of them have to be encoded: (n,) bool."""
+
+    asked: Windows
+    stored: Stored
+    is_wanted: np.ndarray
+
+
+def _is_wanted(asked: Windows, stored: Stored, request: Request) -> np.ndarray:
+    if request.recompute or not len(stored.as_of_dates):
+        return np.ones(len(asked), bool)
+    hashes = binary.hex_digits(asked.hashes).view("S64")[:, 0]
+    nearest = np.searchsorted(stored.as_of_dates, asked.as_of_dates)
+    nearest = np.minimum(nearest, len(stored.as_of_dates) - 1)
+    is_equal = (stored.as_of_dates[nearest] == asked.as_of_dates) & (
+        stored.window_hashes[nearest] == hashes
+    )
+    return ~is_equal
+
+
+def _by_windows(parts: list[_Part]) -> Iterator[list[_Part]]:
+    """Parts in order, together until they have a batch of windows to encode."""
+    together, size = [], 0
+    for part in parts:
+        together.append(part)
+        size += part.is_wanted.sum()
+        if size >= BATCH_WINDOWS:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together
+
+
+def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch, Tally]:
+    encoder = encoders.get(request.model_id)
+    wanted = [part.asked if part.is_wanted.all() else part.asked[part.is_wanted] for part in parts]
+    vectors = encoder.encode(np.concatenate([part.values for part in wanted]))
+    bounds = np.cumsum([len(part) for part in wanted])[:-1]
+    batch, failures = Batch([], [], [], any(part.stored.orphaned.any() for part in parts)), {}
+    for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
+        instrument_id = part.asked.instrument_id
+        try:
+            engine.require_finite(encoder, found, of_part)
+        except RegimeError as error:
+            failures[instrument_id] = str(error)
+            continue
+        batch.instrument_ids.append(instrument_id)
+        if len(found):
+            batch.rows.append(embeddings.pack(run, request.model_id, found, of_part))
+        gone = np.setdiff1d(part.stored.as_of_dates, part.asked.as_of_dates)
+        batch.vanished.extend((instrument_id, as_of) for as_of in gone.tolist())
+    n_windows = sum(len(part.asked) for part in parts)
+    return batch, Tally(len(parts), n_windows, failures=failures)
+
+
+def _ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+    """The items in order, made in a thread of their own, `depth` of them before they are wanted."""
+    end = object()
+    iterator = iter(items)
+    thread = ThreadPoolExecutor(1)
+    try:
+        made = deque(thread.submit(next, iterator, end) for _ in range(depth))
+        while (item := made.popleft().result()) is not end:
+            made.append(thread.submit(next, iterator, end))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)

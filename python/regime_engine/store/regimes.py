@@ -1,0 +1,283 @@
+"""A series' embeddings, regimes, transitions and revisions, written in one transaction."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from regime_engine.config import Settings
+from regime_engine.database import binary
+from regime_engine.models import Series
+from regime_engine.runs import Run, add_rows_written, orphaned
+from regime_engine.store import embeddings
+from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
+from regime_engine.windows import Windows
+
+
+@dataclass(frozen=True)
+class Regimes:
+    """Regimes of n windows, row by row.
+
+    confidence: (n,) float64, 0 to 1; model_versions: (n,) int, 0 for the seed rule
+    probabilities: label → probability; metadata: the evidence, without the window's dates
+    """
+
+    labels: list[str]
+    confidence: np.ndarray
+    probabilities: list[dict[str, float]]
+    runner_up_labels: list[str | None]
+    metadata: list[dict[str, object]]
+    model_versions: np.ndarray
+
+
+def write_batch(
+    connection: psycopg.Connection,
+    settings: Settings,
+    run: Run,
+    series: Series,
+    windows: Windows,
+    vectors: np.ndarray,
+    regimes: Regimes,
+    span: tuple[date, date],
+) -> dict[str, int]:
+    """Write one batch of a series; returns table → rows inserted or replaced.
+
+    A row of a trading day that is none any more (its price was deleted) is removed.
+    vectors: (n, dimension) float32, one a window
+    span: first and last day that the batch answers for; it has all trading days between them
+    """
+    values = {
+        "instrument_id": windows.instrument_id,
+        "region": series.region,
+        "model_id": series.model_id,
+        "window_days": series.window_days,
+        "run_id": run.run_id,
+        "first": span[0],
+        "last": span[1],
+    }
+    with connection.transaction():
+        lock_series(connection, windows.instrument_id, series)
+        embeddings.send_incoming(
+            connection, settings, [embeddings.pack(run, series.model_id, windows, vectors)]
+        )
+        _send_incoming(connection, windows, regimes)
+        with connection.pipeline():
+            inserted = {}
+            for table, document, is_series, incoming in _TABLES:
+                vanished = sql.SQL("{} and not exists ({})").format(is_series, _SAME_DAY)
+                for statement in (
+                    remove_vanished(settings, table, document, vanished),
+                    remove_different(settings, table, incoming),
+                ):
+                    connection.execute(statement, values)
+                inserted[table.name] = connection.execute(
+                    insert_missing(settings, table, incoming), values
+                )
+            transitions = connection.execute(_replace_transitions(settings), values)
+        written = {table: cursor.rowcount for table, cursor in inserted.items()}
+        (written["regime_transitions"],) = transitions.fetchone()
+        add_rows_written(connection, settings, run, written)
+    return written
+
+
+def lock_series(connection: psycopg.Connection, instrument_id: str, series: Series) -> None:
+    """Writers of one series, and of one instrument's embeddings, take turns until commit."""
+    embeddings.lock(connection, [instrument_id], series.model_id, series.window_days)
+    connection.execute(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"regime:regimes/{series}"]
+    )
+
+
+def _send_incoming(connection: psycopg.Connection, windows: Windows, regimes: Regimes) -> None:
+    """Regimes into the temporary table incoming_regimes, emptied at commit."""
+    connection.execute("""
+        create temporary table if not exists incoming_regimes (
+            as_of_date date,
+            first_trade_date date,
+            last_trade_date date,
+            model_version int,
+            confidence double precision,
+            regime_label text,
+            runner_up_label text,
+            probabilities jsonb,
+            metadata jsonb
+        ) on commit delete rows
+    """)
+    rows = binary.rows(
+        [
+            binary.fixed("date", windows.as_of_dates),
+            binary.fixed("date", windows.first_trade_dates),
+            binary.fixed("date", windows.last_trade_dates),
+            binary.fixed("int4", regimes.model_versions),
+            binary.fixed("float8", regimes.confidence),
+        ],
+        [
+            [binary.text(label) for label in regimes.labels],
+            [binary.text(label) for label in regimes.runner_up_labels],
+            [binary.jsonb(json.dumps(row)) for row in regimes.probabilities],
+            [binary.jsonb(json.dumps(row)) for row in regimes.metadata],
+        ],
+        len(windows),
+    )
+    statement = sql.SQL("copy incoming_regimes from stdin (format binary)")
+    binary.send(connection, statement, [rows])
+
+
+REGIMES = Table(
+    "regimes",
+    "runtime_schema",
+    ("region", "as_of_date", "model_id", "window_days"),
+    (
+        "instrument_id",
+        "model_version",
+        "regime_label",
+        "confidence",
+        "probabilities",
+        "runner_up_label",
+        "regime_embedding",
+        "metadata",
+    ),
+)
+_SAME_DAY = sql.SQL(
+    "select 1 from incoming_regimes as new where new.as_of_date = stored.as_of_date"
+)
+# table, the jsonb column that names the window's dates, the series in it, the rows to be written
+_TABLES = (
+    (
+        embeddings.EMBEDDINGS,
+        "window_spec",
+        sql.SQL("""
+            stored.entity_type = 'instrument' and stored.entity_id = %(instrument_id)s
+            and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
+        """),
+        embeddings.INCOMING,
+    ),
+    (
+        REGIMES,
+        "metadata",
+        sql.SQL("""
+            stored.region = %(region)s and stored.instrument_id = %(instrument_id)s
+            and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
+        """),
+        sql.SQL("""
+            select
+                %(region)s::text, as_of_date, %(model_id)s::text, %(window_days)s::int,
+                %(instrument_id)s::text, model_version, regime_label, confidence, probabilities,
+                runner_up_label, embeddings.vector,
+                metadata || jsonb_build_object(
+                    'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
+                )
+            from incoming_regimes
+            inner join incoming_embeddings as embeddings using (as_of_date)
+        """),
+    ),
+)
+
+
+def _replace_transitions(settings: Settings) -> sql.Composed:
+    """Recompute the transitions from the batch's first date to the row after its last one."""
+    content = (
+        "previous_as_of_date",
+        "from_regime_label",
+        "to_regime_label",
+        "from_confidence",
+        "to_confidence",
+    )
+    return sql.SQL("""
+        with
+
+        -- Not materialized: the neighbours of the stretch then come from the key's index.
+        series as not materialized (
+            select as_of_date, regime_label, confidence
+            from {regimes}
+            where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        ),
+
+        stretch as (
+            select *
+            from series
+            where
+                as_of_date >= coalesce(
+                    (select max(as_of_date) from series where as_of_date < %(first)s), %(first)s
+                )
+                and as_of_date <= coalesce(
+                    (select min(as_of_date) from series where as_of_date > %(last)s), %(last)s
+                )
+        ),
+
+        steps as (
+            select
+                as_of_date,
+                lag(as_of_date) over by_date as previous_as_of_date,
+                lag(regime_label) over by_date as from_regime_label,
+                regime_label as to_regime_label,
+                lag(confidence) over by_date as from_confidence,
+                confidence as to_confidence
+            from stretch
+            window by_date as (order by as_of_date)
+        ),
+
+        expected as (
+            select *
+            from steps
+            where as_of_date >= %(first)s and from_regime_label <> to_regime_label
+        ),
+
+        recorded as (
+            select *
+            from {transitions}
+            where
+                region = %(region)s
+                and model_id = %(model_id)s
+                and window_days = %(window_days)s
+                and as_of_date >= %(first)s
+                and as_of_date <= greatest(%(last)s, (select max(as_of_date) from stretch))
+        ),
+
+        removed as (
+            delete from {transitions} as stored
+            using recorded
+            where
+                stored.region = recorded.region
+                and stored.model_id = recorded.model_id
+                and stored.window_days = recorded.window_days
+                and stored.as_of_date = recorded.as_of_date
+                and not exists (
+                    select 1 from expected where expected.as_of_date = recorded.as_of_date
+                )
+            returning 1
+        ),
+
+        written as (
+            insert into {transitions} (
+                region, as_of_date, model_id, window_days, {content}, run_id, created_at
+            )
+            select
+                %(region)s, expected.as_of_date, %(model_id)s, %(window_days)s,
+                {expected_content}, %(run_id)s, clock_timestamp()
+            from expected
+            left join recorded as stored using (as_of_date)
+            where
+                stored.run_id is null
+                or ({expected_content}) is distinct from ({stored_content})
+                or {orphaned}
+            on conflict (region, as_of_date, model_id, window_days) do update set {assignments}
+            returning 1
+        )
+
+        select (select count(*) from written) + (select count(*) from removed)
+    """).format(
+        regimes=REGIMES.identifier(settings),
+        transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
+        content=names(content),
+        expected_content=names(content, "expected"),
+        stored_content=names(content, "stored"),
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+            for name in (*content, "run_id", "created_at")
+        ),
+        orphaned=orphaned(settings),
+    )

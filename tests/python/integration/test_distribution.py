@@ -1,0 +1,81 @@
+"""distribute_tables on a plain Postgres, and what it would ask of Citus, by functions that take note.
+
+No Citus has run here: the functions have the names and arguments of its documentation.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import environment
+
+from regime_engine.config import Settings
+from regime_engine.database import libpq_environment
+
+pytestmark = pytest.mark.one_server
+
+PROJECT = Path(__file__).parents[3]
+CITUS = """
+create table pg_dist_partition (logicalrelid regclass primary key, called text);
+
+create function create_reference_table(table_name regclass) returns void language sql as
+    'insert into pg_dist_partition values (table_name, ''everywhere'')';
+
+create function create_distributed_table(
+    table_name regclass, distribution_column text, distribution_type text default 'hash',
+    colocate_with text default 'default', shard_count integer default null
+)
+returns void language sql as
+    'insert into pg_dist_partition
+        values (table_name, distribution_column || '' beside '' || colocate_with)'
+"""
+
+
+def distribute(settings: Settings, connection: psycopg.Connection, target: Path) -> str:
+    """What `dbt run-operation distribute_tables` prints."""
+    operation = subprocess.run(
+        [
+            *(Path(sys.executable).parent / "dbt", "run-operation", "distribute_tables"),
+            *("--profiles-dir", "profiles", "--target-path", target, "--log-path", target),
+        ],
+        cwd=PROJECT,
+        env=environment(settings) | libpq_environment(connection) | {"HOME": os.environ["HOME"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert operation.returncode == 0, operation.stdout
+    return operation.stdout
+
+
+def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
+    connection, features_database, tmp_path
+):
+    printed = distribute(features_database, connection, tmp_path)
+    assert "Citus is not installed in this database: nothing to distribute" in printed
+
+    connection.execute(CITUS)
+    distribute(features_database, connection, tmp_path)
+    called = "select logicalrelid::text, called from pg_dist_partition"
+    by_table = {
+        "historical.prices_daily": "instrument_id beside none",
+        "features.daily_features": 'instrument_id beside "historical".prices_daily',
+        "historical.numeric_window_embeddings": 'entity_id beside "historical".prices_daily',
+        "runtime.regions": "everywhere",
+        "runtime.regime_labels": "everywhere",
+        "runtime.regimes": "everywhere",
+        "runtime.regime_transitions": "everywhere",
+        "runtime.regime_models": "everywhere",
+        "runtime.regime_runs": "everywhere",
+    }
+    assert dict(connection.execute(called).fetchall()) == by_table
+
+    # Again after a table was built anew: for that one alone, since a second call would fail.
+    connection.execute(
+        "delete from pg_dist_partition where logicalrelid = 'features.daily_features'::regclass"
+    )
+    distribute(features_database, connection, tmp_path)
+    assert dict(connection.execute(called).fetchall()) == by_table

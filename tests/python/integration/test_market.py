@@ -1,0 +1,577 @@
+"""What `regime embed` leaves in the database, of a market of 60 instruments x 130 weekdays."""
+
+import hashlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import environment, regime_command
+from psycopg import sql
+
+from regime_engine import demo, market, phases, prices
+from regime_engine.config import Settings
+from regime_engine.database import connect, embedded
+
+N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 130, 63
+N_WINDOWS = N_INSTRUMENTS * (N_DAYS - WINDOW_DAYS + 1)
+FIRST_DAY, LAST_DAY = date(2018, 1, 1), date(2018, 6, 29)
+V2 = "num-regime-core-v2"
+EMBEDDINGS = "historical.numeric_window_embeddings"
+IS_FINISHED = "select count(*) from runtime.regime_runs where status = 'SUCCEEDED'"
+
+
+def make_market(connection: psycopg.Connection, settings: Settings, n_days: int = N_DAYS) -> None:
+    prices.load(connection, settings, demo.PRICE_FILES[0])
+    connection.execute("truncate historical.prices_daily")
+    connection.execute("select setseed(0.25)")
+    connection.execute(
+        """
+        insert into historical.prices_daily
+            (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
+        select
+            'SYN' || lpad(instrument::text, 2, '0'), day, close, close, 1000 + 1000 * random(), now()
+        from (
+            select
+                instrument,
+                %s::date + number / 5 * 7 + number %% 5 as day,
+                100 * exp(sum(random() - 0.5) over by_day * 0.05) as close
+            from generate_series(1, %s) as instrument, generate_series(0, %s - 1) as number
+            window by_day as (partition by instrument order by number)
+        ) as walks
+        """,
+        [FIRST_DAY, N_INSTRUMENTS, n_days],
+    )
+    phases.build_features(settings, connection)
+
+
+@pytest.fixture(scope="session")
+def market_template(server) -> str:
+    settings = server.create_database("template_market")
+    with connect(settings) as connection:
+        make_market(connection, settings)
+    return "template_market"
+
+
+@pytest.fixture
+def market_database(server, market_template) -> Iterator[Settings]:
+    yield server.create_database("test_market", market_template)
+    server.drop_database("test_market")
+
+
+@pytest.fixture
+def connection(market_database) -> Iterator[psycopg.Connection]:
+    with connect(market_database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def regime(market_database) -> Callable[..., subprocess.CompletedProcess]:
+    return lambda *arguments: regime_command(market_database, *arguments)
+
+
+@pytest.fixture
+def undisturbed(market_database, connection, regime) -> list:
+    """The rows of one whole run; the table is empty again."""
+    assert regime("embed", "--all").returncode == 0
+    rows = stored(connection)
+    assert len(rows) == N_WINDOWS
+    connection.execute(f"truncate {EMBEDDINGS}, runtime.regime_runs")
+    return rows
+
+
+def stored(connection: psycopg.Connection, of_runs: bool = False) -> list:
+    without = "{}" if of_runs else "{run_id,created_at}"
+    return connection.execute(
+        f"select to_jsonb(t) - %s::text[] from {EMBEDDINGS} as t"
+        " order by entity_id, as_of_date, model_id, window_days",
+        [without],
+    ).fetchall()
+
+
+def start(settings: Settings, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "regime_engine", *arguments],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def hold(connection: psycopg.Connection, instrument_id: str) -> None:
+    """Be the writer of an instrument, so that a run stops when it comes to its batch."""
+    connection.execute(
+        "select pg_advisory_lock(hashtextextended(%s, 0))",
+        [f"regime:embeddings/{instrument_id}/{V2}/{WINDOW_DAYS}"],
+    )
+
+
+def release(connection: psycopg.Connection) -> None:
+    connection.execute("select pg_advisory_unlock_all()")
+
+
+def wait_until(connection: psycopg.Connection, query: str) -> None:
+    for _ in range(600):
+        if connection.execute(query).fetchone()[0]:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"never true: {query}")
+
+
+A_WRITER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
+
+
+@pytest.mark.parametrize("model_id", [V2, "num-regime-core-v1"])
+def test_the_rows_are_those_of_run_byte_for_byte(connection, regime, model_id):
+    as_of = ("--model-id", model_id, "--as-of", "2018-06-23")  # a Saturday
+    for instrument_id in ("SYN07", "SYN31"):
+        result = regime("run", "--region", instrument_id, *as_of)
+        assert result.returncode == 0, result.stderr
+    by_run = stored(connection)
+    connection.execute(f"truncate {EMBEDDINGS}")
+    embed = regime("embed", "--instrument-id", "SYN07", "--instrument-id", "SYN31", *as_of)
+    assert "2 instruments, 2 windows; rows written: 2 in" in embed.stdout
+    assert stored(connection) == by_run
+
+
+def test_a_stretch_is_that_of_backfill(connection, regime):
+    stretch = ("--start", "2018-05-01", "--end", "2018-06-15")
+    assert regime("backfill", "--region", "SYN05", *stretch).returncode == 0
+    by_backfill = stored(connection)
+    connection.execute(f"truncate {EMBEDDINGS}")
+    assert regime("embed", "--instrument-id", "SYN05", *stretch).returncode == 0
+    assert stored(connection) == by_backfill
+
+
+def test_a_run_again_writes_nothing(connection, regime):
+    regime("embed", "--all")
+    before = stored(connection, of_runs=True)
+    for again in ((), ("--recompute",)):
+        result = regime("embed", "--all", *again)
+        assert result.stdout == f"60 instruments, {N_WINDOWS:,} windows; nothing to change\n"
+        assert stored(connection, of_runs=True) == before
+    assert not connection.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+
+
+def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_database, regime):
+    regime("embed", "--all")
+    connection.execute(
+        "update historical.prices_daily set adjusted_close = adjusted_close * 1.01, loaded_at = now()"
+        " where instrument_id = 'SYN09' and trade_date = '2018-06-27'"
+    )
+    phases.build_features(market_database, connection)
+    result = regime("embed", "--all")
+    # 27, 28 and 29 June are the last days that there are.
+    assert "rows written: 3 in numeric_window_embeddings" in result.stdout
+    revised = connection.execute(
+        "select key ->> 'entity_id', key ->> 'as_of_date', old_row ->> 'run_id' = first.run_id::text"
+        " from runtime.regime_revisions, (select run_id from runtime.regime_runs"
+        " order by started_at limit 1) as first order by 2"
+    ).fetchall()
+    assert revised == [("SYN09", f"2018-06-{day}", True) for day in (27, 28, 29)]
+    now = stored(connection)
+    connection.execute(f"truncate {EMBEDDINGS}")
+    regime("embed", "--all")
+    assert stored(connection) == now
+
+
+def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
+    regime("embed", "--all")
+    connection.execute(
+        "delete from historical.prices_daily"
+        " where instrument_id = 'SYN03' and trade_date = '2018-06-28'"
+    )
+    phases.build_features(market_database, connection)
+    regime("embed", "--all")
+    rows = connection.execute(
+        f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
+        " order by 1"
+    ).fetchall()
+    assert rows == [(date(2018, 6, 27),), (LAST_DAY,)]
+    kept = connection.execute(
+        "select count(*) from runtime.regime_revisions where key ->> 'as_of_date' = '2018-06-28'"
+    ).fetchone()
+    assert kept == (1,)
+
+
+def test_an_edited_vector_is_put_back_by_recompute(connection, regime, undisturbed):
+    regime("embed", "--all")
+    connection.execute(
+        f"update {EMBEDDINGS} set vector = set_byte(vector, 7, 1 # get_byte(vector, 7))"
+        " where entity_id = 'SYN11' and as_of_date = '2018-06-01'"
+    )
+    assert stored(connection) != undisturbed
+    assert "1 in numeric_window_embeddings" in regime("embed", "--all", "--recompute").stdout
+    assert stored(connection) == undisturbed
+
+
+def test_a_killed_run_is_continued_where_it_stood(connection, market_database, regime, undisturbed):
+    hold(connection, "SYN20")
+    process = start(market_database, "embed", "--all")
+    wait_until(connection, A_WRITER_WAITS)
+    process.kill()
+    process.communicate()
+    release(connection)
+    # The first 16 instruments were committed together, the next ones were under way.
+    before = {row[0]["entity_id"] for row in stored(connection)}
+    assert before == {f"SYN{number:02}" for number in range(1, 17)}
+    ctids = f"select ctid, vector from {EMBEDDINGS} where entity_id <= 'SYN16' order by ctid"
+    result = regime("embed", "--all")
+    assert f"rows written: {44 * 68:,} in" in result.stdout
+    assert stored(connection) == undisturbed
+    assert len(connection.execute(ctids).fetchall()) == 16 * 68
+    runs = connection.execute(
+        "select status, rows_written from runtime.regime_runs order by started_at"
+    ).fetchall()
+    assert [status for status, _ in runs] == ["FAILED", "SUCCEEDED"]
+    owners = connection.execute(
+        f"select distinct status from {EMBEDDINGS} inner join runtime.regime_runs using (run_id)"
+    ).fetchall()
+    assert owners == [("SUCCEEDED",)]
+
+
+def test_two_runs_at_once_end_as_one(connection, market_database, undisturbed):
+    hold(connection, "SYN01")
+    both = [start(market_database, "embed", "--all") for _ in range(2)]
+    wait_until(
+        connection,
+        "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted",
+    )
+    release(connection)
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert stored(connection) == undisturbed
+    assert not connection.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+
+
+def test_a_price_restated_during_the_run_is_found_by_the_next(
+    connection, market_database, regime, undisturbed
+):
+    hold(connection, "SYN20")
+    process = start(market_database, "embed", "--all")
+    wait_until(connection, A_WRITER_WAITS)
+    with connect(market_database) as other:
+        for instrument_id in ("SYN02", "SYN20"):
+            other.execute(
+                "update historical.prices_daily set adjusted_close = adjusted_close * 1.02"
+                " where instrument_id = %s and trade_date = '2018-06-25'",
+                [instrument_id],
+            )
+        phases.build_features(market_database, other)
+    release(connection)
+    process.communicate()
+    assert process.returncode == 0
+    assert regime("embed", "--all").returncode == 0
+    now = stored(connection)
+    assert now != undisturbed
+    connection.execute(f"truncate {EMBEDDINGS}")
+    regime("embed", "--all")
+    assert stored(connection) == now
+
+
+def test_a_full_disk_loses_nothing(connection, market_database, regime, undisturbed):
+    regime("embed", "--all")
+    connection.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
+    before = stored(connection, of_runs=True)
+    # The merge of a batch has to spill to disk, of which there is next to none.
+    database = sql.Identifier(connection.info.dbname)
+    for setting in ("enable_nestloop = off", "work_mem = '64kB'", "temp_file_limit = '64kB'"):
+        connection.execute(sql.SQL("alter database {} set {}").format(database, sql.SQL(setting)))
+    result = regime("embed", "--all")
+    assert result.returncode == 1
+    assert "temporary file size exceeds" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert stored(connection, of_runs=True) == before
+    connection.execute(sql.SQL("alter database {} reset all").format(database))
+    assert regime("embed", "--all").returncode == 0
+    assert stored(connection) == undisturbed
+
+
+def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
+    connection, market_database, regime
+):
+    connection.execute(
+        "delete from historical.prices_daily where instrument_id = 'SYN01'"
+        " and trade_date > '2018-02-01'"
+    )
+    connection.execute(
+        "update historical.prices_daily set volume = null"
+        " where instrument_id = 'SYN02' and trade_date = '2018-06-29'"
+    )
+    phases.build_features(market_database, connection)
+    connection.execute(
+        "insert into historical.prices_daily (instrument_id, trade_date, close)"
+        " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"
+    )
+    embed = ("embed", "--all", "--model-id", "num-regime-core-v1")
+    result = regime(*embed)
+    assert result.returncode == 1
+    assert result.stdout.startswith("61 instruments, ")
+    *reasons, last = result.stderr.splitlines()
+    found = dict(line.split(": ", 1) for line in reasons)
+    assert {name: re.sub(r"[:;].*", "", reason) for name, reason in found.items()} == {
+        "SYN01": "SYN01 has no trading day between the first price and the last price with 63 "
+        "trading days up to it",
+        "SYN02": "the window of SYN02 from 2018-04-04 to 2018-06-29 has days without volume, so "
+        "num-regime-core-v1 cannot encode 1 of 68 dates",
+        "SYN03": "the features of SYN03 end on 2018-06-29, its prices on 2018-07-02",
+        "NEW": "the features of NEW end on no day, its prices on 2018-07-02",
+    }
+    assert last.startswith("Error: 4 of 61 instruments could not be embedded")
+    assert len(stored(connection)) == 57 * 68
+    status, failures = connection.execute(
+        "select status, failures from runtime.regime_runs where command = 'embed'"
+    ).fetchone()
+    assert (status, failures) == ("SUCCEEDED", found)
+    assert regime(*embed, "--allow-failures").returncode == 0
+    unknown = regime("embed", "--instrument-id", "NONE")
+    assert unknown.returncode == 1
+    assert "NONE: no prices of NONE: load them with `regime load`" in unknown.stderr
+
+
+def test_shards_part_the_market_by_the_sha_256_of_the_id(connection, regime, undisturbed):
+    expected = connection.execute(
+        """
+        select instrument_id
+        from (select distinct instrument_id from features.daily_features) as instruments
+        where mod(
+            ('x' || substr(encode(sha256(convert_to(instrument_id, 'UTF8')), 'hex'), 1, 8))::bit(32)
+                ::bigint::numeric * 4294967296
+            + ('x' || substr(encode(sha256(convert_to(instrument_id, 'UTF8')), 'hex'), 9, 8))::bit(32)
+                ::bigint::numeric,
+            3
+        ) = 1
+        """
+    ).fetchall()
+    assert 0 < len(expected) < N_INSTRUMENTS
+    assert regime("embed", "--all", "--shard", "2/3").returncode == 0
+    assert {row[0]["entity_id"] for row in stored(connection)} == {name for (name,) in expected}
+    for shard in ("3/3", "1/3", "2/3"):
+        assert regime("embed", "--all", "--shard", shard).returncode == 0
+    assert stored(connection) == undisturbed
+
+
+def test_each_instrument_is_in_one_shard():
+    for n in (1, 2, 7):
+        shards = [
+            i
+            for name in map(str, range(100))
+            for i in range(1, n + 1)
+            if market.in_shard(name, (i, n))
+        ]
+        assert len(shards) == 100
+    number = int(hashlib.sha256(b"SYN01").hexdigest()[:16], 16)
+    assert market.in_shard("SYN01", (number % 5 + 1, 5))
+
+
+def test_processes_write_what_one_writes(connection, regime, undisturbed, monkeypatch):
+    result = regime("embed", "--all", "--workers", "2")
+    assert result.returncode == 0, result.stderr
+    assert stored(connection) == undisturbed
+    (counted,) = connection.execute("select rows_written from runtime.regime_runs").fetchone()
+    assert counted == {"numeric_window_embeddings": N_WINDOWS}
+
+
+def worker_processes(process: subprocess.Popen) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", "-P", str(process.pid), "spawn_main"], capture_output=True, text=True
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
+    connection, market_database, regime, undisturbed
+):
+    hold(connection, "SYN20")
+    process = start(market_database, "embed", "--all", "--workers", "2")
+    wait_until(connection, A_WRITER_WAITS)
+    for pid in worker_processes(process):
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+    _, error = process.communicate()
+    release(connection)
+    assert process.returncode == 1
+    assert error.startswith("Error: a worker process ended before its work did")
+    assert len(error.splitlines()) == 1
+    # What the first task had committed, and all of the second.
+    assert len(stored(connection)) == (16 + 10) * 68
+    assert regime("embed", "--all", "--workers", "2").returncode == 0
+    assert stored(connection) == undisturbed
+
+
+def test_worker_processes_end_with_a_killed_parent(connection, market_database):
+    hold(connection, "SYN20")
+    process = start(market_database, "embed", "--all", "--workers", "2")
+    wait_until(connection, A_WRITER_WAITS)
+    pids = worker_processes(process)
+    assert pids
+    process.kill()
+    process.communicate()
+    for _ in range(200):
+        alive = subprocess.run(["kill", "-0", *map(str, pids)], capture_output=True)
+        if alive.returncode and len(alive.stderr.splitlines()) == len(pids):
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError(f"still there: {pids}")
+    release(connection)
+
+
+@pytest.fixture
+def cluster():
+    """Two Dask workers in processes of their own, as the docs say to start them."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+def test_a_killed_dask_worker_loses_nothing(connection, market_database, undisturbed, cluster):
+    hold(connection, "SYN20")
+    scheduler = ("--scheduler", cluster.scheduler_address)
+    process = start(market_database, "embed", "--all", *scheduler)
+    wait_until(connection, A_WRITER_WAITS)
+    # Both: the one that waits for its turn, and the one that may be done.
+    for nanny in cluster.workers.values():
+        subprocess.run(["kill", "-9", str(nanny.pid)], check=True)
+    release(connection)
+    output, error = process.communicate()
+    assert process.returncode == 0, error
+    assert output.startswith(f"{N_INSTRUMENTS} instruments, {N_WINDOWS:,} windows; ")
+    assert stored(connection) == undisturbed
+    statuses = connection.execute("select status from runtime.regime_runs").fetchall()
+    assert statuses == [("SUCCEEDED",)]
+
+
+def test_an_interrupted_run_ends_in_one_line(connection, market_database, regime, undisturbed):
+    hold(connection, "SYN20")
+    process = start(market_database, "embed", "--all")
+    wait_until(connection, A_WRITER_WAITS)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    release(connection)
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in error
+    (status,) = connection.execute("select status from runtime.regime_runs").fetchone()
+    assert status == "FAILED"
+    assert regime("embed", "--all").returncode == 0
+    assert stored(connection) == undisturbed
+
+
+def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(connection, regime):
+    span = ("--start", "2018-06-01", "--end", "2018-06-29")
+    labelled = (
+        "--window",
+        "CARRY=2018-04-02:2018-04-30",
+        "--window",
+        "CRISIS=2018-05-01:2018-05-31",
+    )
+    fit = regime("fit", "--region", "SYN04", "--classifier", "prototype", *labelled)
+    assert fit.returncode == 0, fit.stderr
+    result = regime("embed", "--all", "--classify", *span)
+    assert result.returncode == 0, result.stderr
+    assert f"rows written: {60 * 21:,} in numeric_window_embeddings" in result.stdout
+    per_region = connection.execute(
+        "select count(*), count(distinct region), count(*) filter (where region = instrument_id),"
+        " count(*) filter (where model_version = 1) from runtime.regimes"
+    ).fetchone()
+    assert per_region == (60 * 21, 60, 60 * 21, 21)
+    regimes = (
+        "select to_jsonb(t) from runtime.regimes as t where region = 'SYN04' order by as_of_date"
+    )
+    before = connection.execute(regimes).fetchall()
+    again = regime("backfill", "--region", "SYN04", *span)
+    assert "nothing to change" in again.stdout
+    assert connection.execute(regimes).fetchall() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "give either --all or --instrument-id"),
+        (("--all", "--instrument-id", "SYN01"), 2, "give either --all or --instrument-id"),
+        (("--all", "--shard", "0/3"), 2, "'0/3' is not i/n"),
+        (("--all", "--shard", "4/3"), 2, "'4/3' is not i/n"),
+        (("--all", "--shard", "half"), 2, "'half' is not i/n"),
+        (("--all", "--as-of", "2018-06-01", "--start", "2018-06-01"), 2, "either --as-of or"),
+        (("--all", "--start", "2018-06-02", "--end", "2018-06-01"), 2, "is after --end"),
+        (("--all", "--workers", "0"), 2, "--workers"),
+        (("--all", "--workers", "2", "--scheduler", "tcp://x:1"), 2, "either --workers or"),
+        (("--all", "--model-id", "none"), 1, "unknown model id 'none'"),
+        (("--all", "--window-days", "21"), 1, "reads windows of 63 days"),
+        (
+            ("--all", "--scheduler", "tcp://127.0.0.1:9"),
+            1,
+            "no Dask scheduler at tcp://127.0.0.1:9",
+        ),
+    ],
+)
+def test_what_a_user_gets_wrong_gets_a_line(regime, arguments, code, message):
+    result = regime("embed", *arguments)
+    assert result.returncode == code
+    assert message in result.stderr.splitlines()[-1]
+
+
+def test_a_market_without_prices_gets_a_line(connection, regime):
+    connection.execute("truncate historical.prices_daily")
+    result = regime("embed", "--all")
+    assert result.returncode == 1
+    assert result.stderr == "Error: there are no prices: load them with `regime load`\n"
+
+
+def test_one_new_day_reads_the_rows_of_its_windows_only(connection, regime):
+    connection.execute("analyze features.daily_features")
+    count = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = %s"
+    before = connection.execute(count, ["daily_features"]).fetchone()[0]
+    assert regime("embed", "--all", "--start", str(LAST_DAY)).returncode == 0
+    time.sleep(1.2)  # the server's statistics lag by a second
+    read = connection.execute(count, ["daily_features"]).fetchone()[0] - before
+    assert len(stored(connection)) == N_INSTRUMENTS
+    # Each row twice: to find where the windows begin, and for its features.
+    assert 0 < read <= 2 * N_INSTRUMENTS * (WINDOW_DAYS + 1)
+
+
+@pytest.mark.one_server
+def test_a_server_that_restarts_ends_the_run_and_loses_nothing(server):
+    """On a server of its own, since every session of it ends."""
+    # As root the server runs as another user, who cannot enter pytest's own folders.
+    folder = Path(tempfile.mkdtemp(prefix="regime-test-"))
+    folder.chmod(0o755)
+    settings = Settings(state_directory=folder)
+    try:
+        settings = replace(settings, database_url=embedded.start(settings).conninfo)
+        with connect(settings) as connection:
+            make_market(connection, settings)
+            assert regime_command(settings, "embed", "--all").returncode == 0
+            undisturbed = stored(connection)
+            connection.execute(f"truncate {EMBEDDINGS}")
+            hold(connection, "SYN20")
+            process = start(settings, "embed", "--all")
+            wait_until(connection, A_WRITER_WAITS)
+        embedded.stop(settings)
+        _, error = process.communicate()
+        assert process.returncode == 1
+        assert error.startswith("Error: the database ended the work: ")
+        assert len(error.splitlines()) == 1
+        assert "run the command again" in error
+        embedded.start(settings)
+        assert regime_command(settings, "embed", "--all").returncode == 0
+        with connect(settings) as connection:
+            assert stored(connection) == undisturbed
+            statuses = connection.execute(
+                "select status from runtime.regime_runs where command = 'embed' order by started_at"
+            ).fetchall()
+        assert statuses == [("SUCCEEDED",), ("FAILED",), ("SUCCEEDED",)]
+    finally:
+        embedded.stop(settings)
+        shutil.rmtree(folder)

@@ -1,0 +1,214 @@
+"""numeric_window_embeddings partitioned by year, and its vectors in line with their rows."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import regime_command
+
+from regime_engine import dbt, engine, phases
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.models import Series
+
+US = Series("US", "num-regime-core-v1", 63)
+EMBEDDINGS = "historical.numeric_window_embeddings"
+NEXT_YEAR = date.today().year + 1
+OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
+
+
+def contents(connection: psycopg.Connection) -> dict[str, list]:
+    """Every row of what a backfill writes, but for run ids and times."""
+    rows = {
+        EMBEDDINGS: "to_jsonb(t)",
+        "runtime.regimes": "to_jsonb(t)",
+        "runtime.regime_transitions": "to_jsonb(t)",
+        "runtime.regime_revisions": "old_row",
+    }
+    return {
+        table: sorted(
+            connection.execute(
+                f"select ({row} - '{{run_id,created_at}}'::text[])::text from {table} t"
+            )
+        )
+        for table, row in rows.items()
+    }
+
+
+def partitions(connection: psycopg.Connection) -> dict[str, tuple[str, int]]:
+    """Partition → which rows it takes and how many it has."""
+    found = connection.execute(
+        "select relname, pg_get_expr(relpartbound, oid) from pg_class"
+        " inner join pg_inherits on inhrelid = oid where inhparent = %s::regclass order by 1",
+        [EMBEDDINGS],
+    ).fetchall()
+    return {
+        name.removeprefix("numeric_window_embeddings_"): (
+            bound,
+            connection.execute(f"select count(*) from historical.{name}").fetchone()[0],
+        )
+        for name, bound in found
+    }
+
+
+def definition(connection: psycopg.Connection) -> dict[str, list]:
+    """What a table's readers and writers see of it."""
+    queries = {
+        "columns": "select attname, atttypid::regtype::text, attnotnull,"
+        " col_description(attrelid, attnum) from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 order by attnum",
+        "constraints": "select pg_get_constraintdef(oid) from pg_constraint"
+        " where conrelid = %s::regclass and contype in ('p', 'c') order by 1",
+        "comment": "select obj_description(%s::regclass)",
+    }
+    return {name: connection.execute(q, [EMBEDDINGS]).fetchall() for name, q in queries.items()}
+
+
+def in_line(connection: psycopg.Connection) -> set[str]:
+    found = connection.execute(
+        "select relname from pg_class where reloptions @> '{toast_tuple_target=8160}'"
+    )
+    return {name for (name,) in found}
+
+
+def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
+    features_database: Settings,
+    server,
+    features_template: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Backfill, rerun, a restated and a deleted price; the partitions of other years are not read."""
+    settings = server.create_database("test_partitioned", features_template)
+    try:
+        found = []
+        for each in (features_database, settings):
+            with connect(each) as connection:
+                if each is settings:
+                    connection.execute(f"drop table {EMBEDDINGS}")
+                    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
+                    phases.initialise(each, connection)
+                    assert set(partitions(connection)) == {
+                        "default",
+                        *map(str, range(2000, NEXT_YEAR + 1)),
+                    }
+                backfill(connection, each)
+                first = versions(connection)
+                backfill(connection, each)
+                assert versions(connection) == first
+                restate_and_delete(connection, each)
+                backfill(connection, each)
+                found.append((contents(connection), definition(connection)))
+                assert phases.audit(each, connection)[1] == []
+                if each is settings:
+                    counts = {name: count for name, (_, count) in partitions(connection).items()}
+                    assert {name for name, count in counts.items() if count} == {"2003", "2004"}
+        assert found[0] == found[1]
+        before = scans_of_other_years(settings)
+        with connect(settings) as connection:
+            engine.run(connection, settings, US, date(2004, 3, 1))
+            engine.backfill(connection, settings, US, date(2004, 3, 1), date(2004, 6, 30))
+        assert scans_of_other_years(settings) == before
+    finally:
+        server.drop_database("test_partitioned")
+
+
+def backfill(connection: psycopg.Connection, settings: Settings) -> None:
+    engine.backfill(connection, settings, US, date(2003, 10, 1), date(2004, 6, 30))
+
+
+def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> None:
+    connection.execute(
+        "update historical.prices_daily set close = close * 1.5"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2003-12-31'"
+    )
+    connection.execute(
+        "delete from historical.prices_daily"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
+    )
+    phases.build_features(settings, connection)
+
+
+def versions(connection: psycopg.Connection) -> list[tuple]:
+    return connection.execute(
+        f"select tableoid, ctid, xmin from {EMBEDDINGS} order by 1, 2"
+    ).fetchall()
+
+
+def scans_of_other_years(settings: Settings) -> list[tuple]:
+    with connect(settings) as connection:
+        return connection.execute(
+            "select relname, seq_scan, idx_scan from pg_stat_user_tables"
+            " where relname ~ 'numeric_window_embeddings_' and relname !~ '2004' order by 1"
+        ).fetchall()
+
+
+@pytest.mark.one_server
+def test_partitions_outlive_refreshes_and_missing_years_are_added(
+    features_database: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    connection.execute(f"drop table {EMBEDDINGS}")
+    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2004")
+    phases.initialise(features_database, connection)
+    backfill(connection, features_database)
+    assert {name for name, (_, count) in partitions(connection).items() if count} == {
+        "default",
+        "2004",
+    }
+    before = contents(connection), definition(connection), versions(connection)
+
+    connection.execute(f"drop table {EMBEDDINGS}_{NEXT_YEAR}")
+    connection.execute(f"alter table {EMBEDDINGS}_2005 reset (toast_tuple_target)")
+    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2002")
+    dbt.require_success(dbt.build(features_database, connection, "features"), "features")
+    # 2003 has rows in the default partition, and stays there.
+    years = {"2002", *map(str, range(2004, NEXT_YEAR + 1))}
+    assert set(partitions(connection)) == {"default", *years}
+    leaves = {f"numeric_window_embeddings_{name}" for name in ("default", *years)}
+    assert in_line(connection) == leaves | {"regimes"}
+
+    monkeypatch.setenv("DBT_FULL_REFRESH", "true")
+    phases.initialise(features_database, connection)
+    assert (contents(connection), definition(connection), versions(connection)) == before
+
+
+@pytest.mark.one_server
+def test_a_table_without_partitions_is_explained_and_left_as_it_is(
+    features_database: Settings,
+    connection: psycopg.Connection,
+    regime: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    backfill(connection, features_database)
+    before = contents(connection), definition(connection)
+    assert in_line(connection) == {"numeric_window_embeddings", "regimes"}
+    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
+    result = regime("init")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert re.search("without partitions.*docs/operator.md, 'Partitions'", line)
+    assert (contents(connection), definition(connection)) == before
+
+    migration = re.findall(r"```sql\n(.*?)```", section("Partitions"), re.DOTALL)
+    assert len(migration) == 2
+    connection.execute(migration[0])
+    assert regime("init").returncode == 0
+    connection.execute(migration[1])
+    assert (contents(connection), definition(connection)) == before
+    assert set(partitions(connection)) >= {"2003", "2004"}
+    assert partitions(connection)["default"] == ("DEFAULT", 0)
+
+
+def section(title: str) -> str:
+    _, _, rest = OPERATOR.read_text().partition(f"### {title}\n")
+    return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.one_server
+def test_a_year_that_cannot_be_read_is_named(database: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "yes")
+    result = regime_command(database, "init")
+    assert result.returncode == 1
+    assert "say false, or the first year to partition by" in result.stderr
