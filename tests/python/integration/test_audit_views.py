@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from test_dbt import PROJECT_FILES, change, copy_project
 
-from regime_engine import classifiers, engine, fitting, models, phases, windows
+from regime_engine import classifiers, encoders, engine, fitting, models, phases
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.encoders import num_regime_core_v2
@@ -618,8 +618,15 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
     connection.row_factory = psycopg.rows.tuple_row
-    encoder = engine.encoders.get(model_id)
-    (window,) = windows.on(connection, "GSPC.INDX", encoder.COLUMNS, day, 63, 7).values
+    encoder = encoders.get(model_id)
+    window = np.array(
+        connection.execute(
+            f"select {', '.join(encoder.COLUMNS)} from features.daily_features"
+            " where instrument_id = 'GSPC.INDX' and trade_date <= %s"
+            " order by trade_date desc limit 63",
+            [day],
+        ).fetchall()
+    )[::-1]
     found = [[row[name] for name in encoder.COLUMNS] for row in rows]
     np.testing.assert_array_equal(np.array(found, float), window)
     encoded = np.array([[row["encoded_log_return"], row["encoded_volume"]] for row in rows])
