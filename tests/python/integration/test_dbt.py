@@ -26,7 +26,10 @@ from regime_engine.models import Series
 pytestmark = pytest.mark.one_server
 
 PROJECT = Path(__file__).parents[3]
-PROJECT_FILES = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "models")
+PROJECT_FILES = (
+    *("dbt_project.yml", "selectors.yml"),
+    *("profiles", "seeds", "macros", "functions", "models"),
+)
 US = Series("US", "num-regime-core-v1", 63)
 START, END = date(2008, 6, 2), date(2008, 12, 31)
 ENGINE_TABLES = {
@@ -138,7 +141,7 @@ def test_dbt_builds_and_tests_everything_from_a_shell(database, shell, tmp_path,
     built = shell(database, "dbt build --profiles-dir profiles")
     assert built.returncode == 0, built.stdout
     assert set(results(tmp_path).values()) == {"success", "pass", "no-op"}
-    everything = {"nodes", "unit_tests", "exposures"}
+    everything = {"nodes", "unit_tests", "exposures", "functions"}
     assert set(results(tmp_path)) == {name for kind in everything for name in manifest[kind]}
 
     fresh = shell(database, "dbt source freshness --profiles-dir profiles")
@@ -187,8 +190,8 @@ def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(
 ):
     expected = {
         node["name"]
-        for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed")
+        for node in [*manifest["nodes"].values(), *manifest["functions"].values()]
+        if node["resource_type"] in ("model", "seed", "function")
         or (node["resource_type"] == "test" and not is_of_the_engine(node))
     }
     built = dbt.build(features_database, connection, "features")
@@ -250,7 +253,7 @@ def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
         engine.backfill(connection, odd, US, START, END)
         _, findings = phases.audit(odd, connection)
         assert findings == []
-        names = {"Hist 1", "Läufe-2", "staging", "features"}
+        names = {"Hist 1", "Läufe-2", "staging", "features", "audit"}
         assert schemas(connection) == names
         exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
         run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")
@@ -369,7 +372,7 @@ def test_the_descriptions_are_in_postgres(connection, features_database, manifes
     relations = connection.execute(
         "select pg_class.oid, nspname || '.' || relname, obj_description(pg_class.oid)"
         " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
-        " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime')"
+        " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime', 'audit')"
         " and nspname || '.' || relname !~ '^historical.prices_daily'"
     ).fetchall()
     nodes = {
@@ -430,6 +433,55 @@ def test_lineage_runs_unbroken_from_prices_to_each_engine_table(manifest, table)
         for parent in exposure["depends_on"]["nodes"]
     }
     assert f"model.regime_engine.{table.split('.')[1]}" in exposed
+
+
+def test_lineage_runs_unbroken_from_prices_over_each_audit_view_to_an_exposure(manifest):
+    views = [n for n in manifest["nodes"].values() if n.get("schema") == "audit"]
+    assert len(views) >= 14
+    exposed = set(manifest["parent_map"]["exposure.regime_engine.audit"])
+    for view in views:
+        assert (view["group"], view["access"]) == ("audit", "public")
+        assert "source.regime_engine.historical.prices_daily" in family(
+            manifest["parent_map"], view["unique_id"]
+        )
+        assert exposed & family(manifest["child_map"], view["unique_id"])
+
+
+def family(relation: dict[str, list[str]], name: str) -> set[str]:
+    """The node and all that it leads to."""
+    waiting, found = [name], set()
+    while waiting:
+        found.add(member := waiting.pop())
+        waiting += set(relation.get(member, [])) - found
+    return found
+
+
+def test_every_model_has_a_group_and_every_function_a_description(manifest):
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in ("model", "seed"):
+            assert node["config"]["group"] in manifest["group_map"], node["name"]
+    assert len(manifest["functions"]) >= 4
+    for function in manifest["functions"].values():
+        assert function["description"]
+        for part in (*function["arguments"], function["returns"]):
+            assert part["description"], function["name"]
+
+
+def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
+    features_database, shell, tmp_path
+):
+    made = shell(features_database, "dbt docs generate --static --profiles-dir profiles")
+    assert made.returncode == 0, made.stdout
+    page = (tmp_path / "static_index.html").read_text()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    catalog = json.loads((tmp_path / "catalog.json").read_text())
+    models = [name for name in manifest["nodes"] if name.startswith(("model.", "seed."))]
+    assert set(catalog["nodes"]) == set(models)
+    for name, node in catalog["nodes"].items():
+        described = manifest["nodes"][name]["columns"]
+        assert {column.lower() for column in node["columns"]} == set(described), name
+        assert f'"{name}"' in page
+        assert all(column["description"] in page for column in described.values())
 
 
 def test_a_failing_test_shows_the_row_and_not_its_null_alone(connection, features_database):

@@ -1,0 +1,2 @@
+select sqrt(sum(number::double precision ^ 2))
+from unnest(numbers) as number

@@ -1,0 +1,211 @@
+with
+
+embeddings as not materialized (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+),
+
+features as not materialized (
+
+    select * from {{ ref('daily_features') }}
+
+),
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+window_rows as (
+
+    select * from {{ ref('window_rows') }}
+
+),
+
+spans as not materialized (
+
+    select
+        *,
+        (window_spec ->> 'first_trade_date')::date as first_trade_date,
+        (window_spec ->> 'last_trade_date')::date as last_trade_date,
+        (window_spec ->> 'rows')::integer as window_rows,
+        case model_id
+            {%- for model_id, encoder in var('encoders').items() %}
+            when '{{ model_id }}' then {{ encoder.dimension }}
+            {%- endfor %}
+        end as expected_dimension
+
+    from embeddings
+
+),
+
+hashed as (
+
+    select
+        spans.*,
+        today.*
+
+    from spans
+    cross join lateral (
+
+        select
+            {{ window_hash() }} as window_hash_today,
+            count(*)::integer as window_rows_today
+        from features
+        where
+            features.instrument_id = spans.entity_id
+            and features.trade_date >= spans.first_trade_date
+            and features.trade_date <= spans.last_trade_date
+
+    ) as today
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when window_rows_today = 0 then 'missing'
+            when window_hash is distinct from window_hash_today then 'restated'
+            -- A price of a day that had none when its window was read.
+            when exists (
+                select 1
+                from features
+                where
+                    features.instrument_id = hashed.entity_id
+                    and features.trade_date > hashed.last_trade_date
+                    and features.trade_date <= hashed.as_of_date
+            ) then 'restated'
+            else 'current'
+        end as status
+
+    from hashed
+
+),
+
+checked as (
+
+    select
+        entity_type,
+        entity_id,
+        as_of_date,
+        model_id,
+        window_days,
+
+        status,
+        case
+            when status = 'restated' then (
+                select array_agg(window_rows.trade_date order by window_rows.trade_date)
+                from window_rows
+                where
+                    window_rows.entity_type = judged.entity_type
+                    and window_rows.entity_id = judged.entity_id
+                    and window_rows.as_of_date = judged.as_of_date
+                    and window_rows.model_id = judged.model_id
+                    and window_rows.window_days = judged.window_days
+                    and window_rows.is_changed
+            )
+        end as changed_days,
+        array_remove(
+            array[
+                case
+                    when expected_dimension is null then 'the encoder is not in the var encoders'
+                    when dimension <> expected_dimension
+                        or octet_length(vector) <> 4 * expected_dimension
+                        then 'dimension: not what the encoder gives'
+                end,
+                case
+                    when {{ has_non_finite_float32('vector') }}
+                        then 'vector: a number is not finite'
+                end,
+                case
+                    when encode(sha256(vector), 'hex') <> vector_hash
+                        then 'vector: not as it was written'
+                end,
+                case
+                    when (
+                        first_trade_date < last_trade_date
+                        and last_trade_date <= as_of_date
+                        and window_rows = window_days
+                    ) is not true then 'window: ends after its date, or has another length'
+                end
+            ],
+            null
+        ) as faults,
+
+        dimension,
+        expected_dimension,
+        octet_length(vector) as vector_bytes,
+        not {{ has_non_finite_float32('vector') }} as is_finite,
+        {{ function('euclidean_norm') }}({{ function('float32_array') }}(vector)) as norm,
+
+        first_trade_date,
+        last_trade_date,
+        window_rows,
+        window_rows_today,
+        window_hash,
+        window_hash_today,
+
+        run_id
+
+    from judged
+
+),
+
+-- Windows that a regime was classified from, and of which no embedding is stored.
+absent as (
+
+    select
+        'instrument' as entity_type,
+        regimes.instrument_id as entity_id,
+        regimes.as_of_date,
+        regimes.model_id,
+        regimes.window_days,
+
+        'missing' as status,
+        null::date[] as changed_days,
+        array['embedding: none is stored for the regime of ' || regimes.region] as faults,
+
+        null::integer as dimension,
+        null::integer as expected_dimension,
+        null::integer as vector_bytes,
+        null::boolean as is_finite,
+        null::double precision as norm,
+
+        (regimes.metadata ->> 'first_trade_date')::date as first_trade_date,
+        (regimes.metadata ->> 'last_trade_date')::date as last_trade_date,
+        null::integer as window_rows,
+        null::integer as window_rows_today,
+        null as window_hash,
+        null as window_hash_today,
+
+        regimes.run_id
+
+    from regimes
+    where not exists (
+        select 1
+        from embeddings
+        where
+            embeddings.entity_type = 'instrument'
+            and embeddings.entity_id = regimes.instrument_id
+            and embeddings.as_of_date = regimes.as_of_date
+            and embeddings.model_id = regimes.model_id
+            and embeddings.window_days = regimes.window_days
+    )
+
+),
+
+all_windows as (
+
+    select * from checked
+
+    union all
+
+    select * from absent
+
+)
+
+select * from all_windows

@@ -1,0 +1,91 @@
+with
+
+regimes as not materialized (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+market_days as (
+
+    select * from {{ ref('market_days') }}
+
+),
+
+series as (
+
+    select distinct
+        region,
+        model_id,
+        window_days,
+        instrument_id
+
+    from regimes
+
+),
+
+labelled as (
+
+    select
+        series.region,
+        series.model_id,
+        series.window_days,
+        regime.regime_label,
+
+        market.trade_date,
+        market.adjusted_log_return,
+        market.day_return,
+        market.next_21_days_return
+
+    from series
+    cross join lateral (
+
+        select * from market_days
+        where market_days.instrument_id = series.instrument_id
+        -- Keeps the look-up by instrument below the window functions of market_days.
+        offset 0
+
+    ) as market
+    cross join lateral (
+
+        select * from regimes
+        where
+            regimes.region = series.region
+            and regimes.as_of_date = market.trade_date
+            and regimes.model_id = series.model_id
+            and regimes.window_days = series.window_days
+            and regimes.instrument_id = series.instrument_id
+        -- A look-up of the key: joins of window functions are planned without knowing their sizes.
+        offset 0
+
+    ) as regime
+
+),
+
+profile as (
+
+    select
+        region,
+        model_id,
+        window_days,
+        regime_label,
+
+        count(*)::integer as days,
+        (count(*) / sum(count(*)) over (partition by region, model_id, window_days))
+            ::double precision as share_of_days,
+
+        exp(252 * avg(adjusted_log_return)) - 1 as annualised_return,
+        stddev_samp(adjusted_log_return) * sqrt(252) as annualised_volatility,
+        min(day_return) as worst_day_return,
+        (array_agg(trade_date order by day_return, trade_date))[1] as worst_day,
+
+        count(next_21_days_return)::integer as judged_days,
+        count(*) filter (where next_21_days_return > 0)
+        / nullif(count(next_21_days_return), 0)::double precision as hit_rate_21_days
+
+    from labelled
+    group by region, model_id, window_days, regime_label
+
+)
+
+select * from profile

@@ -1,0 +1,323 @@
+{%- set limits = var('price_suspicions') -%}
+
+with
+
+prices as not materialized (
+
+    select * from {{ ref('stg_prices_daily') }}
+
+),
+
+steps as not materialized (
+
+    select
+        instrument_id,
+        trade_date,
+
+        close,
+        volume,
+        lag(trade_date) over instrument as previous_trade_date,
+        lag(close) over instrument as previous_close,
+        ln(close / lag(close) over instrument) as log_return,
+        ln(adjusted_close / lag(adjusted_close) over instrument) as adjusted_log_return,
+        row_number() over instrument as day_number
+
+    from prices
+    window instrument as (partition by instrument_id order by trade_date)
+
+),
+
+split_ratios as (
+
+    select ratio::double precision
+    from unnest(array[{{ limits.split_ratios | join(', ') }}]) as ratio
+
+    union all
+
+    select 1 / ratio::double precision
+    from unnest(array[{{ limits.split_ratios | join(', ') }}]) as ratio
+
+),
+
+splits as (
+
+    select
+        steps.instrument_id,
+        steps.previous_trade_date as first_date,
+        steps.trade_date as last_date,
+
+        'unadjusted split' as kind,
+        steps.close / steps.previous_close as value,
+        {{ limits.split_tolerance }} as threshold,
+        format(
+            'the close goes from %s to %s, %s times as much, and the adjusted close with it',
+            steps.previous_close, steps.close, round((steps.close / steps.previous_close)::numeric, 4)
+        ) as evidence
+
+    from steps
+    where
+        abs(steps.adjusted_log_return - steps.log_return) <= {{ limits.split_tolerance }}
+        and exists (
+            select 1
+            from split_ratios
+            where abs(steps.log_return - ln(split_ratios.ratio)) <= {{ limits.split_tolerance }}
+        )
+
+),
+
+-- Days of one close, or of no volume, have the same difference of two numberings.
+same_close as (
+
+    select
+        instrument_id,
+        trade_date,
+        close,
+        sum(case when close = previous_close then 0 else 1 end) over instrument as stretch
+
+    from steps
+    window instrument as (partition by instrument_id order by trade_date)
+
+),
+
+stale as (
+
+    select
+        instrument_id,
+        min(trade_date) as first_date,
+        max(trade_date) as last_date,
+
+        'stale close' as kind,
+        count(*)::double precision as value,
+        {{ limits.stale_days }} as threshold,
+        format('trading days in a row with a close of %s: %s', min(close), count(*)) as evidence
+
+    from same_close
+    group by instrument_id, stretch
+    having count(*) >= {{ limits.stale_days }}
+
+),
+
+no_volume as (
+
+    select
+        instrument_id,
+        trade_date,
+        day_number - row_number() over instrument as stretch
+
+    from steps
+    where volume = 0
+    window instrument as (partition by instrument_id order by trade_date)
+
+),
+
+without_volume as (
+
+    select
+        instrument_id,
+        min(trade_date) as first_date,
+        max(trade_date) as last_date,
+
+        'zero volume' as kind,
+        count(*)::double precision as value,
+        1 as threshold,
+        format('trading days in a row with a volume of 0: %s', count(*)) as evidence
+
+    from no_volume
+    group by instrument_id, stretch
+
+),
+
+spans as not materialized (
+
+    select
+        instrument_id,
+        min(trade_date) as first_date,
+        max(trade_date) as last_date
+
+    from prices
+    group by instrument_id
+
+),
+
+-- By day: how many instruments have a price, and how many could have, being between their first
+-- and their last one.
+calendar as (
+
+    select
+        priced.trade_date,
+        priced.instruments,
+        sum(coalesce(begun.instruments, 0)) over days
+        - coalesce(
+            sum(coalesce(ended.instruments, 0)) over (
+                days
+                rows between unbounded preceding and 1 preceding
+            ),
+            0
+        ) as alive
+
+    from (
+        select
+            trade_date,
+            count(*) as instruments
+        from prices
+        group by trade_date
+    ) as priced
+    left join (
+        select
+            first_date as trade_date,
+            count(*) as instruments
+        from spans
+        group by first_date
+    ) as begun using (trade_date)
+    left join (
+        select
+            last_date as trade_date,
+            count(*) as instruments
+        from spans
+        group by last_date
+    ) as ended using (trade_date)
+    window days as (order by priced.trade_date)
+
+),
+
+busy as materialized (
+
+    select
+        trade_date,
+
+        (alive - 1)::integer as others,
+        instruments,
+        is_busy,
+        count(*) filter (where is_busy) over (order by trade_date) as busy_days_so_far
+
+    from (
+        select
+            *,
+            -- Of an instrument without a price on the day, the others are one fewer than all.
+            alive > 1 and instruments >= {{ limits.calendar_share }} * (alive - 1) as is_busy
+        from calendar
+    ) as days
+
+),
+
+missed as (
+
+    select
+        steps.instrument_id,
+        steps.previous_trade_date,
+        steps.trade_date,
+
+        busy.busy_days_so_far - busy.is_busy::integer
+        - lag(busy.busy_days_so_far) over instrument as missed_days
+
+    from steps
+    inner join busy on steps.trade_date = busy.trade_date
+    window instrument as (partition by steps.instrument_id order by steps.trade_date)
+
+),
+
+gaps as (
+
+    select
+        missed.instrument_id,
+        between_prices.first_date,
+        between_prices.last_date,
+
+        'calendar gap' as kind,
+        missed.missed_days::double precision as value,
+        1 as threshold,
+        format(
+            'no price on %s days on which at least %s of %s other instruments have one',
+            missed.missed_days, between_prices.fewest, between_prices.others
+        ) as evidence
+
+    from missed
+    cross join lateral (
+
+        select
+            min(busy.trade_date) as first_date,
+            max(busy.trade_date) as last_date,
+            min(busy.instruments) as fewest,
+            max(busy.others) as others
+        from busy
+        where
+            busy.is_busy
+            and busy.trade_date > missed.previous_trade_date
+            and busy.trade_date < missed.trade_date
+
+    ) as between_prices
+    where missed.missed_days > 0
+
+),
+
+medians as (
+
+    select
+        instrument_id,
+        percentile_cont(0.5) within group (order by adjusted_log_return) as median_return
+
+    from steps
+    group by instrument_id
+
+),
+
+deviations as (
+
+    select
+        steps.instrument_id,
+        min(medians.median_return) as median_return,
+        -- Equal to the standard deviation where returns are normal.
+        1.4826 * percentile_cont(0.5) within group (
+            order by abs(steps.adjusted_log_return - medians.median_return)
+        ) as robust_deviation
+
+    from steps
+    inner join medians on steps.instrument_id = medians.instrument_id
+    group by steps.instrument_id
+
+),
+
+extreme as (
+
+    select
+        steps.instrument_id,
+        steps.previous_trade_date as first_date,
+        steps.trade_date as last_date,
+
+        'extreme return' as kind,
+        (steps.adjusted_log_return - deviations.median_return) / deviations.robust_deviation
+            as value,
+        {{ limits.extreme_deviations }} as threshold,
+        format(
+            'the adjusted log return is %s, the instrument''s median %s and robust deviation %s',
+            round(steps.adjusted_log_return::numeric, 4),
+            round(deviations.median_return::numeric, 4),
+            round(deviations.robust_deviation::numeric, 4)
+        ) as evidence
+
+    from steps
+    inner join deviations on steps.instrument_id = deviations.instrument_id
+    where
+        deviations.robust_deviation > 0
+        and abs(steps.adjusted_log_return - deviations.median_return)
+        > {{ limits.extreme_deviations }} * deviations.robust_deviation
+
+),
+
+suspicions as (
+    {% for kind in ['splits', 'stale', 'without_volume', 'gaps', 'extreme'] %}
+    select
+        instrument_id,
+        last_date as trade_date,
+        kind,
+        first_date,
+
+        value::double precision as value,
+        threshold::double precision as threshold,
+        evidence
+    from {{ kind }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+
+select * from suspicions

@@ -1,0 +1,86 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
+measured as (
+
+    select
+        regimes.region,
+        regimes.as_of_date,
+        regimes.model_id,
+        regimes.window_days,
+        of_the_model.label,
+
+        regimes.model_version,
+        (regimes.metadata -> 'distances' ->> of_the_model.label)::double precision
+            as stored_distance,
+        {{ function('prototype_distance') }}(
+            decoded.numbers, versions.parameters, of_the_model.place::integer - 1
+        ) as distance,
+        (regimes.probabilities ->> of_the_model.label)::double precision as stored_probability,
+        (versions.parameters ->> 'temperature')::double precision as temperature
+
+    from regimes
+    inner join versions
+        on
+            regimes.region = versions.region
+            and regimes.model_id = versions.model_id
+            and regimes.window_days = versions.window_days
+            and regimes.model_version = versions.version
+    cross join lateral (
+
+        select {{ function('float32_array') }}(regimes.regime_embedding) as numbers
+        -- Decodes once a regime, not once a label.
+        offset 0
+
+    ) as decoded
+    cross join lateral unnest(versions.labels) with ordinality as of_the_model (label, place)
+    where versions.classifier = 'prototype'
+
+),
+
+weighed as (
+
+    select
+        *,
+        exp((min(distance) over of_the_regime - distance) / temperature) as weight
+
+    from measured
+    window of_the_regime as (partition by region, as_of_date, model_id, window_days)
+
+),
+
+compared as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+        label,
+
+        model_version,
+        stored_distance,
+        distance,
+        abs(distance - stored_distance) / nullif(greatest(distance, stored_distance), 0)
+            as relative_difference,
+
+        stored_probability,
+        weight / sum(weight) over of_the_regime as probability
+
+    from weighed
+    window of_the_regime as (partition by region, as_of_date, model_id, window_days)
+
+)
+
+select * from compared

@@ -1,0 +1,77 @@
+with
+
+embeddings as (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+),
+
+features as (
+
+    select * from {{ ref('daily_features') }}
+
+),
+
+in_place as (
+
+    select
+        embeddings.entity_type,
+        embeddings.entity_id,
+        embeddings.as_of_date,
+        embeddings.model_id,
+        embeddings.window_days,
+
+        features.place,
+        features.trade_date,
+
+        features.close,
+        features.volume,
+        features.log_return,
+        features.adjusted_close,
+        features.adjusted_log_return,
+        features.relative_log_volume,
+
+        {{ encoded_return('embeddings.model_id', 'decoded.numbers', 'features.place') }}
+            as encoded_log_return,
+        case
+            when embeddings.model_id = 'num-regime-core-v2'
+                then decoded.numbers[126 + features.place]
+            else decoded.numbers[3 * features.place - 1]
+        end::double precision as encoded_volume,
+        -- A deleted or added day moves the rows on one side of it: places count from both ends.
+        not (
+            {{ window_row_agrees('embeddings.model_id', 'decoded.numbers', 'features.place') }}
+            or {{ window_row_agrees(
+                'embeddings.model_id',
+                'decoded.numbers',
+                'features.place + embeddings.window_days - features.window_rows',
+            ) }}
+        ) as is_changed
+
+    from embeddings
+    cross join lateral (
+
+        select {{ function('float32_array') }}(embeddings.vector) as numbers
+        -- Decodes once a window, not once a row.
+        offset 0
+
+    ) as decoded
+    cross join lateral (
+
+        select
+            features.*,
+            row_number() over (order by features.trade_date)::integer as place,
+            count(*) over ()::integer as window_rows
+
+        from features
+        where
+            features.instrument_id = embeddings.entity_id
+            and features.trade_date >= (embeddings.window_spec ->> 'first_trade_date')::date
+            and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
+
+    ) as features
+    where embeddings.entity_type = 'instrument'
+
+)
+
+select * from in_place
