@@ -12,5 +12,6 @@ select
     null::text as error,
     null::text as package_version,
     null::text as database_user,
-    null::text as host
+    null::text as host,
+    null::text as row_hash
 where false

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
-from regime_engine.database import binary_copy
+from regime_engine.database import binary_copy, row_hash
 from regime_engine.models import Series
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.windows import Windows
@@ -168,6 +168,19 @@ EMBEDDINGS = _Table(
     from incoming
     """,
 )
+REGIME_HASH = row_hash(
+    "region",
+    "as_of_date",
+    "model_id",
+    "window_days",
+    "instrument_id",
+    "model_version",
+    "regime_label",
+    "probabilities",
+    "runner_up_label",
+    "encode(sha256(regime_embedding), 'hex')",
+    "metadata",
+)
 REGIMES = _Table(
     "regimes",
     "runtime_schema",
@@ -181,22 +194,32 @@ REGIMES = _Table(
         "runner_up_label",
         "regime_embedding",
         "metadata",
+        "row_hash",
     ),
     "metadata",
     """
     region = %(region)s and instrument_id = %(instrument_id)s
     and model_id = %(model_id)s and window_days = %(window_days)s
     """,
-    """
-    select
-        %(region)s::text, as_of_date, %(model_id)s::text, %(window_days)s::int,
-        %(instrument_id)s::text, model_version, regime_label, confidence, probabilities,
-        runner_up_label, vector,
-        metadata || jsonb_build_object(
-            'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
-        )
-    from incoming
-    """,
+    "\n".join(
+        [
+            "select *,",
+            REGIME_HASH,
+            """
+            from (
+                select
+                    %(region)s::text as region, as_of_date, %(model_id)s::text as model_id,
+                    %(window_days)s::int as window_days, %(instrument_id)s::text as instrument_id,
+                    model_version, regime_label, confidence, probabilities, runner_up_label,
+                    vector as regime_embedding,
+                    metadata || jsonb_build_object(
+                        'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
+                    ) as metadata
+                from incoming
+            ) as classified
+            """,
+        ]
+    ),
 )
 
 
@@ -256,20 +279,29 @@ def _remove(settings: Settings, table: _Table, delete: sql.Composed) -> sql.Comp
     return sql.SQL("""
         with removed as ({delete})
 
-        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
-        select
-            {table_name},
-            (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k),
-            old_row,
-            %(run_id)s,
-            clock_timestamp()
-        from removed
-        where is_revised
+        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at, row_hash)
+        select *, {row_hash}
+        from (
+            select
+                {table_name}::text as table_name,
+                (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k)
+                    as key,
+                old_row,
+                %(run_id)s::uuid as new_run_id,
+                clock_timestamp() as revised_at
+            from removed
+            where is_revised
+            -- Keeps the rows as they are, where the clock would be read anew for the hash.
+            offset 0
+        ) as revised
     """).format(
         delete=delete,
         revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
+        row_hash=sql.SQL(
+            row_hash("table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)")
+        ),
     )
 
 

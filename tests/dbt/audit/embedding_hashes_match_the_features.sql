@@ -2,7 +2,7 @@
 
 with
 
-embeddings as (
+embeddings as not materialized (
 
     select * from {{ ref('numeric_window_embeddings') }}
 
@@ -12,44 +12,85 @@ features as not materialized (
 
     select * from {{ ref('daily_features') }}
 
+),
+
+encoded as (
+
+    select distinct
+        entity_id as instrument_id,
+        model_id
+
+    from embeddings
+
+),
+
+-- Materialized: each is hashed many times, whatever the planner expects.
+histories as materialized (
+
+    {{ feature_histories('features', 'encoded') }}
+
+),
+
+windows as (
+
+    select
+        embeddings.entity_type,
+        embeddings.entity_id,
+        embeddings.as_of_date,
+        embeddings.model_id,
+        embeddings.window_days,
+
+        embeddings.window_hash,
+        -- A day without trading has the window of the trading day before it.
+        coalesce(
+            features.day_number,
+            (
+                select earlier.day_number
+                from features as earlier
+                where
+                    earlier.instrument_id = embeddings.entity_id
+                    and earlier.trade_date <= embeddings.as_of_date
+                order by earlier.trade_date desc
+                limit 1
+            )
+        ) as day_number
+
+    from embeddings
+    left join features
+        on
+            embeddings.entity_id = features.instrument_id
+            and embeddings.as_of_date = features.trade_date
+
+),
+
+hashed as (
+
+    select
+        windows.entity_type,
+        windows.entity_id,
+        windows.as_of_date,
+        windows.model_id,
+        windows.window_days,
+
+        windows.window_hash,
+        {{ hash_of_history('histories', 'windows.day_number', 'windows.window_days') }}
+            as window_hash_today
+
+    from windows
+    left join histories
+        on
+            windows.entity_type = 'instrument'
+            and windows.entity_id = histories.instrument_id
+            and windows.model_id = histories.model_id
+
+),
+
+restated as (
+
+    select * from hashed
+    where window_hash is distinct from window_hash_today
+
 )
 
-{% for model_id, encoder in var('encoders').items() %}
-{{ 'union all' if not loop.first }}
-select
-    embeddings.entity_id,
-    embeddings.as_of_date,
-    embeddings.model_id,
-    embeddings.window_days,
-
-    embeddings.window_hash,
-    today.window_hash as window_hash_today
-
-from embeddings
-cross join lateral (
-
-    select {{ window_hash(encoder.columns) }} as window_hash
-    from features
-    where
-        features.instrument_id = embeddings.entity_id
-        and features.trade_date >= (embeddings.window_spec ->> 'first_trade_date')::date
-        and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
-
-) as today
-where
-    embeddings.entity_type = 'instrument'
-    and embeddings.model_id = '{{ model_id }}'
-    and (
-        today.window_hash is distinct from embeddings.window_hash
-        -- A price of a day that had none when its window was read.
-        or exists (
-            select 1
-            from features
-            where
-                features.instrument_id = embeddings.entity_id
-                and features.trade_date > (embeddings.window_spec ->> 'last_trade_date')::date
-                and features.trade_date <= embeddings.as_of_date
-        )
-    )
-{% endfor %}
+select * from restated
 order by entity_id, as_of_date

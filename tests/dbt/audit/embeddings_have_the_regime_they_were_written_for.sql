@@ -1,0 +1,79 @@
+with
+
+embeddings as (
+
+    select * from {{ ref('numeric_window_embeddings') }}
+
+),
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+revisions as (
+
+    select * from {{ ref('regime_revisions') }}
+
+),
+
+runs as (
+
+    select * from {{ ref('regime_runs') }}
+
+),
+
+-- A run that classifies writes a window's embedding and its regime at once.
+classified as (
+
+    select
+        runs.parameters ->> 'region' as region,
+        embeddings.as_of_date,
+        embeddings.model_id,
+        embeddings.window_days,
+
+        embeddings.entity_id as instrument_id,
+        runs.run_id
+
+    from embeddings
+    inner join runs
+        on embeddings.run_id = runs.run_id
+    where runs.command in ('run', 'backfill')
+
+),
+
+without_a_regime as (
+
+    select classified.*
+
+    from classified
+    left join regimes
+        on
+            classified.region = regimes.region
+            and classified.as_of_date = regimes.as_of_date
+            and classified.model_id = regimes.model_id
+            and classified.window_days = regimes.window_days
+    where regimes.region is null
+
+),
+
+-- One that was removed by a run, and not by hand, has a revision.
+lost as (
+
+    select * from without_a_regime
+    where
+        jsonb_build_object(
+            'region', region,
+            'as_of_date', as_of_date,
+            'model_id', model_id,
+            'window_days', window_days
+        ) not in (
+            select revisions.key from revisions
+            where revisions.table_name = 'regimes'
+        )
+
+)
+
+select * from lost
+order by region, as_of_date

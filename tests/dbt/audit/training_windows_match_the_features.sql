@@ -1,0 +1,179 @@
+{{ config(severity='warn') }}
+
+with
+
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
+runs as (
+
+    select * from {{ ref('regime_runs') }}
+
+),
+
+features as not materialized (
+
+    select * from {{ ref('daily_features') }}
+
+),
+
+-- Of several versions for one first valid day the last classifies; the others are out of use.
+in_use as (
+
+    select distinct on (versions.region, versions.model_id, versions.window_days, versions.valid_from)
+        versions.region,
+        versions.model_id,
+        versions.window_days,
+        versions.version,
+
+        runs.parameters ->> 'instrument_id' as instrument_id,
+        runs.parameters -> 'windows' as labelled,
+        versions.trained_from,
+        versions.trained_to,
+        versions.n_windows,
+        versions.training_hash
+
+    from versions
+    inner join runs
+        on versions.run_id = runs.run_id
+    order by
+        versions.region, versions.model_id, versions.window_days, versions.valid_from,
+        versions.version desc
+
+),
+
+-- Written LABEL=FROM:TO in the run's parameters.
+stretches as (
+
+    select
+        in_use.region,
+        in_use.model_id,
+        in_use.window_days,
+        in_use.version,
+
+        in_use.instrument_id,
+        split_part(stretch, '=', 1) as label,
+        split_part(split_part(stretch, '=', 2), ':', 1)::date as start_date,
+        split_part(split_part(stretch, '=', 2), ':', 2)::date as end_date
+
+    from in_use
+    cross join jsonb_array_elements_text(in_use.labelled) as stretch
+
+    union all
+
+    select
+        region,
+        model_id,
+        window_days,
+        version,
+
+        instrument_id,
+        '' as label,
+        trained_from as start_date,
+        trained_to as end_date
+
+    from in_use
+    where labelled = '[]'
+
+),
+
+trained as (
+
+    select distinct
+        instrument_id,
+        model_id,
+        window_days
+
+    from stretches
+
+),
+
+-- Materialized: each is hashed many times, whatever the planner expects.
+histories as materialized (
+
+    {{ feature_histories('features', 'trained') }}
+
+),
+
+windows as materialized (
+
+    select
+        trained.instrument_id,
+        trained.model_id,
+        trained.window_days,
+        features.trade_date as as_of_date,
+
+        {{ hash_of_history('histories', 'features.day_number', 'trained.window_days') }}
+            as window_hash
+
+    from trained
+    inner join histories
+        on
+            trained.instrument_id = histories.instrument_id
+            and trained.model_id = histories.model_id
+    inner join features
+        on
+            trained.instrument_id = features.instrument_id
+            and trained.window_days <= features.day_number
+
+),
+
+trainings as (
+
+    select
+        stretches.region,
+        stretches.model_id,
+        stretches.window_days,
+        stretches.version,
+
+        count(*) as n_windows_today,
+        encode(
+            sha256(
+                convert_to(
+                    string_agg(
+                        concat_ws(
+                            ' ',
+                            stretches.label,
+                            to_char(windows.as_of_date, 'YYYY-MM-DD'),
+                            windows.window_hash
+                        ) || e'\n',
+                        ''
+                        order by windows.as_of_date
+                    ),
+                    'UTF8'
+                )
+            ),
+            'hex'
+        ) as training_hash_today
+
+    from stretches
+    inner join windows
+        on
+            stretches.instrument_id = windows.instrument_id
+            and stretches.model_id = windows.model_id
+            and stretches.window_days = windows.window_days
+            and windows.as_of_date between stretches.start_date and stretches.end_date
+    group by stretches.region, stretches.model_id, stretches.window_days, stretches.version
+
+),
+
+restated as (
+
+    select
+        in_use.*,
+        trainings.n_windows_today,
+        trainings.training_hash_today
+
+    from in_use
+    left join trainings using (region, model_id, window_days, version)
+    where
+        (in_use.n_windows, in_use.training_hash)
+        is distinct from (trainings.n_windows_today, trainings.training_hash_today)
+
+)
+
+select * from restated
+order by region, model_id, window_days, version
