@@ -22,6 +22,7 @@ class NodeResult:
 
     status: success, pass, warn, fail, error or skipped, as dbt says it
     query: a test's SQL; its rows are the offending ones
+    failures_table: (schema, name) of the table that keeps those rows; None for all but tests
     """
 
     name: str
@@ -31,6 +32,7 @@ class NodeResult:
     failures: int
     description: str
     query: str
+    failures_table: tuple[str, str] | None
 
 
 def build(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
@@ -149,4 +151,5 @@ def _node_result(result) -> NodeResult:
         failures=result.failures or 0,
         description=getattr(node, "description", "") or "",
         query=getattr(node, "compiled_code", None) or "",
+        failures_table=(node.schema, node.alias) if node.resource_type == "test" else None,
     )

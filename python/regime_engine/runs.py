@@ -50,6 +50,7 @@ ROW_HASH = sql.SQL(
         "package_version",
         "database_user",
         "host",
+        "previous_run_id",
     )
 )
 
@@ -80,10 +81,13 @@ def ledger(
             sql.SQL("""
                 insert into {} (
                     run_id, command, parameters, model_id, status, started_at, rows_written,
-                    package_version, database_user, host, row_hash
+                    package_version, database_user, host, previous_run_id, row_hash
                 )
-                values (%s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s, '')
-            """).format(table),
+                values (
+                    %s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s,
+                    (select run_id from {} order by started_at desc, run_id limit 1), ''
+                )
+            """).format(table, table),
             [
                 run.run_id,
                 command,

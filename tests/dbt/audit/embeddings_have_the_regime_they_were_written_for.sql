@@ -34,6 +34,7 @@ classified as (
         embeddings.window_days,
 
         embeddings.entity_id as instrument_id,
+        embeddings.created_at,
         runs.run_id
 
     from embeddings
@@ -58,20 +59,24 @@ without_a_regime as (
 
 ),
 
--- One that was removed by a run, and not by hand, has a revision.
+-- One that a later run removed, and not a hand, has a revision.
 lost as (
 
-    select * from without_a_regime
-    where
-        jsonb_build_object(
-            'region', region,
-            'as_of_date', as_of_date,
-            'model_id', model_id,
-            'window_days', window_days
-        ) not in (
-            select revisions.key from revisions
-            where revisions.table_name = 'regimes'
-        )
+    select without_a_regime.*
+
+    from without_a_regime
+    left join revisions
+        on
+            revisions.table_name = 'regimes'
+            and revisions.key = jsonb_build_object(
+                'region', without_a_regime.region,
+                'as_of_date', without_a_regime.as_of_date,
+                'model_id', without_a_regime.model_id,
+                'window_days', without_a_regime.window_days
+            )
+            and without_a_regime.run_id <> revisions.new_run_id
+            and without_a_regime.created_at < revisions.revised_at
+    where revisions.table_name is null
 
 )
 

@@ -16,6 +16,7 @@ judged as (
         finished_at,
         rows_written,
         error,
+        previous_run_id,
 
         case
             when
@@ -32,6 +33,7 @@ judged as (
                     'package_version',
                     'database_user',
                     'host',
+                    'previous_run_id',
                 ]) }}
                 then 'the row was edited'
             when finished_at < started_at then 'it ended before it began'
@@ -39,6 +41,8 @@ judged as (
                 then 'its end does not go with its status'
             when (status = 'FAILED') <> (error is not null)
                 then 'its error does not go with its status'
+            when previous_run_id not in (select every_run.run_id from runs as every_run)
+                then 'the run before it is gone'
         end as fault
 
     from runs

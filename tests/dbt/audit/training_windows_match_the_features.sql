@@ -82,12 +82,16 @@ stretches as (
 
 trained as (
 
-    select distinct
+    select
         instrument_id,
         model_id,
-        window_days
+        window_days,
+
+        min(start_date) as start_date,
+        max(end_date) as end_date
 
     from stretches
+    group by instrument_id, model_id, window_days
 
 ),
 
@@ -118,6 +122,7 @@ windows as materialized (
         on
             trained.instrument_id = features.instrument_id
             and trained.window_days <= features.day_number
+            and features.trade_date between trained.start_date and trained.end_date
 
 ),
 
