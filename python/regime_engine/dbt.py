@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from regime_engine import roles
 from regime_engine.config import Settings
 from regime_engine.database import libpq_environment, locked
 from regime_engine.errors import RegimeError
@@ -64,6 +65,10 @@ def _invoke(
         "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
         "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
     }
+    if builder := roles.builder_of(connection, settings):
+        # What dbt makes belongs to all who build, whoever of them it was.
+        given = environment.get("PGOPTIONS", "")
+        environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
     target = _target_directory(settings, project, environment)
     arguments += ["--target-path", str(target), "--log-path", str(target)]
 

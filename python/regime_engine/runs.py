@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
 from regime_engine.config import Settings
-from regime_engine.database import row_hash
+from regime_engine.database import explain, row_hash
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def ledger(
     try:
         yield run
     except BaseException as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # Of the database's errors the first line alone: the detail quotes the row.
+        reason = explain(error) or " ".join(str(error).split()) or type(error).__name__
         with contextlib.suppress(psycopg.Error):
             _finish(connection, table, run, "FAILED", reason)
         raise
