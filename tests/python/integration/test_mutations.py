@@ -18,8 +18,6 @@ from regime_engine.errors import RegimeError
 from regime_engine.fitting import LabelledStretch, Recipe, WalkForward
 from regime_engine.models import Series
 
-pytestmark = pytest.mark.one_server
-
 ROOT = Path(__file__).parents[3]
 US = Series("US", "num-regime-core-v2", 63)
 US_TECH = Series("US_TECH", "num-regime-core-v2", 63)
@@ -350,6 +348,7 @@ def test_every_audit_test_finds_something(audited):
     assert {test for _, test, _ in MUTATIONS.values()} == set(audited.queries)
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("corruption", ["label flipped", "revision deleted", "price deleted", None])
 def test_the_command_finds_it_too(server, finished, corruption):
     settings = server.create_database("test_mutated", finished)
