@@ -40,7 +40,8 @@ checked as (
             when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
             when close <= 0 then 'close is not positive'
             when close not between 1e-100 and 1e100 then 'close is out of range'
-            when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
+            when adjusted_close in ('NaN', 'Infinity', '-Infinity')
+                then 'adjusted_close is not finite'
             when adjusted_close <= 0 then 'adjusted_close is not positive'
             when adjusted_close not between 1e-100 and 1e100 then 'adjusted_close is out of range'
             when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'

@@ -23,7 +23,10 @@ told as (
         regimes.model_version,
         versions.classifier,
         -- Without a model the seed rule knows one label.
-        case when regimes.model_version = 0 then array['NEUTRAL'] else versions.labels end as labels,
+        case
+            when regimes.model_version = 0 then array['NEUTRAL']
+            else versions.labels
+        end as labels,
         regimes.regime_label,
         regimes.runner_up_label,
         regimes.probabilities
@@ -45,9 +48,9 @@ summarised as (
         (
             select array_agg(name order by name) from unnest(told.labels) as name
         ) as sorted_labels,
-        each.sorted_names,
-        each.lowest,
-        each.highest_of_others,
+        names.sorted_names,
+        names.lowest,
+        names.highest_of_others,
         (told.probabilities ->> told.regime_label)::double precision as of_label,
         (told.probabilities ->> told.runner_up_label)::double precision as of_runner_up
 
@@ -62,7 +65,7 @@ summarised as (
 
         from jsonb_each_text(told.probabilities)
 
-    ) as each
+    ) as names
 
 ),
 
@@ -79,12 +82,12 @@ judged as (
         runner_up_label,
         probabilities,
         case
-            when sorted_names is distinct from sorted_labels
+            when coalesce(sorted_names <> sorted_labels, true)
                 then 'the probabilities are not of the labels of the model'
             when lowest < 0 then 'a probability is negative'
             when
                 runner_up_label = regime_label
-                or of_runner_up is distinct from highest_of_others
+                or coalesce(of_runner_up, -1) <> coalesce(highest_of_others, -1)
                 then 'the runner-up is not the most probable of the other labels'
             -- A Markov model may keep a label that another has overtaken by little.
             when classifier = 'prototype' and of_label < highest_of_others

@@ -21,12 +21,24 @@ written as (
 
     union all
 
-    select 'regime_transitions', region, as_of_date, model_id, window_days, run_id
+    select
+        'regime_transitions' as table_name,
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+        run_id
     from {{ ref('regime_transitions') }}
 
     union all
 
-    select 'regime_models', region, valid_from, model_id, window_days, run_id
+    select
+        'regime_models' as table_name,
+        region,
+        valid_from as as_of_date,
+        model_id,
+        window_days,
+        run_id
     from {{ ref('regime_models') }}
 
 ),

@@ -23,13 +23,16 @@ judged as (
 
         case
             when
-                revisions.row_hash is distinct from {{ row_hash([
-                    'revisions.table_name',
-                    'revisions.key',
-                    'revisions.old_row',
-                    'revisions.new_run_id',
-                    'extract(epoch from revisions.revised_at)',
-                ]) }}
+                coalesce(
+                    revisions.row_hash <> {{ row_hash([
+                        'revisions.table_name',
+                        'revisions.key',
+                        'revisions.old_row',
+                        'revisions.new_run_id',
+                        'extract(epoch from revisions.revised_at)',
+                    ]) }},
+                    true
+                )
                 then 'the revision was edited'
             when not revisions.old_row @> revisions.key then 'the row has another key'
             when new_runs.run_id is null then 'no such run replaced the row'

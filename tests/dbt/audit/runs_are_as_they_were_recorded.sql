@@ -20,21 +20,24 @@ judged as (
 
         case
             when
-                row_hash is distinct from {{ row_hash([
-                    'run_id',
-                    'command',
-                    'parameters',
-                    'model_id',
-                    'status',
-                    'extract(epoch from started_at)',
-                    'extract(epoch from finished_at)',
-                    'rows_written',
-                    'error',
-                    'package_version',
-                    'database_user',
-                    'host',
-                    'previous_run_id',
-                ]) }}
+                coalesce(
+                    row_hash <> {{ row_hash([
+                        'run_id',
+                        'command',
+                        'parameters',
+                        'model_id',
+                        'status',
+                        'extract(epoch from started_at)',
+                        'extract(epoch from finished_at)',
+                        'rows_written',
+                        'error',
+                        'package_version',
+                        'database_user',
+                        'host',
+                        'previous_run_id',
+                    ]) }},
+                    true
+                )
                 then 'the row was edited'
             when finished_at < started_at then 'it ended before it began'
             when (status = 'RUNNING') <> (finished_at is null)

@@ -58,20 +58,29 @@ accounted as (
 
     union all
 
-    select 'regimes', run_id, count(*)
+    select
+        'regimes' as table_name,
+        run_id,
+        count(*) as n_rows
     from regimes
     group by run_id
 
     union all
 
-    select 'regime_transitions', run_id, count(*)
+    select
+        'regime_transitions' as table_name,
+        run_id,
+        count(*) as n_rows
     from transitions
     group by run_id
 
     union all
 
     -- Without the versions that the run took over from one that failed.
-    select 'regime_models', versions.run_id, count(*)
+    select
+        'regime_models' as table_name,
+        versions.run_id,
+        count(*) as n_rows
     from versions
     inner join runs
         on
@@ -81,7 +90,10 @@ accounted as (
 
     union all
 
-    select table_name, (old_row ->> 'run_id')::uuid, count(*)
+    select
+        table_name,
+        (old_row ->> 'run_id')::uuid as run_id,
+        count(*) as n_rows
     from revisions
     group by table_name, (old_row ->> 'run_id')::uuid
 
@@ -103,11 +115,11 @@ counted as (
 
     select
         runs.run_id,
-        each.key as table_name,
-        each.value::bigint as rows_counted
+        counts.key as table_name,
+        counts.value::bigint as rows_counted
 
     from runs
-    cross join jsonb_each_text(runs.rows_written) as each
+    cross join jsonb_each_text(runs.rows_written) as counts
 
 ),
 

@@ -21,27 +21,32 @@ features as not materialized (
 ),
 
 -- Of several versions for one first valid day the last classifies; the others are out of use.
+classifying as (
+
+    select distinct on (region, model_id, window_days, valid_from) *
+    from versions
+    order by region, model_id, window_days, valid_from, version desc
+
+),
+
 in_use as (
 
-    select distinct on (versions.region, versions.model_id, versions.window_days, versions.valid_from)
-        versions.region,
-        versions.model_id,
-        versions.window_days,
-        versions.version,
+    select
+        classifying.region,
+        classifying.model_id,
+        classifying.window_days,
+        classifying.version,
 
         runs.parameters ->> 'instrument_id' as instrument_id,
         runs.parameters -> 'windows' as labelled,
-        versions.trained_from,
-        versions.trained_to,
-        versions.n_windows,
-        versions.training_hash
+        classifying.trained_from,
+        classifying.trained_to,
+        classifying.n_windows,
+        classifying.training_hash
 
-    from versions
+    from classifying
     inner join runs
-        on versions.run_id = runs.run_id
-    order by
-        versions.region, versions.model_id, versions.window_days, versions.valid_from,
-        versions.version desc
+        on classifying.run_id = runs.run_id
 
 ),
 
