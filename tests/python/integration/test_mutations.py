@@ -170,6 +170,7 @@ PROBABILITIES = "regime_probabilities_are_the_models"
 AGREE = "rows_agree_with_their_run"
 ENCODED = "vectors_are_as_they_were_encoded"
 DIMENSION = "embeddings_have_their_dimension"
+OF_WINDOWS = "vectors_are_of_their_windows"
 WINDOWS = "embedding_windows_end_by_their_date"
 HASHES = "embedding_hashes_match_the_features"
 FITTED = "models_are_as_they_were_fitted"
@@ -233,6 +234,8 @@ MUTATIONS = {
     "vector of another encoder": (of_embedding(f"vector = {other(EMBEDDINGS, 'vector', 'model_id <> ' + chr(39) + 'num-regime-core-v2' + chr(39))}"), ENCODED, EMBEDDING),
     "vector of another instrument": (of_embedding(f"vector = {other(EMBEDDINGS, 'vector', 'entity_id = ' + chr(39) + 'IXIC.INDX' + chr(39) + f' and as_of_date = {chr(39)}{DAY}{chr(39)}')}"), ENCODED, EMBEDDING),
     "vector edited in both tables": ([of_embedding(f"vector = {OTHER_VECTOR}"), of_regime(f"regime_embedding = {OTHER_VECTOR}")], ENCODED, EMBEDDING),
+    "vectors swapped between two dates, with their hashes": (f"update {EMBEDDINGS} as t set vector = o.vector, vector_hash = o.vector_hash from {EMBEDDINGS} as o where (t.entity_id, t.model_id) = (o.entity_id, o.model_id) and t.as_of_date in ('{DAY}', '{OTHER_DAY}') and o.as_of_date in ('{DAY}', '{OTHER_DAY}') and t.as_of_date <> o.as_of_date", OF_WINDOWS, EMBEDDING),
+    "vector of a price that never was, with its hash": (f"update {EMBEDDINGS} set vector = overlay(vector placing '\\x00000045' from 1 + 4 * 183), vector_hash = encode(sha256(overlay(vector placing '\\x00000045' from 1 + 4 * 183)), 'hex') where model_id = 'num-regime-core-v1'", OF_WINDOWS, {"entity_id": "GSPC.INDX", "as_of_date": "2010-09-05"}),
     "vector's hash edited": (of_embedding("vector_hash = window_hash"), ENCODED, EMBEDDING),
     "embedding deleted": (f"delete from {EMBEDDINGS} where {THAT_EMBEDDING}", STORED, REGIME),
     "embedding moved to a Saturday": (of_embedding("as_of_date = '2010-05-22'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2010-05-22"}),
