@@ -1,7 +1,7 @@
 PYTHON ?= python3
 REGIME = .venv/bin/regime
 
-.PHONY: demo test benchmark quality clean
+.PHONY: demo test lint benchmark quality clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -11,6 +11,11 @@ test: .venv/tests-installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/python -m pytest
+
+# SQL; on the embedded Postgres, since the linter compiles the models.
+lint: .venv/tests-installed
+	$(REGIME) --database-url embedded init
+	eval "$$($(REGIME) db env)" && PATH=".venv/bin:$$PATH" .venv/bin/sqlfluff lint models tests/dbt/audit
 
 benchmark: .venv/installed
 	.venv/bin/python benchmarks/main_job.py

@@ -14,6 +14,7 @@ select
     null::text as training_hash,
     null::jsonb as metrics,
     null::date as valid_from,
+    null::text as parameters_hash,
     null::uuid as run_id,
     null::timestamp with time zone as created_at
 where false

@@ -5,5 +5,6 @@ select
     null::jsonb as key,
     null::jsonb as old_row,
     null::uuid as new_run_id,
-    null::timestamp with time zone as revised_at
+    null::timestamp with time zone as revised_at,
+    null::text as row_hash
 where false

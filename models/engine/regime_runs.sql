@@ -13,5 +13,7 @@ select
     null::jsonb as failures,
     null::text as package_version,
     null::text as database_user,
-    null::text as host
+    null::text as host,
+    null::uuid as previous_run_id,
+    null::text as row_hash
 where false

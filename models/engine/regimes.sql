@@ -15,6 +15,7 @@ select
     null::text as runner_up_label,
     null::bytea as regime_embedding,
     null::jsonb as metadata,
+    null::text as row_hash,
     null::uuid as run_id,
     null::timestamp with time zone as created_at
 where false

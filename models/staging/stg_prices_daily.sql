@@ -1,3 +1,6 @@
+{# The engine asks it for the last priced day. #}
+{{ config(grants={'select': ['regime_engine']}) }}
+
 -- Without CTEs, as prices_checked.
 select
     instrument_id,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from regime_engine import roles
 from regime_engine.config import Settings
 from regime_engine.database import libpq_environment, locked
 from regime_engine.errors import RegimeError
@@ -22,6 +23,7 @@ class NodeResult:
 
     status: success, pass, warn, fail, error or skipped, as dbt says it
     query: a test's SQL; its rows are the offending ones
+    failures_table: (schema, name) of the table that keeps those rows; None for all but tests
     """
 
     name: str
@@ -31,6 +33,7 @@ class NodeResult:
     failures: int
     description: str
     query: str
+    failures_table: tuple[str, str] | None
 
 
 def build(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
@@ -62,6 +65,10 @@ def _invoke(
         "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
         "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
     }
+    if builder := roles.builder_of(connection, settings):
+        # What dbt makes belongs to all who build, whoever of them it was.
+        given = environment.get("PGOPTIONS", "")
+        environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
     target = _target_directory(settings, project, environment)
     arguments += ["--target-path", str(target), "--log-path", str(target)]
 
@@ -151,4 +158,5 @@ def _node_result(result) -> NodeResult:
         failures=result.failures or 0,
         description=getattr(node, "description", "") or "",
         query=getattr(node, "compiled_code", None) or "",
+        failures_table=(node.schema, node.alias) if node.resource_type == "test" else None,
     )

@@ -9,8 +9,26 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from regime_engine.config import Settings
+from regime_engine.database import row_hash
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written, orphaned
+
+# What a version is and what its parameters_hash is over: column → type.
+COLUMNS = {
+    "region": "text",
+    "model_id": "text",
+    "window_days": "int",
+    "version": "int",
+    "classifier": "text",
+    "labels": "text[]",
+    "parameters": "jsonb",
+    "trained_from": "date",
+    "trained_to": "date",
+    "n_windows": "int",
+    "training_hash": "text",
+    "metrics": "jsonb",
+    "valid_from": "date",
+}
 
 
 @dataclass(frozen=True)
@@ -85,21 +103,24 @@ def save(
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL("""
-                insert into {table} (
-                    region, model_id, window_days, version, classifier, labels, parameters,
-                    trained_from, trained_to, n_windows, training_hash, metrics, valid_from,
-                    run_id, created_at
-                )
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
-            """).format(table=_table(settings)),
+                insert into {table} ({columns}, parameters_hash, run_id, created_at)
+                select {columns}, {parameters_hash}, %s, now()
+                from (values ({values})) as new ({columns})
+            """).format(
+                table=_table(settings),
+                columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+                parameters_hash=sql.SQL(row_hash(*COLUMNS)),
+                values=sql.SQL(", ").join(sql.SQL(f"%s::{each}") for each in COLUMNS.values()),
+            ),
             [
                 (
+                    run.run_id,
                     *(model.series.region, model.series.model_id, model.series.window_days),
                     *(model.version, model.classifier, list(model.labels)),
                     Jsonb(model.parameters),
                     *(model.trained_from, model.trained_to, model.n_windows, model.training_hash),
                     Jsonb(model.metrics),
-                    *(model.valid_from, run.run_id),
+                    model.valid_from,
                 )
                 for model in new
             ],

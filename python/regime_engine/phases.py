@@ -8,6 +8,7 @@ from psycopg import sql
 
 from regime_engine import dbt, engine, fitting
 from regime_engine.config import Settings
+from regime_engine.database import locked
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import Outcome
 from regime_engine.errors import RegimeError
@@ -18,10 +19,14 @@ from regime_engine.reading import Rows, fetch
 
 @dataclass(frozen=True)
 class Finding:
-    """A test that did not pass, and its first offending rows."""
+    """A test that did not pass, and its first offending rows.
+
+    look_further: the SQL that gives all of them
+    """
 
     test: NodeResult
     rows: Rows
+    look_further: str
 
 
 def initialise(settings: Settings, connection: psycopg.Connection) -> None:
@@ -47,14 +52,16 @@ def audit(
 
     raises RegimeError where a test could not be run at all
     """
-    results = dbt.test(settings, connection, "audit")
-    broken = [result for result in results if result.status == "error"]
-    dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
-    findings = [
-        Finding(result, _offending_rows(connection, result, rows_shown))
-        for result in results
-        if result.status in ("fail", "warn")
-    ]
+    # No other audit may replace the failures meanwhile.
+    with locked(connection, "dbt"):
+        results = dbt.test(settings, connection, "audit")
+        broken = [result for result in results if result.status == "error"]
+        dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
+        findings = [
+            _finding(connection, result, rows_shown)
+            for result in results
+            if result.status in ("fail", "warn")
+        ]
     return results, findings
 
 
@@ -91,7 +98,10 @@ def classify_regions(
     return outcomes, errors
 
 
-def _offending_rows(connection: psycopg.Connection, test: NodeResult, limit: int) -> Rows:
-    # A test of this project as dbt compiled it: trusted SQL, with no placeholders in it.
-    first = sql.SQL("select * from (\n{}\n) as offending limit {}")
-    return fetch(connection, first.format(sql.SQL(test.query), sql.Literal(limit)))
+def _finding(connection: psycopg.Connection, test: NodeResult, limit: int) -> Finding:
+    (failures,) = connection.execute(
+        "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
+    ).fetchone()
+    query = sql.SQL("select * from {}").format(sql.SQL(failures))
+    rows = fetch(connection, sql.SQL("{} limit {}").format(query, sql.Literal(limit)))
+    return Finding(test, rows, query.as_string(connection))

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
 from regime_engine.config import Settings
+from regime_engine.database import explain, row_hash
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,26 @@ LIVE = sql.SQL("""{key} in (
         and objsubid = 1
         and database = (select oid from pg_database where datname = current_database())
 )""").format(key=LOCK_KEY)
+
+
+ROW_HASH = sql.SQL(
+    row_hash(
+        "run_id",
+        "command",
+        "parameters",
+        "model_id",
+        "status",
+        "extract(epoch from started_at)",
+        "extract(epoch from finished_at)",
+        "rows_written",
+        "error",
+        "failures",
+        "package_version",
+        "database_user",
+        "host",
+        "previous_run_id",
+    )
+)
 
 
 @contextlib.contextmanager
@@ -61,10 +82,13 @@ def ledger(
             sql.SQL("""
                 insert into {} (
                     run_id, command, parameters, model_id, status, started_at, rows_written,
-                    package_version, database_user, host
+                    package_version, database_user, host, previous_run_id, row_hash
                 )
-                values (%s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s)
-            """).format(table),
+                values (
+                    %s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s,
+                    (select run_id from {} order by started_at desc, run_id limit 1), ''
+                )
+            """).format(table, table),
             [
                 run.run_id,
                 command,
@@ -74,10 +98,12 @@ def ledger(
                 socket.gethostname(),
             ],
         )
+        _sign(connection, table, [run.run_id])
     try:
         yield run
     except BaseException as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # Of the database's errors the first line alone: the detail quotes the row.
+        reason = explain(error) or " ".join(str(error).split()) or type(error).__name__
         with contextlib.suppress(psycopg.Error):
             _finish(connection, table, run, "FAILED", reason)
         raise
@@ -107,6 +133,7 @@ def add_rows_written(
         """).format(_table(settings)),
         [Jsonb(counts), run.run_id],
     )
+    _sign(connection, _table(settings), [run.run_id])
 
 
 def record_failures(
@@ -117,6 +144,7 @@ def record_failures(
         sql.SQL("update {} set failures = %s where run_id = %s").format(_table(settings)),
         [Jsonb(failures), run.run_id],
     )
+    _sign(connection, _table(settings), [run.run_id])
 
 
 def orphaned(settings: Settings) -> sql.Composed:
@@ -131,7 +159,7 @@ def orphaned(settings: Settings) -> sql.Composed:
 
 
 def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> None:
-    connection.execute(
+    dead = connection.execute(
         sql.SQL("""
             update {}
             set
@@ -139,8 +167,11 @@ def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> No
                 finished_at = now(),
                 error = 'the process ended before the run did'
             where status = 'RUNNING' and not {}
+            returning run_id
         """).format(table, LIVE)
-    )
+    ).fetchall()
+    if dead:
+        _sign(connection, table, [run_id for (run_id,) in dead])
 
 
 def _finish(
@@ -150,18 +181,28 @@ def _finish(
     status: str,
     error: str | None,
 ) -> None:
-    connection.execute(
-        sql.SQL(
-            "update {} set status = %s, finished_at = clock_timestamp(), error = %s"
-            " where run_id = %s"
-        ).format(table),
-        [status, error, run.run_id],
-    )
+    with connection.transaction():
+        connection.execute(
+            sql.SQL(
+                "update {} set status = %s, finished_at = clock_timestamp(), error = %s"
+                " where run_id = %s"
+            ).format(table),
+            [status, error, run.run_id],
+        )
+        _sign(connection, table, [run.run_id])
     connection.execute(
         sql.SQL("select pg_advisory_unlock({}) from (select %s::uuid as run_id) as run").format(
             LOCK_KEY
         ),
         [run.run_id],
+    )
+
+
+def _sign(connection: psycopg.Connection, table: sql.Identifier, run_ids: list[uuid.UUID]) -> None:
+    """Hash the rows as they are now; in the transaction that changed them."""
+    connection.execute(
+        sql.SQL("update {} set row_hash = {} where run_id = any(%s)").format(table, ROW_HASH),
+        [run_ids],
     )
 
 

@@ -1,3 +1,5 @@
+import json
+import math
 import sys
 
 import click
@@ -5,42 +7,98 @@ import click
 from regime_engine.cli.output import table
 from regime_engine.config import Settings
 
+VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
+NOT_RUN = "NOT RUN"
+
 
 @click.command()
+@click.option(
+    "--rows",
+    "rows_shown",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many offending rows of a test are shown; all are kept in audit_failures.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+)
 @click.pass_obj
-def audit(settings: Settings) -> None:
-    """Run the dbt audit; print each test that did not pass with its offending rows.
+def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
+    """Run the dbt audit; print a verdict a test, the offending rows, and the SQL to look further.
 
-    Exit code 1 if a test failed; a warning (the world changed, say a restated price) is shown and
-    does not fail.
+    Exit code 1 if a test failed or was not run; a warning (the world changed, say a restated
+    price) is shown and does not fail.
     """
     from regime_engine import phases
     from regime_engine.database import connect
 
     with connect(settings) as connection:
-        results, findings = phases.audit(settings, connection)
-    if not report(results, findings):
+        results, findings = phases.audit(settings, connection, rows_shown)
+    if output_format == "json":
+        click.echo(json.dumps(_document(results, findings), default=str, indent=2, allow_nan=False))
+    else:
+        for result in results:
+            if result.status not in ("fail", "warn"):
+                click.echo(f"{VERDICTS.get(result.status, NOT_RUN)} {result.name}")
+        report(results, findings)
+    if not _passed(results):
         sys.exit(1)
 
 
 def report(results, findings) -> bool:
-    """Print the verdict; True where no test failed."""
+    """Print what was found and the verdict; True where every test was run and none failed."""
     for finding in findings:
         test = finding.test
-        verdict = "FAIL" if test.status == "fail" else "WARN"
         click.echo(
-            f"{verdict} {test.name}: {test.failures:,} rows. {' '.join(test.description.split())}"
+            f"{VERDICTS[test.status]} {test.name}: {test.failures:,} rows. "
+            f"{' '.join(test.description.split())}"
         )
         click.echo(table(finding.rows.headers, finding.rows.rows))
         if test.failures > len(finding.rows.rows):
             click.echo(f"… and {test.failures - len(finding.rows.rows):,} more")
+        click.echo(f"Look further: {finding.look_further};")
         click.echo()
-    tests = [result for result in results if result.resource_type == "test"]
-    failed = sum(result.status == "fail" for result in tests)
-    warned = sum(result.status == "warn" for result in tests)
-    verdict = "failed" if failed else "passed"
+    count = {status: 0 for status in VERDICTS}
+    for result in results:
+        count[result.status] = count.get(result.status, 0) + 1
+    not_run = len(results) - sum(count[status] for status in VERDICTS)
     click.echo(
-        f"Audit {verdict}: {len(tests)} tests, {len(tests) - failed - warned} passed, "
-        f"{failed} failed, {warned} with warnings"
+        f"Audit {'passed' if _passed(results) else 'failed'}: {len(results)} tests, "
+        f"{count['pass']} passed, {count['fail']} failed, {count['warn']} with warnings"
+        + (f", {not_run} not run" if not_run else "")
     )
-    return not failed
+    return _passed(results)
+
+
+def _passed(results) -> bool:
+    return all(result.status in ("pass", "warn") for result in results)
+
+
+def _document(results, findings) -> dict[str, object]:
+    found = {finding.test.name: finding for finding in findings}
+    tests = []
+    for result in results:
+        test = {
+            "name": result.name,
+            "verdict": VERDICTS.get(result.status, NOT_RUN),
+            "description": " ".join(result.description.split()),
+            "failures": result.failures,
+        }
+        if finding := found.get(result.name):
+            rows = finding.rows
+            test["rows"] = [
+                dict(zip(rows.headers, map(_jsonable, row), strict=True)) for row in rows.rows
+            ]
+            test["look_further"] = finding.look_further
+        tests.append(test)
+    return {"passed": _passed(results), "tests": tests}
+
+
+def _jsonable(value: object) -> object:
+    """JSON knows no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,12 +4,24 @@ from regime_engine.config import Settings
 
 
 @click.command()
+@click.option(
+    "--roles",
+    "with_roles",
+    is_flag=True,
+    help="Also create the group roles regime_auditor, regime_engine and regime_builder, and give "
+    "each its rights.",
+)
 @click.pass_obj
-def init(settings: Settings) -> None:
+def init(settings: Settings, with_roles: bool) -> None:
     """Create or upgrade schemas, engine tables and seeds; no row of the engine is touched."""
-    from regime_engine import phases
+    from regime_engine import phases, roles
     from regime_engine.database import connect
 
     with connect(settings) as connection:
+        if with_roles:
+            roles.create(connection, settings)
         phases.initialise(settings, connection)
-        click.echo(f"engine tables and seeds are ready in database {connection.info.dbname}")
+        name = connection.info.dbname
+        click.echo(f"engine tables and seeds are ready in database {name}")
+        if with_roles:
+            click.echo(f"its roles are {', '.join(roles.ROLES)}")

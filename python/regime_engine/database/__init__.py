@@ -84,6 +84,17 @@ def locked(connection: psycopg.Connection, name: str) -> Iterator[None]:
             connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
+def row_hash(*values: str) -> str:
+    """SQL for the sha-256 (hex) over a row's values, as the canonical text of a JSON array.
+
+    The same as the macro row_hash, by which the audit finds an edited row. values: SQL expressions;
+    a timestamp goes in as its epoch, since the text of one depends on the session's time zone.
+    """
+    return (
+        f"encode(sha256(convert_to(jsonb_build_array({', '.join(values)})::text, 'UTF8')), 'hex')"
+    )
+
+
 def explain(error: Exception) -> str | None:
     """One line for what the database refused, None for an error that is not the database's."""
     if not isinstance(error, psycopg.Error):

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
-from regime_engine.database import binary
+from regime_engine.database import binary, row_hash
 from regime_engine.models import Series
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.store import embeddings
@@ -139,7 +139,23 @@ REGIMES = Table(
         "runner_up_label",
         "regime_embedding",
         "metadata",
+        "row_hash",
     ),
+)
+REGIME_HASH = sql.SQL(
+    row_hash(
+        "region",
+        "as_of_date",
+        "model_id",
+        "window_days",
+        "instrument_id",
+        "model_version",
+        "regime_label",
+        "probabilities",
+        "runner_up_label",
+        "encode(sha256(regime_embedding), 'hex')",
+        "metadata",
+    )
 )
 _SAME_DAY = sql.SQL(
     "select 1 from incoming_regimes as new where new.as_of_date = stored.as_of_date"
@@ -163,16 +179,20 @@ _TABLES = (
             and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
         """),
         sql.SQL("""
-            select
-                %(region)s::text, as_of_date, %(model_id)s::text, %(window_days)s::int,
-                %(instrument_id)s::text, model_version, regime_label, confidence, probabilities,
-                runner_up_label, embeddings.vector,
-                metadata || jsonb_build_object(
-                    'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
-                )
-            from incoming_regimes
-            inner join incoming_embeddings as embeddings using (as_of_date)
-        """),
+            select *, {row_hash}
+            from (
+                select
+                    %(region)s::text as region, as_of_date, %(model_id)s::text as model_id,
+                    %(window_days)s::int as window_days, %(instrument_id)s::text as instrument_id,
+                    model_version, regime_label, confidence, probabilities, runner_up_label,
+                    embeddings.vector as regime_embedding,
+                    metadata || jsonb_build_object(
+                        'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
+                    ) as metadata
+                from incoming_regimes
+                inner join incoming_embeddings as embeddings using (as_of_date)
+            ) as classified
+        """).format(row_hash=REGIME_HASH),
     ),
 )
 

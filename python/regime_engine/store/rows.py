@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from regime_engine.config import Settings
+from regime_engine.database import row_hash
 from regime_engine.runs import orphaned
 
 
@@ -109,20 +110,29 @@ def _remove(settings: Settings, table: Table, delete: sql.Composed) -> sql.Compo
     return sql.SQL("""
         with removed as ({delete})
 
-        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at)
-        select
-            {table_name},
-            (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k),
-            old_row,
-            %(run_id)s,
-            clock_timestamp()
-        from removed
-        where is_revised
+        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at, row_hash)
+        select *, {row_hash}
+        from (
+            select
+                {table_name}::text as table_name,
+                (select jsonb_object_agg(k, old_row -> k) from unnest({key_names}::text[]) as k)
+                    as key,
+                old_row,
+                %(run_id)s::uuid as new_run_id,
+                clock_timestamp() as revised_at
+            from removed
+            where is_revised
+            -- Keeps the rows as they are, where the clock would be read anew for the hash.
+            offset 0
+        ) as revised
     """).format(
         delete=delete,
         revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
+        row_hash=sql.SQL(
+            row_hash("table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)")
+        ),
     )
 
 

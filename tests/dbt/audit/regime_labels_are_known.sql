@@ -6,6 +6,12 @@ regimes as (
 
 ),
 
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
 labels as (
 
     select * from {{ ref('regime_labels') }}
@@ -51,6 +57,19 @@ used as (
         jsonb_object_keys(probabilities) as label
 
     from regimes
+
+    union all
+
+    select
+        region,
+        valid_from as as_of_date,
+        model_id,
+        window_days,
+
+        'version ' || version as used_as,
+        unnest(labels) as label
+
+    from versions
 
 )
 

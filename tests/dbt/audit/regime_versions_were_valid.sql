@@ -38,9 +38,7 @@ where
             versions.valid_from <= regimes.as_of_date
             or coalesce((regimes.metadata ->> 'version_given')::boolean, false)
         )
-        and (
-            versions.trained_to < regimes.as_of_date
-            or (regimes.metadata ->> 'in_sample')::boolean
-        )
+        and (regimes.metadata ->> 'in_sample')::boolean
+        = (regimes.as_of_date <= versions.trained_to)
     ) is not true
 order by region, as_of_date

@@ -19,17 +19,35 @@ written as (
 
     union all
 
-    select 'regimes', region, as_of_date, model_id, window_days, run_id
+    select
+        'regimes' as table_name,
+        region as entity_or_region,
+        as_of_date,
+        model_id,
+        window_days,
+        run_id
     from {{ ref('regimes') }}
 
     union all
 
-    select 'regime_transitions', region, as_of_date, model_id, window_days, run_id
+    select
+        'regime_transitions' as table_name,
+        region as entity_or_region,
+        as_of_date,
+        model_id,
+        window_days,
+        run_id
     from {{ ref('regime_transitions') }}
 
     union all
 
-    select 'regime_models', region, valid_from, model_id, window_days, run_id
+    select
+        'regime_models' as table_name,
+        region as entity_or_region,
+        valid_from as as_of_date,
+        model_id,
+        window_days,
+        run_id
     from {{ ref('regime_models') }}
 
 ),

@@ -1,133 +1,155 @@
-"""A corrupted row makes the audit fail and is named by it."""
+"""What `regime audit` says, and that each generic test tells good rows from bad.
 
+That it finds what it should is in test_mutations.py.
+"""
+
+import os
+from collections.abc import Iterator
 from datetime import date
+from functools import partial
+from pathlib import Path
 
 import psycopg
 import pytest
+from commands import regime_command
 
-from regime_engine import engine, fitting, phases
+from regime_engine import dbt, engine, fitting, phases
+from regime_engine.config import Settings
+from regime_engine.database import connect
 from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
 
-US = Series("US", "num-regime-core-v1", 63)
+pytestmark = pytest.mark.one_server
+
+PROJECT = Path(__file__).parents[3]
+US = Series("US", "num-regime-core-v2", 63)
 LABELLED = (
     LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
     LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
 )
-PROTOTYPES = Recipe("prototype", labelled=LABELLED)
-# A transition of this stretch, and a day inside a spell of it.
-CHANGE, INSIDE = "2011-08-23", "2011-09-15"
-
-NAN = "decode('0000c07f', 'hex')"
-LAST_BYTES = "substr({0}, 1, octet_length({0}) - 4)"
+INSIDE = "2011-09-15"
 
 
 @pytest.fixture
 def classified(connection, features_database) -> psycopg.Connection:
-    fitting.fit(connection, features_database, US, PROTOTYPES)
+    fitting.fit(connection, features_database, US, Recipe("prototype", labelled=LABELLED))
     engine.backfill(connection, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
     return connection
 
 
-def corrupt(connection: psycopg.Connection, statement: str) -> None:
-    """One statement that has to change at least one row, past the table's own checks."""
-    connection.execute(
-        "alter table historical.numeric_window_embeddings"
-        " drop constraint numeric_window_embeddings_check"
-    )
-    connection.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
-    assert connection.execute(statement).rowcount >= 1
-
-
-EMBEDDINGS = (
-    "update historical.numeric_window_embeddings set {} where as_of_date = '" + INSIDE + "'"
-)
-REGIMES = "update runtime.regimes set {} where as_of_date = '" + INSIDE + "'"
-TRANSITIONS = "update runtime.regime_transitions set {} where as_of_date = '" + CHANGE + "'"
-
-
-@pytest.mark.parametrize(
-    ("statement", "test", "day"),
-    [
-        (REGIMES.format("regime_label = 'CARRY'"), "regime_transitions_are_the_label_changes", INSIDE),
-        (REGIMES.format("regime_label = 'CARRY'"), "regime_confidence_is_the_probability_of_its_label", INSIDE),
-        (REGIMES.format("regime_label = 'BOOM'"), "regime_labels_are_known", INSIDE),
-        (REGIMES.format("runner_up_label = 'BOOM'"), "regime_labels_are_known", INSIDE),
-        (REGIMES.format("confidence = 1.5"), "regime_confidence_is_the_probability_of_its_label", INSIDE),
-        (REGIMES.format("confidence = 'NaN'"), "regime_confidence_is_the_probability_of_its_label", INSIDE),
-        (REGIMES.format("probabilities = '{\"CRISIS\": 0.2}', confidence = 0.2"), "regime_confidence_is_the_probability_of_its_label", INSIDE),
-        (REGIMES.format("model_version = 7"), "regime_versions_were_valid", INSIDE),
-        (REGIMES.format("run_id = gen_random_uuid()"), "rows_have_a_run_that_succeeded", INSIDE),
-        (REGIMES.format("regime_embedding = set_byte(regime_embedding, 5, 1)"), "regime_embeddings_are_the_stored_windows", INSIDE),
-        (f"delete from runtime.regime_transitions where as_of_date = '{CHANGE}'", "regime_transitions_are_the_label_changes", CHANGE),
-        (TRANSITIONS.format("from_regime_label = 'NEUTRAL'"), "regime_transitions_are_the_label_changes", CHANGE),
-        (TRANSITIONS.format(f"as_of_date = '{INSIDE}'"), "regime_transitions_are_the_label_changes", INSIDE),
-        (f"insert into runtime.regime_transitions select region, '{INSIDE}', model_id, window_days, as_of_date, to_regime_label, from_regime_label, 0.6, 0.6, run_id, created_at from runtime.regime_transitions where as_of_date = '{CHANGE}'", "regime_transitions_are_the_label_changes", INSIDE),
-        (EMBEDDINGS.format("vector = " + LAST_BYTES.format("vector")), "embeddings_have_their_dimension", INSIDE),
-        (EMBEDDINGS.format("dimension = 383, vector = " + LAST_BYTES.format("vector")), "embeddings_have_their_dimension", INSIDE),
-        (EMBEDDINGS.format(f"vector = overlay(vector placing {NAN} from 1 + 4 * 17)"), "embeddings_are_finite", INSIDE),
-        (EMBEDDINGS.format(f"vector = overlay(vector placing {NAN} from 1 + 4 * 383)"), "embeddings_are_finite", INSIDE),
-        (EMBEDDINGS.format("vector = overlay(vector placing decode('000080ff', 'hex') from 1)"), "embeddings_are_finite", INSIDE),
-        (EMBEDDINGS.format("window_spec = jsonb_set(window_spec, '{last_trade_date}', '\"2011-09-16\"')"), "embedding_windows_end_by_their_date", INSIDE),
-        (REGIMES.format("metadata = jsonb_set(metadata, '{first_trade_date}', '\"1999-01-04\"')"), "regime_embeddings_are_the_stored_windows", INSIDE),
-        (f"delete from historical.numeric_window_embeddings where as_of_date = '{INSIDE}'", "regime_embeddings_are_the_stored_windows", INSIDE),
-        (f"update features.daily_features set log_return = 0 where trade_date = '{INSIDE}' and instrument_id = 'GSPC.INDX'", "features_match_the_prices", INSIDE),
-        (f"delete from historical.prices_daily where trade_date = '{INSIDE}' and instrument_id = 'GSPC.INDX'", "features_match_the_prices", INSIDE),
-    ],
-)  # fmt: skip
-def test_the_audit_fails_and_names_the_row(classified, features_database, statement, test, day):
-    corrupt(classified, statement)
-    _, findings = phases.audit(features_database, classified)
-    (finding,) = [finding for finding in findings if finding.test.name == test]
-    assert finding.test.status == "fail"
-    days = {
-        str(value)
-        for row in finding.rows.rows
-        for name, value in zip(finding.rows.headers, row, strict=True)
-        if name in ("as_of_date", "trade_date")
-    }
-    assert day in days
-
-
-def test_nothing_is_found_where_nothing_is_wrong(classified, features_database):
-    results, findings = phases.audit(features_database, classified)
-    assert findings == []
-    assert len([result for result in results if result.resource_type == "test"]) >= 15
-
-
-@pytest.mark.parametrize(
-    ("statement", "test"),
-    [
-        (f"delete from runtime.regimes where as_of_date = '{INSIDE}'", "trading_days_have_a_regime"),
-        (f"update features.daily_features set volume = 1 where trade_date = '{INSIDE}'", "embedding_hashes_match_the_features"),
-        (f"update runtime.regimes set model_version = 0 where as_of_date = '{INSIDE}'", "regimes_are_by_the_version_in_force"),
-    ],
-)  # fmt: skip
-def test_a_changed_world_is_a_warning(classified, features_database, statement, test):
-    classified.execute(statement)
-    _, findings = phases.audit(features_database, classified)
-    (finding,) = [finding for finding in findings if finding.test.name == test]
-    assert finding.test.status == "warn"
+def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_database, regime):
+    # A month left out, a new model, a region that is no more.
+    engine.backfill(classified, features_database, US, date(2012, 2, 1), date(2012, 2, 29))
+    fitting.fit(classified, features_database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
+    classified.execute("delete from runtime.regions where region = 'US'")
+    result = regime("audit")
+    assert result.returncode == 0
+    assert "0 failed, 3 with warnings" in result.stdout
+    for test in (
+        "trading_days_have_a_regime",
+        "regimes_are_by_the_version_in_force",
+        "regions_are_known",
+    ):
+        assert f"WARN {test}: " in result.stdout
 
 
 def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(
     classified, features_database
 ):
-    classified.execute(
-        "update runtime.regime_runs set status = 'FAILED' where command = 'backfill'"
-    )
+    def kill(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.backfill(
+            *(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30)),
+            progress=kill,
+        )
     _, findings = phases.audit(features_database, classified)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
-    engine.backfill(classified, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
+    engine.backfill(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30))
     _, findings = phases.audit(features_database, classified)
     assert findings == []
 
 
-def test_the_command_prints_the_offending_rows_and_exits_with_one(classified, regime):
-    assert regime("audit").returncode == 0
-    corrupt(classified, REGIMES.format("regime_label = 'CARRY'"))
+def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(classified, regime):
+    statement = f"update runtime.regimes set confidence = 'NaN' where as_of_date = '{INSIDE}'"
+    classified.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
+    assert classified.execute(statement).rowcount == 1
     result = regime("audit")
     assert result.returncode == 1
-    assert "FAIL regime_transitions_are_the_label_changes: 2 rows." in result.stdout
+    test = "regime_confidence_is_the_probability_of_its_label"
+    assert "PASS regime_labels_are_known\n" in result.stdout
+    assert f"FAIL {test}: 1 rows." in result.stdout
     assert INSIDE in result.stdout
+    look_further = f"select * from audit_failures.{test}"
+    assert f"Look further: {look_further};\n" in result.stdout
     assert "Audit failed: " in result.stdout
+    (row,) = classified.execute(look_further).fetchall()
+    assert {"US", date(2011, 9, 15)} < set(row)
+    # What JSON has no number for is text.
+    assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
+
+
+def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_database, monkeypatch):
+    classified.execute("update runtime.regime_runs set row_hash = ''")
+    monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")
+    result = regime_command(features_database, "audit")
+    assert result.returncode == 1
+    skipped = result.stdout.count("NOT RUN ")
+    assert skipped > 0
+    assert f", {skipped} not run" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dict[str, str]]]:
+    """A database of prices and features, and the compiled SQL of the tests of its phase."""
+    settings: Settings = server.create_database("test_generic", features_template)
+    with connect(settings) as connection:
+        results = dbt.test(settings, connection, "features")
+        assert {result.status for result in results} == {"pass"}
+        queries = {result.name: result.query for result in results}
+        queries |= {result.name: result.query for result in dbt.test(settings, connection, "audit")}
+        yield connection, queries
+    server.drop_database("test_generic")
+
+
+@pytest.mark.parametrize(
+    ("test", "statements", "row"),
+    [
+        (
+            "not_null_daily_features_close",
+            ["update features.daily_features set close = null where trade_date = '2010-06-01' and instrument_id = 'GSPC.INDX'"],
+            {"GSPC.INDX", date(2010, 6, 1)},
+        ),
+        (
+            "is_empty_rejected_prices_",
+            ["update historical.prices_daily set close = -1 where trade_date = '2010-06-01' and instrument_id = 'GSPC.INDX'"],
+            {"GSPC.INDX", date(2010, 6, 1), "close is not positive"},
+        ),
+        (
+            "regimes_have_unique_keys",
+            ["alter table runtime.regimes drop constraint regimes_pkey",
+             *["insert into runtime.regimes values ('US', '2010-06-01', 'm', 63, 'i', 0, 'NEUTRAL', 1, '{}', null, '', '{}', '', gen_random_uuid(), now())"] * 2],
+            {"US", date(2010, 6, 1), 2},
+        ),
+        (
+            "unique_regions_region",
+            ["insert into runtime.regions select * from runtime.regions where region = 'US'"],
+            {"US", 2},
+        ),
+    ],
+)  # fmt: skip
+def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, statements, row):
+    connection, queries = generic
+    run = partial(connection.execute, queries[test])
+    with connection.transaction(force_rollback=True):
+        assert run().fetchall() == []
+        for statement in statements:
+            connection.execute(statement)
+        (found,) = run().fetchall()
+    assert row <= set(found)
+
+
+def test_no_generic_test_of_ours_is_left_out():
+    ours = {path.stem for path in (PROJECT / "tests/dbt/generic").glob("*.sql")}
+    assert ours == {"not_null", "is_empty", "unique_key"}

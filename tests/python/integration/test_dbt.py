@@ -253,7 +253,7 @@ def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
         engine.backfill(connection, odd, US, START, END)
         _, findings = phases.audit(odd, connection)
         assert findings == []
-        names = {"Hist 1", "Läufe-2", "staging", "features", "audit"}
+        names = {"Hist 1", "Läufe-2", "staging", "features", "audit", "audit_failures"}
         assert schemas(connection) == names
         exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
         run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")

@@ -1,0 +1,15 @@
+{# Grants what a model's `grants` says to those of its roles that there are (`regime init --roles`
+   makes them), and takes nothing away: what a team grants by itself is its own affair. #}
+{% macro postgres__apply_grants(relation, grant_config, should_revoke=True) %}
+    {% if grant_config and execute %}
+        {% set roles = run_query('select rolname::text from pg_roles').columns[0].values() | list %}
+        {% set granted = {} %}
+        {% for privilege, grantees in grant_config.items() %}
+            {% set known = grantees | select('in', roles) | list %}
+            {% if known %}
+                {% do granted.update({privilege: known}) %}
+            {% endif %}
+        {% endfor %}
+        {% do dbt.default__apply_grants(relation, granted, should_revoke=False) %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,10 @@
+{# A query: of each row of daily_features the xor of its instrument's feature_hash up to it. #}
+{% macro running_hashes(features) -%}
+    select
+        instrument_id,
+        trade_date,
+        day_number,
+        bit_xor(feature_hash) over (partition by instrument_id order by trade_date) as hash_until
+
+    from {{ features }}
+{%- endmacro %}

@@ -1,0 +1,168 @@
+"""The three group roles of a database: who reads, who writes, who builds.
+
+dbt's `grants` keep their rights on each table and view; what a table cannot hold is here: the roles
+themselves, who owns what dbt made, and the rights on schemas.
+"""
+
+import psycopg
+from psycopg import sql
+
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+
+AUDITOR, ENGINE, BUILDER = "regime_auditor", "regime_engine", "regime_builder"
+ROLES = (AUDITOR, ENGINE, BUILDER)
+
+# Schemas in which everything is dbt's.
+BUILT_SCHEMAS = ("staging", "features", "audit", "audit_failures")
+# dbt's tables in the runtime schema.
+RUNTIME_TABLES = (
+    "regimes",
+    "regime_transitions",
+    "regime_models",
+    "regime_revisions",
+    "regime_runs",
+    "regions",
+    "regime_labels",
+)
+
+
+def create(connection: psycopg.Connection, settings: Settings) -> None:
+    """Create the roles and hand what dbt has built to regime_builder; twice is as good as once.
+
+    To be followed by a dbt build, which grants the rights on the engine tables.
+    raises RegimeError where the login may not create roles
+    """
+    historical, runtime = settings.historical_schema, settings.runtime_schema
+    schemas = (historical, runtime, *BUILT_SCHEMAS)
+    with connection.transaction():
+        _create_missing(connection)
+        for schema in schemas:
+            connection.execute(
+                sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
+            )
+            _grant(connection, "usage, create", "schema", (schema,), BUILDER)
+        for schema in (historical, runtime, "features", "audit", "audit_failures"):
+            _grant(connection, "usage", "schema", (schema,), AUDITOR)
+        for schema in (historical, runtime, "features", "staging"):
+            _grant(connection, "usage", "schema", (schema,), ENGINE)
+        _hand_over(connection, historical, runtime)
+        if _exists(connection, historical, "prices_daily"):
+            _grant(connection, "select", "table", (historical, "prices_daily"), BUILDER)
+        # What dbt makes from now on it grants itself; but for the tables of a test's failures.
+        connection.execute(
+            sql.SQL(
+                "alter default privileges for role {} in schema audit, audit_failures"
+                " grant select on tables to {}"
+            ).format(sql.Identifier(BUILDER), sql.Identifier(AUDITOR))
+        )
+        for schema in ("features", "audit", "audit_failures"):
+            _grant(connection, "select", "all tables in schema", (schema,), AUDITOR)
+        for table in (("features", "daily_features"), ("staging", "stg_prices_daily")):
+            if _exists(connection, *table):
+                _grant(connection, "select", "table", table, ENGINE)
+
+
+def builder_of(connection: psycopg.Connection, settings: Settings) -> str | None:
+    """regime_builder, where this database has been given to it and the login may act as it."""
+    # Postgres 16 tells a member that may act as the role from one that only inherits its rights.
+    right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    found = connection.execute(
+        """
+        select rolname
+        from pg_roles
+        where
+            rolname = %s
+            and pg_has_role(oid, %s)
+            and exists (
+                select 1
+                from pg_namespace
+                where
+                    nspname = %s
+                    and has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'CREATE')
+            )
+        """,
+        [BUILDER, right, settings.runtime_schema],
+    ).fetchone()
+    return found[0] if found else None
+
+
+def _create_missing(connection: psycopg.Connection) -> None:
+    known = connection.execute("select rolname from pg_roles").fetchall()
+    missing = [role for role in ROLES if (role,) not in known]
+    login, is_superuser, may_create = connection.execute(
+        "select rolname, rolsuper, rolsuper or rolcreaterole"
+        " from pg_roles where rolname = current_user"
+    ).fetchone()
+    if missing and not may_create:
+        raise RegimeError(
+            f"the login {login} may not create the roles {', '.join(missing)}: run "
+            "`regime init --roles` once as one that has CREATEROLE or is a superuser"
+        )
+    for role in missing:
+        connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+    if not is_superuser:
+        # Only a member can hand a table over.
+        connection.execute(
+            sql.SQL("grant {} to {}").format(sql.Identifier(BUILDER), sql.Identifier(login))
+        )
+
+
+def _hand_over(connection: psycopg.Connection, historical: str, runtime: str) -> None:
+    """What dbt has built belongs to the builders, whoever built it."""
+    relations = connection.execute(
+        """
+        select nspname, relname
+        from pg_class
+        inner join pg_namespace on pg_namespace.oid = relnamespace
+        where
+            relkind in ('r', 'p', 'v', 'm')
+            and (
+                nspname = any(%(built)s)
+                or (nspname = %(runtime)s and relname = any(%(tables)s))
+                or (nspname = %(historical)s and relname = 'numeric_window_embeddings')
+            )
+            and relowner <> (select oid from pg_roles where rolname = %(builder)s)
+        """,
+        {
+            "built": list(BUILT_SCHEMAS),
+            "runtime": runtime,
+            "historical": historical,
+            "tables": list(RUNTIME_TABLES),
+            "builder": BUILDER,
+        },
+    ).fetchall()
+    for name in relations:
+        connection.execute(
+            sql.SQL("alter table {} owner to {}").format(
+                sql.Identifier(*name), sql.Identifier(BUILDER)
+            )
+        )
+    routines = connection.execute(
+        "select oid::regprocedure::text from pg_proc"
+        " where pronamespace = 'audit'::regnamespace and proowner <> %s::regrole",
+        [BUILDER],
+    ).fetchall()
+    for (signature,) in routines:
+        connection.execute(
+            # As Postgres itself writes it, quoted where it has to be.
+            sql.SQL("alter routine {} owner to {}").format(
+                sql.SQL(signature), sql.Identifier(BUILDER)
+            )
+        )
+
+
+def _grant(
+    connection: psycopg.Connection, rights: str, kind: str, name: tuple[str, ...], role: str
+) -> None:
+    connection.execute(
+        sql.SQL("grant {} on {} {} to {}").format(
+            sql.SQL(rights), sql.SQL(kind), sql.Identifier(*name), sql.Identifier(role)
+        )
+    )
+
+
+def _exists(connection: psycopg.Connection, schema: str, name: str) -> bool:
+    table = sql.Identifier(schema, name).as_string(connection)
+    (found,) = connection.execute("select to_regclass(%s)", [table]).fetchone()
+    return found is not None

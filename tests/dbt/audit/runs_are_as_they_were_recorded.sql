@@ -1,0 +1,64 @@
+with
+
+runs as (
+
+    select * from {{ ref('regime_runs') }}
+
+),
+
+judged as (
+
+    select
+        run_id,
+        command,
+        status,
+        started_at,
+        finished_at,
+        rows_written,
+        error,
+        previous_run_id,
+
+        case
+            when
+                coalesce(
+                    row_hash <> {{ row_hash([
+                        'run_id',
+                        'command',
+                        'parameters',
+                        'model_id',
+                        'status',
+                        'extract(epoch from started_at)',
+                        'extract(epoch from finished_at)',
+                        'rows_written',
+                        'error',
+                        'failures',
+                        'package_version',
+                        'database_user',
+                        'host',
+                        'previous_run_id',
+                    ]) }},
+                    true
+                )
+                then 'the row was edited'
+            when finished_at < started_at then 'it ended before it began'
+            when (status = 'RUNNING') <> (finished_at is null)
+                then 'its end does not go with its status'
+            when (status = 'FAILED') <> (error is not null)
+                then 'its error does not go with its status'
+            when previous_run_id not in (select every_run.run_id from runs as every_run)
+                then 'the run before it is gone'
+        end as fault
+
+    from runs
+
+),
+
+faulty as (
+
+    select * from judged
+    where fault is not null
+
+)
+
+select * from faulty
+order by started_at, run_id

@@ -1,0 +1,388 @@
+"""Corruptions of a finished database, one at a time: the audit finds each and names the row."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import regime_command
+
+from regime_engine import engine, fitting, phases
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+from regime_engine.fitting import LabelledStretch, Recipe, WalkForward
+from regime_engine.models import Series
+
+ROOT = Path(__file__).parents[3]
+US = Series("US", "num-regime-core-v2", 63)
+US_TECH = Series("US_TECH", "num-regime-core-v2", 63)
+US_V1 = Series("US", "num-regime-core-v1", 63)
+LABELLED = (
+    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
+    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
+)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """settings of the finished database; a connection; each test's compiled SQL by its name"""
+
+    settings: Settings
+    connection: psycopg.Connection
+    queries: dict[str, str]
+    findings: list
+
+
+class Killed(Exception):
+    pass
+
+
+def kill(done: int, total: int) -> None:
+    raise Killed
+
+
+def write_everything(connection: psycopg.Connection, settings: Settings) -> None:
+    """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
+    restated and a deleted price, and the revisions of their rows."""
+    yearly = WalkForward(every_months=12, train_years=3)
+    fitting.walk_forward(
+        *(connection, settings, US, Recipe(), yearly), date(2008, 1, 1), date(2010, 12, 31)
+    )
+    fitting.fit(connection, settings, US_TECH, Recipe("prototype", labelled=LABELLED))
+    with pytest.raises(Killed):
+        engine.backfill(
+            *(connection, settings, US, date(2007, 10, 1), date(2008, 6, 30)), progress=kill
+        )
+    engine.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
+    engine.backfill(connection, settings, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
+    engine.run(connection, settings, US_V1, date(2010, 9, 5))
+    with pytest.raises(RegimeError):
+        engine.run(connection, settings, US_V1, date(1999, 1, 29))
+    connection.execute(
+        "update historical.prices_daily set close = close * 1.01, adjusted_close = adjusted_close * 1.01"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
+    )
+    connection.execute(
+        "delete from historical.prices_daily"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-11-30'"
+    )
+    phases.build_features(settings, connection)
+    engine.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
+    engine.run(connection, settings, US_V1, date(2010, 9, 5))
+
+
+@pytest.fixture(scope="module")
+def finished(server, features_template) -> Iterator[str]:
+    """A database to copy."""
+    settings = server.create_database("template_finished", features_template)
+    with connect(settings) as connection:
+        write_everything(connection, settings)
+    yield "template_finished"
+    server.drop_database("template_finished")
+
+
+@pytest.fixture(scope="module")
+def audited(server, finished) -> Iterator[Audited]:
+    settings = server.create_database("test_mutations", finished)
+    with connect(settings) as connection:
+        results, findings = phases.audit(settings, connection)
+        connection.execute("analyze")
+        queries = {result.name: result.query for result in results}
+        yield Audited(settings, connection, queries, findings)
+    server.drop_database("test_mutations")
+
+
+EMBEDDINGS = "historical.numeric_window_embeddings"
+REGIMES = "runtime.regimes"
+TRANSITIONS = "runtime.regime_transitions"
+MODELS = "runtime.regime_models"
+RUNS = "runtime.regime_runs"
+REVISIONS = "runtime.regime_revisions"
+PRICES = "historical.prices_daily"
+FEATURES = "features.daily_features"
+
+# A day inside a spell of US that no run revised, the last day of US, and a change of US.
+DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-10"
+OTHER_DAY = "2010-05-21"
+THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
+THAT_EMBEDDING = (
+    f"entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
+)
+THAT_CHANGE = f"region = 'US' and as_of_date = '{CHANGE}'"
+THAT_MODEL = "region = 'US' and version = 2"
+THAT_PRICE = f"instrument_id = 'GSPC.INDX' and trade_date = '{DAY}'"
+THAT_REVISION = "table_name = 'regimes' and key ->> 'as_of_date' = '2010-06-15'"
+SECOND_BACKFILL = f"run_id = (select run_id from {REGIMES} where {THAT_REGIME})"
+FAILED_RUN = "status = 'FAILED' and error = 'Killed'"
+NAN, INFINITY = "decode('0000c07f', 'hex')", "decode('000080ff', 'hex')"
+
+REGIME = {"region": "US", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
+EMBEDDING = {"entity_id": "GSPC.INDX", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
+TRANSITION = {"region": "US", "as_of_date": CHANGE}
+MODEL = {"region": "US", "version": "2"}
+PRICE = {"instrument_id": "GSPC.INDX", "trade_date": DAY}
+
+
+def copy_of(table: str, condition: str, **changes: str) -> str:
+    """Insert a copy of the row with some columns changed: name → SQL expression."""
+    values = ", ".join(f"'{name}', {value}" for name, value in changes.items())
+    return (
+        f"insert into {table} select (jsonb_populate_record(t, jsonb_build_object({values}))).*"
+        f" from {table} as t where {condition}"
+    )
+
+
+def of_regime(change: str) -> str:
+    return f"update {REGIMES} set {change} where {THAT_REGIME}"
+
+
+def of_embedding(change: str) -> str:
+    return f"update {EMBEDDINGS} set {change} where {THAT_EMBEDDING}"
+
+
+def of_transition(change: str) -> str:
+    return f"update {TRANSITIONS} set {change} where {THAT_CHANGE}"
+
+
+def of_model(change: str) -> str:
+    return f"update {MODELS} set {change} where {THAT_MODEL}"
+
+
+def of_run(change: str) -> str:
+    return f"update {RUNS} set {change} where {SECOND_BACKFILL}"
+
+
+def other(table: str, column: str, condition: str) -> str:
+    return f"(select {column} from {table} where {condition})"
+
+
+OTHER_VECTOR = other(EMBEDDINGS, "vector", THAT_EMBEDDING.replace(DAY, OTHER_DAY))
+CONFIDENCE = "regime_confidence_is_the_probability_of_its_label"
+CLASSIFIED = "regimes_are_as_they_were_classified"
+STORED = "regime_embeddings_are_the_stored_windows"
+CHANGES = "regime_transitions_are_the_label_changes"
+PROBABILITIES = "regime_probabilities_are_the_models"
+AGREE = "rows_agree_with_their_run"
+ENCODED = "vectors_are_as_they_were_encoded"
+DIMENSION = "embeddings_have_their_dimension"
+OF_WINDOWS = "vectors_are_of_their_windows"
+WINDOWS = "embedding_windows_end_by_their_date"
+HASHES = "embedding_hashes_match_the_features"
+FITTED = "models_are_as_they_were_fitted"
+COUNTED = "runs_wrote_what_they_counted"
+RECORDED = "runs_are_as_they_were_recorded"
+REVISED = "revisions_are_as_they_were_recorded"
+OF_PRICES = "features_match_the_prices"
+HAD_COME = "rows_are_of_days_that_had_come"
+CASE = "keys_differ_by_more_than_case"
+
+# What is done, by one or more statements; the test that finds it; what a row that it returns says.
+MUTATIONS = {
+    "label flipped": (of_regime("regime_label = 'CARRY'"), CHANGES, REGIME),
+    "label flipped, with the probability of the new one": (of_regime("regime_label = 'NEUTRAL', runner_up_label = 'RISK_OFF', confidence = (probabilities ->> 'NEUTRAL')::float8"), CLASSIFIED, REGIME),
+    "label that is none": (of_regime("regime_label = 'BOOM'"), "regime_labels_are_known", REGIME),
+    "runner-up that is none": (of_regime("runner_up_label = 'BOOM'"), "regime_labels_are_known", REGIME),
+    "runner-up less probable than another": (of_regime("runner_up_label = 'CARRY'"), PROBABILITIES, REGIME),
+    "runner-up removed": (of_regime("runner_up_label = null"), PROBABILITIES, REGIME),
+    "confidence above 1": (of_regime("confidence = 1.5"), CONFIDENCE, REGIME),
+    "confidence below 0": (of_regime("confidence = -0.1"), CONFIDENCE, REGIME),
+    "confidence NaN": (of_regime("confidence = 'NaN'"), CONFIDENCE, REGIME),
+    "confidence rounded": (of_regime("confidence = round(confidence::numeric, 3)"), CONFIDENCE, REGIME),
+    "probabilities that do not sum to 1": (of_regime("probabilities = probabilities || '{\"CARRY\": 0.4}'"), CONFIDENCE, REGIME),
+    "probability negative, sum 1": (of_regime("probabilities = probabilities || jsonb_build_object('CARRY', -1, 'CRISIS', (probabilities ->> 'CRISIS')::float8 + (probabilities ->> 'CARRY')::float8 + 1)"), PROBABILITIES, REGIME),
+    "probabilities exchanged": (of_regime("probabilities = probabilities || jsonb_build_object('CARRY', probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')"), CLASSIFIED, REGIME),
+    "probability of a label that the model has not": (of_regime("probabilities = probabilities || '{\"PANIC\": 0}'"), PROBABILITIES, REGIME),
+    "regime's embedding bit-flipped": (of_regime("regime_embedding = set_bit(regime_embedding, 77, 1 - get_bit(regime_embedding, 77))"), STORED, REGIME),
+    "regime's embedding cut short": (of_regime("regime_embedding = substr(regime_embedding, 1, 1532)"), STORED, REGIME),
+    "regime's embedding of another date": (of_regime(f"regime_embedding = {OTHER_VECTOR}"), STORED, REGIME),
+    "regime's embedding of another encoder": (of_regime(f"regime_embedding = {other(REGIMES, 'regime_embedding', 'model_id <> ' + chr(39) + 'num-regime-core-v2' + chr(39))}"), STORED, REGIME),
+    "window dates of a regime": (of_regime("metadata = jsonb_set(metadata, '{first_trade_date}', '\"1999-01-04\"')"), STORED, REGIME),
+    "evidence edited": (of_regime("metadata = metadata || '{\"novelty\": 50}'"), CLASSIFIED, REGIME),
+    "in_sample claimed": (of_regime("metadata = metadata || '{\"in_sample\": true}'"), "regime_versions_were_valid", REGIME),
+    "version_given claimed": (of_regime("metadata = metadata || '{\"version_given\": true}'"), AGREE, REGIME),
+    "regime by a version that there is not": (of_regime("model_version = 7"), "regime_versions_were_valid", REGIME),
+    "regime by a version of its future": (f"update {REGIMES} set model_version = 3 where region = 'US' and as_of_date = '2009-05-20'", "regime_versions_were_valid", {"region": "US", "as_of_date": "2009-05-20"}),
+    "regime by an older version": (of_regime("model_version = 2"), "regimes_are_by_the_version_in_force", REGIME),
+    "regime by the seed rule though a model is valid": (of_regime("model_version = 0"), "regimes_are_by_the_version_in_force", REGIME),
+    "regime of another instrument": (of_regime("instrument_id = 'IXIC.INDX'"), AGREE, REGIME),
+    "regime of another region": (of_regime("region = 'EU'"), AGREE, REGIME | {"region": "EU"}),
+    "regime moved to a Saturday": (of_regime("as_of_date = '2010-05-22'"), STORED, REGIME | {"as_of_date": "2010-05-22"}),
+    "regime deleted": (f"delete from {REGIMES} where {THAT_REGIME}", "trading_days_have_a_regime", REGIME),
+    "last regime deleted": (f"delete from {REGIMES} where region = 'US_TECH' and as_of_date = '{LAST}'", "embeddings_have_the_regime_they_were_written_for", {"region": "US_TECH", "as_of_date": LAST}),
+    "last regime deleted, which had replaced another": (f"delete from {REGIMES} where region = 'US' and as_of_date = '{LAST}'", "embeddings_have_the_regime_they_were_written_for", {"region": "US", "as_of_date": LAST}),
+    "last regime deleted, with its embedding": ([f"delete from {REGIMES} where region = 'US_TECH' and as_of_date = '{LAST}'", f"delete from {EMBEDDINGS} where entity_id = 'IXIC.INDX' and as_of_date = '{LAST}'"], COUNTED, {"region": "US_TECH", "as_of_date": LAST}),
+    "regime again, under a key of another case": (copy_of(REGIMES, THAT_REGIME, region="'us'"), CASE, {"entity_or_region": "us", "as_of_date": DAY}),
+    "regime twice": ([f"alter table {REGIMES} drop constraint regimes_pkey", copy_of(REGIMES, THAT_REGIME, region="'US'")], "regimes_have_unique_keys", REGIME),
+    "regime after the last price": (copy_of(REGIMES, THAT_REGIME, as_of_date="'2019-03-01'"), HAD_COME, {"entity_or_region": "US", "as_of_date": "2019-03-01"}),
+    "regime of a day to come": (copy_of(REGIMES, THAT_REGIME, as_of_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "US", "as_of_date": "2099-01-01"}),
+    "regime of a day outside its run": (copy_of(REGIMES, THAT_REGIME, as_of_date="'2007-09-28'"), AGREE, REGIME | {"as_of_date": "2007-09-28"}),
+    "regime of no run": (of_regime("run_id = gen_random_uuid()"), "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY}),
+    "regime of another run": (of_regime(f"run_id = {other(RUNS, 'run_id', chr(39) + 'run' + chr(39) + ' = command and rows_written ->> ' + chr(39) + 'regimes' + chr(39) + ' = ' + chr(39) + '1' + chr(39))}"), AGREE, REGIME),
+    "regime dated back": (of_regime("created_at = created_at - interval '1 day'"), AGREE, REGIME),
+    "regime's hash edited": (of_regime("row_hash = md5(row_hash)"), CLASSIFIED, REGIME),
+    "vector cut short": (of_embedding("vector = substr(vector, 1, 1532)"), DIMENSION, EMBEDDING),
+    "vector cut short, and its dimension": (of_embedding("vector = substr(vector, 1, 1532), dimension = 383"), DIMENSION, EMBEDDING),
+    "vector of a NaN": (of_embedding(f"vector = overlay(vector placing {NAN} from 1 + 4 * 17)"), "embeddings_are_finite", EMBEDDING),
+    "vector of an infinity at its end": (of_embedding(f"vector = overlay(vector placing {INFINITY} from 1 + 4 * 383)"), "embeddings_are_finite", EMBEDDING),
+    "vector bit-flipped": (of_embedding("vector = set_bit(vector, 77, 1 - get_bit(vector, 77))"), ENCODED, EMBEDDING),
+    "vectors swapped between two dates": (f"update {EMBEDDINGS} as t set vector = o.vector from {EMBEDDINGS} as o where (t.entity_id, t.model_id) = (o.entity_id, o.model_id) and t.as_of_date in ('{DAY}', '{OTHER_DAY}') and o.as_of_date in ('{DAY}', '{OTHER_DAY}') and t.as_of_date <> o.as_of_date", ENCODED, EMBEDDING),
+    "vector of another encoder": (of_embedding(f"vector = {other(EMBEDDINGS, 'vector', 'model_id <> ' + chr(39) + 'num-regime-core-v2' + chr(39))}"), ENCODED, EMBEDDING),
+    "vector of another instrument": (of_embedding(f"vector = {other(EMBEDDINGS, 'vector', 'entity_id = ' + chr(39) + 'IXIC.INDX' + chr(39) + f' and as_of_date = {chr(39)}{DAY}{chr(39)}')}"), ENCODED, EMBEDDING),
+    "vector edited in both tables": ([of_embedding(f"vector = {OTHER_VECTOR}"), of_regime(f"regime_embedding = {OTHER_VECTOR}")], ENCODED, EMBEDDING),
+    "vectors swapped between two dates, with their hashes": (f"update {EMBEDDINGS} as t set vector = o.vector, vector_hash = o.vector_hash from {EMBEDDINGS} as o where (t.entity_id, t.model_id) = (o.entity_id, o.model_id) and t.as_of_date in ('{DAY}', '{OTHER_DAY}') and o.as_of_date in ('{DAY}', '{OTHER_DAY}') and t.as_of_date <> o.as_of_date", OF_WINDOWS, EMBEDDING),
+    "vector of a price that never was, with its hash": (f"update {EMBEDDINGS} set vector = overlay(vector placing '\\x00000045' from 1 + 4 * 183), vector_hash = encode(sha256(overlay(vector placing '\\x00000045' from 1 + 4 * 183)), 'hex') where model_id = 'num-regime-core-v1'", OF_WINDOWS, {"entity_id": "GSPC.INDX", "as_of_date": "2010-09-05"}),
+    "vector's hash edited": (of_embedding("vector_hash = window_hash"), ENCODED, EMBEDDING),
+    "embedding deleted": (f"delete from {EMBEDDINGS} where {THAT_EMBEDDING}", STORED, REGIME),
+    "embedding moved to a Saturday": (of_embedding("as_of_date = '2010-05-22'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2010-05-22"}),
+    "embedding of another type of entity": (of_embedding("entity_type = 'sector'"), HASHES, EMBEDDING | {"entity_type": "sector"}),
+    "embedding of an encoder that there is not": (of_embedding("model_id = 'num-regime-core-v9'"), DIMENSION, EMBEDDING | {"model_id": "num-regime-core-v9"}),
+    "embedding of another window length": (of_embedding("window_days = 62"), WINDOWS, EMBEDDING | {"window_days": "62"}),
+    "embedding again, under a key of another case": (copy_of(EMBEDDINGS, THAT_EMBEDDING, entity_id="'gspc.indx'"), CASE, {"entity_or_region": "gspc.indx", "as_of_date": DAY}),
+    "embedding twice": ([f"alter table {EMBEDDINGS} drop constraint numeric_window_embeddings_pkey", copy_of(EMBEDDINGS, THAT_EMBEDDING, entity_type="'instrument'")], "embeddings_have_unique_keys", EMBEDDING),
+    "embedding of a day to come": (copy_of(EMBEDDINGS, THAT_EMBEDDING, as_of_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2099-01-01"}),
+    "embedding of no run": (of_embedding("run_id = gen_random_uuid()"), "rows_have_a_run_that_succeeded", {"entity_or_region": "GSPC.INDX", "as_of_date": DAY}),
+    "window that looks past its date": (of_embedding(f"window_spec = jsonb_set(window_spec, '{{last_trade_date}}', '\"{OTHER_DAY}\"')"), WINDOWS, EMBEDDING),
+    "window's first date": (of_embedding("window_spec = jsonb_set(window_spec, '{first_trade_date}', '\"2010-01-04\"')"), STORED, REGIME),
+    "window's rows": (of_embedding("window_spec = jsonb_set(window_spec, '{rows}', '64')"), WINDOWS, EMBEDDING),
+    "window's columns": (of_embedding("window_spec = jsonb_set(window_spec, '{columns, 0}', '\"log_return\"')"), WINDOWS, EMBEDDING),
+    "window's hash": (of_embedding("window_hash = vector_hash"), HASHES, EMBEDDING),
+    "transition deleted": (f"delete from {TRANSITIONS} where {THAT_CHANGE}", CHANGES, TRANSITION),
+    "transition added": (copy_of(TRANSITIONS, THAT_CHANGE, as_of_date=f"'{DAY}'"), CHANGES, REGIME),
+    "transition moved a day": (of_transition("as_of_date = as_of_date + 1"), CHANGES, {"as_of_date": "2010-05-11"}),
+    "transition from another label": (of_transition("from_regime_label = 'CRISIS'"), CHANGES, TRANSITION),
+    "transition to another label": (of_transition("to_regime_label = 'CRISIS'"), CHANGES, TRANSITION),
+    "transition's confidence": (of_transition("to_confidence = 'NaN'"), CHANGES, TRANSITION),
+    "transition's previous date": (of_transition("previous_as_of_date = previous_as_of_date - 1"), CHANGES, TRANSITION),
+    "transition of no run": (of_transition("run_id = gen_random_uuid()"), "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": CHANGE}),
+    "transition twice": ([f"alter table {TRANSITIONS} drop constraint regime_transitions_pkey", copy_of(TRANSITIONS, THAT_CHANGE, region="'US'")], "transitions_have_unique_keys", TRANSITION),
+    "model parameters edited": (of_model("parameters = jsonb_set(parameters, '{nu}', '7')"), FITTED, MODEL),
+    "model's labels exchanged": (of_model("labels = array['CRISIS', 'NEUTRAL', 'RISK_OFF', 'CARRY']"), FITTED, MODEL),
+    "model of a label that is none": (of_model("labels[1] = 'BOOM'"), "regime_labels_are_known", {"region": "US", "used_as": "version 2"}),
+    "model's classifier": (of_model("classifier = 'prototype'"), AGREE, MODEL),
+    "model's metrics edited": (of_model("metrics = metrics || '{\"held_out_log_score\": 9}'"), FITTED, MODEL),
+    "training span edited": (of_model("trained_to = trained_to - 30"), FITTED, MODEL),
+    "training windows edited": (of_model("n_windows = n_windows + 1"), "training_windows_match_the_features", MODEL),
+    "training hash edited": (of_model("training_hash = md5(training_hash)"), "training_windows_match_the_features", MODEL),
+    "valid_from moved earlier": (of_model("valid_from = valid_from - 60"), FITTED, MODEL),
+    "model deleted": (f"delete from {MODELS} where {THAT_MODEL}", "model_versions_have_no_gap", MODEL),
+    "last model deleted": (f"delete from {MODELS} where region = 'US' and version = 3", "regime_versions_were_valid", {"region": "US", "model_version": "3"}),
+    "model added": (copy_of(MODELS, THAT_MODEL, version="4", valid_from="'2010-06-01'"), FITTED, MODEL | {"version": "4"}),
+    "model again, under a key of another case": (copy_of(MODELS, THAT_MODEL, region="'Us'"), CASE, {"entity_or_region": "Us", "as_of_date": "2009-01-01"}),
+    "model twice": ([f"alter table {MODELS} drop constraint regime_models_pkey", copy_of(MODELS, THAT_MODEL, region="'US'")], "models_have_unique_keys", MODEL),
+    "region fitted on another instrument": (f"update {RUNS} set parameters = parameters || '{{\"instrument_id\": \"IXIC.INDX\"}}' where command = 'fit' and parameters ->> 'region' = 'US'", "regimes_are_of_the_instrument_of_their_model", REGIME),
+    "run deleted": (f"delete from {RUNS} where {SECOND_BACKFILL}", "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY}),
+    "run without rows deleted": (f"delete from {RUNS} where {FAILED_RUN}", RECORDED, {"command": "backfill", "fault": "the run before it is gone"}),
+    "run's counts edited": (of_run("rows_written = rows_written || '{\"regimes\": 900}'"), COUNTED, {"table_name": "regimes", "rows_counted": "900", "rows_found": "821"}),
+    "run's count of transitions edited": (of_run("rows_written = rows_written || '{\"regime_transitions\": 90}'"), RECORDED, {"command": "backfill"}),
+    "run's failure edited away": (f"update {RUNS} set status = 'SUCCEEDED', error = null where {FAILED_RUN}", RECORDED, {"command": "backfill", "status": "SUCCEEDED"}),
+    "run's success edited": (of_run("status = 'FAILED'"), "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY, "run_status": "FAILED"}),
+    "run's parameters edited": (of_run("parameters = parameters || '{\"start\": \"2010-05-24\"}'"), AGREE, REGIME),
+    "run's times edited": (of_run("finished_at = started_at"), AGREE, REGIME),
+    "run's user edited": (of_run("database_user = 'nobody'"), RECORDED, {"command": "backfill"}),
+    "run twice": ([f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, command="'backfill'")], "runs_have_unique_keys", {}),
+    "revision deleted": (f"delete from {REVISIONS} where {THAT_REVISION}", COUNTED, {"table_name": "regimes", "region": "US", "as_of_date": "2010-06-15"}),
+    "revision of a removed row deleted": (f"delete from {REVISIONS} where key ->> 'as_of_date' = '2010-11-30'", COUNTED, {"table_name": "regimes", "fault": "there are fewer rows of the run than it counted"}),
+    "revision edited": (f"update {REVISIONS} set old_row = jsonb_set(old_row, '{{regime_label}}', '\"CARRY\"') where {THAT_REVISION}", REVISED, {"table_name": "regimes", "fault": "the revision was edited"}),
+    "revision of another key": (f"update {REVISIONS} set key = key || '{{\"as_of_date\": \"2010-06-16\"}}' where {THAT_REVISION}", REVISED, {"table_name": "regimes", "fault": "the revision was edited"}),
+    "revision by no run": (f"update {REVISIONS} set new_run_id = gen_random_uuid() where {THAT_REVISION}", REVISED, {"table_name": "regimes"}),
+    "revision twice": (copy_of(REVISIONS, THAT_REVISION, table_name="'regimes'"), COUNTED, {"table_name": "regimes", "fault": "there are more rows of the run than it counted"}),
+    "price restated": (f"update {PRICES} set close = close * 1.01 where {THAT_PRICE}", OF_PRICES, PRICE),
+    "price deleted": (f"delete from {PRICES} where {THAT_PRICE}", OF_PRICES, PRICE),
+    "price inserted in the past": (copy_of(PRICES, THAT_PRICE, trade_date="'2010-05-22'"), OF_PRICES, PRICE | {"trade_date": "2010-05-22"}),
+    "price that is NaN": (f"update {PRICES} set close = 'NaN' where {THAT_PRICE}", OF_PRICES, PRICE),
+    "volume restated": (f"update {PRICES} set volume = volume * 2 where {THAT_PRICE}", OF_PRICES, PRICE),
+    "feature edited": (f"update {FEATURES} set adjusted_log_return = 0 where {THAT_PRICE}", OF_PRICES, PRICE),
+    "feature edited, seen by its windows": (f"update {FEATURES} set relative_log_volume = 3 where {THAT_PRICE}", HASHES, EMBEDDING),
+    "feature row deleted": (f"delete from {FEATURES} where {THAT_PRICE}", OF_PRICES, PRICE),
+    "feature row inserted": (copy_of(FEATURES, THAT_PRICE, trade_date="'2010-05-22'"), OF_PRICES, PRICE | {"trade_date": "2010-05-22"}),
+    "feature row of a day to come": (copy_of(FEATURES, THAT_PRICE, trade_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2099-01-01"}),
+    "training day edited": (f"update {FEATURES} set adjusted_log_return = 0 where instrument_id = 'GSPC.INDX' and trade_date = '2008-03-03'", "training_windows_match_the_features", MODEL),
+    "label taken out of its seed": ("delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
+    "region taken out of its seed": ("delete from runtime.regions where region = 'US'", "regions_are_known", REGIME),
+}  # fmt: skip
+
+
+def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
+    """What the test returns: column → value, as text."""
+    cursor = audited.connection.execute(audited.queries[test])
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
+
+
+@pytest.fixture(scope="module")
+def unprotected(audited) -> Audited:
+    """Without the checks that would refuse a corruption: they are not what is tested."""
+    checks = audited.connection.execute(
+        "select conrelid::regclass::text, conname from pg_constraint"
+        " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
+    ).fetchall()
+    for table, name in checks:
+        audited.connection.execute(f'alter table {table} drop constraint "{name}"')
+    return audited
+
+
+def corrupt(connection: psycopg.Connection, statements: str | list[str]) -> None:
+    for statement in [statements] if isinstance(statements, str) else statements:
+        cursor = connection.execute(statement)
+        assert cursor.rowcount != 0, statement
+
+
+def test_nothing_is_found_in_the_clean_database(audited):
+    assert audited.findings == []
+    for test in audited.queries:
+        assert rows_of(audited, test) == [], test
+
+
+@pytest.mark.parametrize("corruption", MUTATIONS)
+def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
+    statements, test, named = MUTATIONS[corruption]
+    with unprotected.connection.transaction(force_rollback=True):
+        corrupt(unprotected.connection, statements)
+        found = rows_of(unprotected, test)
+    assert any(named.items() <= row.items() for row in found), found[:3]
+
+
+def test_every_audit_test_finds_something(audited):
+    assert {test for _, test, _ in MUTATIONS.values()} == set(audited.queries)
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize("corruption", ["label flipped", "revision deleted", "price deleted", None])
+def test_the_command_finds_it_too(server, finished, corruption):
+    settings = server.create_database("test_mutated", finished)
+    try:
+        with connect(settings) as connection:
+            if corruption:
+                statements, test, named = MUTATIONS[corruption]
+                corrupt(connection, statements)
+            result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
+            document = json.loads(result.stdout)
+            assert document["passed"] == (corruption is None)
+            assert result.returncode == (0 if document["passed"] else 1)
+            if corruption is None:
+                assert {each["verdict"] for each in document["tests"]} == {"PASS"}
+                return
+            (found,) = [each for each in document["tests"] if each["name"] == test]
+            assert found["verdict"] == "FAIL"
+            assert found["look_further"] == f"select * from audit_failures.{test}"
+            cursor = connection.execute(found["look_further"])
+            names = [column.name for column in cursor.description]
+            kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
+            shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
+            assert len(kept) == found["failures"]
+            assert any(named.items() <= row.items() for row in kept)
+            assert any(named.items() <= row.items() for row in shown)
+    finally:
+        server.drop_database("test_mutated")
+
+
+def test_the_readme_states_the_score():
+    assert len(MUTATIONS) >= 40
+    stated = re.search(r"(\d+) of (\d+) corruptions", (ROOT / "README.md").read_text())
+    assert stated
+    assert set(stated.groups()) == {str(len(MUTATIONS))}

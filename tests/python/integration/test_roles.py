@@ -1,0 +1,311 @@
+"""Three roles: each can do its work with its own login, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from functools import partial
+
+import psycopg
+import pytest
+from commands import regime_command
+from psycopg import errors, sql
+from psycopg.conninfo import make_conninfo
+
+from regime_engine import dbt, engine, fitting, phases, roles
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.fitting import LabelledStretch, Recipe
+from regime_engine.models import Series
+
+US = Series("US", "num-regime-core-v2", 63)
+LABELLED = (
+    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
+    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
+)
+PASSWORD = "correct horse battery staple"
+
+As = Callable[[str], Settings]
+
+
+def settings_of(settings: Settings, login: str) -> Settings:
+    return replace(
+        settings, database_url=make_conninfo(settings.database_url, user=login, password=PASSWORD)
+    )
+
+
+def create_login(connection: psycopg.Connection, name: str, *options: str) -> None:
+    connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+    connection.execute(
+        sql.SQL("create role {} login password {} {}").format(
+            sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(" ".join(options))
+        )
+    )
+
+
+# These two come first: they end with the roles gone, as they are before the others.
+
+
+def test_a_login_that_may_not_create_roles_is_told_so(server, features_template):
+    with connect(server.settings) as connection:
+        for role in roles.ROLES:
+            # As another database of the server may have it.
+            connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+        create_login(connection, "reader")
+    settings = server.create_database("test_no_roles", features_template)
+    try:
+        result = regime_command(settings_of(settings, "reader"), "init", "--roles")
+        assert result.returncode == 1
+        assert result.stderr == (
+            "Error: the login reader may not create the roles regime_auditor, regime_engine, "
+            "regime_builder: run `regime init --roles` once as one that has CREATEROLE or is a "
+            "superuser\n"
+        )
+    finally:
+        server.drop_database("test_no_roles")
+
+
+def test_a_login_with_createrole_makes_them_in_its_own_database(server):
+    with connect(server.settings) as connection:
+        create_login(connection, "owner", "createrole createdb")
+    settings = server.create_database("test_owned")
+    try:
+        with connect(settings) as connection:
+            connection.execute("alter database test_owned owner to owner")
+        result = regime_command(settings_of(settings, "owner"), "init", "--roles")
+        assert result.returncode == 0, result.stderr
+        with connect(settings) as connection:
+            owners = connection.execute(
+                "select distinct relowner::regrole::text from pg_class"
+                " where relnamespace = 'runtime'::regnamespace and relkind = 'r'"
+            ).fetchall()
+            assert owners == [("regime_builder",)]
+            assert connection.execute(
+                "select has_table_privilege('regime_auditor', 'runtime.regimes', 'select'),"
+                " has_table_privilege('regime_auditor', 'runtime.regimes', 'insert'),"
+                " has_table_privilege('regime_engine', 'runtime.regimes', 'insert')"
+            ).fetchone() == (True, False, True)
+    finally:
+        server.drop_database("test_owned")
+        with connect(server.settings) as connection:
+            for role in (*roles.ROLES, "owner", "reader"):
+                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="module")
+def shared(server, features_template) -> Iterator[As]:
+    """A finished database with the roles; gives the settings of a login that is a member of one."""
+    settings = server.create_database("test_roles", features_template)
+    with connect(settings) as connection:
+        fitting.fit(connection, settings, US, Recipe("prototype", labelled=LABELLED))
+        engine.backfill(connection, settings, US, date(2011, 6, 1), date(2011, 12, 30))
+    for _ in range(2):
+        result = regime_command(settings, "init", "--roles")
+        assert result.returncode == 0, result.stderr
+    logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
+    logins["nightly"] = [roles.ENGINE, roles.BUILDER]
+    with connect(settings) as connection:
+        for login, groups in logins.items():
+            create_login(connection, login, f"in role {', '.join(groups)}")
+        # Before anything else: the rights that the rebuild and the audit keep are what is tested.
+        built = regime_command(settings_of(settings, "builder"), "audit")
+        assert built.returncode == 0, built.stderr + built.stdout
+        yield partial(settings_of, settings)
+    server.drop_database("test_roles")
+    with connect(server.settings) as connection:
+        for login in logins:
+            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+
+
+MAY_READ = {
+    "auditor": {
+        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
+        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
+        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
+    },
+    "engine": {
+        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
+        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
+        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
+        "staging.stg_prices_daily",
+    },
+}
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize("login", MAY_READ)
+def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
+    with connect(shared(login)) as connection:
+        relations = connection.execute(
+            "select nspname || '.' || relname from pg_class"
+            " inner join pg_namespace on pg_namespace.oid = relnamespace"
+            " where relkind in ('r', 'v') and nspname !~ '^(pg_|information_schema|audit)'"
+        ).fetchall()
+        readable = set()
+        for (name,) in relations:
+            try:
+                connection.execute(f"select * from {name} limit 1")
+                readable.add(name)
+            except errors.InsufficientPrivilege:
+                pass
+    assert readable == MAY_READ[login]
+    assert "historical.prices_daily" in {name for (name,) in relations}
+
+
+@pytest.mark.one_server
+def test_the_auditor_reads_what_the_audit_found(shared):
+    with connect(shared("auditor")) as connection:
+        tables = connection.execute(
+            "select relname from pg_class where relnamespace = 'audit_failures'::regnamespace"
+            " and relkind = 'r'"
+        ).fetchall()
+        assert len(tables) >= 30
+        for (name,) in tables:
+            connection.execute(
+                sql.SQL("select * from audit_failures.{}").format(sql.Identifier(name))
+            )
+
+
+FORBIDDEN = {
+    "auditor": [
+        "insert into runtime.regimes select * from runtime.regimes",
+        "update runtime.regimes set regime_label = 'CARRY'",
+        "delete from runtime.regime_transitions",
+        "truncate runtime.regime_runs",
+        "update features.daily_features set close = 1",
+        "delete from audit_failures.regimes_have_unique_keys",
+        "drop table runtime.regimes",
+        "create table runtime.notes (note text)",
+        "create schema mine",
+        "alter table runtime.regimes disable trigger all",
+        "set role regime_engine",
+        "set role regime_builder",
+        "copy runtime.regimes to program 'cat'",
+        "select pg_read_file('/etc/passwd')",
+    ],
+    "engine": [
+        "select close from historical.prices_daily",
+        "update historical.prices_daily set close = 1",
+        "update features.daily_features set close = 1",
+        "delete from runtime.regime_revisions",
+        "update runtime.regime_revisions set table_name = 'regimes'",
+        "delete from runtime.regime_runs",
+        "delete from runtime.regime_models",
+        "update runtime.regimes set regime_label = 'CARRY'",
+        "update historical.numeric_window_embeddings set vector = ''",
+        "update runtime.regime_labels set severity = 9",
+        "truncate runtime.regimes",
+        "drop table runtime.regimes",
+        "alter table runtime.regimes drop constraint regimes_pkey",
+        "create table runtime.notes (note text)",
+        "select * from staging.rejected_prices",
+        "select * from audit_failures.regimes_have_unique_keys",
+        "set role regime_builder",
+    ],
+    "builder": [
+        "insert into historical.prices_daily select * from historical.prices_daily",
+        "update historical.prices_daily set close = 1",
+        "delete from historical.prices_daily",
+        "drop table historical.prices_daily",
+        "create role helper",
+        "set role regime_engine",
+    ],
+}
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize(
+    ("login", "statement"), [(login, each) for login in FORBIDDEN for each in FORBIDDEN[login]]
+)
+def test_a_login_cannot_do_what_its_role_may_not(shared, login, statement):
+    with connect(shared(login)) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+@pytest.mark.one_server
+def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
+    regime = partial(regime_command, shared("engine"))
+    for arguments, said in [
+        (("fit", "--region", "US", "--states", "2", "--end", "2004-12-31"), "markov version 2 of US"),
+        (("backfill", "--region", "US", "--start", "2011-06-01", "--end", "2012-01-31"), "rows written"),
+        (("run", "--region", "US", "--as-of", "2011-09-15"), "Regime as of 2011-09-15"),
+    ]:  # fmt: skip
+        result = regime(*arguments)
+        assert result.returncode == 0, result.stderr
+        assert said in result.stdout
+    with connect(shared("auditor")) as connection:
+        users = connection.execute(
+            "select distinct database_user from runtime.regime_runs"
+        ).fetchall()
+        assert ("engine",) in users
+
+
+@pytest.mark.one_server
+def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
+    regime = partial(regime_command, shared("auditor"))
+    for arguments in (("history", "--region", "US", "--limit", "3"), ("status",)):
+        result = regime(*arguments)
+        assert result.returncode == 0, result.stderr
+    for arguments in (("backfill", "--region", "US"), ("audit",)):
+        result = regime(*arguments)
+        assert result.returncode == 1
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert "permission denied" in result.stderr
+
+
+@pytest.mark.one_server
+def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
+    def rights(connection):
+        return connection.execute(
+            "select nspname, relname, array(select r::text from unnest(relacl) as r order by 1)"
+            " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
+            " where nspname in ('features', 'staging', 'runtime', 'historical', 'audit_failures')"
+            " and relkind in ('r', 'v') order by 1, 2"
+        ).fetchall()
+
+    settings = shared("nightly")
+    with connect(settings) as connection:
+        connection.execute("grant select on features.daily_features to pg_monitor")
+        before = rights(connection)
+        assert any("regime_auditor=r" in str(acl) for _, name, acl in before if name == "regimes")
+        connection.execute("drop table features.daily_features cascade")
+        phases.build_features(settings, connection)
+        dbt.test(settings, connection, "audit")
+        after = rights(connection)
+    lost = {"pg_monitor"}  # what was granted on a table that was dropped
+    assert [
+        (schema, name, [r for r in acl if not any(word in r for word in lost)])
+        for schema, name, acl in before
+    ] == after
+
+
+@pytest.mark.one_server
+def test_the_nightly_job_needs_both_roles(shared):
+    result = regime_command(shared("nightly"), "pipeline", "--region", "US")
+    assert result.returncode == 0, result.stderr + result.stdout
+
+
+@pytest.mark.one_server
+def test_an_error_quotes_no_row(shared):
+    """A constraint that fails has the row in its detail, and the ledger is open to others."""
+    with connect(shared("builder")) as connection:
+        connection.execute("set role regime_builder")
+        connection.execute(
+            "alter table runtime.regimes add constraint no_crisis"
+            " check (regime_label <> 'CRISIS') not valid"
+        )
+        try:
+            result = regime_command(
+                *(shared("engine"), "backfill", "--region", "US"),
+                *("--start", "2008-09-01", "--end", "2009-12-31"),
+            )
+        finally:
+            connection.execute("alter table runtime.regimes drop constraint no_crisis")
+    assert result.returncode == 1
+    with connect(shared("auditor")) as connection:
+        (error,) = connection.execute(
+            "select error from runtime.regime_runs where status = 'FAILED'"
+        ).fetchone()
+    for said in (error, result.stderr):
+        assert "no_crisis" in said
+        assert "Failing row" not in said
+        assert "distances" not in said
