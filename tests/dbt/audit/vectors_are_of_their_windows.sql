@@ -1,5 +1,5 @@
-{# Without any hash: the numbers that an encoder passes on as they are (var encoders) are those of the
-   window's rows. The first row is left out, whose return some encoders set to 0. #}
+{# Without any hash: the numbers that an encoder passes on as they are (var encoders) are those of
+   the window's rows. The first row is left out, whose return some encoders set to 0. #}
 with
 
 embeddings as not materialized (
@@ -25,30 +25,9 @@ encoded as (
 ),
 
 repeated as materialized (
-{% for model_id, encoder in var('encoders').items() %}
-    {{ 'union all' if not loop.first }}
-    select
-        features.instrument_id,
-        '{{ model_id }}' as model_id,
 
-        {{ 4 * encoder.repeats | length }} as row_bytes,
-        {{ 4 * encoder.repeats_from }} as bytes_before,
-        string_agg(
-            {% for column in encoder.repeats -%}
-            {{ '|| ' if not loop.first }}{{ float32_bytes("coalesce(features." ~ column ~ ", 'NaN')") }}
-            {% endfor -%}
-            , ''::bytea
-            order by features.trade_date
-        ) as bytes
+    {{ repeated_features('features', 'encoded') }}
 
-    from features
-    where
-        features.instrument_id in (
-            select encoded.instrument_id from encoded
-            where encoded.model_id = '{{ model_id }}'
-        )
-    group by features.instrument_id
-{% endfor %}
 ),
 
 windows as (
