@@ -271,7 +271,8 @@ def encode_instruments(n: int) -> None:
     returns = chance.normal(scale=0.01, size=1260)
     table = np.column_stack([returns, np.exp(np.cumsum(returns)), chance.normal(size=1260)])
     last = days[-1].item()
-    features = windows.Features("SYN", encoder.COLUMNS, days, table, last, last)
+    hashes = chance.integers(2**63, size=1260).astype(np.uint64)
+    features = windows.Features("SYN", encoder.COLUMNS, days, hashes, table, last, last)
     for _ in range(n):
         found = windows.build(features, Stretch(WINDOW_DAYS))
         run = Run(uuid.uuid4(), "embed")

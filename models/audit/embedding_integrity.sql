@@ -24,7 +24,7 @@ window_rows as (
 
 ),
 
-spans as not materialized (
+spans as (
 
     select
         *,
@@ -41,9 +41,7 @@ spans as not materialized (
 
 ),
 
-{% for model_id, encoder in var('encoders').items() -%}
-{% set arm = 'hashed_' ~ loop.index -%}
-{{ arm }} as (
+hashed as (
 
     select
         spans.*,
@@ -53,7 +51,7 @@ spans as not materialized (
     cross join lateral (
 
         select
-            {{ window_hash(encoder.columns) }} as window_hash_today,
+            {{ window_hash() }} as window_hash_today,
             count(*)::integer as window_rows_today
         from features
         where
@@ -62,31 +60,6 @@ spans as not materialized (
             and features.trade_date <= spans.last_trade_date
 
     ) as today
-    where spans.model_id = '{{ model_id }}'
-
-),
-
-{% endfor -%}
-
-hashed as (
-    {% for _ in var('encoders') %}
-    select * from hashed_{{ loop.index }}
-
-    union all
-    {% endfor %}
-    -- Of an encoder that the var does not know.
-    select
-        spans.*,
-        null as window_hash_today,
-        null as window_rows_today
-
-    from spans
-    where
-        spans.model_id not in (
-            {%- for model_id in var('encoders') -%}
-            '{{ model_id }}'{{ ', ' if not loop.last }}
-            {%- endfor -%}
-        )
 
 ),
 

@@ -19,6 +19,13 @@
    `--empty` reads no price at all, which is no reason to delete. #}
 
 {%- set looks_at_loads = setting('features_changes') == 'loaded' %}
+{%- if setting('features_changes') not in ('all', 'loaded') and execute -%}
+    {{ exceptions.raise_compiler_error("features_changes is neither all nor loaded") }}
+{%- elif looks_at_loads and execute and not var('prices_columns').get('loaded_at') -%}
+    {{ exceptions.raise_compiler_error(
+        "features_changes: loaded needs the column of load times in prices_columns.loaded_at"
+    ) }}
+{%- endif %}
 {#- The first that a date can be. #}
 {%- set first_day = "'4713-11-24 BC'::date" %}
 
@@ -41,16 +48,14 @@ stored as not materialized (
 
 {% if looks_at_loads %}
 
-{% if not var('prices_columns').get('loaded_at') -%}
-    {{ exceptions.raise_compiler_error(
-        "features_changes: loaded needs the column of load times in prices_columns.loaded_at"
-    ) }}
-{%- endif -%}
 -- A price appears when its load commits, and is dated by when that began: hence the margin. A load
 -- time of the future would hide what comes after it.
 known_loads as (
 
-    select coalesce(max(loaded_at) - interval '{{ var("features_margin") }}', '-infinity') as loaded_from
+    select
+        coalesce(max(loaded_at) - interval '{{ var("features_margin") }}', '-infinity')
+            as loaded_from
+
     from stored
     where loaded_at <= now()
 
@@ -239,6 +244,16 @@ featured as (
     from observed
     where trade_date >= changed_from
 
+),
+
+hashed as (
+
+    select
+        *,
+        {{ feature_hash() }} as feature_hash
+
+    from featured
+
 ){% if is_incremental() %},
 
 replaced as (
@@ -268,19 +283,20 @@ different as (
         featured.adjusted_log_return,
         featured.relative_log_volume,
         featured.day_number,
-        featured.loaded_at
+        featured.loaded_at,
+        featured.feature_hash
 
-    from featured
+    from hashed as featured
     full join replaced using (instrument_id, trade_date)
     where
         (
             featured.close, featured.volume, featured.log_return,
             featured.adjusted_close, featured.adjusted_log_return,
-            featured.relative_log_volume, featured.day_number
+            featured.relative_log_volume, featured.day_number, featured.feature_hash
         ) is distinct from (
             replaced.close, replaced.volume, replaced.log_return,
             replaced.adjusted_close, replaced.adjusted_log_return,
-            replaced.relative_log_volume, replaced.day_number
+            replaced.relative_log_volume, replaced.day_number, replaced.feature_hash
         )
 
 )
@@ -291,5 +307,5 @@ where false
 {%- endif %}
 {% else %}
 
-select * from featured
+select * from hashed
 {% endif %}

@@ -76,6 +76,8 @@ def _invoke(
         reason = str(outcome.exception).split("> in macro")[0]
         raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
     results = [_node_result(result) for result in outcome.result.results]
+    # Hooks of the project are told of where they fail alone.
+    results = [r for r in results if r.resource_type != "operation" or r.status != "success"]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
     return results

@@ -69,7 +69,7 @@ class _Training:
         """sha-256 (hex) over label, date and window hash of each window, in order."""
         labels = self.labels or [""] * len(self.windows)
         text = "".join(
-            f"{label} {day} {window_hash.tobytes().hex()}\n"
+            f"{label} {day} {window_hash:016x}\n"
             for label, day, window_hash in zip(
                 labels, self.windows.as_of_dates, self.windows.hashes, strict=True
             )

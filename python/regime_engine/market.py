@@ -23,7 +23,7 @@ import psycopg
 
 from regime_engine import encoders, engine, runs, windows
 from regime_engine.config import Settings
-from regime_engine.database import binary, connect
+from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
 from regime_engine.runs import Run
@@ -211,7 +211,7 @@ class _Part:
 def _is_wanted(asked: Windows, stored: Stored, request: Request) -> np.ndarray:
     if request.recompute or not len(stored.as_of_dates):
         return np.ones(len(asked), bool)
-    hashes = binary.hex_digits(asked.hashes).view("S64")[:, 0]
+    hashes = embeddings.hash_text(asked.hashes).view("S16")[:, 0]
     nearest = np.searchsorted(stored.as_of_dates, asked.as_of_dates)
     nearest = np.minimum(nearest, len(stored.as_of_dates) - 1)
     is_equal = (stored.as_of_dates[nearest] == asked.as_of_dates) & (

@@ -38,13 +38,15 @@ class Stretch:
 class Features:
     """The rows of an instrument that a stretch of windows needs, oldest first.
 
-    dates: (n,) datetime64[D]; values: (n, columns) float64, NaN where a feature is null
+    dates: (n,) datetime64[D]; hashes: (n,) uint64, their feature_hash
+    values: (n, columns) float64, NaN where a feature is null
     last_price, last_feature: last days of the prices and the features up to the stretch's end
     """
 
     instrument_id: str
     columns: tuple[str, ...]
     dates: np.ndarray
+    hashes: np.ndarray
     values: np.ndarray
     last_price: date | None
     last_feature: date | None
@@ -56,7 +58,7 @@ class Windows:
 
     as_of_dates, first_trade_dates, last_trade_dates: (n,) datetime64[D]
     values: (n, window_days, columns) float64, oldest row first, NaN where a feature is null
-    hashes: (n, 32) uint8, sha-256 of each window's dates and features
+    hashes: (n,) uint64, the xor of each window's feature_hash: the macro window_hash in SQL
     """
 
     instrument_id: str
@@ -151,13 +153,14 @@ def fetch(
         connection,
         _ROWS.format(arrays=arrays, features=FEATURES, is_found=_IS_FOUND),
         parameters,
-        ["date"] + ["float8"] * len(columns),
+        ["date", "int8"] + ["float8"] * len(columns),
     )
     found = []
-    for instrument_id, days, (dates, *values) in zip(instrument_ids, last_days, rows, strict=True):
-        order = dates.argsort()
-        table = np.column_stack(values)[order]
-        found.append(Features(instrument_id, columns, dates[order], table, *days))
+    for instrument_id, days, row in zip(instrument_ids, last_days, rows, strict=True):
+        order = row[0].argsort()
+        dates, hashes, *values = (column[order] for column in row)
+        table = np.column_stack(values)
+        found.append(Features(instrument_id, columns, dates, hashes.view(np.uint64), table, *days))
     return found
 
 
@@ -189,7 +192,10 @@ _IS_FOUND = sql.SQL("needed.instrument_id is not null")
 # The rows from the first one of the start's window on. In order, which comes from the key's index:
 # it makes the planner look each instrument up, where it would scan all of them.
 _ROWS = sql.SQL("""
-    select array_agg(needed.trade_date) filter (where {is_found}), {arrays}
+    select
+        array_agg(needed.trade_date) filter (where {is_found}),
+        array_agg(needed.feature_hash) filter (where {is_found}),
+        {arrays}
     from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
     cross join lateral (
         select coalesce(min(before.trade_date), '-infinity') as trade_date
@@ -230,6 +236,7 @@ def build(features: Features, stretch: Stretch) -> Windows:
     window_days = stretch.window_days
     lasts = np.searchsorted(features.dates, as_of_dates, side="right") - 1
     firsts = lasts - window_days + 1
+    before = np.bitwise_xor.accumulate(np.concatenate([np.zeros(1, np.uint64), features.hashes]))
     values = sliding_window_view(features.values, window_days, axis=0).transpose(0, 2, 1)
     return Windows(
         features.instrument_id,
@@ -238,7 +245,7 @@ def build(features: Features, stretch: Stretch) -> Windows:
         features.dates[firsts],
         features.dates[lasts],
         values[firsts[0] : firsts[-1] + 1],
-        _hashes(features.dates, features.values, firsts, window_days),
+        before[lasts + 1] ^ before[firsts],
     )
 
 
@@ -296,12 +303,3 @@ def concatenate(parts: list[Windows]) -> Windows:
     arrays = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
     return replace(parts[0], **joined)
-
-
-def _hashes(
-    dates: np.ndarray, features: np.ndarray, firsts: np.ndarray, window_days: int
-) -> np.ndarray:
-    """sha-256 over date_send and float8send of a window's rows: the macro window_hash in SQL."""
-    days = binary.days_since_epoch(dates).astype(">i4")[:, None]
-    rows = np.hstack([days.view(np.uint8), features.astype(">f8").view(np.uint8)])
-    return binary.sha256(rows, firsts * rows.shape[1], window_days * rows.shape[1])

@@ -21,8 +21,9 @@ WIRE_TYPES = {
     "bool": "?",
     "date": ">i4",
     "int4": ">i4",
+    "int8": ">i8",
     "float8": ">f8",
-    "hex_sha256": "S64",
+    "hex_64_bits": "S16",
 }
 
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)

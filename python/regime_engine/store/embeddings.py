@@ -36,7 +36,7 @@ _ASKED = sql.SQL("""
 class Stored:
     """What is stored of an instrument's windows, by date.
 
-    as_of_dates: (n,) datetime64[D]; window_hashes: (n,) S64
+    as_of_dates: (n,) datetime64[D]; window_hashes: (n,) S16
     orphaned: (n,) bool, whether the row's run failed or died after the row was committed
     """
 
@@ -77,13 +77,18 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
             _window_spec(windows),
             binary.fixed_bytes(vectors),
             vectors.shape[1].to_bytes(4, "big"),
-            binary.hex_digits(windows.hashes),
+            hash_text(windows.hashes),
             binary.hex_digits(digests),
             run.run_id.bytes,
             bytes(8),  # created_at: send_straight
         ],
         len(windows),
     )
+
+
+def hash_text(hashes: np.ndarray) -> np.ndarray:
+    """(n,) uint64 → (n, 16) uint8, as window_hash is stored"""
+    return binary.hex_digits(hashes.astype(">u8")[:, None].view(np.uint8))
 
 
 def lock(
@@ -120,7 +125,7 @@ def fetch(
             array_agg(stored.as_of_date) filter (where {is_found}),
             array_agg(
                 case octet_length(stored.window_hash)
-                    when 64 then stored.window_hash else repeat(' ', 64)
+                    when 16 then stored.window_hash else repeat(' ', 64)
                 end
             ) filter (where {is_found}),
             array_agg({orphaned}) filter (where {is_found})
@@ -141,7 +146,7 @@ def fetch(
             connection,
             statement,
             _parameters(instrument_ids, model_id, window_days, span),
-            ["date", "hex_sha256", "bool"],
+            ["date", "hex_64_bits", "bool"],
         )
     found = []
     for dates, hashes, orphans in rows:
@@ -179,6 +184,12 @@ def write(
             send_incoming(connection, settings, batch.rows)
             written = _merge(connection, settings, batch, parameters)
         add_rows_written(connection, settings, run, {EMBEDDINGS.name: written})
+    if is_empty:
+        # Whoever reads a row first after its commit marks it as committed, and so changes its page:
+        # now that is in memory, later every page would be read, changed and written once more.
+        connection.execute(
+            sql.SQL("select count(*) from {} as stored where {}").format(table, _ASKED), parameters
+        )
     return written
 
 

@@ -8,7 +8,11 @@ prices as (
 
 features as (
 
-    select * from {{ ref('daily_features') }}
+    select
+        *,
+        {{ feature_hash() }} as expected_feature_hash
+
+    from {{ ref('daily_features') }}
 
 ),
 
@@ -61,7 +65,9 @@ select
     expected.relative_log_volume as expected_relative_log_volume,
     features.relative_log_volume,
     expected.day_number as expected_day_number,
-    features.day_number
+    features.day_number,
+    features.expected_feature_hash,
+    features.feature_hash
 
 from expected
 full join features using (instrument_id, trade_date)
@@ -75,4 +81,5 @@ where
         features.adjusted_close, features.adjusted_log_return,
         features.relative_log_volume, features.day_number
     )
+    or features.feature_hash is distinct from features.expected_feature_hash
 order by instrument_id, trade_date

@@ -718,7 +718,8 @@ def test_a_restated_price_is_found_with_its_days(classified):
     assert told("CLOSE", V1) == ("restated", ["2011-08-10"])
     assert told("CLOSE", V2, "2011-08-09") == ("current", [])
     assert told("ADJUSTED", V2) == ("restated", ["2011-08-10", "2011-08-11"])
-    assert told("ADJUSTED", V1) == ("current", [])
+    # The hash is of all features, the vector of those that its encoder reads.
+    assert told("ADJUSTED", V1) == ("restated", [])
     # Adjusted closes on another scale are other features, and no change to a scale-free encoder.
     assert told("SCALED", V2) == ("restated", [])
     # A volume is also a little of what is usual on the 25 days from it on.

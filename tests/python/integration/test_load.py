@@ -296,6 +296,15 @@ def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(connection, data
     assert counts(load(connection, database, path)) == (1, 0, 0, 1, 0)
 
 
+def test_new_prices_are_found_by_their_load_time(connection, database, write):
+    load(connection, database, write("ticker,date,close\nA,2020-01-02,1\n"))
+    (indexed,) = connection.execute(
+        "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
+        " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
+    ).fetchone()
+    assert indexed == ["loaded_at"]
+
+
 def test_a_partitioned_table_is_filled_too(connection, database, write):
     connection.execute("create schema historical")
     connection.execute(
