@@ -24,7 +24,7 @@ window_rows as (
 
 ),
 
-spans as not materialized (
+spans as (
 
     select
         *,

@@ -292,11 +292,11 @@ different as (
         (
             featured.close, featured.volume, featured.log_return,
             featured.adjusted_close, featured.adjusted_log_return,
-            featured.relative_log_volume, featured.day_number, featured.feature_hash
+            featured.relative_log_volume, featured.day_number
         ) is distinct from (
             replaced.close, replaced.volume, replaced.log_return,
             replaced.adjusted_close, replaced.adjusted_log_return,
-            replaced.relative_log_volume, replaced.day_number, replaced.feature_hash
+            replaced.relative_log_volume, replaced.day_number
         )
 
 )

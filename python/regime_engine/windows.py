@@ -194,7 +194,7 @@ _IS_FOUND = sql.SQL("needed.instrument_id is not null")
 _ROWS = sql.SQL("""
     select
         array_agg(needed.trade_date) filter (where {is_found}),
-        array_agg(needed.feature_hash) filter (where {is_found}),
+        array_agg(coalesce(needed.feature_hash, 0)) filter (where {is_found}),
         {arrays}
     from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
     cross join lateral (

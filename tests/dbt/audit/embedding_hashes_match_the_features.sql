@@ -44,7 +44,8 @@ hashed as (
     from windows
     left join running as until_last
         on
-            windows.entity_id = until_last.instrument_id
+            windows.entity_type = 'instrument'
+            and windows.entity_id = until_last.instrument_id
             and windows.day_number = until_last.day_number
     left join running as until_first
         on

@@ -718,7 +718,7 @@ def test_a_restated_price_is_found_with_its_days(classified):
     assert told("CLOSE", V1) == ("restated", ["2011-08-10"])
     assert told("CLOSE", V2, "2011-08-09") == ("current", [])
     assert told("ADJUSTED", V2) == ("restated", ["2011-08-10", "2011-08-11"])
-    # The hash is of all features, the days are of those that the encoder reads.
+    # The hash is of all features, the vector of those that its encoder reads.
     assert told("ADJUSTED", V1) == ("restated", [])
     # Adjusted closes on another scale are other features, and no change to a scale-free encoder.
     assert told("SCALED", V2) == ("restated", [])
