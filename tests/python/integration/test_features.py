@@ -527,7 +527,7 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
 
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
     connection = market.connection
-    connection.execute("alter table features.daily_features drop column loaded_at")
+    connection.execute("alter table features.daily_features drop column loaded_at cascade")
     before = row_versions(connection)
     market.build()
     assert row_versions(connection) == before
