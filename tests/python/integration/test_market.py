@@ -1,4 +1,7 @@
-"""What `regime embed` leaves in the database, of a market of 60 instruments x 130 weekdays."""
+"""What `regime embed` leaves in the database, of a market of 60 instruments x 130 weekdays.
+
+What its statements do is seen on both servers, what its processes do on one.
+"""
 
 import hashlib
 import re
@@ -144,6 +147,7 @@ def test_the_rows_are_those_of_run_byte_for_byte(connection, regime, model_id):
     assert stored(connection) == by_run
 
 
+@pytest.mark.one_server
 def test_a_stretch_is_that_of_backfill(connection, regime):
     stretch = ("--start", "2018-05-01", "--end", "2018-06-15")
     assert regime("backfill", "--region", "SYN05", *stretch).returncode == 0
@@ -153,6 +157,7 @@ def test_a_stretch_is_that_of_backfill(connection, regime):
     assert stored(connection) == by_backfill
 
 
+@pytest.mark.one_server
 def test_a_run_again_writes_nothing(connection, regime):
     regime("embed", "--all")
     before = stored(connection, of_runs=True)
@@ -185,6 +190,7 @@ def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_da
     assert stored(connection) == now
 
 
+@pytest.mark.one_server
 def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
     regime("embed", "--all")
     connection.execute(
@@ -204,6 +210,7 @@ def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
     assert kept == (1,)
 
 
+@pytest.mark.one_server
 def test_an_edited_vector_is_put_back_by_recompute(connection, regime, undisturbed):
     regime("embed", "--all")
     connection.execute(
@@ -240,6 +247,7 @@ def test_a_killed_run_is_continued_where_it_stood(connection, market_database, r
     assert owners == [("SUCCEEDED",)]
 
 
+@pytest.mark.one_server
 def test_two_runs_at_once_end_as_one(connection, market_database, undisturbed):
     hold(connection, "SYN01")
     both = [start(market_database, "embed", "--all") for _ in range(2)]
@@ -254,6 +262,7 @@ def test_two_runs_at_once_end_as_one(connection, market_database, undisturbed):
     assert not connection.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
 
 
+@pytest.mark.one_server
 def test_a_price_restated_during_the_run_is_found_by_the_next(
     connection, market_database, regime, undisturbed
 ):
@@ -279,6 +288,7 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
     assert stored(connection) == now
 
 
+@pytest.mark.one_server
 def test_a_full_disk_loses_nothing(connection, market_database, regime, undisturbed):
     regime("embed", "--all")
     connection.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
@@ -297,6 +307,7 @@ def test_a_full_disk_loses_nothing(connection, market_database, regime, undistur
     assert stored(connection) == undisturbed
 
 
+@pytest.mark.one_server
 def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
     connection, market_database, regime
 ):
@@ -339,6 +350,7 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
     assert "NONE: no prices of NONE: load them with `regime load`" in unknown.stderr
 
 
+@pytest.mark.one_server
 def test_shards_part_the_market_by_the_sha_256_of_the_id(connection, regime, undisturbed):
     expected = connection.execute(
         """
@@ -374,6 +386,7 @@ def test_each_instrument_is_in_one_shard():
     assert market.in_shard("SYN01", (number % 5 + 1, 5))
 
 
+@pytest.mark.one_server
 def test_processes_write_what_one_writes(connection, regime, undisturbed, monkeypatch):
     result = regime("embed", "--all", "--workers", "2")
     assert result.returncode == 0, result.stderr
@@ -389,6 +402,7 @@ def worker_processes(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
+@pytest.mark.one_server
 def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
     connection, market_database, regime, undisturbed
 ):
@@ -408,6 +422,7 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
     assert stored(connection) == undisturbed
 
 
+@pytest.mark.one_server
 def test_worker_processes_end_with_a_killed_parent(connection, market_database):
     hold(connection, "SYN20")
     process = start(market_database, "embed", "--all", "--workers", "2")
@@ -435,6 +450,7 @@ def cluster():
         yield cluster
 
 
+@pytest.mark.one_server
 def test_a_killed_dask_worker_loses_nothing(connection, market_database, undisturbed, cluster):
     hold(connection, "SYN20")
     scheduler = ("--scheduler", cluster.scheduler_address)
@@ -452,6 +468,7 @@ def test_a_killed_dask_worker_loses_nothing(connection, market_database, undistu
     assert statuses == [("SUCCEEDED",)]
 
 
+@pytest.mark.one_server
 def test_an_interrupted_run_ends_in_one_line(connection, market_database, regime, undisturbed):
     hold(connection, "SYN20")
     process = start(market_database, "embed", "--all")
@@ -468,6 +485,7 @@ def test_an_interrupted_run_ends_in_one_line(connection, market_database, regime
     assert stored(connection) == undisturbed
 
 
+@pytest.mark.one_server
 def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(connection, regime):
     span = ("--start", "2018-06-01", "--end", "2018-06-29")
     labelled = (
@@ -495,6 +513,7 @@ def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(conne
     assert connection.execute(regimes).fetchall() == before
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -522,6 +541,7 @@ def test_what_a_user_gets_wrong_gets_a_line(regime, arguments, code, message):
     assert message in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.one_server
 def test_a_market_without_prices_gets_a_line(connection, regime):
     connection.execute("truncate historical.prices_daily")
     result = regime("embed", "--all")
@@ -529,6 +549,7 @@ def test_a_market_without_prices_gets_a_line(connection, regime):
     assert result.stderr == "Error: there are no prices: load them with `regime load`\n"
 
 
+@pytest.mark.one_server
 def test_one_new_day_reads_the_rows_of_its_windows_only(connection, regime):
     connection.execute("analyze features.daily_features")
     count = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = %s"
