@@ -1,7 +1,7 @@
 PYTHON ?= python3
 REGIME = .venv/bin/regime
 
-.PHONY: demo test lint benchmark quality clean
+.PHONY: demo test lint benchmark market quality clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -19,6 +19,9 @@ lint: .venv/tests-installed
 
 benchmark: .venv/installed
 	.venv/bin/python benchmarks/main_job.py
+
+market: .venv/installed
+	.venv/bin/python benchmarks/market.py
 
 quality: .venv/installed
 	.venv/bin/python -m pip install --quiet --editable '.[benchmark]'
