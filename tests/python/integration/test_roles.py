@@ -206,7 +206,7 @@ FORBIDDEN = {
         "update historical.prices_daily set close = 1",
         "delete from historical.prices_daily",
         "drop table historical.prices_daily",
-        "create role helper",
+        "create role someone",
         "set role regime_engine",
     ],
 }
