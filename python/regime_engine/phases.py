@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from regime_engine import dbt, engine, fitting
+from regime_engine import dbt, engine, fitting, roles
 from regime_engine.config import Settings
 from regime_engine.database import locked
 from regime_engine.dbt import NodeResult
@@ -50,8 +50,9 @@ def audit(
 ) -> tuple[list[NodeResult], list[Finding]]:
     """All results of the audit phase, and what its failed and warning tests found.
 
-    raises RegimeError where a test could not be run at all
+    raises RegimeError where a test could not be run at all, or the login may not keep what it finds
     """
+    _require_failures_can_be_kept(settings, connection)
     # No other audit may replace the failures meanwhile.
     with locked(connection, "dbt"):
         results = dbt.test(settings, connection, "audit")
@@ -96,6 +97,18 @@ def classify_regions(
         except RegimeError as error:
             errors[region] = error
     return outcomes, errors
+
+
+def _require_failures_can_be_kept(settings: Settings, connection: psycopg.Connection) -> None:
+    may = connection.execute(
+        "select current_user, has_schema_privilege(oid, 'CREATE')"
+        " from pg_namespace where nspname = 'audit_failures'"
+    ).fetchone()
+    if may and not may[1] and not roles.builder_of(connection, settings):
+        raise RegimeError(
+            f"the login {may[0]} may not keep what an audit finds: run it as a member of "
+            f"{roles.BUILDER}, or read in the schema audit_failures what the last one found"
+        )
 
 
 def _finding(connection: psycopg.Connection, test: NodeResult, limit: int) -> Finding:

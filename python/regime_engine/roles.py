@@ -120,7 +120,13 @@ def _hand_over(connection: psycopg.Connection, historical: str, runtime: str) ->
             and (
                 nspname = any(%(built)s)
                 or (nspname = %(runtime)s and relname = any(%(tables)s))
-                or (nspname = %(historical)s and relname ~ '^numeric_window_embeddings')
+                or (nspname = %(historical)s and relname = 'numeric_window_embeddings')
+                or pg_class.oid in (
+                    select relid
+                    from pg_partition_tree(
+                        to_regclass(format('%%I.numeric_window_embeddings', %(historical)s::text))
+                    )
+                )
             )
             and relowner <> (select oid from pg_roles where rolname = %(builder)s)
         """,
