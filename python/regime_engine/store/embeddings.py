@@ -125,7 +125,7 @@ def fetch(
             array_agg(stored.as_of_date) filter (where {is_found}),
             array_agg(
                 case octet_length(stored.window_hash)
-                    when 16 then stored.window_hash else repeat(' ', 64)
+                    when 16 then stored.window_hash else repeat(' ', 16)
                 end
             ) filter (where {is_found}),
             array_agg({orphaned}) filter (where {is_found})
@@ -164,7 +164,7 @@ def write(
     span: tuple[date, date],
     batch: Batch,
 ) -> int:
-    """Write a batch in one transaction; returns the rows inserted or replaced."""
+    """Write a batch in one transaction; returns the rows inserted, replaced or taken over."""
     parameters = _parameters(batch.instrument_ids, model_id, window_days, span) | {
         "run_id": run.run_id
     }
@@ -225,10 +225,10 @@ def _merge(
                 remove_vanished(settings, EMBEDDINGS, "window_spec", which), parameters | vanished
             )
         connection.execute(remove_different(settings, EMBEDDINGS, INCOMING), parameters)
-        inserted = connection.execute(insert_missing(settings, EMBEDDINGS, INCOMING), parameters)
+        written = [connection.execute(insert_missing(settings, EMBEDDINGS, INCOMING), parameters)]
         if batch.has_orphans:
-            connection.execute(_take_over(settings), parameters)
-    return inserted.rowcount
+            written.append(connection.execute(_take_over(settings), parameters))
+    return sum(cursor.rowcount for cursor in written)
 
 
 def _take_over(settings: Settings) -> sql.Composed:

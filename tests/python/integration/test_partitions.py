@@ -88,7 +88,7 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
         for each in (features_database, settings):
             with connect(each) as connection:
                 if each is settings:
-                    connection.execute(f"drop table {EMBEDDINGS}")
+                    connection.execute(f"drop table {EMBEDDINGS} cascade")
                     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
                     phases.initialise(each, connection)
                     assert set(partitions(connection)) == {
@@ -161,7 +161,7 @@ def scans(settings: Settings) -> dict[str, tuple]:
 def test_partitions_outlive_refreshes_and_missing_years_are_added(
     features_database: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    connection.execute(f"drop table {EMBEDDINGS}")
+    connection.execute(f"drop table {EMBEDDINGS} cascade")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2004")
     phases.initialise(features_database, connection)
     backfill(connection, features_database)
