@@ -142,6 +142,7 @@ def fetch(
     with connection.transaction():
         # In the order of the pages, which are read ahead then: twice as fast as in that of the key.
         connection.execute("set local enable_indexscan = off")
+        connection.execute("set local enable_seqscan = off")
         rows = binary.read(
             connection,
             statement,
@@ -170,6 +171,8 @@ def write(
     }
     table = EMBEDDINGS.identifier(settings)
     with connection.transaction():
+        # Where there should be no row, the planner, who expects many, would scan the table for one.
+        connection.execute("set local enable_seqscan = off")
         lock(connection, batch.instrument_ids, model_id, window_days)
         (is_empty,) = connection.execute(
             sql.SQL("select not exists (select 1 from {} as stored where {})").format(
