@@ -99,7 +99,7 @@ def make_market(settings: Settings, instruments: int, days: int) -> None:
         # For the table that `regime load` makes.
         prices.load(connection, settings, demo.PRICE_FILES[0])
         connection.execute("truncate historical.prices_daily")
-        connection.execute("drop table if exists features.daily_features")
+        connection.execute("drop table if exists features.daily_features cascade")
         connection.execute("select setseed(0.5)")
         connection.execute(
             """
@@ -186,7 +186,7 @@ def empty(settings: Settings) -> None:
 def build_features(settings: Settings, from_nothing: bool = False) -> float:
     with connect(settings) as connection:
         if from_nothing:
-            connection.execute("drop table features.daily_features")
+            connection.execute("drop table features.daily_features cascade")
         begin = time.perf_counter()
         phases.build_features(settings, connection)
         elapsed = time.perf_counter() - begin
@@ -218,7 +218,8 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
     encoder = encoders.get(MODEL_ID)
     run_id = uuid.uuid4()
     with psycopg.connect(conninfo(settings)) as connection:
-        connection.execute(f"create temporary table loop (like {TABLE} including all)")
+        connection.execute(f"create table loop (like {TABLE} including all)")
+        connection.commit()
         asked = connection.execute(
             "select instrument_id, trade_date from features.daily_features"
             " where day_number = %s order by instrument_id limit %s",

@@ -1,9 +1,9 @@
 """Embeddings of many instruments: features are read, encoded and written in one stream.
 
-Three steps go on at the same time, each on the instruments that the step before is done with, so
-that memory is bounded by a batch, whatever the size of the market:
+The steps go on at the same time, each on the instruments that the step before is done with, so that
+memory is bounded by a batch, whatever the size of the market:
 
-    fetch (a thread): features, and what is stored, of a group of instruments
+    fetch (two threads): the features of a group of instruments, and what is stored of it
     encode (a thread): the windows that are not stored, or stored with another window_hash
     write (the caller's thread): a transaction a batch
 
@@ -12,7 +12,6 @@ A killed run continues where it stood, since what is stored is what tells.
 
 import contextlib
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -132,19 +131,23 @@ def embed_instruments(
     if request.classify:
         yield from _classify(settings, request, run, instrument_ids)
         return
-    with connect(settings) as reader, connect(settings) as writer:
+    groups = _groups(request.stretch, instrument_ids)
+    with contextlib.ExitStack() as stack:
+        of_features, of_stored, writer = (stack.enter_context(connect(settings)) for _ in range(3))
+        features = _ahead(_fetch_features(of_features, request, groups))
+        stored = _ahead(_fetch_stored(of_stored, settings, request, groups))
+        encoded = _ahead(_encode(run, request, zip(features, stored, strict=True)))
         # Closed before the connections are, however the stream ends.
-        fetched = _ahead(_fetch(reader, settings, request, instrument_ids), depth=1)
-        encoded = _ahead(_encode(run, request, fetched), depth=1)
-        with contextlib.closing(fetched), contextlib.closing(encoded):
-            for batch, tally in encoded:
-                if batch.rows or batch.vanished or batch.has_orphans:
-                    written = embeddings.write(
-                        *(writer, settings, run, request.model_id, request.stretch.window_days),
-                        *(request.stretch.span, batch),
-                    )
-                    tally += Tally(written={embeddings.EMBEDDINGS.name: written})
-                yield tally
+        for steps in (features, stored, encoded):
+            stack.enter_context(contextlib.closing(steps))
+        for batch, tally in encoded:
+            if batch.rows or batch.vanished or batch.has_orphans:
+                written = embeddings.write(
+                    *(writer, settings, run, request.model_id, request.stretch.window_days),
+                    *(request.stretch.span, batch),
+                )
+                tally += Tally(written={embeddings.EMBEDDINGS.name: written})
+            yield tally
 
 
 def _classify(
@@ -163,20 +166,27 @@ def _classify(
                 yield Tally(1, failures={instrument_id: str(error)})
 
 
-def _fetch(
-    connection: psycopg.Connection, settings: Settings, request: Request, instrument_ids: list[str]
-) -> Iterator[tuple[list[Features], list[Stored]]]:
-    encoder, stretch = encoders.get(request.model_id), request.stretch
+def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:
     first, last = stretch.span
     size = GROUP_OF_DAYS if (last - first).days <= FEW_DAYS else GROUP_OF_HISTORIES
-    for begin in range(0, len(instrument_ids), size):
-        group = instrument_ids[begin : begin + size]
-        yield (
-            windows.fetch(connection, group, encoder.COLUMNS, stretch),
-            embeddings.fetch(
-                *(connection, settings, group, request.model_id),
-                *(stretch.window_days, stretch.span),
-            ),
+    return [instrument_ids[begin : begin + size] for begin in range(0, len(instrument_ids), size)]
+
+
+def _fetch_features(
+    connection: psycopg.Connection, request: Request, groups: list[list[str]]
+) -> Iterator[list[Features]]:
+    columns = encoders.get(request.model_id).COLUMNS
+    for group in groups:
+        yield windows.fetch(connection, group, columns, request.stretch)
+
+
+def _fetch_stored(
+    connection: psycopg.Connection, settings: Settings, request: Request, groups: list[list[str]]
+) -> Iterator[list[Stored]]:
+    stretch = request.stretch
+    for group in groups:
+        yield embeddings.fetch(
+            *(connection, settings, group, request.model_id, stretch.window_days, stretch.span)
         )
 
 
@@ -255,15 +265,15 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     return batch, Tally(len(parts), n_windows, failures=failures)
 
 
-def _ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """The items in order, made in a thread of their own, `depth` of them before they are wanted."""
+def _ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The items in order, each made in a thread of their own while the one before is worked on."""
     end = object()
     iterator = iter(items)
     thread = ThreadPoolExecutor(1)
     try:
-        made = deque(thread.submit(next, iterator, end) for _ in range(depth))
-        while (item := made.popleft().result()) is not end:
-            made.append(thread.submit(next, iterator, end))
+        made = thread.submit(next, iterator, end)
+        while (item := made.result()) is not end:
+            made = thread.submit(next, iterator, end)
             yield item
     finally:
         thread.shutdown(cancel_futures=True)
