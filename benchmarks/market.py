@@ -218,6 +218,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
     encoder = encoders.get(MODEL_ID)
     run_id = uuid.uuid4()
     with psycopg.connect(conninfo(settings)) as connection:
+        connection.execute("drop table if exists loop")
         connection.execute(f"create table loop (like {TABLE} including all)")
         connection.commit()
         asked = connection.execute(
