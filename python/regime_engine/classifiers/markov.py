@@ -27,24 +27,25 @@ FEWEST_WINDOWS = 126
 START_QUANTILES = ((0.05, 0.96), (0.05, 0.995), (0.2, 0.9))
 PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.05, 0.97)}
 LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbouring states
-SIGMA_COUNT = {2: 10.0, 3: 10.0, 4: 10.0}
+SIGMA_COUNT = 10.0
 LEAST_VOLATILITY = 0.01
 START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
 
 # The expert that reads volume too.
 VOLUME_PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.1, 0.99)}
-VOLUME_SIGMA_COUNT = {2: 10.0, 3: 10.0, 4: 40.0}
+VOLUME_SIGMA_COUNT = 40.0
 EVEN_WEIGHT = 0.4  # volume weight at which both experts have the same share
 LEAST_VOLUME_WEIGHT = 0.05
 USUAL_VOLUME_DOUBT = 1.2
 MONTH = 21
 VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
 LEAST_VOLUME_SPREAD = 0.01
+LEAST_STATE_SPREAD = 0.3  # of the states' volumes, in their noise, for volume to be read
 OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviations
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.5}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.6}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
@@ -220,7 +221,10 @@ def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
     chains, smoothed, volume = _best_chains(r / scale[:, None], v, k)
     models = []
     for i in range(len(r)):
-        rows = [row for row in (2 * i, 2 * i + 1) if row == 2 * i or chains.volume_weight[row]]
+        both = 2 * i + 1
+        spread = np.ptp(chains.volume_mean[both]) / chains.volume_scale[both]
+        tells = chains.volume_weight[both] and spread > LEAST_STATE_SPREAD
+        rows = [both - 1, both] if tells else [both - 1]
         experts = _shared(
             [
                 _expert(chains[row], smoothed.posterior[row], volume[row], v[i].mean())
@@ -256,7 +260,7 @@ def _best_chains(x: np.ndarray, v: np.ndarray, k: int) -> tuple[Chains, Smoothed
         ],
         axis=1,
     )
-    prior = Prior(typical.reshape(-1, k), np.tile([SIGMA_COUNT[k], VOLUME_SIGMA_COUNT[k]], S))
+    prior = Prior(typical.reshape(-1, k), np.tile([SIGMA_COUNT, VOLUME_SIGMA_COUNT], S))
     sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
     slope, noise = _volume_by_volatility(x, volume)
     usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean(axis=1)

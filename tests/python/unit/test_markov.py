@@ -55,6 +55,13 @@ def test_volume_that_tells_the_state_is_used(market):
     assert both.volume_scale == pytest.approx(0.25, abs=0.03)
 
 
+def test_volume_that_differs_between_no_states_is_not_read():
+    returns, _, _ = markets.draw(1062, seed=5)
+    noise = 0.25 * np.random.default_rng(5).standard_normal(1062)
+    fitted = markov.fit(markets.embeddings(returns, noise), 2)
+    assert [expert.volume_weight for expert in fitted.experts] == [0]
+
+
 def test_volume_makes_labels_better_where_returns_tell_little():
     balanced = []
     for seed in range(3):
