@@ -41,11 +41,11 @@ USUAL_VOLUME_DOUBT = 1.2
 MONTH = 21
 VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
 LEAST_VOLUME_SPREAD = 0.01
-LEAST_STATE_SPREAD = 0.3  # of the states' volumes, in their noise, for volume to be read
+LEAST_STATE_SPREAD = 0.5  # of the states' volumes, in their noise, for volume to be read
 OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviations
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.6}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.4}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
