@@ -148,7 +148,7 @@ def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: lis
         regime = [label, confidence, probabilities, vector.tobytes(), Jsonb(evidence | days)]
         connection.execute(
             "insert into loop.regimes"
-            " values (%s, %s, %s, %s, %s, 0, %s, %s, %s, null, %s, %s, %s, now())",
+            " values (%s, %s, %s, %s, %s, 0, %s, %s, %s, null, %s, %s, '', %s, now())",
             [SERIES.region, *series, instrument_id, *regime, run_id],
         )
         connection.commit()

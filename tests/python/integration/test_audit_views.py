@@ -33,7 +33,7 @@ SESSION = "01234567-89ab-4def-8123-456789abcdef"
 
 RUN_COLUMNS = (
     "run_id, command, parameters, model_id, status, started_at, finished_at, rows_written,"
-    " package_version, database_user, host"
+    " package_version, database_user, host, row_hash"
 )
 
 
@@ -65,7 +65,7 @@ def add_regimes(
         cursor.executemany(
             "insert into runtime.regimes values (%(region)s, %(day)s, %(model_id)s,"
             " %(window_days)s, %(instrument)s, %(model_version)s, %(label)s, %(confidence)s,"
-            " %(probabilities)s, 'CARRY', '', %(metadata)s, %(run_id)s, now())",
+            " %(probabilities)s, 'CARRY', '', %(metadata)s, '', %(run_id)s, now())",
             [
                 values
                 | {"region": region, "day": day, "instrument": instrument, "label": label}
@@ -358,7 +358,7 @@ def test_reconciliation_says_of_each_transition_what_is_wrong(audited):
 def add_run(connection, run: str, status: str = "SUCCEEDED", **parameters) -> None:
     connection.execute(
         f"insert into runtime.regime_runs ({RUN_COLUMNS}) values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
-        " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere')",
+        " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere', '')",
         [run, Jsonb(parameters), MODEL, status],
     )
 
@@ -366,7 +366,7 @@ def add_run(connection, run: str, status: str = "SUCCEEDED", **parameters) -> No
 def add_model(connection, region: str, version: int, valid_from: str) -> None:
     connection.execute(
         "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{CARRY,CRISIS}',"
-        " '{}', '2019-01-01', '2019-12-31', 250, 'hash', '{}', %s, %s, now())",
+        " '{}', '2019-01-01', '2019-12-31', 250, 'hash', '{}', %s, '', %s, now())",
         [region, MODEL, version, valid_from, RUN],
     )
 
@@ -376,7 +376,7 @@ def replace_regime(connection, region: str, day: date, new_run: str) -> None:
     connection.execute(
         "with removed as (delete from runtime.regimes where region = %s and as_of_date = %s"
         " returning to_jsonb(regimes) as old_row)"
-        " insert into runtime.regime_revisions select 'regimes', '{}', old_row, %s, now() from removed",
+        " insert into runtime.regime_revisions select 'regimes', '{}', old_row, %s, now(), '' from removed",
         [region, day, new_run],
     )
 
@@ -780,7 +780,7 @@ def wide_market(market) -> psycopg.Connection:
     )
     market.execute(
         f"insert into runtime.regime_runs ({RUN_COLUMNS}) select run_id, 'backfill', jsonb_build_object('region',"
-        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', '0.1', '', ''"
+        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', '0.1', '', '', ''"
         " from runtime.regimes group by run_id"
     )
     market.execute("analyze")
