@@ -171,10 +171,10 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
 @pytest.mark.parametrize(
     "missing",
     [
-        "drop table runtime.regime_transitions",
-        "drop table historical.numeric_window_embeddings",
+        "drop table runtime.regime_transitions cascade",
+        "drop table historical.numeric_window_embeddings cascade",
         "drop schema runtime cascade",
-        "alter table runtime.regimes drop column metadata",
+        "alter table runtime.regimes drop column metadata cascade",
     ],
 )
 def test_an_unfinished_init_is_named_and_finished_by_init(features_database, regime, missing):
