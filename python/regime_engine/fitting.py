@@ -11,12 +11,13 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 
-from regime_engine import classifiers, encoders, models, reading, runs, windows
+from regime_engine import classifiers, encoders, models, runs, windows
 from regime_engine.classifiers import markov
 from regime_engine.config import Settings
 from regime_engine.engine import embed, instrument_of, series_parameters
 from regime_engine.errors import RegimeError
 from regime_engine.models import FittedModel, Series
+from regime_engine.reading import tables
 from regime_engine.store.regimes import lock_series
 from regime_engine.windows import Stretch, Windows
 
@@ -94,7 +95,7 @@ def fit(
     raises RegimeError for unknown labels, overlapping stretches or too few windows
     """
     instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, reading.labels(connection, settings))
+    _require_usable(recipe, tables.labels(connection, settings))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "valid_from": valid_from and valid_from.isoformat()
     }
@@ -130,7 +131,7 @@ def walk_forward(
     if recipe.labelled:
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
     instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, reading.labels(connection, settings))
+    _require_usable(recipe, tables.labels(connection, settings))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "every_months": schedule.every_months,
         "train_years": schedule.train_years,

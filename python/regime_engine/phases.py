@@ -14,7 +14,7 @@ from regime_engine.engine import Outcome
 from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
-from regime_engine.reading import Rows, fetch
+from regime_engine.reading.rows import Rows, fetch
 
 
 @dataclass(frozen=True)

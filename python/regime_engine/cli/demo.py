@@ -16,9 +16,10 @@ from regime_engine.config import Settings
 @click.pass_obj
 def demo(settings: Settings) -> None:
     """All of it on the bundled prices of two indexes, 1999 to 2018."""
-    from regime_engine import demo, engine, fitting, phases, prices, reading
+    from regime_engine import demo, engine, fitting, phases, prices
     from regime_engine.database import connect
     from regime_engine.models import Series
+    from regime_engine.reading import tables
 
     all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
     with connect(settings) as connection:
@@ -61,10 +62,10 @@ def demo(settings: Settings) -> None:
             )
         passed = report(*phases.audit(settings, connection))
         for series in all_series:
-            by_year = reading.days_by_year(connection, settings, series)
+            by_year = tables.days_by_year(connection, settings, series)
             click.echo(f"\nDays of {series.region} by label:\n")
             click.echo(table(by_year.headers, by_year.rows))
-        last = reading.transitions(connection, settings, all_series[0], limit=5)
+        last = tables.transitions(connection, settings, all_series[0], limit=5)
         click.echo("\nThe last transitions of US:\n")
         click.echo(table(last.headers, last.rows))
         click.echo()

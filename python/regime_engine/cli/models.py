@@ -38,13 +38,14 @@ def models(
     if versions and not region:
         raise click.UsageError("--show and --compare need --region")
 
-    from regime_engine import models, reading
+    from regime_engine import models
     from regime_engine.database import connect
     from regime_engine.models import Series
+    from regime_engine.reading import tables
 
     with connect(settings) as connection:
         if not versions:
-            found = reading.models(connection, settings, region)
+            found = tables.models(connection, settings, region)
             print_rows(found.headers, found.rows, output_format)
             return
         series = Series(region, model_id, window_days)

@@ -26,9 +26,9 @@ def _reader(command):
 @click.pass_obj
 def history(settings: Settings, output_format: str, **which) -> None:
     """The regimes of a region, oldest first."""
-    from regime_engine import reading
+    from regime_engine.reading import tables
 
-    _show(settings, reading.history, which, output_format)
+    _show(settings, tables.history, which, output_format)
 
 
 @click.command()
@@ -36,9 +36,9 @@ def history(settings: Settings, output_format: str, **which) -> None:
 @click.pass_obj
 def transitions(settings: Settings, output_format: str, **which) -> None:
     """The days on which the label of a region changed, oldest first."""
-    from regime_engine import reading
+    from regime_engine.reading import tables
 
-    _show(settings, reading.transitions, which, output_format)
+    _show(settings, tables.transitions, which, output_format)
 
 
 def _show(settings: Settings, read, which: dict, output_format: str) -> None:

@@ -11,15 +11,15 @@ from regime_engine.config import Settings
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:
     """The database, the stored series and the last runs; one that died is shown as DIED."""
-    from regime_engine import reading
     from regime_engine.database import connect
+    from regime_engine.reading import tables
 
     with connect(settings) as connection:
         info = connection.info
         version = f"{info.server_version // 10000}.{info.server_version % 10000}"
         place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
-        overview = reading.series_overview(connection, settings)
-        last = reading.last_runs(connection, settings, runs)
+        overview = tables.series_overview(connection, settings)
+        last = tables.last_runs(connection, settings, runs)
     click.echo(place)
     click.echo()
     for rows, none in (

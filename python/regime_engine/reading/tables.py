@@ -1,21 +1,14 @@
-"""What people ask of stored regimes; each answer is one SQL query."""
+"""The stored rows themselves: regimes, transitions, model versions, runs."""
 
-from dataclasses import dataclass
 from datetime import date
 
 import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
-from regime_engine.errors import RegimeError
 from regime_engine.models import Series
+from regime_engine.reading.rows import IS_SERIES, Rows, fetch, require_regimes
 from regime_engine.runs import LIVE
-
-
-@dataclass(frozen=True)
-class Rows:
-    headers: list[str]
-    rows: list[tuple]
 
 
 def history(
@@ -80,7 +73,7 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
         sql.SQL("""
             select extract(year from as_of_date)::int::text as year, {counts}
             from {regimes}
-            where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+            where {is_series}
             group by 1
             order by 1
         """).format(
@@ -91,6 +84,7 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
                 for label in labels(connection, settings)
             ),
             regimes=sql.Identifier(settings.runtime_schema, "regimes"),
+            is_series=IS_SERIES,
         ),
         vars(series),
     )
@@ -191,29 +185,8 @@ def _of_series(
     end: date | None,
     limit: int | None,
 ) -> Rows:
-    which = {
-        "region": series.region,
-        "model_id": series.model_id,
-        "window_days": series.window_days,
-        "start": start,
-        "end": end,
-        "limit": limit,
-    }
-    is_series = sql.SQL(
-        "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
-    )
-    (exists,) = connection.execute(
-        sql.SQL("select exists (select 1 from {} where {})").format(
-            sql.Identifier(settings.runtime_schema, "regimes"), is_series
-        ),
-        which,
-    ).fetchone()
-    if not exists:
-        raise RegimeError(
-            f"no regimes of region {series.region} by {series.model_id} with windows of "
-            f"{series.window_days} days: see `regime status` for what there is, or write them "
-            f"with `regime backfill --region {series.region}`"
-        )
+    require_regimes(connection, settings, series)
+    which = vars(series) | {"start": start, "end": end, "limit": limit}
     return fetch(
         connection,
         sql.SQL("""
@@ -232,15 +205,7 @@ def _of_series(
         """).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
             table=sql.Identifier(settings.runtime_schema, table),
-            is_series=is_series,
+            is_series=IS_SERIES,
         ),
         which,
     )
-
-
-def fetch(
-    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
-) -> Rows:
-    """The rows of a query, with the names of its columns."""
-    cursor = connection.execute(query, parameters)
-    return Rows([column.name for column in cursor.description], cursor.fetchall())

@@ -1,0 +1,1 @@
+"""What people ask of stored regimes; each answer is one SQL query."""
