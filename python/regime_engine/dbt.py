@@ -60,6 +60,7 @@ def _invoke(
         *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
         *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
         "--no-version-check",
+        "--no-write-json",
     ]
     environment = libpq_environment(connection) | {
         "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,

@@ -101,7 +101,10 @@ def explain(error: Exception) -> str | None:
         return None
     text = error.diag.message_primary or " ".join(str(error).split())
     if isinstance(error, (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)):
-        return f"{text}: the engine's tables are missing or unfinished; run `regime init`"
+        return (
+            f"{text}: tables are missing or unfinished; for features and views run `regime "
+            "pipeline` once prices are loaded, for all else run `regime init`"
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return f"{text}: log in as a user who may, or have this granted"
     if isinstance(error, psycopg.OperationalError):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ from regime_engine import demo, phases, prices
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
 
+# Few names, since dbt parses the project anew for each.
+DATABASE = "test"
+MODULE_DATABASE = "test_module"
 SYSTEM_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -44,6 +48,21 @@ class TestServer:
         return replace(
             self.settings, database_url=make_conninfo(self.settings.database_url, dbname=name)
         )
+
+    @contextmanager
+    def new_template(self, name: str, template: str = "template1") -> Iterator[Settings]:
+        """A database to fill and then to copy.
+
+        It is filled under the name of every test's database, so that what dbt parsed is of use
+        to them all.
+        """
+        yield self.create_database(DATABASE, template)
+        with connect(self.settings) as connection:
+            connection.execute(
+                sql.SQL("alter database {} rename to {}").format(
+                    sql.Identifier(DATABASE), sql.Identifier(name)
+                )
+            )
 
     def drop_database(self, name: str) -> None:
         with connect(self.settings) as connection:
@@ -91,14 +110,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
 
 @pytest.fixture
 def database(server: TestServer) -> Iterator[Settings]:
-    yield server.create_database("test_empty")
-    server.drop_database("test_empty")
+    yield server.create_database(DATABASE)
+    server.drop_database(DATABASE)
 
 
 @pytest.fixture(scope="session")
 def features_template(server: TestServer) -> str:
-    settings = server.create_database("template_features")
-    with connect(settings) as connection:
+    with (
+        server.new_template("template_features") as settings,
+        connect(settings) as connection,
+    ):
         for path in demo.PRICE_FILES:
             prices.load(connection, settings, path)
         phases.build_features(settings, connection)
@@ -107,8 +128,8 @@ def features_template(server: TestServer) -> str:
 
 @pytest.fixture
 def features_database(server: TestServer, features_template: str) -> Iterator[Settings]:
-    yield server.create_database("test_features", features_template)
-    server.drop_database("test_features")
+    yield server.create_database(DATABASE, features_template)
+    server.drop_database(DATABASE)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import regime_command
+from conftest import MODULE_DATABASE
 
 from regime_engine import dbt, engine, fitting, phases
 from regime_engine.config import Settings
@@ -103,14 +104,14 @@ def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_dat
 @pytest.fixture(scope="module")
 def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dict[str, str]]]:
     """A database of prices and features, and the compiled SQL of the tests of its phase."""
-    settings: Settings = server.create_database("test_generic", features_template)
+    settings: Settings = server.create_database(MODULE_DATABASE, features_template)
     with connect(settings) as connection:
         results = dbt.test(settings, connection, "features")
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
         queries |= {result.name: result.query for result in dbt.test(settings, connection, "audit")}
         yield connection, queries
-    server.drop_database("test_generic")
+    server.drop_database(MODULE_DATABASE)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
+from conftest import DATABASE, MODULE_DATABASE
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -107,7 +108,7 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 @pytest.fixture(scope="module")
 def market(server) -> Iterator[psycopg.Connection]:
     """Series and prices made for these tests, with rows as dictionaries."""
-    settings = server.create_database("test_audit_views")
+    settings = server.create_database(MODULE_DATABASE)
     with connect(settings) as connection:
         connection.execute("create schema historical")
         connection.execute(
@@ -131,7 +132,7 @@ def market(server) -> Iterator[psycopg.Connection]:
         add_regimes(connection, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
         connection.row_factory = dict_row
         yield connection
-    server.drop_database("test_audit_views")
+    server.drop_database(MODULE_DATABASE)
 
 
 @pytest.fixture
@@ -546,8 +547,10 @@ FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 
 @pytest.fixture(scope="module")
 def classified_template(server, features_template) -> str:
-    settings = server.create_database("template_classified", features_template)
-    with connect(settings) as connection:
+    with (
+        server.new_template("template_classified", features_template) as settings,
+        connect(settings) as connection,
+    ):
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
             fitting.fit(connection, settings, series, Recipe("prototype", labelled=LABELLED))
@@ -557,11 +560,11 @@ def classified_template(server, features_template) -> str:
 
 @pytest.fixture
 def classified(server, classified_template) -> Iterator[tuple[psycopg.Connection, Settings]]:
-    settings = server.create_database("test_classified", classified_template)
+    settings = server.create_database(DATABASE, classified_template)
     with connect(settings) as connection:
         connection.row_factory = dict_row
         yield connection, settings
-    server.drop_database("test_classified")
+    server.drop_database(DATABASE)
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import environment, regime_command
+from conftest import MODULE_DATABASE
 
 from regime_engine import demo
 from regime_engine.database import connect, embedded
@@ -40,9 +41,9 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demonstrated(server):
     """A database on which the demo ran, and what it printed."""
-    settings = server.create_database("test_demo")
+    settings = server.create_database(MODULE_DATABASE)
     yield settings, regime_command(settings, "demo")
-    server.drop_database("test_demo")
+    server.drop_database(MODULE_DATABASE)
 
 
 def words(line: str) -> list[str]:

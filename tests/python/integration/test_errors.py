@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 from commands import regime_command
+from conftest import MODULE_DATABASE
 
 from regime_engine import phases, prices
 from regime_engine.database import connect
@@ -24,7 +25,7 @@ def trading_days(n: int, last: date) -> list[date]:
 @pytest.fixture(scope="module")
 def peculiar(server, features_template, tmp_path_factory):
     """The bundled prices and five instruments, each with something of its own."""
-    settings = server.create_database("test_peculiar", features_template)
+    settings = server.create_database(MODULE_DATABASE, features_template)
     path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
     chance = np.random.default_rng(1)
     last = date(2025, 1, 31)
@@ -46,7 +47,7 @@ def peculiar(server, features_template, tmp_path_factory):
             " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
         )
     yield settings
-    server.drop_database("test_peculiar")
+    server.drop_database(MODULE_DATABASE)
 
 
 RUN = ("run", "--region", "US", "--as-of", "2025-01-31")

@@ -56,7 +56,8 @@ class Market:
     update: str
 
     def build(self) -> None:
-        phases.build_features(self.settings, self.connection)
+        results = dbt.build(self.settings, self.connection, "daily_features")
+        dbt.require_success(results, "building the features")
 
     def update_as_dbt_does(self) -> None:
         """The statements of a later build without dbt, for many builds in short time."""
@@ -67,17 +68,23 @@ class Market:
                 " where (stored.instrument_id, stored.trade_date)"
                 " = (new.instrument_id, new.trade_date)"
             )
-            cursor.execute(
-                "insert into features.daily_features select * from new where close is not null"
+            insert(
+                self.connection,
+                "features.daily_features",
+                "select * from new where close is not null",
             )
 
     def reset(self) -> None:
         with self.connection.transaction():
-            for table in ("historical.prices_daily", "features.daily_features"):
-                name = sql.Identifier(*table.split("."))
-                saved = sql.Identifier("saved", table.split(".")[1])
-                self.connection.execute(sql.SQL("truncate {}").format(name))
-                self.connection.execute(sql.SQL("insert into {} table {}").format(name, saved))
+            for schema, table in (("historical", "prices_daily"), ("features", "daily_features")):
+                self.connection.execute(f"truncate {schema}.{table}")
+                insert(self.connection, f"{schema}.{table}", f"select * from saved.{table}")
+
+
+def insert(connection: psycopg.Connection, table: str, query: str) -> None:
+    """By the names of the columns: one that a build had to add is the table's last."""
+    names = [column.name for column in connection.execute(f"{query} limit 0").description]
+    connection.execute(f"insert into {table} ({', '.join(names)}) {query}")
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +300,7 @@ def row_versions(connection: psycopg.Connection) -> dict[tuple[str, date], tuple
     return {(instrument_id, trade_date): version for instrument_id, trade_date, *version in found}
 
 
+@pytest.mark.one_server
 def test_a_build_without_a_change_writes_nothing(market):
     before = row_versions(market.connection)
     market.build()
@@ -378,6 +386,7 @@ with connect(settings) as connection:
         yield process
 
 
+@pytest.mark.one_server
 def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
     before = row_versions(market.connection)
     restate(market.connection, "LONG", 10, "close", 55.5)
@@ -390,6 +399,7 @@ def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(mar
     assert_features_are_right(market)
 
 
+@pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
     before = row_versions(market.connection)
     restate(market.connection, "LONG", 10, "close", 55.5)
@@ -420,6 +430,7 @@ def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
     assert_features_are_right(market)
 
 
+@pytest.mark.one_server
 def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(market):
     refused = {
         (None, None, None): "close is missing",
@@ -525,6 +536,7 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
     assert_features_are_right(market)
 
 
+@pytest.mark.one_server
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
     connection = market.connection
     connection.execute("alter table features.daily_features drop column loaded_at cascade")
@@ -542,6 +554,7 @@ def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(mark
     connection.execute("create index on features.daily_features (loaded_at)")
 
 
+@pytest.mark.one_server
 def test_a_price_that_is_there_twice_is_named_unless_an_index_forbids_it(market):
     connection = market.connection
     connection.execute(

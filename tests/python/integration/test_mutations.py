@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import regime_command
+from conftest import DATABASE, MODULE_DATABASE
 
 from regime_engine import engine, fitting, phases
 from regime_engine.config import Settings
@@ -79,8 +80,10 @@ def write_everything(connection: psycopg.Connection, settings: Settings) -> None
 @pytest.fixture(scope="module")
 def finished(server, features_template) -> Iterator[str]:
     """A database to copy."""
-    settings = server.create_database("template_finished", features_template)
-    with connect(settings) as connection:
+    with (
+        server.new_template("template_finished", features_template) as settings,
+        connect(settings) as connection,
+    ):
         write_everything(connection, settings)
     yield "template_finished"
     server.drop_database("template_finished")
@@ -88,13 +91,13 @@ def finished(server, features_template) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def audited(server, finished) -> Iterator[Audited]:
-    settings = server.create_database("test_mutations", finished)
+    settings = server.create_database(MODULE_DATABASE, finished)
     with connect(settings) as connection:
         results, findings = phases.audit(settings, connection)
         connection.execute("analyze")
         queries = {result.name: result.query for result in results}
         yield Audited(settings, connection, queries, findings)
-    server.drop_database("test_mutations")
+    server.drop_database(MODULE_DATABASE)
 
 
 EMBEDDINGS = "historical.numeric_window_embeddings"
@@ -355,7 +358,7 @@ def test_every_audit_test_finds_something(audited):
 @pytest.mark.one_server
 @pytest.mark.parametrize("corruption", ["label flipped", "revision deleted", "price deleted", None])
 def test_the_command_finds_it_too(server, finished, corruption):
-    settings = server.create_database("test_mutated", finished)
+    settings = server.create_database(DATABASE, finished)
     try:
         with connect(settings) as connection:
             if corruption:
@@ -379,7 +382,7 @@ def test_the_command_finds_it_too(server, finished, corruption):
             assert any(named.items() <= row.items() for row in kept)
             assert any(named.items() <= row.items() for row in shown)
     finally:
-        server.drop_database("test_mutated")
+        server.drop_database(DATABASE)
 
 
 def test_the_readme_states_the_score():

@@ -75,6 +75,7 @@ def in_line(connection: psycopg.Connection) -> set[str]:
     return {name for (name,) in found}
 
 
+@pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
     features_database: Settings,
     server,

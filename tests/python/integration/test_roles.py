@@ -8,6 +8,7 @@ from functools import partial
 import psycopg
 import pytest
 from commands import regime_command
+from conftest import MODULE_DATABASE
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
@@ -94,7 +95,7 @@ def test_a_login_with_createrole_makes_them_in_its_own_database(server):
 @pytest.fixture(scope="module")
 def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
-    settings = server.create_database("test_roles", features_template)
+    settings = server.create_database(MODULE_DATABASE, features_template)
     with connect(settings) as connection:
         fitting.fit(connection, settings, US, Recipe("prototype", labelled=LABELLED))
         engine.backfill(connection, settings, US, date(2011, 6, 1), date(2011, 12, 30))
@@ -110,7 +111,7 @@ def shared(server, features_template) -> Iterator[As]:
         built = regime_command(settings_of(settings, "builder"), "audit")
         assert built.returncode == 0, built.stderr + built.stdout
         yield partial(settings_of, settings)
-    server.drop_database("test_roles")
+    server.drop_database(MODULE_DATABASE)
     with connect(server.settings) as connection:
         for login in logins:
             connection.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
