@@ -3,6 +3,7 @@
 What its statements do is seen on both servers, what its processes do on one.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -26,7 +28,7 @@ N_WINDOWS = N_INSTRUMENTS * N_DATES
 FIRST_DAY, LAST_DAY = date(2018, 3, 12), date(2018, 6, 29)
 V2 = "num-regime-core-v2"
 EMBEDDINGS = "historical.numeric_window_embeddings"
-IS_FINISHED = "select count(*) from runtime.regime_runs where status = 'SUCCEEDED'"
+OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
 def make_market(connection: psycopg.Connection, settings: Settings) -> None:
@@ -395,6 +397,9 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
     hold(connection, "SYN20")
     process = start(market_database, "embed", "--all", "--workers", "2")
     wait_until(connection, A_WRITER_WAITS)
+    # What the first task has committed, and all of the second.
+    written = (16 + 10) * N_DATES
+    wait_until(connection, f"select count(*) = {written} from {EMBEDDINGS}")
     for pid in worker_processes(process):
         subprocess.run(["kill", "-9", str(pid)], check=True)
     _, error = process.communicate()
@@ -402,8 +407,7 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
     assert process.returncode == 1
     assert error.startswith("Error: a worker process ended before its work did")
     assert len(error.splitlines()) == 1
-    # What the first task had committed, and all of the second.
-    assert len(stored(connection)) == (16 + 10) * N_DATES
+    assert len(stored(connection)) == written
     assert regime("embed", "--all", "--workers", "2").returncode == 0
     assert stored(connection) == undisturbed
 
@@ -429,15 +433,29 @@ def test_worker_processes_end_with_a_killed_parent(connection, market_database):
 
 @pytest.fixture
 def cluster():
-    """Two Dask workers in processes of their own, as the docs say to start them."""
+    """Two Dask workers in processes of their own, in the environment that the docs give them."""
+    import dask
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    (setting,) = re.findall(r'^export (DASK_\w+)="(.*)"$', OPERATOR.read_text(), re.MULTILINE)
+    with (
+        dask.config.set(
+            dask.config.merge(
+                dask.config.config, dask.config.collect(paths=[], env=dict([setting]))
+            )
+        ),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         yield cluster
 
 
 @pytest.mark.one_server
 def test_a_killed_dask_worker_loses_nothing(connection, market_database, undisturbed, cluster):
+    with cluster.get_client() as client:
+        variables = client.run(lambda: dict(os.environ))
+    for of_worker in variables.values():
+        assert of_worker["OPENBLAS_NUM_THREADS"] == "1"
+        assert "MALLOC_TRIM_THRESHOLD_" not in of_worker
     hold(connection, "SYN20")
     scheduler = ("--scheduler", cluster.scheduler_address)
     process = start(market_database, "embed", "--all", *scheduler)
@@ -519,6 +537,12 @@ def test_a_market_without_prices_gets_a_line(connection, regime):
     result = regime("embed", "--all")
     assert result.returncode == 1
     assert result.stderr == "Error: there are no prices: load them with `regime load`\n"
+    connection.execute("drop view staging.stg_prices_daily cascade")
+    result = regime("embed", "--all")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "staging.stg_prices_daily" in line
+    assert "run `regime pipeline` once prices are loaded" in line
 
 
 @pytest.mark.one_server
