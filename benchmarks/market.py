@@ -200,8 +200,10 @@ def prepacked(settings: Settings) -> list[np.ndarray]:
     run = Run(uuid.uuid4(), "embed")
     blocks = []
     with connect(settings) as connection:
-        for instrument_id in windows.instruments(connection):
-            found = windows.read(connection, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS))
+        for instrument_id in windows.instruments(connection, settings):
+            found = windows.read(
+                connection, settings, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS)
+            )
             blocks.append(embeddings.pack(run, MODEL_ID, found, encoder.encode(found.values)))
     return blocks
 

@@ -6,19 +6,17 @@
         {{ log('Citus is not installed in this database: nothing to distribute', info=true) }}
         {{ return('') }}
     {%- endif -%}
-    {%- set historical = env_var('REGIME_HISTORICAL_SCHEMA', 'historical') -%}
-    {%- set runtime = env_var('REGIME_RUNTIME_SCHEMA', 'runtime') -%}
-    {%- set prices = adapter.quote(historical) ~ '.prices_daily' -%}
+    {%- set prices = source('historical', 'prices_daily').include(database=false) | string -%}
     {%- set everywhere = ['regions', 'regime_labels', 'regimes', 'regime_transitions', 'regime_models',
         'regime_runs'] -%}
     {%- set by_instrument = [
         (prices, var('prices_columns').instrument_id, 'none'),
-        ('features.daily_features', 'instrument_id', prices),
-        (adapter.quote(historical) ~ '.numeric_window_embeddings', 'entity_id', prices)
+        (relation_of('daily_features') | string, 'instrument_id', prices),
+        (relation_of('numeric_window_embeddings') | string, 'entity_id', prices)
     ] -%}
 
-    {%- for table in everywhere -%}
-        {%- set table = adapter.quote(runtime) ~ '.' ~ table -%}
+    {%- for name in everywhere -%}
+        {%- set table = relation_of(name) | string -%}
         {%- do distribute(table, "create_reference_table('" ~ table ~ "')") -%}
     {%- endfor -%}
     {%- for table, column, beside in by_instrument -%}

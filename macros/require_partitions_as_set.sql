@@ -3,8 +3,7 @@
     {%- if execute and flags.WHICH in ('build', 'run') and first_partition_year() -%}
         {%- set found = run_query(
             "select 1 from pg_class where relkind = 'r' and oid = to_regclass('"
-            ~ adapter.quote(env_var('REGIME_HISTORICAL_SCHEMA', 'historical'))
-            ~ ".numeric_window_embeddings')"
+            ~ relation_of('numeric_window_embeddings') ~ "')"
         ) -%}
         {%- if found | length -%}
             {{ exceptions.raise_compiler_error(

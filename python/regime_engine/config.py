@@ -1,4 +1,5 @@
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,24 @@ LIBPQ_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGDATABASE")
 
 EMBEDDED = "embedded"
 
+# The folders under models/ that have a schema of their own; `historical` has one of the engine's
+# tables and the prices that `regime load` brings.
+LAYERS = ("historical", "staging", "features", "runtime", "audit")
+# dbt's relations by layer; every other one is a view of the audit.
+LAYER_OF = {
+    "numeric_window_embeddings": "historical",
+    "stg_prices_daily": "staging",
+    "daily_features": "features",
+    "regimes": "runtime",
+    "regime_transitions": "runtime",
+    "regime_models": "runtime",
+    "regime_revisions": "runtime",
+    "regime_runs": "runtime",
+    "regions": "runtime",
+    "regime_labels": "runtime",
+}
+ALIAS = "REGIME_ALIAS_"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,12 +33,17 @@ class Settings:
 
     database_url: a Postgres URL or conninfo string; "" leaves it all to the libpq variables;
         "embedded" is the embedded server of `regime_engine.database.embedded`
+    aliases: model or seed → the name of its table or view, where that is another
     """
 
     # Not in the repr: a URL can hold a password.
     database_url: str = field(default=EMBEDDED, repr=False)
     historical_schema: str = "historical"
     runtime_schema: str = "runtime"
+    staging_schema: str = "staging"
+    features_schema: str = "features"
+    audit_schema: str = "audit"
+    aliases: Mapping[str, str] = field(default_factory=dict)
     state_directory: Path | None = None
     project_directory: Path | None = None
 
@@ -33,11 +57,36 @@ class Settings:
             url = "" if names_a_server else EMBEDDED
         return cls(
             database_url=url,
-            historical_schema=environment.get("REGIME_HISTORICAL_SCHEMA") or "historical",
-            runtime_schema=environment.get("REGIME_RUNTIME_SCHEMA") or "runtime",
+            **{
+                f"{layer}_schema": environment.get(f"REGIME_{layer.upper()}_SCHEMA") or layer
+                for layer in LAYERS
+            },
+            aliases={
+                name.removeprefix(ALIAS).lower(): alias
+                for name, alias in environment.items()
+                if name.startswith(ALIAS) and alias
+            },
             state_directory=_path(environment.get("REGIME_STATE_DIR")),
             project_directory=_path(environment.get("REGIME_PROJECT_DIR")),
         )
+
+    @property
+    def failures_schema(self) -> str:
+        """Where what the tests find is kept."""
+        return f"{self.audit_schema}_failures"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The environment by which dbt gives its relations the names of these settings."""
+        schemas = {f"REGIME_{layer.upper()}_SCHEMA": self._schema(layer) for layer in LAYERS}
+        return schemas | {f"{ALIAS}{n.upper()}": alias for n, alias in self.aliases.items()}
+
+    def table(self, name: str) -> tuple[str, str]:
+        """(schema, name) in the database of dbt's model or seed of this name."""
+        return self._schema(LAYER_OF.get(name, "audit")), self.aliases.get(name, name)
+
+    def _schema(self, layer: str) -> str:
+        return getattr(self, f"{layer}_schema")
 
 
 def _path(value: str | None) -> Path | None:

@@ -62,10 +62,7 @@ def _invoke(
         "--no-version-check",
         "--no-write-json",
     ]
-    environment = libpq_environment(connection) | {
-        "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
-        "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
-    }
+    environment = libpq_environment(connection) | settings.names
     if builder := roles.builder_of(connection, settings):
         # What dbt makes belongs to all who build, whoever of them it was.
         given = environment.get("PGOPTIONS", "")

@@ -106,7 +106,7 @@ def backfill(
 
 def regions(connection: psycopg.Connection, settings: Settings) -> list[tuple[str, str]]:
     """(region, instrument_id) of every region, by name."""
-    table = sql.Identifier(settings.runtime_schema, "regions")
+    table = sql.Identifier(*settings.table("regions"))
     return connection.execute(
         sql.SQL("select region, instrument_id from {} order by region").format(table)
     ).fetchall()
@@ -118,7 +118,7 @@ def first_date(connection: psycopg.Connection, settings: Settings, series: Serie
         sql.SQL(
             "select min(as_of_date) from {} where region = %(region)s"
             " and model_id = %(model_id)s and window_days = %(window_days)s"
-        ).format(sql.Identifier(settings.runtime_schema, "regimes")),
+        ).format(sql.Identifier(*settings.table("regimes"))),
         vars(series),
     ).fetchone()
     return first
@@ -132,7 +132,7 @@ def instrument_of(
     raises RegimeError for an unknown region
     """
     known = dict(regions(connection, settings))
-    if region not in known and windows.is_instrument(connection, region):
+    if region not in known and windows.is_instrument(connection, settings, region):
         known[region] = region
     if region not in known:
         raise RegimeError(
@@ -166,7 +166,7 @@ def classify(
     raises RegimeError where the windows cannot be read, encoded or classified
     """
     encoder = encoders.get(series.model_id)
-    found = windows.read(connection, instrument_id, encoder.COLUMNS, stretch)
+    found = windows.read(connection, settings, instrument_id, encoder.COLUMNS, stretch)
     embeddings = embed(encoder, found)
     versions = models.load(connection, settings, series)
     if model_version is not None:

@@ -100,7 +100,7 @@ def fit(
         "valid_from": valid_from and valid_from.isoformat()
     }
     with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
-        training = _read_training(connection, series, instrument_id, recipe, start, end)
+        training = _read_training(connection, settings, series, instrument_id, recipe, start, end)
         trained_to = training.windows.as_of_dates[-1].item()
         stored = models.load(connection, settings, series)
         model = _fit_version(
@@ -137,7 +137,7 @@ def walk_forward(
         "train_years": schedule.train_years,
     }
     with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
-        training = _read_training(connection, series, instrument_id, recipe, None, end)
+        training = _read_training(connection, settings, series, instrument_id, recipe, None, end)
         days = training.windows.as_of_dates
         stored = models.load(connection, settings, series)
         due = _due_dates(days, schedule, start)
@@ -227,6 +227,7 @@ def _is_by(recipe: Recipe, model: FittedModel) -> bool:
 
 def _read_training(
     connection: psycopg.Connection,
+    settings: Settings,
     series: Series,
     instrument_id: str,
     recipe: Recipe,
@@ -238,7 +239,10 @@ def _read_training(
     stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     spans = [(stretch.start, stretch.end) for stretch in stretches] or [(start, end)]
     parts = [
-        windows.read(connection, instrument_id, encoder.COLUMNS, Stretch(series.window_days, *span))
+        windows.read(
+            *(connection, settings, instrument_id, encoder.COLUMNS),
+            Stretch(series.window_days, *span),
+        )
         for span in spans
     ]
     labels = None

@@ -112,7 +112,7 @@ def embed(
         "classify": request.classify,
     }
     with runs.ledger(connection, settings, "embed", parameters, request.model_id) as run:
-        known = instrument_ids or windows.instruments(connection)
+        known = instrument_ids or windows.instruments(connection, settings)
         if not known:
             raise RegimeError("there are no prices: load them with `regime load`")
         chosen = [instrument_id for instrument_id in known if in_shard(instrument_id, shard)]
@@ -134,7 +134,7 @@ def embed_instruments(
     groups = _groups(request.stretch, instrument_ids)
     with contextlib.ExitStack() as stack:
         of_features, of_stored, writer = (stack.enter_context(connect(settings)) for _ in range(3))
-        features = _ahead(_fetch_features(of_features, request, groups))
+        features = _ahead(_fetch_features(of_features, settings, request, groups))
         stored = _ahead(_fetch_stored(of_stored, settings, request, groups))
         encoded = _ahead(_encode(run, request, zip(features, stored, strict=True)))
         # Closed before the connections are, however the stream ends.
@@ -173,11 +173,11 @@ def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:
 
 
 def _fetch_features(
-    connection: psycopg.Connection, request: Request, groups: list[list[str]]
+    connection: psycopg.Connection, settings: Settings, request: Request, groups: list[list[str]]
 ) -> Iterator[list[Features]]:
     columns = encoders.get(request.model_id).COLUMNS
     for group in groups:
-        yield windows.fetch(connection, group, columns, request.stretch)
+        yield windows.fetch(connection, settings, group, columns, request.stretch)
 
 
 def _fetch_stored(

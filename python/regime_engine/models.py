@@ -168,4 +168,4 @@ def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:
 
 
 def _table(settings: Settings) -> sql.Identifier:
-    return sql.Identifier(settings.runtime_schema, "regime_models")
+    return sql.Identifier(*settings.table("regime_models"))

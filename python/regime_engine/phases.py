@@ -102,12 +102,14 @@ def classify_regions(
 def _require_failures_can_be_kept(settings: Settings, connection: psycopg.Connection) -> None:
     may = connection.execute(
         "select current_user, has_schema_privilege(oid, 'CREATE')"
-        " from pg_namespace where nspname = 'audit_failures'"
+        " from pg_namespace where nspname = %s",
+        [settings.failures_schema],
     ).fetchone()
     if may and not may[1] and not roles.builder_of(connection, settings):
         raise RegimeError(
             f"the login {may[0]} may not keep what an audit finds: run it as a member of "
-            f"{roles.BUILDER}, or read in the schema audit_failures what the last one found"
+            f"{roles.BUILDER}, or read what the last one found in the schema "
+            f"{settings.failures_schema}"
         )
 
 

@@ -7,24 +7,11 @@ themselves, who owns what dbt made, and the rights on schemas.
 import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
+from regime_engine.config import LAYER_OF, Settings
 from regime_engine.errors import RegimeError
 
 AUDITOR, ENGINE, BUILDER = "regime_auditor", "regime_engine", "regime_builder"
 ROLES = (AUDITOR, ENGINE, BUILDER)
-
-# Schemas in which everything is dbt's.
-BUILT_SCHEMAS = ("staging", "features", "audit", "audit_failures")
-# dbt's tables in the runtime schema.
-RUNTIME_TABLES = (
-    "regimes",
-    "regime_transitions",
-    "regime_models",
-    "regime_revisions",
-    "regime_runs",
-    "regions",
-    "regime_labels",
-)
 
 
 def create(connection: psycopg.Connection, settings: Settings) -> None:
@@ -34,31 +21,31 @@ def create(connection: psycopg.Connection, settings: Settings) -> None:
     raises RegimeError where the login may not create roles
     """
     historical, runtime = settings.historical_schema, settings.runtime_schema
-    schemas = (historical, runtime, *BUILT_SCHEMAS)
+    staging, features = settings.staging_schema, settings.features_schema
+    audit, failures = settings.audit_schema, settings.failures_schema
     with connection.transaction():
         _create_missing(connection)
-        for schema in schemas:
+        for schema in (historical, runtime, *_built(settings)):
             connection.execute(
                 sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
             )
             _grant(connection, "usage, create", "schema", (schema,), BUILDER)
-        for schema in (historical, runtime, "features", "audit", "audit_failures"):
+        for schema in (historical, runtime, features, audit, failures):
             _grant(connection, "usage", "schema", (schema,), AUDITOR)
-        for schema in (historical, runtime, "features", "staging"):
+        for schema in (historical, runtime, features, staging):
             _grant(connection, "usage", "schema", (schema,), ENGINE)
-        _hand_over(connection, historical, runtime)
+        _hand_over(connection, settings)
         if _exists(connection, historical, "prices_daily"):
             _grant(connection, "select", "table", (historical, "prices_daily"), BUILDER)
         # What dbt makes from now on it grants itself; but for the tables of a test's failures.
         connection.execute(
             sql.SQL(
-                "alter default privileges for role {} in schema audit, audit_failures"
-                " grant select on tables to {}"
-            ).format(sql.Identifier(BUILDER), sql.Identifier(AUDITOR))
+                "alter default privileges for role {} in schema {}, {} grant select on tables to {}"
+            ).format(*map(sql.Identifier, (BUILDER, audit, failures, AUDITOR)))
         )
-        for schema in ("features", "audit", "audit_failures"):
+        for schema in (features, audit, failures):
             _grant(connection, "select", "all tables in schema", (schema,), AUDITOR)
-        for table in (("features", "daily_features"), ("staging", "stg_prices_daily")):
+        for table in map(settings.table, ("daily_features", "stg_prices_daily")):
             if _exists(connection, *table):
                 _grant(connection, "select", "table", table, ENGINE)
 
@@ -108,8 +95,20 @@ def _create_missing(connection: psycopg.Connection) -> None:
         )
 
 
-def _hand_over(connection: psycopg.Connection, historical: str, runtime: str) -> None:
+def _built(settings: Settings) -> tuple[str, ...]:
+    """Schemas in which everything is dbt's."""
+    return (
+        settings.staging_schema,
+        settings.features_schema,
+        settings.audit_schema,
+        settings.failures_schema,
+    )
+
+
+def _hand_over(connection: psycopg.Connection, settings: Settings) -> None:
     """What dbt has built belongs to the builders, whoever built it."""
+    embeddings = settings.table("numeric_window_embeddings")
+    of_runtime = [name for name, layer in LAYER_OF.items() if layer == "runtime"]
     relations = connection.execute(
         """
         select nspname, relname
@@ -120,21 +119,22 @@ def _hand_over(connection: psycopg.Connection, historical: str, runtime: str) ->
             and (
                 nspname = any(%(built)s)
                 or (nspname = %(runtime)s and relname = any(%(tables)s))
-                or (nspname = %(historical)s and relname = 'numeric_window_embeddings')
+                or (nspname = %(historical)s and relname = %(embeddings)s)
                 or pg_class.oid in (
                     select relid
                     from pg_partition_tree(
-                        to_regclass(format('%%I.numeric_window_embeddings', %(historical)s::text))
+                        to_regclass(format('%%I.%%I', %(historical)s::text, %(embeddings)s::text))
                     )
                 )
             )
             and relowner <> (select oid from pg_roles where rolname = %(builder)s)
         """,
         {
-            "built": list(BUILT_SCHEMAS),
-            "runtime": runtime,
-            "historical": historical,
-            "tables": list(RUNTIME_TABLES),
+            "built": list(_built(settings)),
+            "runtime": settings.runtime_schema,
+            "tables": [settings.table(name)[1] for name in of_runtime],
+            "historical": embeddings[0],
+            "embeddings": embeddings[1],
             "builder": BUILDER,
         },
     ).fetchall()
@@ -146,8 +146,9 @@ def _hand_over(connection: psycopg.Connection, historical: str, runtime: str) ->
         )
     routines = connection.execute(
         "select oid::regprocedure::text from pg_proc"
-        " where pronamespace = 'audit'::regnamespace and proowner <> %s::regrole",
-        [BUILDER],
+        " where pronamespace = (select oid from pg_namespace where nspname = %s)"
+        " and proowner <> %s::regrole",
+        [settings.audit_schema, BUILDER],
     ).fetchall()
     for (signature,) in routines:
         connection.execute(

@@ -207,4 +207,4 @@ def _sign(connection: psycopg.Connection, table: sql.Identifier, run_ids: list[u
 
 
 def _table(settings: Settings) -> sql.Identifier:
-    return sql.Identifier(settings.runtime_schema, "regime_runs")
+    return sql.Identifier(*settings.table("regime_runs"))

@@ -8,11 +8,9 @@ import psycopg
 from numpy.lib.stride_tricks import sliding_window_view
 from psycopg import sql
 
+from regime_engine.config import Settings
 from regime_engine.database import binary
 from regime_engine.errors import RegimeError
-
-FEATURES = sql.Identifier("features", "daily_features")
-PRICES = sql.Identifier("staging", "stg_prices_daily")
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Windows:
         return self.values.shape[1]
 
 
-def instruments(connection: psycopg.Connection) -> list[str]:
+def instruments(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """Every instrument that has a price, by id; one look-up in the prices' index each."""
     rows = connection.execute(
         sql.SQL("""
@@ -107,30 +105,34 @@ def instruments(connection: psycopg.Connection) -> list[str]:
             )
 
             select instrument_id from instruments where instrument_id is not null
-        """).format(prices=PRICES)
+        """).format(prices=sql.Identifier(*settings.table("stg_prices_daily")))
     )
     return [instrument_id for (instrument_id,) in rows]
 
 
-def is_instrument(connection: psycopg.Connection, instrument_id: str) -> bool:
-    query = sql.SQL("select exists (select 1 from {} where instrument_id = %s)").format(PRICES)
+def is_instrument(connection: psycopg.Connection, settings: Settings, instrument_id: str) -> bool:
+    query = sql.SQL("select exists (select 1 from {} where instrument_id = %s)").format(
+        sql.Identifier(*settings.table("stg_prices_daily"))
+    )
     (found,) = connection.execute(query, [instrument_id]).fetchone()
     return found
 
 
 def read(
     connection: psycopg.Connection,
+    settings: Settings,
     instrument_id: str,
     columns: tuple[str, ...],
     stretch: Stretch,
 ) -> Windows:
     """The windows of one instrument; raises RegimeError as `build` does."""
-    (features,) = fetch(connection, [instrument_id], columns, stretch)
+    (features,) = fetch(connection, settings, [instrument_id], columns, stretch)
     return build(features, stretch)
 
 
 def fetch(
     connection: psycopg.Connection,
+    settings: Settings,
     instrument_ids: list[str],
     columns: tuple[str, ...],
     stretch: Stretch,
@@ -142,7 +144,11 @@ def fetch(
         "end": stretch.end,
         "window_days": stretch.window_days,
     }
-    last_days = connection.execute(_LAST_DAYS, parameters).fetchall()
+    prices = sql.Identifier(*settings.table("stg_prices_daily"))
+    daily_features = sql.Identifier(*settings.table("daily_features"))
+    last_days = connection.execute(
+        _LAST_DAYS.format(prices=prices, features=daily_features), parameters
+    ).fetchall()
     arrays = sql.SQL(", ").join(
         sql.SQL("array_agg(coalesce(needed.{}, 'NaN')) filter (where {})").format(
             sql.Identifier(column), _IS_FOUND
@@ -151,7 +157,7 @@ def fetch(
     )
     rows = binary.read(
         connection,
-        _ROWS.format(arrays=arrays, features=FEATURES, is_found=_IS_FOUND),
+        _ROWS.format(arrays=arrays, features=daily_features, is_found=_IS_FOUND),
         parameters,
         ["date", "int8"] + ["float8"] * len(columns),
     )
@@ -186,7 +192,7 @@ _LAST_DAYS = sql.SQL("""
         )
     from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
     order by asked.ordinal
-""").format(prices=PRICES, features=FEATURES)
+""")
 
 _IS_FOUND = sql.SQL("needed.instrument_id is not null")
 # The rows from the first one of the start's window on. In order, which comes from the key's index:

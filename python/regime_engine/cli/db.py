@@ -79,10 +79,7 @@ def env(settings: Settings) -> None:
     """
     from regime_engine.database import embedded
 
-    variables = embedded.start(settings).environment | {
-        "REGIME_HISTORICAL_SCHEMA": settings.historical_schema,
-        "REGIME_RUNTIME_SCHEMA": settings.runtime_schema,
-    }
+    variables = embedded.start(settings).environment | settings.names
     click.echo(f"unset {' '.join(CONTRARY_VARIABLES)}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")

@@ -33,7 +33,7 @@ def require_regimes(connection: psycopg.Connection, settings: Settings, series: 
     """raises RegimeError where the series has no regime at all"""
     (exists,) = connection.execute(
         sql.SQL("select exists (select 1 from {} where {})").format(
-            sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES
+            sql.Identifier(*settings.table("regimes")), IS_SERIES
         ),
         vars(series),
     ).fetchone()

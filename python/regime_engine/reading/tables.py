@@ -61,7 +61,7 @@ def transitions(
 
 def labels(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The labels of regime_labels, calmest first."""
-    table = sql.Identifier(settings.runtime_schema, "regime_labels")
+    table = sql.Identifier(*settings.table("regime_labels"))
     query = sql.SQL("select label from {} order by severity").format(table)
     return [label for (label,) in connection.execute(query)]
 
@@ -83,7 +83,7 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
                 )
                 for label in labels(connection, settings)
             ),
-            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
+            regimes=sql.Identifier(*settings.table("regimes")),
             is_series=IS_SERIES,
         ),
         vars(series),
@@ -128,8 +128,8 @@ def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
                     and latest.window_days = spans.window_days
             order by spans.region, spans.model_id, spans.window_days
         """).format(
-            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
-            transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
+            regimes=sql.Identifier(*settings.table("regimes")),
+            transitions=sql.Identifier(*settings.table("regime_transitions")),
         ),
     )
 
@@ -148,7 +148,7 @@ def models(connection: psycopg.Connection, settings: Settings, region: str | Non
             from {}
             where region = coalesce(%(region)s, region)
             order by region, model_id, window_days, valid_from, version
-        """).format(sql.Identifier(settings.runtime_schema, "regime_models")),
+        """).format(sql.Identifier(*settings.table("regime_models"))),
         {"region": region},
     )
 
@@ -170,7 +170,7 @@ def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 1
             from {runs}
             order by started_at desc, run_id
             limit %(limit)s
-        """).format(live=LIVE, runs=sql.Identifier(settings.runtime_schema, "regime_runs")),
+        """).format(live=LIVE, runs=sql.Identifier(*settings.table("regime_runs"))),
         {"limit": limit},
     )
 
@@ -204,7 +204,7 @@ def _of_series(
             order by as_of_date
         """).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            table=sql.Identifier(settings.runtime_schema, table),
+            table=sql.Identifier(*settings.table(table)),
             is_series=IS_SERIES,
         ),
         which,

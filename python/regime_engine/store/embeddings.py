@@ -17,7 +17,6 @@ from regime_engine.windows import Windows
 
 EMBEDDINGS = Table(
     "numeric_window_embeddings",
-    "historical_schema",
     ("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
     ("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
 )

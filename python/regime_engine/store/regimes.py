@@ -128,7 +128,6 @@ def _send_incoming(connection: psycopg.Connection, windows: Windows, regimes: Re
 
 REGIMES = Table(
     "regimes",
-    "runtime_schema",
     ("region", "as_of_date", "model_id", "window_days"),
     (
         "instrument_id",
@@ -291,7 +290,7 @@ def _replace_transitions(settings: Settings) -> sql.Composed:
         select (select count(*) from written) + (select count(*) from removed)
     """).format(
         regimes=REGIMES.identifier(settings),
-        transitions=sql.Identifier(settings.runtime_schema, "regime_transitions"),
+        transitions=sql.Identifier(*settings.table("regime_transitions")),
         content=names(content),
         expected_content=names(content, "expected"),
         stored_content=names(content, "stored"),

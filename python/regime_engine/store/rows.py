@@ -18,12 +18,11 @@ class Table:
     """An engine table with an as_of_date in its key."""
 
     name: str
-    schema_setting: str
     key: tuple[str, ...]
     content: tuple[str, ...]
 
     def identifier(self, settings: Settings) -> sql.Identifier:
-        return sql.Identifier(getattr(settings, self.schema_setting), self.name)
+        return sql.Identifier(*settings.table(self.name))
 
 
 def remove_vanished(
@@ -127,7 +126,7 @@ def _remove(settings: Settings, table: Table, delete: sql.Composed) -> sql.Compo
         ) as revised
     """).format(
         delete=delete,
-        revisions=sql.Identifier(settings.runtime_schema, "regime_revisions"),
+        revisions=sql.Identifier(*settings.table("regime_revisions")),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
         row_hash=sql.SQL(

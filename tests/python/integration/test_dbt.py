@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from regime_engine import dbt, demo, encoders, engine, phases, prices
-from regime_engine.config import Settings
+from regime_engine.config import LAYER_OF, Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
@@ -245,21 +246,50 @@ def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothin
         assert first[2] == {"historical", "runtime"}
 
 
-def test_schemas_of_any_name_work_for_dbt_and_python_alike(database, shell):
-    odd = replace(database, historical_schema="Hist 1", runtime_schema="Läufe-2")
+def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(database, shell):
+    """Each name by hand: a missing one would leave a table under its usual name."""
+    odd = replace(
+        database,
+        historical_schema="Hist 1",
+        runtime_schema="Läufe-2",
+        staging_schema="an_staging",
+        features_schema="an_features",
+        audit_schema="an_audit",
+        aliases={"stg_prices_daily": "px", "daily_features": "Features", "regimes": "my regimes"}
+        | {name: f"{name}_x" for name in LAYER_OF if name.startswith(("regime_", "num", "regions"))}
+        | {"regime_timeline": "timeline"},
+    )
     with connect(odd) as connection:
         load_bundled_prices(connection, odd)
         assert phases.build_features(odd, connection) == []
         engine.backfill(connection, odd, US, START, END)
         _, findings = phases.audit(odd, connection)
         assert findings == []
-        names = {"Hist 1", "Läufe-2", "staging", "features", "audit", "audit_failures"}
+        names = {"Hist 1", "Läufe-2", "an_staging", "an_features", "an_audit", "an_audit_failures"}
         assert schemas(connection) == names
-        exported = "export REGIME_HISTORICAL_SCHEMA='Hist 1' REGIME_RUNTIME_SCHEMA='Läufe-2'; "
-        run = shell(odd, exported + "regime run --region US --as-of 2009-01-30")
+        found = connection.execute(
+            "select nspname || '.' || relname from pg_class"
+            " inner join pg_namespace on pg_namespace.oid = relnamespace"
+            " where relkind in ('r', 'v') and nspname = any(%s)"
+            " and nspname not in ('an_audit', 'an_audit_failures')",
+            [list(names)],
+        ).fetchall()
+        assert {name for (name,) in found} == {
+            *("Hist 1.prices_daily", "Hist 1.prices_daily_refused"),
+            "Hist 1.numeric_window_embeddings_x",
+            *("an_staging.px", "an_staging.prices_checked", "an_staging.rejected_prices"),
+            "an_features.Features",
+            *("Läufe-2.my regimes", "Läufe-2.regime_transitions_x", "Läufe-2.regime_models_x"),
+            *("Läufe-2.regime_revisions_x", "Läufe-2.regime_runs_x"),
+            *("Läufe-2.regions_x", "Läufe-2.regime_labels_x"),
+        }
+        days = "select count(*) from an_audit.timeline where not is_missing"
+        assert connection.execute(days).fetchone() == (149,)
+        exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in odd.names.items())
+        run = shell(odd, f"export {exported}; regime run --region US --as-of 2009-01-30")
         assert run.returncode == 0, run.stderr
         assert schemas(connection) == names
-        last = connection.execute('select max(as_of_date) from "Läufe-2".regimes').fetchone()
+        last = connection.execute('select max(as_of_date) from "Läufe-2"."my regimes"').fetchone()
         assert last == (date(2009, 1, 30),)
 
 

@@ -62,8 +62,8 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
     called = "select logicalrelid::text, called from pg_dist_partition"
     by_table = {
         "historical.prices_daily": "instrument_id beside none",
-        "features.daily_features": 'instrument_id beside "historical".prices_daily',
-        "historical.numeric_window_embeddings": 'entity_id beside "historical".prices_daily',
+        "features.daily_features": 'instrument_id beside "historical"."prices_daily"',
+        "historical.numeric_window_embeddings": 'entity_id beside "historical"."prices_daily"',
         "runtime.regions": "everywhere",
         "runtime.regime_labels": "everywhere",
         "runtime.regimes": "everywhere",
