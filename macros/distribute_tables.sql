@@ -6,7 +6,7 @@
         {{ log('Citus is not installed in this database: nothing to distribute', info=true) }}
         {{ return('') }}
     {%- endif -%}
-    {%- set prices = source('historical', 'prices_daily').include(database=false) | string -%}
+    {%- set prices = prices().include(database=false) | string -%}
     {%- set everywhere = ['regions', 'regime_labels', 'regimes', 'regime_transitions', 'regime_models',
         'regime_runs'] -%}
     {%- set by_instrument = [

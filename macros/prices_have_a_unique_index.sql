@@ -7,7 +7,7 @@
         select count(*)
         from pg_index
         where
-            indrelid = to_regclass('{{ source("historical", "prices_daily").include(database=false) }}')
+            indrelid = to_regclass('{{ prices().include(database=false) }}')
             and indisunique
             and indisvalid
             and indpred is null

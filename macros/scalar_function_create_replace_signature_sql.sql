@@ -1,6 +1,6 @@
 {# As dbt's own, with what the planner may know of our functions: null for a null argument, and safe
    in a parallel query. #}
-{% macro postgres__scalar_function_create_replace_signature_sql(target_relation) %}
+{% macro scalar_function_create_replace_signature_sql(target_relation) %}
     create or replace function {{ target_relation.render() }} ({{ formatted_scalar_function_args_sql() }})
     returns {{ model.returns.data_type }}
     {{ scalar_function_volatility_sql() }}

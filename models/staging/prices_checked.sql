@@ -43,6 +43,6 @@ from (
         {{ price_column('currency', 'text') }} as currency,
         {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
 
-    from {{ source('historical', 'prices_daily') }}
+    from {{ prices() }}
 
 ) as typed

@@ -1,4 +1,6 @@
-"""The only file that knows dbt: builds and tests the project in this process."""
+"""The only file that knows dbt: builds and tests the project in this process.
+
+The project is this package's own, or a team's that has it installed as a dbt package."""
 
 import contextlib
 import hashlib
@@ -8,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import yaml
 
 from regime_engine import roles
-from regime_engine.config import Settings
+from regime_engine.config import ALIAS, LAYER_OF, Settings
 from regime_engine.database import libpq_environment, locked
 from regime_engine.errors import RegimeError
 
@@ -23,7 +26,7 @@ class NodeResult:
 
     status: success, pass, warn, fail, error or skipped, as dbt says it
     query: a test's SQL; its rows are the offending ones
-    failures_table: (schema, name) of the table that keeps those rows; None for all but tests
+    failures_table: (schema, name) of the table that keeps those rows; None where none does
     """
 
     name: str
@@ -37,12 +40,12 @@ class NodeResult:
 
 
 def build(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
-    """`dbt build --selector …`: models and seeds, each with its tests, in the order of lineage."""
+    """Models and seeds of a selector of selectors.yml, each with its tests, in order of lineage."""
     return _invoke(settings, connection, "build", selector)
 
 
 def test(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
-    """`dbt test --selector …`: every test, whereas a build skips those behind one that failed."""
+    """Every test of a selector, whereas a build skips those behind one that failed."""
     return _invoke(settings, connection, "test", selector)
 
 
@@ -51,13 +54,14 @@ def _invoke(
 ) -> list[NodeResult]:
     """Run dbt on the connection's database; one at a time a database.
 
-    raises RegimeError where dbt could not begin, or the selector matches nothing
+    raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
+    not those of the settings
     """
     project = project_directory(settings)
     arguments = [
         command,
-        *("--selector", selector),
-        *("--project-dir", str(project), "--profiles-dir", str(project / "profiles")),
+        *_selection(_package_directory(project), selector),
+        *("--project-dir", str(project), *_profiles(project)),
         *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
         "--no-version-check",
         "--no-write-json",
@@ -80,12 +84,17 @@ def _invoke(
         # What follows are the macros that led there.
         reason = str(outcome.exception).split("> in macro")[0]
         raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
-    results = [_node_result(result) for result in outcome.result.results]
     # Hooks of the project are told of where they fail alone.
-    results = [r for r in results if r.resource_type != "operation" or r.status != "success"]
+    results = [
+        result
+        for result in outcome.result.results
+        if result.node.resource_type != "operation" or result.status != "success"
+    ]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
-    return results
+    for result in results:
+        _require_names(result.node, connection.info.dbname, settings)
+    return [_node_result(result) for result in results]
 
 
 def require_success(results: list[NodeResult], doing: str) -> None:
@@ -99,20 +108,73 @@ def require_success(results: list[NodeResult], doing: str) -> None:
 
 
 def project_directory(settings: Settings) -> Path:
-    """The dbt project: REGIME_PROJECT_DIR, the checkout that this package lies in, or its copy
-    inside the installed package."""
+    """The dbt project: REGIME_PROJECT_DIR, the checkout that this file lies in, or its copy inside
+    the installed package."""
     package = Path(__file__).parent
     candidates = [package.parents[1], package / "dbt_project"]
     if settings.project_directory:
         candidates = [settings.project_directory]
     for candidate in candidates:
-        with contextlib.suppress(OSError):
-            if f"name: {PROJECT_NAME}\n" in (candidate / "dbt_project.yml").read_text():
-                return candidate
+        if _package_directory(candidate):
+            return candidate
     raise RegimeError(
-        f"no dbt project named {PROJECT_NAME} in {candidates[0]}: set REGIME_PROJECT_DIR to the "
-        "folder of its dbt_project.yml"
+        f"no dbt project named {PROJECT_NAME} in {candidates[0]}, nor one that has it as a package "
+        "(`dbt deps`): set REGIME_PROJECT_DIR to the folder of its dbt_project.yml"
     )
+
+
+def _package_directory(project: Path) -> Path | None:
+    """The folder of this package's dbt project: the project itself, or a package of it."""
+    for folder in (project, project / "dbt_packages" / PROJECT_NAME):
+        with contextlib.suppress(OSError):
+            if f"name: {PROJECT_NAME}\n" in (folder / "dbt_project.yml").read_text():
+                return folder
+    return None
+
+
+def _selection(package: Path, selector: str) -> list[str]:
+    """dbt's arguments for a selector of selectors.yml: --selector would ask the team's."""
+    selectors = yaml.safe_load((package / "selectors.yml").read_text())["selectors"]
+    (definition,) = (s["definition"]["union"] for s in selectors if s["name"] == selector)
+    chosen = [_criterion(part) for part in definition if "exclude" not in part]
+    excluded = [_criterion(p) for part in definition for p in part.get("exclude", [])]
+    arguments = ["--indirect-selection", "buildable", "--select", *chosen]
+    return [*arguments, "--exclude", *excluded] if excluded else arguments
+
+
+def _criterion(part: dict) -> str:
+    if "intersection" in part:
+        return ",".join(map(_criterion, part["intersection"]))
+    return f"{'+' if part.get('parents') else ''}{part['method']}:{part['value']}"
+
+
+def _profiles(project: Path) -> list[str]:
+    """Where the profile is: in our project's own folder, else in the team's project or, as dbt
+    finds it by itself, by DBT_PROFILES_DIR or in ~/.dbt."""
+    if _package_directory(project) == project:
+        return ["--profiles-dir", str(project / "profiles")]
+    if "DBT_PROFILES_DIR" not in os.environ and (project / "profiles.yml").exists():
+        return ["--profiles-dir", str(project)]
+    return []
+
+
+def _require_names(node, database: str, settings: Settings) -> None:
+    """raises RegimeError where dbt built in another database, or under a name that Python does not
+    look for"""
+    if getattr(node, "database", database) != database:
+        raise RegimeError(
+            f"dbt's profile leads to database {node.database}, --database-url to {database}: "
+            "let both name one"
+        )
+    if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
+        return
+    built, wanted = f"{node.schema}.{node.alias}", ".".join(settings.table(node.name))
+    if built != wanted:
+        layer = LAYER_OF[node.name].upper()
+        raise RegimeError(
+            f"dbt calls {node.name} {built}, and regime looks for {wanted}: set "
+            f"REGIME_{layer}_SCHEMA or {ALIAS}{node.name.upper()} for both"
+        )
 
 
 def _target_directory(settings: Settings, project: Path, environment: dict[str, str]) -> Path:
@@ -148,6 +210,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _node_result(result) -> NodeResult:
     node = result.node
+    is_kept = node.resource_type == "test" and node.should_store_failures
     return NodeResult(
         name=node.name,
         resource_type=str(node.resource_type),
@@ -156,5 +219,5 @@ def _node_result(result) -> NodeResult:
         failures=result.failures or 0,
         description=getattr(node, "description", "") or "",
         query=getattr(node, "compiled_code", None) or "",
-        failures_table=(node.schema, node.alias) if node.resource_type == "test" else None,
+        failures_table=(node.schema, node.alias) if is_kept else None,
     )

@@ -36,11 +36,10 @@ def initialise(settings: Settings, connection: psycopg.Connection) -> None:
 
 def build_features(settings: Settings, connection: psycopg.Connection) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
-    prices = sql.Identifier(settings.historical_schema, "prices_daily").as_string(connection)
-    (found,) = connection.execute("select to_regclass(%s)", [prices]).fetchone()
-    if found is None:
-        raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
     results = dbt.build(settings, connection, "features")
+    prices = f"{settings.historical_schema}.prices_daily"
+    if any(f'relation "{prices}" does not exist' in result.message for result in results):
+        raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
     dbt.require_success(results, "building the features")
     return [result for result in results if result.status == "warn"]
 
@@ -114,9 +113,15 @@ def _require_failures_can_be_kept(settings: Settings, connection: psycopg.Connec
 
 
 def _finding(connection: psycopg.Connection, test: NodeResult, limit: int) -> Finding:
-    (failures,) = connection.execute(
-        "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
-    ).fetchone()
-    query = sql.SQL("select * from {}").format(sql.SQL(failures))
-    rows = fetch(connection, sql.SQL("{} limit {}").format(query, sql.Literal(limit)))
+    if test.failures_table is None:
+        query = sql.SQL(test.query.strip())
+    else:
+        (failures,) = connection.execute(
+            "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
+        ).fetchone()
+        query = sql.SQL("select * from {}").format(sql.SQL(failures))
+    rows = fetch(
+        connection,
+        sql.SQL("select * from (\n{}\n) as failures limit {}").format(query, sql.Literal(limit)),
+    )
     return Finding(test, rows, query.as_string(connection))

@@ -4,7 +4,7 @@
 
 {%- if prices_have_a_unique_index() %}
 
--- A unique index of {{ source('historical', 'prices_daily') }} sees to it.
+-- A unique index of {{ prices() }} sees to it.
 select
     instrument_id,
     trade_date

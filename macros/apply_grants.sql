@@ -1,6 +1,7 @@
 {# Grants what a model's `grants` says to those of its roles that there are (`regime init --roles`
-   makes them), and takes nothing away: what a team grants by itself is its own affair. #}
-{% macro postgres__apply_grants(relation, grant_config, should_revoke=True) %}
+   makes them), and takes nothing away: what a team grants by itself is its own affair.
+   Not as postgres__apply_grants, which dbt does not look for in a package. #}
+{% macro apply_grants(relation, grant_config, should_revoke=True) %}
     {% if grant_config and execute %}
         {% set roles = run_query('select rolname::text from pg_roles').columns[0].values() | list %}
         {% set granted = {} %}

@@ -1,7 +1,7 @@
-{# A view is replaced in place: dbt's own drops the old one, and with it every view that a person
+{# A view that is replaced in place: dbt's own drops the old one, and with it every view that a person
    put on it. Where the columns changed so that Postgres cannot, the views of this project go and
    come back later in the build; those of others stop it, by name. #}
-{% materialization view, adapter='postgres' %}
+{% materialization view_in_place, adapter='postgres' %}
 
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
