@@ -1,0 +1,184 @@
+"""The dbt package in a team's own project: examples/dbt_project, with dbt's own schema names, prices
+of other names in another schema, and a model that refers to regime_timeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import environment
+
+from regime_engine import demo, prices
+from regime_engine.config import Settings
+from regime_engine.database import connect, libpq_environment
+
+pytestmark = pytest.mark.one_server
+
+PROJECT = Path(__file__).parents[3]
+DATABASE = "test_package"
+NAMES = {
+    "REGIME_HISTORICAL_SCHEMA": "analytics_vectors",
+    "REGIME_RUNTIME_SCHEMA": "analytics_runtime",
+    "REGIME_STAGING_SCHEMA": "analytics_staging",
+    "REGIME_FEATURES_SCHEMA": "analytics_features",
+    "REGIME_AUDIT_SCHEMA": "analytics_audit",
+    "REGIME_ALIAS_REGIMES": "market_regimes",
+}
+BUILT = {
+    "analytics_vectors.numeric_window_embeddings",
+    "analytics_runtime.market_regimes",
+    "analytics_runtime.regime_transitions",
+    "analytics_runtime.regime_models",
+    "analytics_runtime.regime_revisions",
+    "analytics_runtime.regime_runs",
+    "analytics_runtime.regions",
+    "analytics_runtime.regime_labels",
+    "analytics_staging.prices_checked",
+    "analytics_staging.stg_prices_daily",
+    "analytics_staging.rejected_prices",
+    "analytics_features.daily_features",
+    "analytics_audit.market_days",
+    "analytics_audit.regime_timeline",
+    "analytics_research.returns_by_regime",
+}
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="module")
+def team_database(server) -> Iterator[Settings]:
+    """A database with the table of a vendor's prices, under the vendor's names, and no more."""
+    settings = server.create_database(DATABASE)
+    with connect(settings) as connection:
+        prices.load(connection, settings, demo.PRICE_FILES[0])
+        connection.execute("create schema vendor")
+        connection.execute(
+            "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
+            "close as last, adjusted_close as adjusted_last, volume as shares, "
+            "loaded_at as received_at from historical.prices_daily "
+            "where trade_date between '2006-01-01' and '2009-12-31'"
+        )
+        connection.execute("drop schema historical cascade")
+    yield settings
+    server.drop_database(DATABASE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example, which has the package of this checkout."""
+    folder = tmp_path_factory.mktemp("team") / "acme"
+    shutil.copytree(PROJECT / "examples/dbt_project", folder, ignore=shutil.ignore_patterns(
+        "dbt_packages", "target", "logs", "package-lock.yml"
+    ))  # fmt: skip
+    packages = folder / "packages.yml"
+    packages.write_text(packages.read_text().replace("../..", str(PROJECT)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(team_database: Settings, folder: Path) -> Run:
+    """Run a program in the team's project."""
+    with connect(team_database) as connection:
+        env = environment(team_database) | libpq_environment(connection) | NAMES
+    env |= {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "REGIME_PROJECT_DIR": str(folder),
+        "NO_COLOR": "1",
+    }
+
+    def run(*command: str, **variables: str) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command, cwd=folder, env=env | variables, capture_output=True, text=True, timeout=300
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    done = run("dbt", "deps")
+    assert done.returncode == 0, done.stdout
+    return run
+
+
+def succeed(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def relations(connection: psycopg.Connection) -> dict[str, int]:
+    """schema.name → oid of every table and view that is not the vendor's or Postgres's."""
+    return dict(
+        connection.execute(
+            "select relnamespace::regnamespace || '.' || relname, oid from pg_class "
+            "where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text "
+            "not in ('pg_catalog', 'information_schema', 'vendor')"
+        ).fetchall()
+    )
+
+
+def contents(connection: psycopg.Connection) -> dict[str, list]:
+    """schema.name → its rows, in order, as text."""
+    return {
+        name: connection.execute(f"select r::text from {name} as r order by 1").fetchall()
+        for name in relations(connection)
+    }
+
+
+def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, run):
+    succeed(run("dbt", "build"))
+    succeed(run("regime", "backfill", "--region", "AMERICA", "--instrument-id", "SPX"))
+    succeed(run("dbt", "build"))
+
+    with connect(team_database) as connection:
+        built = relations(connection)
+        assert set(built) == BUILT
+        functions = (
+            "select count(*) from pg_proc where pronamespace::regnamespace::text ~ '^analytics'"
+        )
+        assert connection.execute(functions).fetchone() == (0,)
+        days = connection.execute(
+            "select sum(trading_days), min(region) from analytics_research.returns_by_regime"
+        ).fetchone()
+        # Every day from the 63rd price on.
+        assert days == (
+            connection.execute("select count(*) - 62 from vendor.eod_bars").fetchone()[0],
+            "AMERICA",
+        )
+        before = contents(connection)
+
+        succeed(run("dbt", "build"))
+        assert contents(connection) == before
+        # The team's own model alone is a table that dbt makes anew, as dbt's own views are.
+        kept = built.keys() - {"analytics_research.returns_by_regime"}
+        assert {n: relations(connection)[n] for n in kept} == {n: built[n] for n in kept}
+
+
+def test_regime_builds_and_audits_the_teams_project(team_database, run):
+    succeed(run("regime", "pipeline", "--region", "AMERICA", "--as-of", "2009-12-31"))
+    with connect(team_database) as connection:
+        assert set(relations(connection)) - {"analytics_research.returns_by_regime"} <= BUILT
+        connection.execute(
+            "update analytics_runtime.market_regimes set confidence = 0.25 "
+            "where as_of_date = '2009-12-31'"
+        )
+    done = run("regime", "audit")
+    assert done.returncode == 1
+    assert "2009-12-31" in done.stdout
+
+
+def test_a_name_that_dbt_and_regime_do_not_share_is_told(folder, run):
+    project = folder / "dbt_project.yml"
+    text = project.read_text()
+    project.write_text(
+        text.replace(
+            "  regime_engine:\n    audit:",
+            "  regime_engine:\n    engine:\n      +schema: quant\n    audit:",
+        )
+    )
+    done = run("regime", "init")
+    project.write_text(text)
+    assert done.returncode == 1
+    assert "quant." in done.stderr
+    assert "REGIME_RUNTIME_SCHEMA" in done.stderr
