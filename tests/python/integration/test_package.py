@@ -2,6 +2,7 @@
 of other names in another schema, and a model that refers to regime_timeline."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from regime_engine.database import connect, libpq_environment
 pytestmark = pytest.mark.one_server
 
 PROJECT = Path(__file__).parents[3]
+PAGE = PROJECT / "docs/package.md"
 DATABASE = "test_package"
 NAMES = {
     "REGIME_HISTORICAL_SCHEMA": "analytics_vectors",
@@ -90,16 +92,21 @@ def run(team_database: Settings, folder: Path) -> Run:
         "NO_COLOR": "1",
     }
 
-    def run(*command: str, **variables: str) -> subprocess.CompletedProcess:
+    def run(*command: str) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            command, cwd=folder, env=env | variables, capture_output=True, text=True, timeout=300
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    done = run("dbt", "deps")
-    assert done.returncode == 0, done.stdout
     return run
+
+
+@pytest.fixture(scope="module")
+def built(run: Run) -> None:
+    """What docs/package.md tells a team to run has run."""
+    (commands,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    succeed(run("bash", "-euc", commands))
 
 
 def succeed(done: subprocess.CompletedProcess) -> str:
@@ -126,14 +133,10 @@ def contents(connection: psycopg.Connection) -> dict[str, list]:
     }
 
 
-def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, run):
-    succeed(run("dbt", "build"))
-    succeed(run("regime", "backfill", "--region", "AMERICA", "--instrument-id", "SPX"))
-    succeed(run("dbt", "build"))
-
+def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, run, built):
     with connect(team_database) as connection:
-        built = relations(connection)
-        assert set(built) == BUILT
+        present = relations(connection)
+        assert set(present) == BUILT
         functions = (
             "select count(*) from pg_proc where pronamespace::regnamespace::text ~ '^analytics'"
         )
@@ -151,12 +154,12 @@ def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, 
         succeed(run("dbt", "build"))
         assert contents(connection) == before
         # The team's own model alone is a table that dbt makes anew, as dbt's own views are.
-        kept = built.keys() - {"analytics_research.returns_by_regime"}
-        assert {n: relations(connection)[n] for n in kept} == {n: built[n] for n in kept}
+        kept = present.keys() - {"analytics_research.returns_by_regime"}
+        assert {n: relations(connection)[n] for n in kept} == {n: present[n] for n in kept}
 
 
-def test_regime_builds_and_audits_the_teams_project(team_database, run):
-    succeed(run("regime", "pipeline", "--region", "AMERICA", "--as-of", "2009-12-31"))
+def test_regime_builds_and_audits_the_teams_project(team_database, run, built):
+    succeed(run("regime", "pipeline", "--region", "AMERICA"))
     with connect(team_database) as connection:
         assert set(relations(connection)) - {"analytics_research.returns_by_regime"} <= BUILT
         connection.execute(
@@ -168,7 +171,7 @@ def test_regime_builds_and_audits_the_teams_project(team_database, run):
     assert "2009-12-31" in done.stdout
 
 
-def test_a_name_that_dbt_and_regime_do_not_share_is_told(folder, run):
+def test_a_name_that_dbt_and_regime_do_not_share_is_told(folder, run, built):
     project = folder / "dbt_project.yml"
     text = project.read_text()
     project.write_text(
@@ -182,3 +185,13 @@ def test_a_name_that_dbt_and_regime_do_not_share_is_told(folder, run):
     assert done.returncode == 1
     assert "quant." in done.stderr
     assert "REGIME_RUNTIME_SCHEMA" in done.stderr
+
+
+def test_the_prices_may_be_a_model_of_the_team(folder, run, built):
+    model = folder / "models/acme_bars.sql"
+    model.write_text("select * from vendor.eod_bars where last > 0")
+    options = ("--vars", "{prices_model: acme_bars}", "--quiet", "--output", "name")
+    parents = run("dbt", "ls", "--select", "+prices_checked", *options)
+    model.unlink()
+    assert set(succeed(parents).split()) >= {"acme_bars", "prices_checked"}
+    assert "prices_daily" not in parents.stdout
