@@ -26,13 +26,15 @@ NOT_RUN = "NOT RUN"
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
+    help="How verdicts are printed; JSON is an object with `passed` and `tests`, for CI.",
 )
 @click.pass_obj
 def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
     """Run the dbt audit; print a verdict a test, the offending rows, and the SQL to look further.
 
     Exit code 1 if a test failed or was not run; a warning (the world changed, say a restated
-    price) is shown and does not fail.
+    price) is shown and does not fail. All offending rows of a test stay in a table of its name in
+    the schema audit_failures, until the next audit.
     """
     from regime_engine import phases
     from regime_engine.database import connect

@@ -38,7 +38,12 @@ def run(
 ) -> None:
     """Classify one region on one date, and store the result.
 
-    By the model version that is valid on the date; without one it is NEUTRAL (the seed rule).
+    By the model version that is valid on the date; without one it is NEUTRAL with confidence 1
+    (the seed rule). On a day without trading the window ends on the last trading day before it,
+    and stderr says so.
+
+    \b
+    regime run --region US --as-of 2018-12-31
     """
     from regime_engine import engine
     from regime_engine.database import connect
@@ -81,7 +86,9 @@ def backfill(
 ) -> None:
     """Classify one region on every trading day of a stretch.
 
-    By default from the first day that has a whole window to the last priced day.
+    By default from the first day that has a whole window to the last priced day. Rows that are
+    equal to what is stored are left alone; a row that differs (a restated price, a new model)
+    replaces the old one, which is kept in regime_revisions.
     """
     from regime_engine import engine
     from regime_engine.database import connect

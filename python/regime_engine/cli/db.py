@@ -17,8 +17,13 @@ CONTRARY_VARIABLES = ("PGHOSTADDR", "PGPASSWORD", "PGSERVICE")
 def db() -> None:
     """The embedded Postgres server.
 
-    These commands always mean the embedded server of the state folder (REGIME_STATE_DIR),
-    whatever --database-url and the libpq variables say.
+    A real Postgres from the installed wheel, for this user alone: no TCP, a socket in a folder
+    that only its owner can enter, a random password in a file. Any command that needs it starts
+    it, and it runs until it is stopped.
+
+    Its files are in REGIME_STATE_DIR, by default ~/.local/share/regime-engine, for root
+    /var/lib/regime-engine. These commands always mean the server of that folder, whatever
+    --database-url and the libpq variables say.
     """
 
 
@@ -63,7 +68,11 @@ def status(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def url(settings: Settings) -> None:
-    """Print the server's URL, starting it if need be: psql "$(regime db url)"."""
+    """Print the server's URL, without the password, starting it if need be.
+
+    \b
+    psql "$(regime db url)"
+    """
     from regime_engine.database import embedded
 
     click.echo(embedded.start(settings).url)

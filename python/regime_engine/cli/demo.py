@@ -15,7 +15,11 @@ from regime_engine.config import Settings
 @click.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
-    """All of it on the bundled prices of two indexes, 1999 to 2018."""
+    """All of it on the bundled prices of two indexes, 1999 to 2018.
+
+    The S&P 500 and the NASDAQ Composite, in the database that is set; `make demo` takes the
+    embedded one. A second time it changes no row.
+    """
     from regime_engine import demo, engine, fitting, phases, prices
     from regime_engine.database import connect
     from regime_engine.models import Series

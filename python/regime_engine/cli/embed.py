@@ -29,7 +29,7 @@ class Shard(click.ParamType):
 
 
 @click.command()
-@click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; several.")
+@click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; give several.")
 @click.option("--all", "is_all", is_flag=True, help="Every instrument that has prices.")
 @encoding_options
 @click.option("--as-of", type=DAY, help="The window as of this date only.")
@@ -82,7 +82,12 @@ def embed(
     """Embed the windows of many instruments.
 
     By default every trading day that has a whole window. What is stored with the hash of today's
-    features is left alone, so that a run that was killed goes on where it stood.
+    features is left alone, so that a run that was killed goes on where it stood. An instrument
+    that cannot be embedded is named on stderr and kept in regime_runs.failures; the others go on,
+    and the exit code is 1.
+
+    \b
+    regime embed --all --start 2018-12-31
     """
     if is_all == bool(instrument_ids):
         raise click.UsageError("give either --all or --instrument-id")

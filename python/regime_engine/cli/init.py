@@ -9,11 +9,14 @@ from regime_engine.config import Settings
     "with_roles",
     is_flag=True,
     help="Also create the group roles regime_auditor, regime_engine and regime_builder, and give "
-    "each its rights.",
+    "each its rights; needs a login with CREATEROLE. Run it again after the first `regime load`.",
 )
 @click.pass_obj
 def init(settings: Settings, with_roles: bool) -> None:
-    """Create or upgrade schemas, engine tables and seeds; no row of the engine is touched."""
+    """Create or upgrade schemas, engine tables and seeds; no row of the engine is touched.
+
+    Through dbt. Run it after an upgrade, and after editing a file of `seeds/`.
+    """
     from regime_engine import phases, roles
     from regime_engine.database import connect
 

@@ -28,8 +28,9 @@ def load(
 
     Columns go by name: trade_date (or Date), close, and what there is of instrument_id (or
     Ticker, Symbol), open, high, low, adjusted_close (or Adj Close), volume, currency, metadata.
-    A reload changes nothing, a corrected file updates. Refused rows are named, and kept in
-    prices_daily_refused; the good rows of the same file land.
+    A reload changes nothing, a corrected file updates. A bad row is refused, with its line and
+    reason on stderr, and kept in prices_daily_refused; the good rows of the same file land, and
+    the exit code is 1.
     """
     import psycopg
 

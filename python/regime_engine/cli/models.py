@@ -27,7 +27,14 @@ def models(
     layout: str | None,
     output_format: str,
 ) -> None:
-    """List, show and compare fitted model versions."""
+    """List, show and compare fitted model versions.
+
+    \b
+    regime models --region US
+    regime models --region US --show 3
+    regime models --region US --compare 3 4
+    regime models --layout num-regime-core-v2
+    """
     if layout:
         from regime_engine import encoders
 

@@ -81,4 +81,5 @@ def format_option(command: Callable) -> Callable:
         type=click.Choice(["table", "json", "csv"]),
         default="table",
         show_default=True,
+        help="How rows are printed; JSON and CSV hold every digit.",
     )(command)

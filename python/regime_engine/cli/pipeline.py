@@ -16,7 +16,8 @@ from regime_engine.config import Settings
 @click.option(
     "--walk-forward",
     is_flag=True,
-    help="First store the Markov versions that `regime fit --walk-forward` would.",
+    help="First store the Markov versions that `regime fit --walk-forward` would; those that are "
+    "stored are left alone.",
 )
 @click.pass_obj
 def pipeline(
@@ -28,7 +29,10 @@ def pipeline(
 ) -> None:
     """dbt features, then every region up to its last priced day, then the dbt audit.
 
-    What a nightly job calls. Exit code 1 if a region could not be classified or a test failed.
+    What a nightly job calls. A region's whole history is gone through, from its first stored
+    regime or walk-forward version on, so that restated prices are followed; equal rows are left
+    alone. A region that cannot be classified does not stop the others. Exit code 1 if there was
+    one, or if a test failed.
     """
     from regime_engine import phases
     from regime_engine.database import connect

@@ -25,7 +25,11 @@ def _reader(command):
 @_reader
 @click.pass_obj
 def history(settings: Settings, output_format: str, **which) -> None:
-    """The regimes of a region, oldest first."""
+    """The regimes of a region, oldest first.
+
+    \b
+    regime history --region US --start 2008-09-15 --end 2008-10-15
+    """
     from regime_engine.reading import tables
 
     _show(settings, tables.history, which, output_format)
@@ -35,7 +39,11 @@ def history(settings: Settings, output_format: str, **which) -> None:
 @_reader
 @click.pass_obj
 def transitions(settings: Settings, output_format: str, **which) -> None:
-    """The days on which the label of a region changed, oldest first."""
+    """The days on which the label of a region changed, oldest first.
+
+    \b
+    regime transitions --region US --limit 10
+    """
     from regime_engine.reading import tables
 
     _show(settings, tables.transitions, which, output_format)

@@ -6,11 +6,14 @@ from regime_engine.config import Settings
 
 @click.command()
 @click.option(
-    "--runs", default=10, show_default=True, type=click.IntRange(min=1), help="Last runs."
+    "--runs", default=10, show_default=True, type=click.IntRange(min=1), help="How many of the last runs."
 )
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:
-    """The database, the stored series and the last runs; one that died is shown as DIED."""
+    """The database, the stored series and the last runs.
+
+    A run whose process is gone is shown as DIED.
+    """
     from regime_engine.database import connect
     from regime_engine.reading import tables
 
