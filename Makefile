@@ -1,7 +1,7 @@
 PYTHON ?= python3
 REGIME = .venv/bin/regime
 
-.PHONY: demo test lint benchmark market quality clean
+.PHONY: demo test lint docs benchmark market quality clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -16,6 +16,12 @@ test: .venv/tests-installed
 lint: .venv/tests-installed
 	$(REGIME) --database-url embedded init
 	eval "$$($(REGIME) db env)" && PATH=".venv/bin:$$PATH" .venv/bin/sqlfluff lint models tests/dbt/audit
+
+# The pages as a site in target/docs, after what follows from the code is written anew; a link or an
+# anchor that leads nowhere is an error.
+docs: .venv/docs-installed
+	.venv/bin/python docs/generate.py
+	.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs target/docs
 
 benchmark: .venv/installed
 	.venv/bin/python benchmarks/main_job.py
@@ -33,6 +39,10 @@ clean:
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/docs-installed: .venv/installed
+	.venv/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 .venv/tests-installed: .venv/installed

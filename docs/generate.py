@@ -41,23 +41,41 @@ GUIDES = {
     "db": "[settings](settings.md)",
 }
 
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+`python -m regime_engine …` is the same command. Results go to stdout, everything else to stderr.
+Exit code 0: done; 1: it failed, and one line says why and what to do; 2: wrong usage. `--help`
+after any command shows what is here.
+
+These options stand before the command; the environment has more [settings](settings.md).
+
+OPTIONS
+A *series* is a region seen through an encoder and a window length: `--region`, `--model-id`,
+`--window-days`. A *model version* is a fitted classifier of a series; each date is classified by
+the version that is valid on it.
+"""
+TABLES_INTRODUCTION = """\
+# Tables, views and functions
+
+What dbt builds, and the source that it reads, as the project's `yml` files describe it; `\\d+` in
+psql shows the same. Schemas and names are the defaults ([settings](settings.md) rename them).
+"""
+LAYOUT_INTRODUCTION = f"""\
+# The numbers of an embedding
+
+Of a window of {DEFAULT_WINDOW_DAYS} days. A stored vector is little-endian float32, 4 bytes a
+number; numbers count from 0, and `audit.float32_array(vector)` gives them to SQL from 1.
+`regime models --layout MODEL_ID` prints every number on a line of its own. The
+[formulas](formulas.md#encoder-num-regime-core-v2) say how they are computed.
+"""
+
 
 def commands_page() -> str:
     """Every command of the click tree: usage, help, each option with its default."""
     context = click.Context(regime, info_name="regime")
-    page = [
-        NOTE,
-        "# Commands\n",
-        "`python -m regime_engine …` is the same command. Results go to stdout, everything else to"
-        " stderr.\nExit code 0: done; 1: it failed, and one line says why and what to do; 2: wrong"
-        " usage. `--help` after any\ncommand shows what is here.\n",
-        "Before the command stand the options of them all; the environment has more"
-        " [settings](settings.md).\n",
-        *_options(regime, context),
-        "A *series* is a region seen through an encoder and a window length: `--region`,"
-        " `--model-id`,\n`--window-days`. A *model version* is a fitted classifier of a series; each"
-        " date is classified by the\nversion that is valid on it.\n",
-    ]
+    before, after = COMMANDS_INTRODUCTION.split("OPTIONS\n")
+    page = [NOTE, before, *_options(regime, context), after]
     placed = {name for names in SECTIONS.values() for name in names}
     for section, names in SECTIONS.items():
         page.append(f"## {section}\n")
@@ -107,13 +125,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def tables_page() -> str:
     """Every table, view, seed and function that the project's ymls describe."""
-    page = [
-        NOTE,
-        "# Tables, views and functions\n",
-        "What dbt builds, and the source that it reads, as the project's `yml` files describe it;"
-        " `\\d+` in psql\nshows the same. Schemas and names are the defaults"
-        " ([settings](settings.md) rename them).\n",
-    ]
+    page = [NOTE, TABLES_INTRODUCTION]
     for schema, described in _tables():
         page.append(f"## Schema `{schema}`\n")
         for table in described:
@@ -180,14 +192,7 @@ def _key(table: dict) -> list[str]:
 
 def layout_page() -> str:
     """Number and name of what each encoder gives; long runs of days in one row."""
-    page = [
-        NOTE,
-        "# The numbers of an embedding\n",
-        f"Of a window of {DEFAULT_WINDOW_DAYS} days. A stored vector is little-endian float32, 4"
-        " bytes a number; numbers count from 0,\nand `audit.float32_array(vector)` gives them to"
-        " SQL from 1. `regime models --layout MODEL_ID` prints\nevery number on a line of its own."
-        " The [formulas](formulas.md#encoder-num-regime-core-v2) say how they are\ncomputed.\n",
-    ]
+    page = [NOTE, LAYOUT_INTRODUCTION]
     for model_id, encoder in reversed(encoders.ENCODERS.items()):
         names = encoder.layout(DEFAULT_WINDOW_DAYS)
         columns = ", ".join(map(_code, encoder.COLUMNS))

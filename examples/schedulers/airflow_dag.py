@@ -1,7 +1,7 @@
 """The nightly job as an Airflow DAG (Airflow 3): put it into the folder of your DAGs.
 
-The tasks run `regime` in a shell: it is installed where the workers run, and REGIME_DATABASE_URL (or
-the libpq variables) and PGPASSWORD are in their environment.
+The tasks run `regime` in a shell: it is installed where the workers run, and REGIME_DATABASE_URL
+(or the libpq variables) and PGPASSWORD are in their environment.
 """
 
 from datetime import datetime, timedelta

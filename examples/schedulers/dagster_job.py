@@ -1,7 +1,7 @@
 """The nightly job as a Dagster job with a schedule: `dagster dev -f dagster_job.py` shows it.
 
-The ops run `regime` in a process of its own: it is installed beside Dagster, and REGIME_DATABASE_URL
-(or the libpq variables) and PGPASSWORD are in the environment.
+The ops run `regime` in a process of its own: it is installed beside Dagster, and
+REGIME_DATABASE_URL (or the libpq variables) and PGPASSWORD are in the environment.
 """
 
 import subprocess

@@ -29,7 +29,9 @@ class Shard(click.ParamType):
 
 
 @click.command()
-@click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; give several.")
+@click.option(
+    "--instrument-id", "instrument_ids", multiple=True, help="An instrument; give several."
+)
 @click.option("--all", "is_all", is_flag=True, help="Every instrument that has prices.")
 @encoding_options
 @click.option("--as-of", type=DAY, help="The window as of this date only.")

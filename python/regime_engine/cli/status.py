@@ -6,7 +6,11 @@ from regime_engine.config import Settings
 
 @click.command()
 @click.option(
-    "--runs", default=10, show_default=True, type=click.IntRange(min=1), help="How many of the last runs."
+    "--runs",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many of the last runs.",
 )
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:

@@ -5,18 +5,20 @@ import gzip
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from commands import environment, regime_command
-from conftest import MODULE_DATABASE
+from conftest import DATABASE, MODULE_DATABASE
 
-from regime_engine import demo
-from regime_engine.database import connect, embedded
+from regime_engine import demo, roles
+from regime_engine.database import connect, embedded, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
@@ -146,34 +148,116 @@ def test_each_of_the_auditors_queries_takes_less_than_a_second(demonstrated, sta
         assert any(seconds() < 1 for _ in range(5))
 
 
-def test_the_commands_for_ones_own_database_work_as_written(database, tmp_path):
-    with (tmp_path / "prices.csv").open("w", newline="") as file:
+# ---- every command, query and program of a page, in a shell of its own ----
+
+RUN = {
+    "sh": "{}",
+    "sql": "psql -XqP pager=off -v ON_ERROR_STOP=1 \"$REGIME_DATABASE_URL\" <<'END'\n{}END",
+    "python": "python - <<'END'\n{}END",
+}
+BLOCK = re.compile(
+    rf"^```({'|'.join(RUN)})\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
+)
+# A command with what it prints, as in a terminal.
+TERMINAL = re.compile(r"^```\n\$ ([^\n]*\n)(.*?)^```$", re.MULTILINE | re.DOTALL)
+SCHEDULER = "tcp://scheduler.example.com:8786"
+OF_OWN_PRICES = ("README.md", "docs/first-hour.md")  # these begin with an empty database
+PAGES = [
+    page
+    for page in ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+    if BLOCK.search((ROOT / page).read_text()) and page != "docs/auditor.md"
+]
+PROJECT = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The dbt project and price files, where a reader of the pages has them."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in PROJECT:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-r", ROOT / name, folder / name], check=True)
+    with (folder / "prices.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["Ticker", "Date", "Close", "Volume"])
         for path in demo.PRICE_FILES:
             with gzip.open(path, "rt") as lines:
                 for row in csv.DictReader(lines):
-                    writer.writerow(
-                        [row["instrument_id"], row["trade_date"], row["close"], row["volume"]]
-                    )
-    (script,) = [block for block in blocks("README.md", "sh") if "regime pipeline" in block]
-    without_url = script.replace("export REGIME_DATABASE_URL=postgresql://user@host/database\n", "")
-    assert without_url != script
-    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", without_url],
-        cwd=tmp_path,
-        env=environment(database) | {"PATH": programs},
+                    names = ("instrument_id", "trade_date", "close", "volume")
+                    writer.writerow([row[name] for name in names])
+        for day in range(100):
+            writer.writerow(["AAPL.US", date(2025, 1, 31) - timedelta(day), 200 + day % 7, 1e6])
+    prices = (folder / "prices.csv").read_text().splitlines()
+    apple = [line.partition(",")[2] for line in prices if line.startswith(("Ticker", "IXIC"))]
+    (folder / "apple.csv").write_text("\n".join(apple) + "\n")
+    return folder
+
+
+@pytest.fixture
+def scheduler(page):
+    """The address of a Dask scheduler that waits for its workers, where the page needs one."""
+    if SCHEDULER not in (ROOT / page).read_text():
+        yield SCHEDULER
+        return
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def page_database(server, demonstrated, page):
+    template = "template1" if page in OF_OWN_PRICES else MODULE_DATABASE
+    yield server.create_database(DATABASE, template)
+    server.drop_database(DATABASE)
+    with connect(server.settings) as connection:
+        for role in ("alice", *roles.ROLES):
+            connection.execute(f"drop role if exists {role}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_work_as_written(page, page_database, checkout, scheduler):
+    shutil.copy(ROOT / "seeds/regions.csv", checkout / "seeds/regions.csv")
+    text = TERMINAL.sub(r"```sh\n\1```\n\n```text\n\2```", (ROOT / page).read_text())
+    blocks = BLOCK.findall(text)
+    mark = "---- block {} ----"
+    script = "\n".join(
+        f"echo '{mark.format(i)}'\n{RUN[language].format(block)}"
+        for i, (language, block, _) in enumerate(blocks)
+    )
+    # What is elsewhere is here; what builds the site or runs the tests is only looked up.
+    for elsewhere, here in (
+        (r"postgresql://\S+", shlex.quote(page_database.database_url)),
+        (r'^eval "\$\(regime db env\)"$', rf"\g<0>; export PGDATABASE={DATABASE}"),
+        (re.escape(SCHEDULER), scheduler),
+        (r"^(dask worker .*) --nworkers \d+ (.*)$", r"\1 --nworkers 1 \2 &"),
+        (r"^make (\w+)", rf"make --dry-run --directory {shlex.quote(str(ROOT))} \1"),
+    ):
+        script = re.sub(elsewhere, here, script, flags=re.MULTILINE)
+    with connect(page_database) as connection:
+        env = environment(page_database) | libpq_environment(connection)
+    folders = [Path(sys.executable).parent, embedded.client_folder(page_database)]
+    done = subprocess.run(
+        [
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + script,
+        ],
+        cwd=checkout,
+        env=env
+        | {
+            "PATH": ":".join([*map(str, folders), os.environ["PATH"]]),
+            "REGIME_PROJECT_DIR": str(checkout),
+        },
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        timeout=400,
     )
-    assert result.returncode == 0, result.stderr
-    assert "2018-12-31  CRISIS" in result.stdout
-    assert "Audit passed" in result.stdout
-
-
-def test_every_link_of_the_docs_leads_somewhere():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    printed = re.split(mark.format(r"\d+") + r"\n", done.stdout)[1:]
+    assert len(printed) == len(blocks)
+    for (_, block, shown), answer in zip(blocks, printed, strict=True):
+        assert not shown or same_answer(shown, answer), f"{block}{answer}"

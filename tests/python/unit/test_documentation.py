@@ -1,0 +1,157 @@
+"""What the pages say is there: commands, options, variables, links; the reference is the code's."""
+
+import importlib.util
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from regime_engine.cli import regime
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def generated() -> dict:
+    """Page → the function that writes it."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PAGES
+
+
+@pytest.mark.parametrize("name", generated())
+def test_the_reference_is_what_the_code_says(name):
+    said = generated()[name]()
+    assert (ROOT / "docs" / name).read_text() == said, f"run `make docs`: docs/{name} is of before"
+
+
+def test_every_command_and_option_is_in_the_reference():
+    page = (ROOT / "docs/commands.md").read_text()
+    for path, command in commands(regime, "regime"):
+        section = re.search(rf"^### `{path}`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+        assert section, path
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.opts[-1] in section[1], f"{option.opts} of {path}"
+
+
+def commands(group: click.Group, path: str):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+def regime_calls(text: str) -> list[list[str]]:
+    """The words behind each `regime` that a shell would call."""
+    calls = []
+    for line in text.replace("\\\n", " ").splitlines():
+        for part in re.split(r"&&|\|\|?|;|\$\((?!\()", line):
+            found = re.match(r"\s*(?:[A-Z_]+=\S* )*(?:- )?regime (.*)", part)
+            if found:
+                # What ends a command substitution is no word.
+                calls.append(shlex.split(found[1].split('")')[0].rstrip(')"'), comments=True))
+    return calls
+
+
+def require_there(words: list[str], where: str) -> None:
+    """The command is there, and so are its options and their values."""
+    command, path = regime, "regime"
+    while isinstance(command, click.Group):
+        while words and words[0].startswith("-"):
+            words = words[2 if words[0] == "--database-url" else 1 :]
+        if not words:
+            return
+        found = command.get_command(click.Context(command), words[0])
+        assert found, f"{where}: there is no {path} {words[0]}"
+        command, path, words = found, f"{path} {words[0]}", words[1:]
+    known = {spelling for option in command.params for spelling in option.opts}
+    for word in words:
+        if word.startswith("-"):
+            assert word.split("=")[0] in known, f"{where}: {path} has no {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_that_a_page_names_is_there(page):
+    for code in re.findall(r"(?<!`)`(regime [^`]+)`(?!`)", page.read_text()):
+        words = code.replace("…", "").replace("|", " ").split()[1:]
+        if words and re.fullmatch(r"[a-z]+|-.*", words[0]):
+            require_there(words, name_of(page))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_an_example_parses_and_its_commands_are_there(path):
+    text = path.read_text()
+    if path.suffix == ".py":
+        compile(text, path, "exec")
+        # One command a string literal.
+        text = "\n".join(re.findall(r'f?"(regime .*?)"', text)).replace("{", "").replace("}", "")
+        assert text
+    elif path.suffix in (".yml", ".yaml"):
+        assert list(yaml.safe_load_all(text))
+    elif path.suffix == ".crontab":
+        jobs = [line for line in text.splitlines() if re.match(r"[\d*]", line)]
+        assert jobs
+        for job in jobs:
+            assert re.match(r"([\d*,/-]+ ){5} ?regime ", job), job
+        text = "\n".join(job.split(maxsplit=5)[5] for job in jobs)
+    calls = regime_calls(text)
+    assert calls or "schedulers" not in path.parts
+    for words in calls:
+        require_there(words, name_of(path))
+
+
+def test_every_variable_of_the_environment_is_in_the_settings():
+    page = (ROOT / "docs/settings.md").read_text()
+    sources = [
+        path
+        for folder in ("python/regime_engine", "models", "macros", "functions", "profiles")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sql", ".yml")
+    ]
+    read = {
+        name
+        for path in [ROOT / "dbt_project.yml", *sources]
+        for name in re.findall(r"\bREGIME_[A-Z]+(?:_[A-Z]+)+\b", path.read_text())
+    }
+    assert read
+    assert not [name for name in read if f"`{name}`" not in page]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as a code host makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (ROOT / "docs/index.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        if page.name != "index.md":
+            assert f"({page.name})" in index, page.name
+            assert re.search(rf"^{page.stem}$", index, re.MULTILINE), page.name
