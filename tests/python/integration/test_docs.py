@@ -18,6 +18,7 @@ from commands import environment, regime_command
 from conftest import DATABASE, MODULE_DATABASE
 
 from regime_engine import demo, roles
+from regime_engine.config import Settings
 from regime_engine.database import connect, embedded, libpq_environment
 
 pytestmark = pytest.mark.one_server
@@ -167,25 +168,28 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
             assert columns == dict(there), table
 
 
-# ---- every command, query and program of a page, in a shell of its own ----
+# ---- every command, query and program of a page, in one shell ----
 
 RUN = {
     "sh": "{}",
     "sql": "psql -XqP pager=off -v ON_ERROR_STOP=1 \"$REGIME_DATABASE_URL\" <<'END'\n{}END",
     "python": "python - <<'END'\n{}END",
 }
+# With what it prints, where that is shown.
 BLOCK = re.compile(
     rf"^```({'|'.join(RUN)})\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
 )
-# A command with what it prints, as in a terminal.
+# A command and what it prints in one block, as in a terminal.
 TERMINAL = re.compile(r"^```\n\$ ([^\n]*\n)(.*?)^```$", re.MULTILINE | re.DOTALL)
-SCHEDULER = "tcp://scheduler.example.com:8786"
-BEGIN_EMPTY = ("README.md",)
+# The auditor's are run above, the package's where there is a project that has it.
+ELSEWHERE = ("docs/auditor.md", "docs/package.md")
 PAGES = [
     page
     for page in ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
-    if BLOCK.search((ROOT / page).read_text()) and page != "docs/auditor.md"
+    if BLOCK.search((ROOT / page).read_text()) and page not in ELSEWHERE
 ]
+BEGIN_EMPTY = ("README.md",)  # the others begin after the demo
+SCHEDULER = "tcp://scheduler.example.com:8786"
 PROJECT = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt")  # fmt: skip
 
 
@@ -235,49 +239,52 @@ def page_database(server, demonstrated, page):
             connection.execute(f"drop role if exists {role}")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_work_as_written(page, page_database, checkout, scheduler):
-    shutil.copy(ROOT / "seeds/regions.csv", checkout / "seeds/regions.csv")
-    text = TERMINAL.sub(r"```sh\n\1```\n\n```text\n\2```", (ROOT / page).read_text())
-    blocks = BLOCK.findall(text)
-    mark = "---- block {} ----"
-    script = "\n".join(
-        f"echo '{mark.format(i)}'\n{RUN[language].format(block)}"
+def one_script(blocks: list[tuple[str, str, str]]) -> str:
+    """All blocks of a page for one shell, each behind a line with its number."""
+    numbered = (
+        f"echo '---- block {i} ----'\n{RUN[language].format(block)}"
         for i, (language, block, _) in enumerate(blocks)
     )
-    # What is elsewhere is here; what builds the site or runs the tests is only looked up.
-    for elsewhere, here in (
-        (r"postgresql://\S+", shlex.quote(page_database.database_url)),
-        (r'^eval "\$\(regime db env\)"$', rf"\g<0>; export PGDATABASE={DATABASE}"),
+    return "\n".join(["trap 'kill $(jobs -p) 2>/dev/null || :' EXIT", *numbered])
+
+
+def with_what_is_here(script: str, settings: Settings, scheduler: str) -> str:
+    """The script with this test's database and scheduler for those of the page's reader, workers
+    in the background, and a look at what `make` would do."""
+    for theirs, ours in (
+        (r"postgresql://\S+", shlex.quote(settings.database_url)),
+        (r'^eval "\$\(regime db env\)"$', f'eval "$(regime db env)"; export PGDATABASE={DATABASE}'),
+        (r"^dask worker .*$", f"dask worker {SCHEDULER} --nworkers 1 --nthreads 1 &"),
         (re.escape(SCHEDULER), scheduler),
-        (r"^(dask worker .*) --nworkers \d+ (.*)$", r"\1 --nworkers 1 \2 &"),
-        (r"^make (\w+)", rf"make --dry-run --directory {shlex.quote(str(ROOT))} \1"),
+        (r"^make ", f"make --dry-run --directory {shlex.quote(str(ROOT))} "),
     ):
-        script = re.sub(elsewhere, here, script, flags=re.MULTILINE)
+        script = re.sub(theirs, lambda _, ours=ours: ours, script, flags=re.MULTILINE)
+    return script
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_work_as_written(page, page_database, checkout, scheduler):
+    shutil.copy(ROOT / "seeds/regions.csv", checkout / "seeds")
+    text = TERMINAL.sub(r"```sh\n\1```\n\n```text\n\2```", (ROOT / page).read_text())
+    blocks = BLOCK.findall(text)
+    script = with_what_is_here(one_script(blocks), page_database, scheduler)
+    folders = [Path(sys.executable).parent, embedded.client_folder(page_database)]
     with connect(page_database) as connection:
         env = environment(page_database) | libpq_environment(connection)
-    folders = [Path(sys.executable).parent, embedded.client_folder(page_database)]
+    env |= {
+        "PATH": ":".join([*map(str, folders), os.environ["PATH"]]),
+        "REGIME_PROJECT_DIR": str(checkout),
+    }
     done = subprocess.run(
-        [
-            "bash",
-            "-euo",
-            "pipefail",
-            "-c",
-            "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + script,
-        ],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=checkout,
-        env=env
-        | {
-            "PATH": ":".join([*map(str, folders), os.environ["PATH"]]),
-            "REGIME_PROJECT_DIR": str(checkout),
-        },
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=400,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    printed = re.split(mark.format(r"\d+") + r"\n", done.stdout)[1:]
-    assert len(printed) == len(blocks)
+    printed = re.split(r"---- block \d+ ----\n", done.stdout)[1:]
     for (_, block, shown), answer in zip(blocks, printed, strict=True):
         assert not shown or same_answer(shown, answer), f"{block}{answer}"
