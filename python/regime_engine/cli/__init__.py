@@ -11,6 +11,7 @@ from regime_engine.errors import RegimeError
 
 # command → the file in this package that holds it
 COMMANDS = {
+    "analogues": "analogues",
     "audit": "audit",
     "backfill": "classify",
     "db": "db",

@@ -64,6 +64,11 @@ def _array(sent: bytes | None, name: str) -> np.ndarray:
     return values.astype(wire_type.newbyteorder("="))
 
 
+def dates(sent: bytes) -> np.ndarray:
+    """What date_send gives, one after another: 4 n bytes → (n,) datetime64[D]"""
+    return POSTGRES_EPOCH + np.frombuffer(sent, WIRE_TYPES["date"]).astype("timedelta64[D]")
+
+
 def fixed(name: str, values: np.ndarray) -> np.ndarray:
     """A column of numbers or dates: (n,) → (n, width) uint8."""
     if name == "date":
