@@ -20,7 +20,6 @@ from regime_engine.errors import RegimeError
 from regime_engine.models import Series
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch
 from regime_engine.store.embeddings import EMBEDDINGS
-from regime_engine.windows import FEATURES
 
 # Whose windows are searched: the region's own, those of all regions, those of all instruments.
 SCOPES = ("region", "regions", "market")
@@ -137,7 +136,7 @@ def _instrument_of(connection: psycopg.Connection, settings: Settings, series: S
     """The instrument whose windows the region was classified by, else that of regions.csv."""
     classified = connection.execute(
         sql.SQL("select instrument_id from {} where {} order by as_of_date desc limit 1").format(
-            sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES
+            sql.Identifier(*settings.table("regimes")), IS_SERIES
         ),
         vars(series),
     ).fetchone()
@@ -317,6 +316,7 @@ def _told(
     nearest: list[tuple[Window, float]],
 ) -> Rows:
     """The windows with their labels, and their returns as far as known on the asked date."""
+    features = sql.Identifier(*settings.table("daily_features"))
     return fetch(
         connection,
         sql.SQL("""
@@ -357,10 +357,10 @@ def _told(
             left join lateral ({later_63}) as later_63 on true
             order by nearest.rank
         """).format(
-            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
-            features=FEATURES,
-            later_21=_later(21),
-            later_63=_later(63),
+            regimes=sql.Identifier(*settings.table("regimes")),
+            features=features,
+            later_21=_later(features, 21),
+            later_63=_later(features, 63),
         ),
         vars(series)
         | {
@@ -374,7 +374,7 @@ def _told(
     )
 
 
-def _later(days: int) -> sql.Composed:
+def _later(features: sql.Identifier, days: int) -> sql.Composed:
     """The features so many trading days after the window, if they were known."""
     return sql.SQL("""
         select later.adjusted_close
@@ -386,4 +386,4 @@ def _later(days: int) -> sql.Composed:
         order by later.trade_date
         offset {before}
         limit 1
-    """).format(features=FEATURES, before=sql.Literal(days - 1))
+    """).format(features=features, before=sql.Literal(days - 1))

@@ -163,8 +163,8 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(settings, connection):
         (US, date(1999, 1, 4), 1, "the embeddings of GSPC.INDX begin on 1999-04-05"),
         (US, date(2002, 10, 12), 1, "no embedding as of 2002-10-12: the last one before it is as of "
          "2002-10-11"),
-        (US_V1.__class__("US_TECH", V1, 63), None, 1, "no embeddings of IXIC.INDX"),
-        (US.__class__("MARS", V2, 63), None, 1, "unknown region 'MARS'"),
+        (Series("US_TECH", V1, 63), None, 1, "no embeddings of IXIC.INDX"),
+        (Series("MARS", V2, 63), None, 1, "unknown region 'MARS'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_in_one_line(
