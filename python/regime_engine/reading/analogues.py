@@ -17,7 +17,7 @@ from regime_engine import engine
 from regime_engine.config import Settings
 from regime_engine.database import binary
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
+from regime_engine.models import GLOBAL, Series
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -75,7 +75,7 @@ def analogues(
     The returns of the next 21 and 63 trading days are null where not known as of the asked date.
     as_of: default the last embedded date; scope: one of SCOPES
 
-    raises RegimeError where the region is unknown or has no embedding as of the date
+    raises RegimeError where the region is unknown or a vote, or has no embedding as of the date
     """
     if n < 1:
         raise RegimeError(f"-n {n}: ask for at least one analogue")
@@ -142,7 +142,7 @@ def _instrument_of(connection: psycopg.Connection, settings: Settings, series: S
     ).fetchone()
     return (
         classified[0]
-        if classified
+        if classified and series.region != GLOBAL
         else engine.instrument_of(connection, settings, series.region, None)
     )
 
