@@ -37,6 +37,8 @@ GUIDES = {
     "embed": "[a large market](operator.md#a-large-market)",
     "fit": "[for the modeller](modeller.md)",
     "models": "[the numbers of an embedding](layout.md)",
+    "global": "[the regions' vote](modeller.md#global-the-regions-vote)",
+    "analogues": "[reading what is stored](reading.md)",
     "audit": "[what the audit checks](checks.md)",
     "db": "[settings](settings.md)",
 }

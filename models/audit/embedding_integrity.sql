@@ -185,16 +185,18 @@ absent as (
         regimes.run_id
 
     from regimes
-    where not exists (
-        select 1
-        from embeddings
-        where
-            embeddings.entity_type = 'instrument'
-            and embeddings.entity_id = regimes.instrument_id
-            and embeddings.as_of_date = regimes.as_of_date
-            and embeddings.model_id = regimes.model_id
-            and embeddings.window_days = regimes.window_days
-    )
+    where
+        not {{ is_voted('regimes.region') }}
+        and not exists (
+            select 1
+            from embeddings
+            where
+                embeddings.entity_type = 'instrument'
+                and embeddings.entity_id = regimes.instrument_id
+                and embeddings.as_of_date = regimes.as_of_date
+                and embeddings.model_id = regimes.model_id
+                and embeddings.window_days = regimes.window_days
+        )
 
 ),
 

@@ -153,8 +153,11 @@ lineage as (
         classifying.database_user as classified_by_user,
         classifying.started_at as classified_at,
 
-        case when written.model_version = 0 then 'seed rule' else versions.classifier end
-            as classifier,
+        case
+            when {{ is_voted('written.region') }} then 'vote'
+            when written.model_version = 0 then 'seed rule'
+            else versions.classifier
+        end as classifier,
         versions.labels,
         versions.trained_from,
         versions.trained_to,

@@ -12,7 +12,7 @@ from regime_engine import classifiers, encoders, models, runs, windows
 from regime_engine.classifiers import Classification, prototype
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.models import FittedModel, Series
+from regime_engine.models import GLOBAL, FittedModel, Series
 from regime_engine.store.regimes import Regimes, write_batch
 from regime_engine.windows import Stretch, Windows
 
@@ -129,8 +129,13 @@ def instrument_of(
 ) -> str:
     """The instrument given, else that of regions.csv; an instrument is a region of its own.
 
-    raises RegimeError for an unknown region
+    raises RegimeError for an unknown region, and for the vote of the regions
     """
+    if region == GLOBAL:
+        raise RegimeError(
+            f"{GLOBAL} is the vote of the regions and has no prices of its own: write it with "
+            "`regime global`, or name one of the regions"
+        )
     known = dict(regions(connection, settings))
     if region not in known and windows.is_instrument(connection, settings, region):
         known[region] = region

@@ -31,6 +31,10 @@ COLUMNS = {
 }
 
 
+# The region that is the vote of the others.
+GLOBAL = "GLOBAL"
+
+
 @dataclass(frozen=True)
 class Series:
     """What a regime history is one of: a region, seen through an encoder and a window length."""

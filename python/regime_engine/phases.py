@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from regime_engine import dbt, engine, fitting, roles
+from regime_engine import dbt, engine, fitting, roles, voting
 from regime_engine.config import Settings
 from regime_engine.database import locked
 from regime_engine.dbt import NodeResult
@@ -96,6 +96,17 @@ def classify_regions(
         except RegimeError as error:
             errors[region] = error
     return outcomes, errors
+
+
+def vote(
+    settings: Settings, connection: psycopg.Connection, model_id: str, window_days: int
+) -> Outcome | None:
+    """The vote of the regions, where it is wanted and more than one has a weight."""
+    if not voting.is_wanted(connection, settings):
+        return None
+    if len(voting.voting_regions(connection, settings)) < 2:
+        return None
+    return voting.vote(connection, settings, model_id, window_days)
 
 
 def _require_failures_can_be_kept(settings: Settings, connection: psycopg.Connection) -> None:

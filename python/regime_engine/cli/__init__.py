@@ -1,6 +1,7 @@
 """The `regime` command: one file a command group, imported when the command is called."""
 
 import importlib
+import keyword
 import sys
 
 import click
@@ -11,12 +12,14 @@ from regime_engine.errors import RegimeError
 
 # command → the file in this package that holds it
 COMMANDS = {
+    "analogues": "analogues",
     "audit": "audit",
     "backfill": "classify",
     "db": "db",
     "demo": "demo",
     "embed": "embed",
     "fit": "fit",
+    "global": "global_series",
     "history": "read",
     "init": "init",
     "load": "load",
@@ -36,7 +39,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"regime_engine.cli.{COMMANDS[name]}")
-        return getattr(module, name)
+        return getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -27,7 +27,7 @@ def pipeline(
     window_days: int,
     walk_forward: bool,
 ) -> None:
-    """dbt features, then every region up to its last priced day, then the dbt audit.
+    """dbt features, then every region up to its last priced day and their vote, then the dbt audit.
 
     What a nightly job calls. A region's whole history is gone through, from its first stored
     regime or walk-forward version on, so that restated prices are followed; equal rows are left
@@ -36,7 +36,9 @@ def pipeline(
     """
     from regime_engine import phases
     from regime_engine.database import connect
+    from regime_engine.errors import RegimeError
     from regime_engine.fitting import WalkForward
+    from regime_engine.models import GLOBAL
 
     with connect(settings) as connection:
         for warning in phases.build_features(settings, connection):
@@ -50,6 +52,11 @@ def pipeline(
             only,
             WalkForward() if walk_forward else None,
         )
+        try:
+            if voted := phases.vote(settings, connection, model_id, window_days):
+                outcomes.append(voted)
+        except RegimeError as error:
+            errors[GLOBAL] = error
         for outcome in outcomes:
             click.echo(f"{summary(outcome)} ({changes(outcome)})")
         for region, error in errors.items():

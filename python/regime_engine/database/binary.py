@@ -13,6 +13,7 @@ from psycopg import sql
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
+NULL = b"\xff\xff\xff\xff"
 ARRAY_HEADER = 20
 POSTGRES_EPOCH = np.datetime64("2000-01-01", "D")
 
@@ -64,6 +65,11 @@ def _array(sent: bytes | None, name: str) -> np.ndarray:
     return values.astype(wire_type.newbyteorder("="))
 
 
+def dates(sent: bytes) -> np.ndarray:
+    """What date_send gives, one after another: 4 n bytes → (n,) datetime64[D]"""
+    return POSTGRES_EPOCH + np.frombuffer(sent, WIRE_TYPES["date"]).astype("timedelta64[D]")
+
+
 def fixed(name: str, values: np.ndarray) -> np.ndarray:
     """A column of numbers or dates: (n,) → (n, width) uint8."""
     if name == "date":
@@ -79,7 +85,7 @@ def fixed_bytes(values: np.ndarray) -> np.ndarray:
 def text(value: str | None) -> bytes:
     """A text field with its length; null is length -1."""
     if value is None:
-        return b"\xff\xff\xff\xff"
+        return NULL
     encoded = value.encode()
     return len(encoded).to_bytes(4, "big") + encoded
 
@@ -87,6 +93,13 @@ def text(value: str | None) -> bytes:
 def jsonb(value: str) -> bytes:
     """A jsonb field with its length: version 1, then the text."""
     return (len(value.encode()) + 1).to_bytes(4, "big") + b"\x01" + value.encode()
+
+
+def bytea(values: np.ndarray | None) -> bytes:
+    """A bytea field with its length, the bytes of an array; null is length -1."""
+    if values is None:
+        return NULL
+    return values.nbytes.to_bytes(4, "big") + values.tobytes()
 
 
 def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -> np.ndarray:

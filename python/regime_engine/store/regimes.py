@@ -1,7 +1,7 @@
 """A series' embeddings, regimes, transitions and revisions, written in one transaction."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -49,8 +49,44 @@ def write_batch(
     vectors: (n, dimension) float32, one a window
     span: first and last day that the batch answers for; it has all trading days between them
     """
-    values = {
-        "instrument_id": windows.instrument_id,
+    with connection.transaction():
+        lock_series(connection, windows.instrument_id, series)
+        embeddings.send_incoming(
+            connection, settings, [embeddings.pack(run, series.model_id, windows, vectors)]
+        )
+        _send_incoming(connection, windows.as_of_dates, _with_dates(windows, regimes))
+        values = _values(run, series, windows.instrument_id, span)
+        return _merge(connection, settings, run, _TABLES, values)
+
+
+def write_votes(
+    connection: psycopg.Connection,
+    settings: Settings,
+    run: Run,
+    series: Series,
+    instrument_id: str,
+    as_of_dates: list[date],
+    vectors: list[np.ndarray],
+    regimes: Regimes,
+) -> dict[str, int]:
+    """Write all regimes of a series that has no windows of its own; returns as write_batch.
+
+    To be called in a transaction that holds the lock of the series, and in which its regimes were
+    worked out. A stored row of another day is removed.
+    vectors: float32, what each regime was classified from
+    """
+    embeddings.send_incoming(connection, settings, [])
+    _send_incoming(connection, np.array(as_of_dates, "datetime64[D]"), regimes, vectors)
+    span = (date(1, 1, 1), date(9999, 12, 31))
+    values = _values(run, series, instrument_id, span)
+    return _merge(connection, settings, run, _VOTED_TABLES, values)
+
+
+def _values(
+    run: Run, series: Series, instrument_id: str, span: tuple[date, date]
+) -> dict[str, object]:
+    return {
+        "instrument_id": instrument_id,
         "region": series.region,
         "model_id": series.model_id,
         "window_days": series.window_days,
@@ -58,28 +94,32 @@ def write_batch(
         "first": span[0],
         "last": span[1],
     }
-    with connection.transaction():
-        lock_series(connection, windows.instrument_id, series)
-        embeddings.send_incoming(
-            connection, settings, [embeddings.pack(run, series.model_id, windows, vectors)]
-        )
-        _send_incoming(connection, windows, regimes)
-        with connection.pipeline():
-            inserted = {}
-            for table, document, is_series, incoming in _TABLES:
-                vanished = sql.SQL("{} and not exists ({})").format(is_series, _SAME_DAY)
-                for statement in (
-                    remove_vanished(settings, table, document, vanished),
-                    remove_different(settings, table, incoming),
-                ):
-                    connection.execute(statement, values)
-                inserted[table.name] = connection.execute(
-                    insert_missing(settings, table, incoming), values
-                )
-            transitions = connection.execute(_replace_transitions(settings), values)
-        written = {table: cursor.rowcount for table, cursor in inserted.items()}
-        (written["regime_transitions"],) = transitions.fetchone()
-        add_rows_written(connection, settings, run, written)
+
+
+def _merge(
+    connection: psycopg.Connection,
+    settings: Settings,
+    run: Run,
+    tables: tuple[tuple[Table, str, sql.Composable, sql.Composable], ...],
+    values: dict[str, object],
+) -> dict[str, int]:
+    """The incoming rows into the tables, and the transitions that follow; table → rows written."""
+    with connection.pipeline():
+        inserted = {}
+        for table, document, is_series, incoming in tables:
+            vanished = sql.SQL("{} and not exists ({})").format(is_series, _SAME_DAY)
+            for statement in (
+                remove_vanished(settings, table, document, vanished),
+                remove_different(settings, table, incoming),
+            ):
+                connection.execute(statement, values)
+            inserted[table.name] = connection.execute(
+                insert_missing(settings, table, incoming), values
+            )
+        transitions = connection.execute(_replace_transitions(settings), values)
+    written = {table: cursor.rowcount for table, cursor in inserted.items()}
+    (written["regime_transitions"],) = transitions.fetchone()
+    add_rows_written(connection, settings, run, written)
     return written
 
 
@@ -91,26 +131,46 @@ def lock_series(connection: psycopg.Connection, instrument_id: str, series: Seri
     )
 
 
-def _send_incoming(connection: psycopg.Connection, windows: Windows, regimes: Regimes) -> None:
-    """Regimes into the temporary table incoming_regimes, emptied at commit."""
+def _with_dates(windows: Windows, regimes: Regimes) -> Regimes:
+    """The regimes, their evidence with the window's dates."""
+    dates = zip(
+        regimes.metadata,
+        windows.first_trade_dates.astype(str).tolist(),
+        windows.last_trade_dates.astype(str).tolist(),
+        strict=True,
+    )
+    metadata = [
+        evidence | {"first_trade_date": first, "last_trade_date": last}
+        for evidence, first, last in dates
+    ]
+    return replace(regimes, metadata=metadata)
+
+
+def _send_incoming(
+    connection: psycopg.Connection,
+    as_of_dates: np.ndarray,
+    regimes: Regimes,
+    vectors: list[np.ndarray] | None = None,
+) -> None:
+    """Regimes into the temporary table incoming_regimes, emptied at commit.
+
+    vectors: default those of incoming_embeddings
+    """
     connection.execute("""
         create temporary table if not exists incoming_regimes (
             as_of_date date,
-            first_trade_date date,
-            last_trade_date date,
             model_version int,
             confidence double precision,
             regime_label text,
             runner_up_label text,
             probabilities jsonb,
-            metadata jsonb
+            metadata jsonb,
+            regime_embedding bytea
         ) on commit delete rows
     """)
     rows = binary.rows(
         [
-            binary.fixed("date", windows.as_of_dates),
-            binary.fixed("date", windows.first_trade_dates),
-            binary.fixed("date", windows.last_trade_dates),
+            binary.fixed("date", as_of_dates),
             binary.fixed("int4", regimes.model_versions),
             binary.fixed("float8", regimes.confidence),
         ],
@@ -119,8 +179,9 @@ def _send_incoming(connection: psycopg.Connection, windows: Windows, regimes: Re
             [binary.text(label) for label in regimes.runner_up_labels],
             [binary.jsonb(json.dumps(row)) for row in regimes.probabilities],
             [binary.jsonb(json.dumps(row)) for row in regimes.metadata],
+            [binary.bytea(vector) for vector in vectors or [None] * len(as_of_dates)],
         ],
-        len(windows),
+        len(as_of_dates),
     )
     statement = sql.SQL("copy incoming_regimes from stdin (format binary)")
     binary.send(connection, statement, [rows])
@@ -184,14 +245,23 @@ _TABLES = (
                     %(region)s::text as region, as_of_date, %(model_id)s::text as model_id,
                     %(window_days)s::int as window_days, %(instrument_id)s::text as instrument_id,
                     model_version, regime_label, confidence, probabilities, runner_up_label,
-                    embeddings.vector as regime_embedding,
-                    metadata || jsonb_build_object(
-                        'first_trade_date', first_trade_date, 'last_trade_date', last_trade_date
-                    ) as metadata
+                    coalesce(regime_embedding, embeddings.vector) as regime_embedding, metadata
                 from incoming_regimes
-                inner join incoming_embeddings as embeddings using (as_of_date)
+                left join incoming_embeddings as embeddings using (as_of_date)
             ) as classified
         """).format(row_hash=REGIME_HASH),
+    ),
+)
+# The instrument that stands for a vote may be another than it was.
+_VOTED_TABLES = (
+    (
+        REGIMES,
+        "metadata",
+        sql.SQL("""
+            stored.region = %(region)s
+            and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
+        """),
+        _TABLES[1][3],
     ),
 )
 

@@ -37,9 +37,12 @@ left join embeddings
         and embeddings.model_id = regimes.model_id
         and embeddings.window_days = regimes.window_days
 where
-    regimes.regime_embedding is distinct from embeddings.vector
-    or regimes.metadata ->> 'first_trade_date'
-    is distinct from embeddings.window_spec ->> 'first_trade_date'
-    or regimes.metadata ->> 'last_trade_date'
-    is distinct from embeddings.window_spec ->> 'last_trade_date'
+    not {{ is_voted('regimes.region') }}
+    and (
+        regimes.regime_embedding is distinct from embeddings.vector
+        or regimes.metadata ->> 'first_trade_date'
+        is distinct from embeddings.window_spec ->> 'first_trade_date'
+        or regimes.metadata ->> 'last_trade_date'
+        is distinct from embeddings.window_spec ->> 'last_trade_date'
+    )
 order by region, as_of_date

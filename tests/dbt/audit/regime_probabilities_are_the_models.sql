@@ -38,6 +38,7 @@ told as (
             and regimes.model_id = versions.model_id
             and regimes.window_days = versions.window_days
             and regimes.model_version = versions.version
+    where not {{ is_voted('regimes.region') }}
 
 ),
 

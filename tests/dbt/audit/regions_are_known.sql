@@ -46,7 +46,9 @@ written as (
 unknown as (
 
     select * from written
-    where region not in (select regions.region from regions)
+    where
+        region not in (select regions.region from regions)
+        and not {{ is_voted('region') }}
 
 )
 

@@ -26,6 +26,8 @@ series as (
         max(as_of_date) as last_date
 
     from regimes
+    -- The days of a vote are checked by votes_are_of_todays_regimes.
+    where not {{ is_voted('region') }}
     group by region, model_id, window_days, instrument_id
 
 )

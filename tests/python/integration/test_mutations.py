@@ -12,7 +12,7 @@ import pytest
 from commands import regime_command
 from conftest import DATABASE, MODULE_DATABASE
 
-from regime_engine import engine, fitting, phases
+from regime_engine import engine, fitting, phases, voting
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
@@ -75,6 +75,7 @@ def write_everything(connection: psycopg.Connection, settings: Settings) -> None
     phases.build_features(settings, connection)
     engine.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
     engine.run(connection, settings, US_V1, date(2010, 9, 5))
+    voting.vote(connection, settings, US.model_id, US.window_days)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,7 @@ REGIME = {"region": "US", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
 EMBEDDING = {"entity_id": "GSPC.INDX", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
 TRANSITION = {"region": "US", "as_of_date": CHANGE}
 MODEL = {"region": "US", "version": "2"}
+VOTE = {"region": "GLOBAL", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
 PRICE = {"instrument_id": "GSPC.INDX", "trade_date": DAY}
 
 
@@ -142,6 +144,10 @@ def copy_of(table: str, condition: str, **changes: str) -> str:
 
 def of_regime(change: str) -> str:
     return f"update {REGIMES} set {change} where {THAT_REGIME}"
+
+
+def of_vote(change: str) -> str:
+    return f"update {REGIMES} set {change} where region = 'GLOBAL' and as_of_date = '{DAY}'"
 
 
 def of_embedding(change: str) -> str:
@@ -183,6 +189,8 @@ REVISED = "revisions_are_as_they_were_recorded"
 OF_PRICES = "features_match_the_prices"
 HAD_COME = "rows_are_of_days_that_had_come"
 CASE = "keys_differ_by_more_than_case"
+MEANS = "votes_are_the_weighted_means"
+OF_TODAY = "votes_are_of_todays_regimes"
 
 # What is done, by one or more statements; the test that finds it; what a row that it returns says.
 MUTATIONS = {
@@ -306,6 +314,16 @@ MUTATIONS = {
     "feature row inserted": (copy_of(FEATURES, THAT_PRICE, trade_date="'2010-05-22'"), OF_PRICES, PRICE | {"trade_date": "2010-05-22"}),
     "feature row of a day to come": (copy_of(FEATURES, THAT_PRICE, trade_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2099-01-01"}),
     "training day edited": (f"update {FEATURES} set adjusted_log_return = 0, feature_hash = 0 where instrument_id = 'GSPC.INDX' and trade_date = '2008-03-03'", "training_windows_match_the_features", MODEL),
+    "vote's label flipped": (of_vote("regime_label = 'CARRY', confidence = (probabilities ->> 'CARRY')::float8"), MEANS, VOTE),
+    "vote's runner-up": (of_vote("runner_up_label = 'BOOM'"), MEANS, VOTE),
+    "vote's probabilities exchanged": (of_vote("probabilities = probabilities || jsonb_build_object('CARRY', probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')"), MEANS, VOTE),
+    "vote's vector cut short": (of_vote("regime_embedding = substr(regime_embedding, 1, 16)"), MEANS, VOTE),
+    "vote's weight edited": (of_vote("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')"), MEANS, VOTE),
+    "vote's constituent of another label": (of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), OF_TODAY, VOTE),
+    "vote deleted": (f"delete from {REGIMES} where region = 'GLOBAL' and as_of_date = '{DAY}'", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
+    "vote of a day without trading": (copy_of(REGIMES, f"region = 'GLOBAL' and as_of_date = '{DAY}'", as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
+    "regime classified anew after the vote": (of_regime("run_id = gen_random_uuid()"), OF_TODAY, VOTE),
+    "weight changed after the vote": ("update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
     "label taken out of its seed": ("delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
     "region taken out of its seed": ("delete from runtime.regions where region = 'US'", "regions_are_known", REGIME),
 }  # fmt: skip

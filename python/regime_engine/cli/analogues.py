@@ -1,0 +1,48 @@
+from datetime import date
+
+import click
+
+from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.output import print_rows
+from regime_engine.config import Settings
+
+
+@click.command()
+@series_options
+@click.option("--as-of", type=DAY, help="The window asked about.  [default: the last embedded]")
+@click.option("-n", "--number", default=10, show_default=True, help="How many.")
+@click.option(
+    "--across",
+    "scope",
+    type=click.Choice(["region", "regions", "market"]),
+    default="region",
+    show_default=True,
+    help="Windows of this region, of all regions, or of every embedded instrument.",
+)
+@format_option
+@click.pass_obj
+def analogues(
+    settings: Settings,
+    region: str,
+    model_id: str,
+    window_days: int,
+    as_of: date | None,
+    number: int,
+    scope: str,
+    output_format: str,
+) -> None:
+    """The past windows most like a region's, and what the days after them brought."""
+    from regime_engine.database import connect
+    from regime_engine.models import Series
+    from regime_engine.reading.analogues import analogues
+
+    series = Series(region, model_id, window_days)
+    with connect(settings) as connection:
+        found = analogues(connection, settings, series, as_of, number, scope)
+    if len(found.rows) < number:
+        click.echo(
+            f"{len(found.rows)} of {number} analogues: no more windows lie before the one asked "
+            "about and a window length apart",
+            err=True,
+        )
+    print_rows(found.headers, found.rows, output_format)

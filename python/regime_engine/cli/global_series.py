@@ -1,0 +1,21 @@
+import click
+
+from regime_engine.cli.classify import changes, summary
+from regime_engine.cli.options import encoding_options
+from regime_engine.config import Settings
+
+
+@click.command(name="global")
+@encoding_options
+@click.pass_obj
+def global_(settings: Settings, model_id: str, window_days: int) -> None:
+    """The regimes of GLOBAL: the regions' own, weighted by regions.csv, day by day."""
+    from regime_engine import voting
+    from regime_engine.database import connect
+
+    with connect(settings) as connection:
+        outcome = voting.vote(connection, settings, model_id, window_days)
+    click.echo(
+        f"{outcome.n_windows:,} dates from {outcome.first} to {outcome.last}: {changes(outcome)}"
+    )
+    click.echo(summary(outcome))

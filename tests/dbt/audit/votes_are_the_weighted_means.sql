@@ -1,0 +1,143 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+votes as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        regime_label,
+        runner_up_label,
+        probabilities,
+        metadata,
+        {{ function('float32_array') }}(regime_embedding) as numbers,
+        jsonb_array_length(metadata -> 'labels') as n_labels
+
+    from regimes
+    where {{ is_voted('region') }}
+
+),
+
+-- The vector has the constituents' probabilities, one constituent after another.
+totals as (
+
+    select
+        votes.region,
+        votes.as_of_date,
+        votes.model_id,
+        votes.window_days,
+
+        labels.label,
+        sum(
+            (constituents.constituent ->> 'weight')::double precision
+            * votes.numbers[(constituents.place - 1) * votes.n_labels + labels.number]
+        ) as total
+
+    from votes
+    cross join lateral jsonb_array_elements(votes.metadata -> 'constituents')
+        with ordinality as constituents (constituent, place)
+    cross join lateral jsonb_array_elements_text(votes.metadata -> 'labels')
+        with ordinality as labels (label, number)
+    group by votes.region, votes.as_of_date, votes.model_id, votes.window_days, labels.label
+
+),
+
+means as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        jsonb_object_agg(label, total / nullif(day_total, 0)) as expected_probabilities
+
+    from (
+
+        select
+            *,
+            sum(total) over (
+                partition by region, as_of_date, model_id, window_days
+            ) as day_total
+        from totals
+
+    ) as shares
+    group by region, as_of_date, model_id, window_days
+
+),
+
+judged as (
+
+    select
+        votes.region,
+        votes.as_of_date,
+        votes.model_id,
+        votes.window_days,
+
+        votes.regime_label,
+        votes.runner_up_label,
+        votes.probabilities,
+        means.expected_probabilities,
+        case
+            when
+                cardinality(votes.numbers)
+                <> votes.n_labels * jsonb_array_length(votes.metadata -> 'constituents')
+                then 'the vector is not of its constituents'
+            when differences.largest is null or differences.largest > 1e-9
+                then 'the probabilities are not the weighted mean of the vector'
+            when (votes.probabilities ->> votes.regime_label)::double precision < differences.highest
+                then 'the label is not the most probable'
+            when
+                votes.runner_up_label = votes.regime_label
+                or coalesce((votes.probabilities ->> votes.runner_up_label)::double precision, -1)
+                <> coalesce(differences.highest_of_others, -1)
+                then 'the runner-up is not the most probable of the other labels'
+        end as fault
+
+    from votes
+    left join means
+        on
+            votes.region = means.region
+            and votes.as_of_date = means.as_of_date
+            and votes.model_id = means.model_id
+            and votes.window_days = means.window_days
+    cross join lateral (
+
+        select
+            -- Null where a label is in one of the two alone.
+            case
+                when count(stored.value) = count(*) and count(expected.value) = count(*)
+                    then
+                        max(
+                            abs(
+                                stored.value::double precision - expected.value::double precision
+                            )
+                        )
+            end as largest,
+            max(stored.value::double precision) as highest,
+            max(stored.value::double precision) filter (where key <> votes.regime_label)
+                as highest_of_others
+        from jsonb_each_text(votes.probabilities) as stored
+        full join jsonb_each_text(means.expected_probabilities) as expected using (key)
+
+    ) as differences
+
+),
+
+faulty as (
+
+    select * from judged
+    where fault is not null
+
+)
+
+select * from faulty
+order by region, as_of_date

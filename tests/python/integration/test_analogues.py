@@ -1,0 +1,185 @@
+"""`regime analogues` against a plain loop over every stored window, and against SQL."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import psycopg
+import pytest
+from commands import regime_command
+
+from regime_engine import engine
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+from regime_engine.models import Series
+from regime_engine.reading.analogues import analogues
+
+pytestmark = pytest.mark.one_server
+
+V2, V1 = "num-regime-core-v2", "num-regime-core-v1"
+US, US_TECH, US_V1 = Series("US", V2, 63), Series("US_TECH", V2, 63), Series("US", V1, 63)
+INSTRUMENTS = {"US": "GSPC.INDX", "US_TECH": "IXIC.INDX"}
+
+
+@pytest.fixture(scope="module")
+def settings(server, features_template) -> Iterator[Settings]:
+    """Two regions by the seed rule, 1999 to 2003, and one of them by the encoder of raw volumes."""
+    settings = server.create_database("test_analogues", features_template)
+    with connect(settings) as connection:
+        for series in (US, US_TECH, US_V1):
+            engine.backfill(connection, settings, series, end=date(2003, 12, 31))
+        # A day without trading has the window of the trading day before it.
+        engine.run(connection, settings, US, date(2002, 7, 20))
+    yield settings
+    server.drop_database("test_analogues")
+
+
+@pytest.fixture
+def connection(settings) -> Iterator[psycopg.Connection]:
+    with connect(settings) as connection:
+        yield connection
+
+
+def plain_loop(connection, series: Series, as_of: date, n: int, regions: list[str]) -> list[tuple]:
+    """(instrument, date, distance), by the number of each window's last trading day."""
+    stored = connection.execute(
+        "select entity_id, as_of_date, vector, day_number, trade_date"
+        " from historical.numeric_window_embeddings"
+        " inner join features.daily_features"
+        "  on instrument_id = entity_id and trade_date = (window_spec ->> 'last_trade_date')::date"
+        " where model_id = %s and entity_id = any(%s) order by entity_id, as_of_date",
+        [series.model_id, [INSTRUMENTS[region] for region in regions]],
+    ).fetchall()
+    own = INSTRUMENTS[series.region]
+    (asked,) = [row for row in stored if row[:2] == (own, as_of)]
+    vector = np.frombuffer(asked[2], "<f4").astype(float)
+    (begin,) = connection.execute(
+        "select trade_date from features.daily_features where instrument_id = %s and day_number = %s",
+        [own, asked[3] - series.window_days + 1],
+    ).fetchone()
+    earlier = [
+        (float(np.sqrt(((np.frombuffer(row[2], "<f4") - vector) ** 2).sum())), *row)
+        for row in stored
+        if row[1] < begin
+    ]
+    chosen: list[tuple] = []
+    for distance, instrument, day, _, number, _ in sorted(earlier):
+        near = [c for c in chosen if c[0] == instrument and abs(c[3] - number) < series.window_days]
+        if not near and len(chosen) < n:
+            chosen.append((instrument, day, distance, number))
+    return [(*c[:2], pytest.approx(c[2], rel=1e-12)) for c in chosen]
+
+
+@pytest.mark.parametrize(
+    ("series", "as_of", "scope", "regions"),
+    [
+        (US, date(2002, 10, 9), "region", ["US"]),
+        (US, date(2002, 7, 20), "region", ["US"]),
+        (US, date(2003, 12, 31), "regions", ["US", "US_TECH"]),
+        (US_TECH, date(2001, 9, 21), "market", ["US", "US_TECH"]),
+        (US_V1, date(2002, 10, 9), "region", ["US"]),
+    ],
+)
+@pytest.mark.parametrize("n", [1, 10])
+def test_the_search_finds_what_a_plain_loop_finds(
+    settings, connection, series, as_of, scope, regions, n
+):
+    found = analogues(connection, settings, series, as_of, n, scope)
+    got = [dict(zip(found.headers, row, strict=True)) for row in found.rows]
+    expected = plain_loop(connection, series, as_of, n, regions)
+    assert [(r["instrument_id"], r["as_of_date"], r["distance"]) for r in got] == expected
+
+
+def test_sql_measures_the_same_distances(settings, connection):
+    found = analogues(connection, settings, US, date(2000, 3, 24), 2)
+    told = {row[found.headers.index("as_of_date")]: row[3] for row in found.rows}
+    by_sql = dict(
+        connection.execute("""
+            with asked as materialized (
+                select audit.float32_array(vector) as numbers, window_spec
+                from historical.numeric_window_embeddings
+                where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
+                    and as_of_date = '2000-03-24'
+            )
+            select as_of_date, audit.euclidean_distance(audit.float32_array(vector), numbers)
+            from historical.numeric_window_embeddings as stored, asked
+            where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
+                and as_of_date < (asked.window_spec ->> 'first_trade_date')::date
+            order by 2
+        """).fetchall()
+    )
+    assert min(by_sql, key=by_sql.get) == found.rows[0][2]
+    assert told == {day: pytest.approx(by_sql[day], rel=1e-12) for day in told}
+    (none,) = connection.execute("select audit.euclidean_distance('{1, 2}', '{1}')").fetchone()
+    assert none is None
+
+
+def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(settings, connection):
+    as_of = date(2003, 12, 31)
+    found = analogues(connection, settings, US, as_of, 8, "regions")
+    for row in (dict(zip(found.headers, values, strict=True)) for values in found.rows):
+        (closes,) = connection.execute(
+            "select array_agg(adjusted_close order by trade_date) from features.daily_features"
+            " where instrument_id = %s and trade_date between %s and %s",
+            [row["instrument_id"], row["last_trade_date"], as_of],
+        ).fetchone()
+        assert row["next_21_days_return"] == pytest.approx(closes[21] / closes[0] - 1, rel=1e-12)
+        assert row["next_63_days_return"] == pytest.approx(closes[63] / closes[0] - 1, rel=1e-12)
+        assert row["regime_label"] == "NEUTRAL"
+        assert row["region"] == {"GSPC.INDX": "US", "IXIC.INDX": "US_TECH"}[row["instrument_id"]]
+
+
+def test_what_was_not_known_on_the_asked_date_is_left_out(settings, connection):
+    """An instrument that stopped trading while the asked window went on."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            "delete from features.daily_features"
+            " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
+            " and trade_date <= '2002-10-15'"
+        )
+        connection.execute(
+            "delete from runtime.regimes where region = 'US_TECH' and as_of_date < '2003-01-01'"
+        )
+        # Only windows of the other region of just before the asked one.
+        connection.execute(
+            "delete from historical.numeric_window_embeddings"
+            " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
+        )
+        found = analogues(connection, settings, US, date(2002, 9, 16), 5, "market")
+        ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
+            row for row in found.rows if row[1] == "IXIC.INDX"
+        ]
+    assert date(2002, 6, 14) <= day < date(2002, 6, 18)
+    assert (region, instrument, label, confidence) == (None, "IXIC.INDX", None, None)
+    assert after_21 is None or day <= date(2002, 6, 14)
+    assert after_63 is None
+
+
+@pytest.mark.parametrize(
+    ("series", "as_of", "n", "reason"),
+    [
+        (US, date(2002, 10, 9), 0, "-n 0: ask for at least one analogue"),
+        (US, date(1999, 1, 4), 1, "the embeddings of GSPC.INDX begin on 1999-04-05"),
+        (US, date(2002, 10, 12), 1, "no embedding as of 2002-10-12: the last one before it is as of "
+         "2002-10-11"),
+        (Series("US_TECH", V1, 63), None, 1, "no embeddings of IXIC.INDX"),
+        (Series("MARS", V2, 63), None, 1, "unknown region 'MARS'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_said_in_one_line(
+    settings, connection, series, as_of, n, reason
+):
+    with pytest.raises(RegimeError) as raised:
+        analogues(connection, settings, series, as_of, n)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_fewer_analogues_than_asked_are_given_and_said_to_be_fewer(settings):
+    result = regime_command(
+        *(settings, "analogues", "--region", "US", "--as-of", "1999-10-01", "--format", "csv")
+    )
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 1 + 1
+    assert result.stderr.startswith("1 of 10 analogues")

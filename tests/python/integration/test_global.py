@@ -1,0 +1,178 @@
+"""`regime global`: the weighted vote of the regions, against a count by hand."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pytest
+from commands import regime_command
+
+from regime_engine import engine, fitting, phases, voting
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+from regime_engine.fitting import LabelledStretch, Recipe
+from regime_engine.models import Series
+
+pytestmark = pytest.mark.one_server
+
+V2 = "num-regime-core-v2"
+US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
+LABELLED = (
+    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
+    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
+)
+
+
+@pytest.fixture(scope="module")
+def settings(server, features_template) -> Iterator:
+    """US of 2010 by the seed rule, US_TECH of a part of it by a prototype model."""
+    settings = server.create_database("test_global", features_template)
+    with connect(settings) as connection:
+        fitting.fit(connection, settings, US_TECH, Recipe("prototype", labelled=LABELLED))
+        engine.backfill(connection, settings, US, date(2010, 1, 4), date(2010, 6, 30))
+        engine.backfill(connection, settings, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
+    yield settings
+    server.drop_database("test_global")
+
+
+@pytest.fixture
+def connection(settings) -> Iterator:
+    """Nothing that a test does outlasts it."""
+    with connect(settings) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+@pytest.fixture
+def own(server, settings) -> Iterator:
+    """A copy of the database, for what has to be committed."""
+    yield server.create_database("test_global_own", "test_global")
+    server.drop_database("test_global_own")
+
+
+def votes(connection) -> dict[date, tuple]:
+    rows = connection.execute(
+        "select as_of_date, regime_label, confidence, probabilities, metadata, regime_embedding,"
+        " run_id from runtime.regimes where region = 'GLOBAL' order by as_of_date"
+    )
+    return {day: row for day, *row in rows}
+
+
+def probabilities_of(connection, region: str, day: date) -> dict[str, float]:
+    (stored,) = connection.execute(
+        "select probabilities from runtime.regimes where region = %s and as_of_date = %s",
+        [region, day],
+    ).fetchone()
+    return stored
+
+
+def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(settings, connection):
+    connection.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
+    voting.vote(connection, settings, V2, 63)
+    day = date(2010, 4, 1)
+    us, tech = (probabilities_of(connection, region, day) for region in ("US", "US_TECH"))
+    assert us == {"NEUTRAL": 1.0}
+    label, confidence, probabilities, metadata, vector, _ = votes(connection)[day]
+    expected = {name: 0.75 * share for name, share in tech.items()} | {"NEUTRAL": 0.25}
+    assert probabilities == pytest.approx(expected, abs=1e-6)
+    assert (label, confidence) == max(probabilities.items(), key=lambda item: item[1])
+    assert [(c["region"], c["weight"], c["as_of_date"]) for c in metadata["constituents"]] == [
+        ("US", 1, "2010-04-01"),
+        ("US_TECH", 3, "2010-04-01"),
+    ]
+    assert metadata["labels"] == ["CARRY", "NEUTRAL", "CRISIS"]
+    told = np.frombuffer(vector, "<f4").reshape(2, 3)
+    assert told[0].tolist() == [0, 1, 0]
+    assert told[1] == pytest.approx([tech["CARRY"], 0, tech["CRISIS"]], abs=1e-6)
+
+
+def test_a_region_counts_for_a_week_after_its_last_regime(settings, connection):
+    voting.vote(connection, settings, V2, 63)
+    constituents = {
+        day: [c["region"] for c in row[3]["constituents"]] for day, row in votes(connection).items()
+    }
+    assert constituents[date(2010, 2, 26)] == ["US"]
+    assert constituents[date(2010, 3, 1)] == ["US", "US_TECH"]
+    # The last regime of US_TECH is of 2010-04-30.
+    assert constituents[date(2010, 5, 7)] == ["US", "US_TECH"]
+    assert constituents[date(2010, 5, 10)] == ["US"]
+    assert max(constituents) == date(2010, 6, 30)
+
+
+def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
+    with connect(own) as connection:
+        first = voting.vote(connection, own, V2, 63)
+        before = votes(connection)
+        assert first.written["regimes"] == len(before) == 124
+        assert not any(voting.vote(connection, own, V2, 63).written.values())
+        assert votes(connection) == before
+        # As if the later days had not come yet.
+        last = date(2010, 4, 15)
+        connection.execute(
+            "delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last]
+        )
+        voting.vote(connection, own, V2, 63)
+        assert votes(connection) == {day: row for day, row in before.items() if day <= last}
+        (changes_to_come,) = connection.execute(
+            "select count(*) from runtime.regime_transitions"
+            " where region = 'GLOBAL' and as_of_date > %s",
+            [last],
+        ).fetchone()
+        assert changes_to_come == 0
+
+
+def test_a_weight_of_0_leaves_a_region_out(settings, connection):
+    connection.execute("update runtime.regions set weight = 0 where region = 'US_TECH'")
+    voting.vote(connection, settings, V2, 63)
+    assert {row[1] for row in votes(connection).values()} == {1.0}
+    assert all(len(row[3]["constituents"]) == 1 for row in votes(connection).values())
+
+
+def test_a_seed_without_weights_lets_every_region_count_the_same(settings, connection):
+    connection.execute("alter table runtime.regions drop column weight")
+    assert not voting.is_wanted(connection, settings)
+    voting.vote(connection, settings, V2, 63)
+    constituents = votes(connection)[date(2010, 4, 1)][3]["constituents"]
+    assert [(c["region"], c["weight"]) for c in constituents] == [("US", 1), ("US_TECH", 1)]
+
+
+@pytest.mark.parametrize(
+    ("weight", "model_id", "reason"),
+    [
+        ("0", V2, "no region of seeds/regions.csv has a weight above 0"),
+        ("-1", V2, "the weight of US in seeds/regions.csv is -1: give it a number from 0 on"),
+        ("'NaN'", V2, "the weight of US in seeds/regions.csv is nan"),
+        ("1", "num-regime-core-v1", "no regimes by num-regime-core-v1 with windows of 63 days"),
+    ],
+)
+def test_a_vote_that_cannot_be_held_is_refused_in_one_line(
+    settings, connection, weight, model_id, reason
+):
+    connection.execute(f"update runtime.regions set weight = {weight}")
+    with pytest.raises(RegimeError) as raised:
+        voting.vote(connection, settings, model_id, 63)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_region_of_the_name_of_the_vote_is_refused(settings, connection):
+    connection.execute("insert into runtime.regions values ('GLOBAL', 'GSPC.INDX', 'a team''s')")
+    with pytest.raises(RegimeError, match="a region GLOBAL, which is the name of the vote"):
+        voting.vote(connection, settings, V2, 63)
+    with pytest.raises(RegimeError, match="GLOBAL is the vote of the regions"):
+        engine.run(connection, settings, GLOBAL, date(2010, 4, 1))
+
+
+def test_the_pipeline_votes_once_a_weight_is_stated(settings, connection):
+    assert phases.vote(settings, connection, V2, 63) is None
+    connection.execute("update runtime.regions set weight = 2 where region = 'US'")
+    assert phases.vote(settings, connection, V2, 63).series == GLOBAL
+    connection.execute("update runtime.regions set weight = 0 where region = 'US'")
+    assert phases.vote(settings, connection, V2, 63) is None
+
+
+def test_the_command_says_what_it_wrote(own):
+    result = regime_command(own, "global")
+    assert result.returncode == 0, result.stderr
+    said, regime = result.stdout.splitlines()
+    assert said.startswith("124 dates from 2010-01-04 to 2010-06-30: rows written: 124 in regimes")
+    assert regime.startswith("Regime as of 2010-06-30 for region GLOBAL: label=NEUTRAL")
