@@ -1,4 +1,4 @@
-"""A hidden Markov chain with Student-t emissions: its forward-backward scan and its MAP-EM.
+"""A hidden Markov chain with Student-t returns, and volumes: its forward-backward scan, its MAP-EM.
 
 Shapes: B chains side by side (series × starts), T days, k states. Days are cut into blocks; every
 recursion runs through the days of a block for all blocks at once, so that 5,000 days take about
@@ -18,18 +18,29 @@ _LN_T_CONSTANT = np.array(
 _RESCALE_EVERY = 16  # steps of a recursion between normalisations: far from underflow
 _SMALLEST = 1e-100
 
+VOLUME_LIMIT = 6.0  # nats that the volume of one day can speak against a state
+_VOLUME_COUNT = 10.0
+_LEAST_VOLUME_SCALE = 0.01
+_MOST_VOLUME_PERSISTENCE = 0.9
+
 
 @dataclass(frozen=True)
 class Chains:
     """B chains: x | state ~ t_ν(μ, σ), with the priors of `expectation_maximisation`.
 
     mu, sigma: (B, k); nu: (B,) index into FREEDOM; transition_matrix: (B, k, k)
+    volume_mean: (B, k), and volume_scale: (B,), the noise around it
+    volume_weight: (B,) share of a day's volume that its neighbours do not tell already, 0 for a
+        chain that reads returns alone
     """
 
     mu: np.ndarray
     sigma: np.ndarray
     nu: np.ndarray
     transition_matrix: np.ndarray
+    volume_mean: np.ndarray
+    volume_scale: np.ndarray
+    volume_weight: np.ndarray
 
     def __getitem__(self, rows) -> "Chains":
         return Chains(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -134,18 +145,28 @@ def log_student_t(x: np.ndarray, chains: Chains) -> tuple[np.ndarray, np.ndarray
     return constant[:, :, None] - (nu + 1) / 2 * np.log1p(z_squared / nu), z_squared
 
 
+def log_volume(volume: np.ndarray, chains: Chains) -> np.ndarray:
+    """-w·(½z² + ln s) of each day and state, z = (volume - m_k)/s, (B, k, T); volume: (B, T)"""
+    scale, weight = chains.volume_scale[:, None, None], chains.volume_weight[:, None, None]
+    z = (volume[:, None] - chains.volume_mean[:, :, None]) / scale
+    return -weight * (np.minimum(0.5 * z * z, VOLUME_LIMIT) + np.log(scale))
+
+
 @dataclass(frozen=True)
 class Prior:
-    """typical_sigma: (B, k) τ; stay_days: mean stay; the rest pseudo-counts"""
+    """typical_sigma: (B, k) τ and sigma_count: (B,), its pseudo-count; stay_days: mean stay; the
+    rest pseudo-counts"""
 
     typical_sigma: np.ndarray
+    sigma_count: np.ndarray
     stay_days: float = 60.0
     transition_count: float = 60.0
-    sigma_count: float = 10.0
     mu_count: float = 30.0
 
     def __getitem__(self, rows) -> "Prior":
-        return replace(self, typical_sigma=self.typical_sigma[rows])
+        return replace(
+            self, typical_sigma=self.typical_sigma[rows], sigma_count=self.sigma_count[rows]
+        )
 
     def transitions(self) -> np.ndarray:
         """(k, k) pseudo-counts: off the diagonal ∝ 4^-(|i-j|-1)"""
@@ -157,31 +178,40 @@ class Prior:
 
     def log_density(self, chains: Chains) -> np.ndarray:
         """(B,) what the prior adds to the log likelihood, up to a constant"""
-        variance = chains.sigma**2
-        scatter = self.sigma_count * self.typical_sigma**2 + self.mu_count * chains.mu**2
+        variance, count = chains.sigma**2, self.sigma_count[:, None]
+        scatter = count * self.typical_sigma**2 + self.mu_count * chains.mu**2
         return (
             _LN_FREEDOM_PRIOR[chains.nu]
-            - 0.5 * (self.sigma_count * np.log(variance) + scatter / variance).sum(axis=1)
+            - 0.5 * (count * np.log(variance) + scatter / variance).sum(axis=1)
             + (self.transitions() * np.log(chains.transition_matrix)).sum(axis=(1, 2))
         )
 
 
 def expectation_maximisation(
-    x: np.ndarray, chains: Chains, prior: Prior, steps: int, tolerance: float = 0.0
+    x: np.ndarray,
+    volume: np.ndarray,
+    chains: Chains,
+    prior: Prior,
+    steps: int,
+    tolerance: float = 0.0,
 ) -> tuple[Chains, Smoothed, np.ndarray]:
     """MAP-EM steps from these chains; stops early where no chain gains more than the tolerance.
 
-    x: (B, T); returns the chains, their smoothed days and their log posterior (B,)
+    x, volume: (B, T), volume with mean 0; returns the chains, their smoothed days and their log
+    posterior (B,)
     """
+    reads = np.flatnonzero(chains.volume_weight)
     reached = np.full(len(x), -np.inf)
     for step in range(steps + 1):
         log_emission, z_squared = log_student_t(x, chains)
+        log_emission[reads] += log_volume(volume[reads], chains[reads])
         smoothed = forward_backward(log_emission, chains.transition_matrix)
         log_posterior = smoothed.log_likelihood + prior.log_density(chains)
         if step == steps or (log_posterior - reached < tolerance).all():
             return chains, smoothed, log_posterior
         reached = log_posterior
         chains = _maximise(x, chains, smoothed, z_squared, prior)
+        chains = _with_volume(volume, chains, smoothed.posterior, reads)
 
 
 def _maximise(
@@ -196,21 +226,48 @@ def _maximise(
     weighted_x = (weight @ x[:, :, None])[:, :, 0]
     mu = weighted_x / (weights + prior.mu_count)
     squares = (weight @ (x * x)[:, :, None])[:, :, 0] - 2 * mu * weighted_x + mu**2 * weights
-    variance = (squares + prior.mu_count * mu**2 + prior.sigma_count * prior.typical_sigma**2) / (
-        gamma.sum(axis=2) + prior.sigma_count
+    count = prior.sigma_count[:, None]
+    variance = (squares + prior.mu_count * mu**2 + count * prior.typical_sigma**2) / (
+        gamma.sum(axis=2) + count
     )
 
     transitions = smoothed.transitions + prior.transitions()
     transitions /= transitions.sum(axis=2, keepdims=True)
-    stepped = Chains(mu, np.sqrt(variance), chains.nu, transitions)
-    return Chains(mu, stepped.sigma, _better_freedom(x, stepped, gamma), transitions)
+    stepped = replace(chains, mu=mu, sigma=np.sqrt(variance), transition_matrix=transitions)
+    return replace(stepped, nu=_better_freedom(x, stepped, gamma))
+
+
+def _with_volume(
+    volume: np.ndarray, chains: Chains, gamma: np.ndarray, reads: np.ndarray
+) -> Chains:
+    """The volume of each state, of the chains that read it; gamma: (B, k, T); reads: (R,) rows
+
+    m = Σγv / (Σγ + 10), s² = the mean of Σγ(v-m)²; w = (1-ρ) / (1+ρ), where ρ is the lag-1
+    autocorrelation of what the states leave of volume: T such days tell as much as wT others.
+    """
+    volume, gamma = volume[reads], gamma[reads]
+    days, weighted = gamma.sum(axis=2), (gamma @ volume[:, :, None])[:, :, 0]
+    m = weighted / (days + _VOLUME_COUNT)
+    squares = (volume**2).sum(axis=1) + (m * (m * days - 2 * weighted)).sum(axis=1)
+    left = volume - (m[:, None] @ gamma)[:, 0]
+    rho = (left[:, 1:] * left[:, :-1]).sum(axis=1) / (left**2).sum(axis=1)
+    rho = np.clip(rho, 0, _MOST_VOLUME_PERSISTENCE)
+    found = {
+        "volume_mean": m,
+        "volume_scale": np.maximum(np.sqrt(squares / volume.shape[1]), _LEAST_VOLUME_SCALE),
+        "volume_weight": (1 - rho) / (1 + rho),
+    }
+    columns = {name: getattr(chains, name).copy() for name in found}
+    for name, column in columns.items():
+        column[reads] = found[name]
+    return replace(chains, **columns)
 
 
 def _better_freedom(x: np.ndarray, chains: Chains, gamma: np.ndarray) -> np.ndarray:
     """The best ν of the present one and its neighbours in FREEDOM, (B,)"""
     candidates = np.clip(chains.nu + np.array([[0], [-1], [1]]), 0, len(FREEDOM) - 1)
     expected = [
-        (gamma * log_student_t(x, Chains(chains.mu, chains.sigma, nu, None))[0]).sum(axis=(1, 2))
+        (gamma * log_student_t(x, replace(chains, nu=nu))[0]).sum(axis=(1, 2))
         + _LN_FREEDOM_PRIOR[nu]
         for nu in candidates
     ]

@@ -1,7 +1,11 @@
-"""A hidden Markov filter with Student-t returns and volume evidence, read out of an embedding."""
+"""Two hidden Markov filters read out of an embedding, one of returns and one of volumes too.
 
-from collections.abc import Sequence
+What they say together is the mean of their log probabilities: they err on different days.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import lgamma
 from types import ModuleType
 
@@ -10,6 +14,7 @@ import numpy as np
 from regime_engine.classifiers import STATE_LABELS, Classification
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
+    VOLUME_LIMIT,
     Chains,
     Prior,
     Smoothed,
@@ -22,70 +27,97 @@ FEWEST_WINDOWS = 126
 START_QUANTILES = ((0.05, 0.96), (0.05, 0.995), (0.2, 0.9))
 PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.05, 0.97)}
 LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbouring states
+SIGMA_COUNT = 10.0
+LEAST_VOLATILITY = 0.01
 START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
+
+# The expert that reads volume too.
+VOLUME_PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.1, 0.99)}
+VOLUME_SIGMA_COUNT = 40.0
+EVEN_WEIGHT = 0.4  # volume weight at which both experts have the same share
+LEAST_VOLUME_WEIGHT = 0.05
+USUAL_VOLUME_DOUBT = 1.2
+MONTH = 21
+VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
+LEAST_VOLUME_SPREAD = 0.01
+LEAST_STATE_SPREAD = 0.5  # of the states' volumes, in their noise, for volume to be read
+OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviations
 
 PRIOR_POWER = 0.7
 HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.4}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
-VOLUME_WEIGHTS = (0.33, 0.67, 1.0)
-VOLUME_GAIN = 1.5  # nats that volume must add to the score of returns to be used
-VOLUME_LIMIT = 3.0
-VOLUME_COUNT = 10.0
-VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
-LEAST_VOLUME_SPREAD = 0.01
-OFFSETS = np.array([-1.6, 0, 1.6])  # of a window's usual volume, in spreads
-
 _SCORED_WINDOWS = 800
 _CHUNK = 1024  # windows whose arrays stay in the processor's cache
 
 
 @dataclass(frozen=True)
-class Markov:
-    """The symbols of the filter; states in order of sigma, calmest first.
+class Expert:
+    """A hidden Markov filter; states in order of sigma, calmest first.
 
-    labels: k names; scale: standard deviation of the training returns, the unit of mu and sigma
-    mu, sigma: (k,) of a day's return, Student-t with nu degrees of freedom
-    transition_matrix: (k, k), rows sum to 1; initial: (k,) before a window's first day
-    volume_weight: 0 where volume is not used; volume_mean: (k,); volume_scale: noise around it;
-        volume_spread: of a window's offset from it
+    share: of its log probabilities in what the experts say together
+    mu, sigma: (k,) of a day's return over the model's scale, Student-t with nu degrees of freedom
+    transition_matrix: (k, k), rows sum to 1
+    volume_weight: 0 where volume is not read; volume_mean: (k,), volume_scale: noise around it
+    usual_volume: (U,) what the volume of the year before a window may have been, on that scale
+    initial: (k, U) probability of state and usual volume before a window's first day
+    """
+
+    share: float
+    mu: np.ndarray
+    sigma: np.ndarray
+    nu: float
+    transition_matrix: np.ndarray
+    volume_weight: float
+    volume_mean: np.ndarray
+    volume_scale: float
+    usual_volume: np.ndarray
+    initial: np.ndarray
+
+
+@dataclass(frozen=True)
+class Markov:
+    """Two experts, or the first of them where there is no volume, and the rule that labels.
+
+    labels: k names; scale: standard deviation of the training returns
     prior_power, hysteresis: the rule that keeps a label; beta: power of the confidence
     novelty_percentiles: (101,) of the log score of a training window, a day
     """
 
     labels: tuple[str, ...]
     scale: float
-    mu: np.ndarray
-    sigma: np.ndarray
-    nu: float
-    transition_matrix: np.ndarray
-    initial: np.ndarray
-    volume_weight: float
-    volume_mean: np.ndarray
-    volume_scale: float
-    volume_spread: float
+    experts: tuple[Expert, ...]
     prior_power: float
     hysteresis: float
     beta: float
     novelty_percentiles: np.ndarray
 
     def to_json(self) -> dict[str, object]:
-        fields = asdict(self)
+        fields = _as_lists(asdict(self))
         del fields["labels"]
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in fields.items()
-        }
+        return fields
 
 
 def from_json(labels: Sequence[str], parameters: dict) -> Markov:
-    arrays = {
-        name: np.array(value, float) if isinstance(value, list) else value
-        for name, value in parameters.items()
+    experts = tuple(Expert(**_as_arrays(expert)) for expert in parameters["experts"])
+    return Markov(tuple(labels), **_as_arrays(parameters) | {"experts": experts})
+
+
+def _as_lists(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _as_lists(each) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return [_as_lists(each) for each in value]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _as_arrays(fields: dict) -> dict:
+    return {
+        name: np.array(value, float) if isinstance(value, list) and name != "experts" else value
+        for name, value in fields.items()
     }
-    return Markov(tuple(labels), **arrays)
 
 
 def fit(embeddings: np.ndarray, n_states: int = 4) -> Markov:
@@ -106,15 +138,14 @@ def fit_many(many: Sequence[np.ndarray], n_states: int = 4) -> list[Markov]:
         members = [i for i, (r, _) in enumerate(paths) if len(r) == days]
         r, v = (np.array([paths[i][column] for i in members]) for column in (0, 1))
         for i, model in zip(members, _fit_paths(r, v, n_states), strict=True):
-            models[i] = _weighing_volume(model, many[i])
+            models[i] = _knowing_novelty(model, many[i])
     return [models[i] for i in range(len(many))]
 
 
 def classify(markov: Markov, embeddings: np.ndarray) -> Classification:
     """embeddings: (n, 384); what is said of one depends on no other"""
     filtered = _filter(markov, embeddings)
-    p = np.maximum(filtered.p, 1e-12)
-    calibrated = p**markov.beta
+    calibrated = filtered.p**markov.beta
     calibrated /= calibrated.sum(axis=0)
     log_score = filtered.log_scores
     novelty = 100 - np.interp(log_score, markov.novelty_percentiles, np.arange(101.0))
@@ -126,7 +157,7 @@ def classify(markov: Markov, embeddings: np.ndarray) -> Classification:
         constants={
             "beta": markov.beta,
             "hysteresis": markov.hysteresis,
-            "volume_weight": markov.volume_weight,
+            "volume_weight": markov.experts[-1].volume_weight,
         },
         novelty=novelty,
     )
@@ -187,31 +218,98 @@ def _training_path(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
     """r, v: (S, T)"""
     scale = r.std(axis=1)
-    chains, smoothed = _best_chains(r / scale[:, None], k)
-    return [
-        _model(scale[i], v[i], chains[i], smoothed.posterior[i], np.argsort(chains.sigma[i]))
-        for i in range(len(r))
-    ]
+    chains, smoothed, volume = _best_chains(r / scale[:, None], v, k)
+    models = []
+    for i in range(len(r)):
+        both = 2 * i + 1
+        spread = np.ptp(chains.volume_mean[both]) / chains.volume_scale[both]
+        tells = chains.volume_weight[both] and spread > LEAST_STATE_SPREAD
+        rows = [both - 1, both] if tells else [both - 1]
+        experts = _shared(
+            [
+                _expert(chains[row], smoothed.posterior[row], volume[row], v[i].mean())
+                for row in rows
+            ]
+        )
+        models.append(
+            Markov(
+                labels=STATE_LABELS[k],
+                scale=float(scale[i]),
+                experts=experts,
+                prior_power=PRIOR_POWER,
+                hysteresis=HYSTERESIS[k],
+                beta=_beta(experts),
+                novelty_percentiles=np.zeros(101),
+            )
+        )
+    return models
 
 
-def _best_chains(x: np.ndarray, k: int) -> tuple[Chains, Smoothed]:
-    """3 starts of 12 steps, the best of each series run on to 60; x: (S, T)"""
+def _best_chains(x: np.ndarray, v: np.ndarray, k: int) -> tuple[Chains, Smoothed, np.ndarray]:
+    """Two chains of each series, by returns alone and by volumes too, and those volumes.
+
+    Each is the best of 3 starts of 12 steps, run on to 60. x, v: (S, T); returns 2S rows of each
+    """
     S, starts = len(x), len(START_QUANTILES)
+    volume = np.array([_unrelative(path) for path in v])
     volatility = np.array([_volatility(path) for path in x])
-    prior = Prior(_log_spaced(volatility, k, *PRIOR_QUANTILES[k]))
-    sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
-    typical = prior.transitions() / prior.transition_count
-    chains = Chains(
-        mu=np.zeros((S * starts, k)),
-        sigma=sigma.reshape(-1, k),
-        nu=np.full(S * starts, len(FREEDOM) // 2),
-        transition_matrix=np.repeat(typical[None], S * starts, axis=0),
+    typical = np.stack(
+        [
+            _log_spaced(volatility, k, *quantiles[k])
+            for quantiles in (PRIOR_QUANTILES, VOLUME_PRIOR_QUANTILES)
+        ],
+        axis=1,
     )
-    each = np.repeat(np.arange(S), starts)
-    chains, _, log_posterior = expectation_maximisation(x[each], chains, prior[each], START_STEPS)
-    best = log_posterior.reshape(S, starts).argmax(axis=1) + starts * np.arange(S)
-    chains, smoothed, _ = expectation_maximisation(x, chains[best], prior, MORE_STEPS, ENOUGH_GAIN)
-    return chains, smoothed
+    prior = Prior(typical.reshape(-1, k), np.tile([SIGMA_COUNT, VOLUME_SIGMA_COUNT], S))
+    sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
+    slope, noise = _volume_by_volatility(x, volume)
+    usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean(axis=1)
+    mean = slope[:, None, None] * (np.log(sigma) - usual[:, None, None])
+    moves = v.std(axis=1) > LEAST_VOLUME_SPREAD
+    A = prior.transitions() / prior.transition_count
+    B = 2 * S * starts
+    chains = Chains(  # axes: series, expert, start
+        mu=np.zeros((B, k)),
+        sigma=np.repeat(sigma[:, None], 2, axis=1).reshape(B, k),
+        nu=np.full(B, len(FREEDOM) // 2),
+        transition_matrix=np.repeat(A[None], B, axis=0),
+        volume_mean=np.repeat(mean[:, None], 2, axis=1).reshape(B, k),
+        volume_scale=np.repeat(noise, 2 * starts),
+        volume_weight=(moves[:, None, None] * np.array([[0.0], [1.0]]).repeat(starts, 1)).ravel(),
+    )
+    x, volume = np.repeat(x, 2, axis=0), np.repeat(volume, 2, axis=0)
+    each = np.repeat(np.arange(2 * S), starts)
+    chains, _, log_posterior = expectation_maximisation(
+        x[each], volume[each], chains, prior[each], START_STEPS
+    )
+    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * S)
+    chains, smoothed, _ = expectation_maximisation(
+        x, volume, chains[best], prior, MORE_STEPS, ENOUGH_GAIN
+    )
+    return chains, smoothed, volume
+
+
+def _unrelative(v: np.ndarray) -> np.ndarray:
+    """(T,) log volume L without its trend: v_t = L_t - the mean of L over the year before."""
+    level = [0.0] * VOLUME_YEAR
+    year = 0.0  # sum of the last of them
+    for relative in (v - v.mean()).tolist():
+        level.append(relative + year / VOLUME_YEAR)
+        year += level[-1] - level[-1 - VOLUME_YEAR]
+    level = np.array(level[VOLUME_YEAR:])
+    return level - level.mean()
+
+
+def _volume_by_volatility(x: np.ndarray, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope of volume on ln volatility, both smoothed, and noise around it, (S,) each"""
+    weights = 0.5 ** (np.abs(np.arange(-40, 41)) / 10)
+    weights /= weights.sum()
+    smooth = partial(np.apply_along_axis, partial(np.convolve, v=weights, mode="same"), 1)
+    ln_volatility = 0.5 * np.log(smooth(x * x) + 1e-6)
+    ln_volatility -= ln_volatility.mean(axis=1, keepdims=True)
+    slope = (ln_volatility * smooth(volume)).sum(axis=1) / (ln_volatility**2).sum(axis=1)
+    noise = (volume - slope[:, None] * ln_volatility).std(axis=1)
+    return slope, np.maximum(noise, LEAST_VOLUME_SPREAD)
 
 
 def _volatility(x: np.ndarray) -> np.ndarray:
@@ -225,84 +323,98 @@ def _volatility(x: np.ndarray) -> np.ndarray:
 def _log_spaced(volatility: np.ndarray, k: int, low: float, high: float) -> np.ndarray:
     """(S, k) between two quantiles of each series, neighbours LEAST_RATIO apart at least"""
     bottom, top = np.quantile(volatility, [low, high], axis=1)
-    bottom = np.maximum(bottom, 0.01)
+    bottom = np.maximum(bottom, LEAST_VOLATILITY)
     top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
     return bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
 
 
-def _model(
-    scale: float, v: np.ndarray, chain: Chains, posterior: np.ndarray, order: np.ndarray
-) -> Markov:
-    """One series' fit with its states in order, without volume yet.
+def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
+    """The share of the expert that reads volume is w / (w + 0.4): volume that drifts on its own
+    has less to say."""
+    *first, last = experts
+    share = last.volume_weight / (last.volume_weight + EVEN_WEIGHT) if first else 1.0
+    return (*(replace(each, share=1 - share) for each in first), replace(last, share=share))
 
-    v: (T,); posterior: (k, T); order: (k,)
+
+def _expert(chain: Chains, posterior: np.ndarray, volume: np.ndarray, usual: float) -> Expert:
+    """A chain with its states in order.
+
+    posterior: (k, T); volume: (T,) that it was fitted to; usual: the mean relative volume
     """
+    order = np.argsort(chain.sigma)
     A = chain.transition_matrix[np.ix_(order, order)]
-    posterior = posterior[order]
     stationary = np.linalg.matrix_power(A, 2**14)[0]
-    initial = (posterior.mean(axis=1) + stationary) / 2
+    initial = (posterior[order].mean(axis=1) + stationary) / 2
     initial /= initial.sum()
-    mean, noise, spread = _volume_by_state(v, posterior)
-    return Markov(
-        labels=STATE_LABELS[len(order)],
-        scale=float(scale),
+    mean = chain.volume_mean[order] if chain.volume_weight else np.zeros(len(order))
+    weight, offsets, chance = 0.0, np.zeros(1), np.ones((len(order), 1))
+    if chain.volume_weight:
+        weight = _volume_weight(volume - chain.volume_mean @ posterior)
+        offsets, chance = _usual_volume(A, stationary, mean)
+    return Expert(
+        share=1.0,
         mu=chain.mu[order],
         sigma=chain.sigma[order],
         nu=float(FREEDOM[chain.nu]),
         transition_matrix=A,
-        initial=initial,
-        volume_weight=0.0,
-        volume_mean=mean,
-        volume_scale=noise,
-        volume_spread=spread,
-        prior_power=PRIOR_POWER,
-        hysteresis=HYSTERESIS[len(order)],
-        beta=_beta(A, initial),
-        novelty_percentiles=np.zeros(101),
+        volume_weight=weight,
+        volume_mean=mean + usual,
+        volume_scale=float(chain.volume_scale),
+        usual_volume=offsets,
+        initial=initial[:, None] * chance,
     )
 
 
-def _beta(A: np.ndarray, initial: np.ndarray) -> float:
-    """1 + ¾ ln(mean stay / 100 days), between 0.4 and 1.
+def _volume_weight(left: np.ndarray) -> float:
+    """w = variance / (21 · variance of 21-day means) of what the states leave of volume, (T,):
+    21 days of it tell as much as 21w days of pure noise would.
+    """
+    sums = np.cumsum(np.append(0, left - left.mean()))
+    means = (sums[MONTH:] - sums[:-MONTH]) / MONTH
+    return float(np.clip(left.var() / (MONTH * means.var()), LEAST_VOLUME_WEIGHT, 1))
+
+
+def _usual_volume(
+    A: np.ndarray, stationary: np.ndarray, mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the mean of m over the 252 days before a day may be, (U,), and how likely that is
+    given the day's state, (k, U).
+
+    With R the chain backwards, E[mean | state] = Σ_j R^j m / 252, and its variance Σ_ij cov_|i-j|
+    / 252², where cov_j = Σ_k π_k m_k (R^j m)_k: m centred.
+    """
+    backwards = A.T * stationary / stationary[:, None]
+    m = mean - stationary @ mean
+    ago, expected, variance = m, np.zeros(len(m)), VOLUME_YEAR * stationary @ (m * m)
+    for days in range(1, VOLUME_YEAR + 1):
+        ago = backwards @ ago
+        expected += ago / VOLUME_YEAR
+        variance += 2 * (VOLUME_YEAR - days) * stationary @ (m * ago)
+    variance = max(variance / VOLUME_YEAR**2, 1e-6)
+    left = max(variance - stationary @ expected**2, 1e-6)
+    offsets = OFFSETS * USUAL_VOLUME_DOUBT * np.sqrt(variance)
+    z = (offsets - expected[:, None]) / (USUAL_VOLUME_DOUBT * np.sqrt(left))
+    chance = np.exp(-0.5 * z * z)
+    return offsets, chance / chance.sum(axis=1, keepdims=True)
+
+
+def _beta(experts: Sequence[Expert]) -> float:
+    """1 + ½ ln(mean stay / 100 days), between 0.4 and 1.
 
     States that a fit leaves often are those that it mistakes: on simulated markets with and
     without stochastic volatility this β makes p^β / Σp^β the share of labels that are right.
     """
-    leave = 1 - initial @ np.diag(A)
-    return float(np.clip(1 - 0.75 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
+    leave = sum(
+        each.share * (1 - each.initial.sum(axis=1) @ np.diag(each.transition_matrix))
+        for each in experts
+    )
+    return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
 
 
-def _volume_by_state(v: np.ndarray, posterior: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """m_k, the noise around it and the spread of a window's offset, by ridge regression of
-
-        v_t = m·γ_t - m·(mean of γ over the year before) + c + noise
-
-    since v is relative to the volume of the year before. v: (T,); posterior: γ, (k, T)
-    """
-    k = len(posterior)
-    ahead = np.repeat(posterior.mean(axis=1, keepdims=True), VOLUME_YEAR, axis=1)
-    sums = np.cumsum(np.concatenate([np.zeros((k, 1)), ahead, posterior], axis=1), axis=1)
-    year = (sums[:, VOLUME_YEAR:-1] - sums[:, : -VOLUME_YEAR - 1]) / VOLUME_YEAR
-    design = posterior - year
-    m = np.linalg.solve(design @ design.T + VOLUME_COUNT * np.eye(k), design @ (v - v.mean()))
-    offset = v.mean() - m @ year
-    noise = v - m @ posterior - offset
-    return m + offset.mean(), float(noise.std()), float(offset.std())
-
-
-def _weighing_volume(model: Markov, embeddings: np.ndarray) -> Markov:
-    """With the volume weight whose filter tells the next day's return best, and novelty."""
-    every = max(3, len(embeddings) // _SCORED_WINDOWS)
-    some = embeddings[::-every]
-    weights = VOLUME_WEIGHTS if model.volume_scale > LEAST_VOLUME_SPREAD else ()
-    models = [model, *(replace(model, volume_weight=weight) for weight in weights)]
-    filtered = [_filter(each, some) for each in models]
-    gains = [
-        every * (each.last_log_scores - filtered[0].last_log_scores).sum() for each in filtered
-    ]
-    best = int(np.argmax(gains)) if max(gains) > VOLUME_GAIN else 0
-    percentiles = np.quantile(filtered[best].log_scores, np.linspace(0, 1, 101))
-    return replace(models[best], novelty_percentiles=percentiles)
+def _knowing_novelty(model: Markov, embeddings: np.ndarray) -> Markov:
+    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]
+    scores = _filter(model, some).log_scores
+    return replace(model, novelty_percentiles=np.quantile(scores, np.linspace(0, 1, 101)))
 
 
 # ---- filter ----
@@ -321,12 +433,12 @@ class _Filtered:
 
 def _filter(markov: Markov, embeddings: np.ndarray) -> _Filtered:
     r, v = num_regime_core_v2.decode(embeddings)
-    x = r.T / markov.scale
+    x, v = r.T / markov.scale, v.T
     parts = [
         _filter_chunk(
             markov,
             np.ascontiguousarray(x[:, first : first + _CHUNK]),
-            np.ascontiguousarray(v.T[:, first : first + _CHUNK]),
+            np.ascontiguousarray(v[:, first : first + _CHUNK]),
         )
         for first in range(0, max(len(embeddings), 1), _CHUNK)
     ]
@@ -334,48 +446,61 @@ def _filter(markov: Markov, embeddings: np.ndarray) -> _Filtered:
 
 
 def _filter_chunk(markov: Markov, x: np.ndarray, v: np.ndarray):
-    """63 forward steps from π, and the label kept through them; x, v: (63, n)
+    """63 forward steps of each expert, and the label kept through them; x, v: (63, n)
 
-    Axes: state, offset of the window's usual volume, window. Sums run over states and offsets
-    in a fixed order, never over windows, so that a window's numbers never depend on the batch.
+    Sums run over states, offsets and experts in a fixed order, never over windows, so that a
+    window's numbers never depend on the batch.
     """
-    A, nu = markov.transition_matrix, markov.nu
-    k, n = len(markov.labels), x.shape[1]
-    mu, sigma, initial = (each[:, None] for each in (markov.mu, markov.sigma, markov.initial))
+    n = x.shape[1]
+    prior = _sum(
+        [e.share * markov.prior_power * np.log(e.initial.sum(axis=1)) for e in markov.experts]
+    )[:, None]
+    days = [_forward(expert, x, v) for expert in markov.experts]
+    shares = [expert.share for expert in markov.experts]
+    windows, label, log_score = np.arange(n), np.zeros(n, int), np.zeros(n)
+    for day, said in enumerate(zip(*days, strict=True)):
+        # ln p = Σ share ln p_e; the density of a return is Σ share density_e.
+        log_p = _sum(
+            [w * np.log(np.maximum(p, 1e-9)) for w, (p, _) in zip(shares, said, strict=True)]
+        )
+        last = np.log(_sum([w * density for w, (_, density) in zip(shares, said, strict=True)]))
+        log_score += last
+
+        # The label stays unless another's p / π^0.7 is e^hysteresis times its own.
+        odds = log_p - prior
+        best = odds.argmax(axis=0)
+        change = odds.max(axis=0) > markov.hysteresis + odds[label, windows]
+        label = best if day == 0 else np.where(change, best, label)
+    p = np.exp(log_p)
+    return p / _sum(p), label, log_score / len(x), last
+
+
+def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
+    """(k, n) P(state | days so far) and (n,) the density of the day's return, day by day
+
+    Axes: state, usual volume, window.
+    """
+    A, nu, k = expert.transition_matrix, expert.nu, len(expert.mu)
+    mu, sigma = expert.mu[:, None], expert.sigma[:, None]
     power, constant = -(nu + 1) / 2, lgamma((nu + 1) / 2) - lgamma(nu / 2)
     highest = np.exp(constant) / np.sqrt(nu * np.pi) / sigma
-
-    offsets = OFFSETS if markov.volume_weight else np.zeros(1)
-    chance = np.exp(-0.5 * offsets**2)
-    chance /= chance.sum()
-    usual = markov.volume_mean[:, None] + markov.volume_spread * offsets  # (k, U)
-    p = np.repeat((initial * chance)[:, :, None], n, axis=2)
-
-    prior = initial**markov.prior_power
-    keep = np.exp(markov.hysteresis)
-    windows = np.arange(n)
-    label = np.zeros(n, int)
-    log_score = np.zeros(n)
-    for day, (today, volume) in enumerate(zip(x, v, strict=True)):
+    level = (expert.volume_mean[:, None] - expert.usual_volume)[:, :, None]
+    p = np.repeat(expert.initial[:, :, None], x.shape[1], axis=2)
+    traded = np.zeros(x.shape[1])  # volume of the window so far, over the usual one
+    for today, volume in zip(x, v, strict=True):
         p = _sum([A[i][:, None, None] * p[i] for i in range(k)])
         z = (today - mu) / sigma
         p *= (highest * np.exp(power * np.log1p(z * z / nu)))[:, None]  # t_ν(x | μ, σ)
-        total = _sum([_sum(state) for state in p])
-        last = np.log(total)
-        log_score += last
-        if markov.volume_weight:
-            z = (volume - usual[:, :, None]) / markov.volume_scale
-            p *= np.exp(-markov.volume_weight * np.minimum(0.5 * z * z, VOLUME_LIMIT))
+        density = total = _sum([_sum(state) for state in p])
+        if expert.volume_weight:
+            # v is relative to a year that the window's own days enter one by one.
+            volume = volume + traded / VOLUME_YEAR
+            traded += volume
+            z = (volume - level) / expert.volume_scale
+            p *= np.exp(-expert.volume_weight * np.minimum(0.5 * z * z, VOLUME_LIMIT))
             total = _sum([_sum(state) for state in p])
         p /= total
-        states = p[:, 0] if len(offsets) == 1 else np.stack([_sum(state) for state in p])
-
-        # The label stays unless another's p / π^0.7 is e^hysteresis times its own.
-        odds = states / prior
-        best = odds.argmax(axis=0)
-        change = odds.max(axis=0) > keep * odds[label, windows]
-        label = best if day == 0 else np.where(change, best, label)
-    return states, label, log_score / len(x), last
+        yield np.stack([_sum(state) for state in p]), density
 
 
 def _sum(terms):

@@ -299,7 +299,7 @@ def test_models_are_listed_shown_and_compared(walked, regime):
     listed = regime("models", "--region", "US").stdout
     assert len(listed.splitlines()) == 2 + 14
     shown = regime("models", "--region", "US", "--show", "3").stdout
-    assert "parameters.transition_matrix" in shown
+    assert "parameters.experts.1.transition_matrix" in shown
     compared = regime("models", "--region", "US", "--compare", "3", "4", "--format", "csv").stdout
     assert compared.splitlines()[0] == "field,version 3,version 4"
     missing = regime("models", "--region", "US", "--show", "99")

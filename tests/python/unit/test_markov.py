@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import markets
 import numpy as np
@@ -48,8 +49,72 @@ def test_what_is_said_of_a_window_depends_on_no_other(market):
 
 def test_volume_that_tells_the_state_is_used(market):
     fitted = market[2]
-    assert fitted.volume_weight > 0
-    assert fitted.volume_mean[1] - fitted.volume_mean[0] == pytest.approx(0.3, abs=0.1)
+    returns_only, both = fitted.experts
+    assert returns_only.volume_weight == 0 < both.volume_weight
+    assert both.volume_mean[1] - both.volume_mean[0] == pytest.approx(0.3, abs=0.05)
+    assert both.volume_scale == pytest.approx(0.25, abs=0.03)
+
+
+def test_volume_that_differs_between_no_states_is_not_read():
+    returns, _, _ = markets.draw(1062, seed=5)
+    noise = 0.25 * np.random.default_rng(5).standard_normal(1062)
+    fitted = markov.fit(markets.embeddings(returns, noise), 2)
+    assert [expert.volume_weight for expert in fitted.experts] == [0]
+
+
+def test_volume_makes_labels_better_where_returns_tell_little():
+    balanced = []
+    for seed in range(3):
+        returns, _, states = markets.draw(2314, seed=seed)
+        returns *= np.where(states == 0, 1.8, 1)  # of nearly the same volatility
+        level = 0.4 * states + 0.25 * np.random.default_rng(seed).standard_normal(2314)
+        year = [level[t - 252 : t].mean() for t in range(252, 2314)]
+        returns, volumes, states = returns[252:], level[252:] - year, states[252:]
+        for seen in (volumes, 0 * volumes):
+            embeddings = markets.embeddings(returns, seen)
+            told = markov.classify(markov.fit(embeddings[:1000], 2), embeddings[1000:])
+            right = told.winners == states[1062:]
+            balanced.append(np.mean([right[states[1062:] == k].mean() for k in (0, 1)]))
+    with_volume, without = np.mean(np.reshape(balanced, (3, 2)), axis=0)
+    assert with_volume > without + 0.03
+
+
+def test_what_the_experts_say_together_is_the_mean_of_their_log_probabilities(market):
+    embeddings, _, fitted = market
+    rows = embeddings[::50]
+    log_p = sum(
+        expert.share * np.log(markov.classify(alone, rows).probabilities)
+        for expert in fitted.experts
+        for alone in [replace(fitted, beta=1.0, experts=(replace(expert, share=1.0),))]
+    )
+    assert sum(expert.share for expert in fitted.experts) == pytest.approx(1)
+    together = np.exp(log_p) / np.exp(log_p).sum(axis=1, keepdims=True)
+    told = markov.classify(replace(fitted, beta=1.0), rows)
+    np.testing.assert_allclose(told.probabilities, together, atol=1e-7)
+
+
+def test_the_usual_volume_before_a_window_has_the_law_of_a_simulated_chain():
+    A, mean = np.array([[0.99, 0.01], [0.02, 0.98]]), np.array([-0.1, 0.3])
+    offsets, chance = markov._usual_volume(A, np.array([2 / 3, 1 / 3]), mean)
+    draw = np.random.default_rng(0).random((2000, 4000))
+    state = np.zeros(4000, int)
+    level = np.empty(draw.shape)
+    for day, drawn in enumerate(draw):
+        level[day] = mean[state] - mean @ [2 / 3, 1 / 3]
+        state = np.where(drawn < A[state, 0], 0, 1)
+    year = level[-252:].mean(axis=0)
+    assert np.abs(offsets).max() == pytest.approx(2 * 1.2 * year.std(), rel=0.05)
+    for k in (0, 1):
+        assert chance[k] @ offsets == pytest.approx(year[state == k].mean(), abs=0.01)
+
+
+def test_log_volume_comes_back_from_what_is_relative_to_the_year_before():
+    chance = np.random.default_rng(4)
+    level = 18 + 0.3 * np.sin(np.arange(1500) / 90) + 0.1 * chance.standard_normal(1500)
+    relative = [level[t] - level[t - 252 : t].mean() for t in range(252, 1500)]
+    back = markov._unrelative(np.array(relative))
+    late = slice(500, None)  # the unknown year before the first day is forgotten by then
+    assert np.corrcoef(back[late], level[252:][late])[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("volume", [0.0, -3.0])
@@ -57,9 +122,17 @@ def test_a_series_without_volume_works_without_its_evidence(volume):
     returns, _, states = markets.draw(1062, seed=5)
     embeddings = markets.embeddings(returns, np.full(1062, volume))
     fitted = markov.fit(embeddings, 2)
-    assert fitted.volume_weight == 0
+    assert [expert.volume_weight for expert in fitted.experts] == [0]
     told = markov.classify(fitted, embeddings)
     assert (told.winners == states[62:]).mean() > 0.9
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same():
+    returns, volumes, _ = markets.draw(500, seed=6)
+    returns[0] = 0
+    fitted = markov.fit(markets.embeddings(returns, volumes), 2)
+    assert all(np.isfinite(expert.volume_mean).all() for expert in fitted.experts)
 
 
 def test_multiplying_prices_changes_no_label(market):
@@ -96,9 +169,10 @@ def test_states_are_named_by_their_number_calmest_first(k):
     returns, volumes, _ = markets.draw(900, k, seed=k)
     fitted = markov.fit(markets.embeddings(returns, volumes), k)
     assert fitted.labels == STATE_LABELS[k]
-    assert (np.diff(fitted.sigma) > 0).all()
-    np.testing.assert_allclose(fitted.transition_matrix.sum(axis=1), 1)
-    assert fitted.initial.sum() == pytest.approx(1)
+    for expert in fitted.experts:
+        assert (np.diff(expert.sigma) > 0).all()
+        np.testing.assert_allclose(expert.transition_matrix.sum(axis=1), 1)
+        assert expert.initial.sum() == pytest.approx(1)
     assert 0.4 <= fitted.beta <= 1
 
 
@@ -109,8 +183,10 @@ def test_many_series_are_fitted_side_by_side_as_one_by_one():
         many.append(markets.embeddings(returns, volumes))
     for together, embeddings in zip(markov.fit_many(many, 2), many, strict=True):
         alone = markov.fit(embeddings, 2)
-        np.testing.assert_allclose(together.sigma, alone.sigma, rtol=1e-9)
-        np.testing.assert_allclose(together.transition_matrix, alone.transition_matrix, rtol=1e-9)
+        for one, other in zip(together.experts, alone.experts, strict=True):
+            np.testing.assert_allclose(one.sigma, other.sigma, rtol=1e-9)
+            np.testing.assert_allclose(one.transition_matrix, other.transition_matrix, rtol=1e-9)
+            np.testing.assert_allclose(one.volume_mean, other.volume_mean, rtol=1e-9)
 
 
 def test_novelty_is_high_where_training_saw_nothing_like_it(market):
