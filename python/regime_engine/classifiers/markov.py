@@ -6,7 +6,6 @@ What they say together is the mean of their log probabilities: they err on diffe
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from math import lgamma
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +18,7 @@ from regime_engine.classifiers.hidden_markov import (
     Prior,
     Smoothed,
     expectation_maximisation,
+    student_t,
 )
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import RegimeError
@@ -34,7 +34,7 @@ ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
 
 # The expert that reads volume too.
 VOLUME_PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.1, 0.99)}
-VOLUME_SIGMA_COUNT = 40.0
+VOLUME_SIGMA_COUNT = 80.0
 EVEN_WEIGHT = 0.4  # volume weight at which both experts have the same share
 LEAST_VOLUME_WEIGHT = 0.05
 USUAL_VOLUME_DOUBT = 1.2
@@ -45,12 +45,12 @@ LEAST_STATE_SPREAD = 0.5  # of the states' volumes, in their noise, for volume t
 OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviations
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.85, 3: 0.85, 4: 1.4}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.7, 3: 0.7, 4: 1.4}  # nats; more labels flicker more
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
 _SCORED_WINDOWS = 800
-_CHUNK = 1024  # windows whose arrays stay in the processor's cache
+_CHUNK = 4096  # windows side by side: as many as the cache holds and calls are worth
 
 
 @dataclass(frozen=True)
@@ -433,7 +433,8 @@ class _Filtered:
 
 def _filter(markov: Markov, embeddings: np.ndarray) -> _Filtered:
     r, v = num_regime_core_v2.decode(embeddings)
-    x, v = r.T / markov.scale, v.T
+    # As precise as the embeddings are.
+    x, v = (r.T / markov.scale).astype(np.float32), v.T.astype(np.float32)
     parts = [
         _filter_chunk(
             markov,
@@ -446,7 +447,7 @@ def _filter(markov: Markov, embeddings: np.ndarray) -> _Filtered:
 
 
 def _filter_chunk(markov: Markov, x: np.ndarray, v: np.ndarray):
-    """63 forward steps of each expert, and the label kept through them; x, v: (63, n)
+    """63 forward steps of each expert, and the label kept through them; x, v: (63, n) float32
 
     Sums run over states, offsets and experts in a fixed order, never over windows, so that a
     window's numbers never depend on the batch.
@@ -454,53 +455,63 @@ def _filter_chunk(markov: Markov, x: np.ndarray, v: np.ndarray):
     n = x.shape[1]
     prior = _sum(
         [e.share * markov.prior_power * np.log(e.initial.sum(axis=1)) for e in markov.experts]
-    )[:, None]
+    )[:, None].astype(np.float32)
     days = [_forward(expert, x, v) for expert in markov.experts]
-    shares = [expert.share for expert in markov.experts]
-    windows, label, log_score = np.arange(n), np.zeros(n, int), np.zeros(n)
+    shares = [np.float32(expert.share) for expert in markov.experts]
+    windows, label = np.arange(n), np.zeros(n, int)
+    densities = np.empty_like(x)
     for day, said in enumerate(zip(*days, strict=True)):
         # ln p = Σ share ln p_e; the density of a return is Σ share density_e.
         log_p = _sum(
             [w * np.log(np.maximum(p, 1e-9)) for w, (p, _) in zip(shares, said, strict=True)]
         )
-        last = np.log(_sum([w * density for w, (_, density) in zip(shares, said, strict=True)]))
-        log_score += last
+        densities[day] = _sum([w * density for w, (_, density) in zip(shares, said, strict=True)])
 
         # The label stays unless another's p / π^0.7 is e^hysteresis times its own.
         odds = log_p - prior
         best = odds.argmax(axis=0)
-        change = odds.max(axis=0) > markov.hysteresis + odds[label, windows]
+        change = odds[best, windows] > markov.hysteresis + odds[label, windows]
         label = best if day == 0 else np.where(change, best, label)
-    p = np.exp(log_p)
-    return p / _sum(p), label, log_score / len(x), last
+    p = np.exp(log_p.astype(float))
+    log_scores = np.log(densities)
+    return p / _sum(p), label, _sum(log_scores) / len(x), log_scores[-1]
 
 
 def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
     """(k, n) P(state | days so far) and (n,) the density of the day's return, day by day
 
-    Axes: state, usual volume, window.
+    Axes: state, usual volume, window; in place where an array has all three.
     """
-    A, nu, k = expert.transition_matrix, expert.nu, len(expert.mu)
-    mu, sigma = expert.mu[:, None], expert.sigma[:, None]
-    power, constant = -(nu + 1) / 2, lgamma((nu + 1) / 2) - lgamma(nu / 2)
-    highest = np.exp(constant) / np.sqrt(nu * np.pi) / sigma
-    level = (expert.volume_mean[:, None] - expert.usual_volume)[:, :, None]
-    p = np.repeat(expert.initial[:, :, None], x.shape[1], axis=2)
-    traded = np.zeros(x.shape[1])  # volume of the window so far, over the usual one
+    A = expert.transition_matrix[:, :, None, None].astype(np.float32)
+    mu, sigma = (each[:, None].astype(np.float32) for each in (expert.mu, expert.sigma))
+    level = (expert.volume_mean[:, None] - expert.usual_volume)[:, :, None].astype(np.float32)
+    steepness = np.float32(-expert.volume_weight / 2 / expert.volume_scale**2)
+    least = np.float32(-expert.volume_weight * VOLUME_LIMIT)
+    p = np.repeat(expert.initial[:, :, None].astype(np.float32), x.shape[1], axis=2)
+    arrived, part = np.empty_like(p), np.empty_like(p)
+    traded = np.zeros_like(x[0])  # volume of the window so far, over the usual one
     for today, volume in zip(x, v, strict=True):
-        p = _sum([A[i][:, None, None] * p[i] for i in range(k)])
+        np.multiply(A[0], p[0], out=arrived)
+        for i in range(1, len(A)):
+            arrived += np.multiply(A[i], p[i], out=part)
+        p, arrived = arrived, p
         z = (today - mu) / sigma
-        p *= (highest * np.exp(power * np.log1p(z * z / nu)))[:, None]  # t_ν(x | μ, σ)
-        density = total = _sum([_sum(state) for state in p])
+        p *= (student_t(z * z, expert.nu) / sigma)[:, None]
+        state = p.sum(axis=1)
+        density = total = _sum(state)
         if expert.volume_weight:
             # v is relative to a year that the window's own days enter one by one.
             volume = volume + traded / VOLUME_YEAR
             traded += volume
-            z = (volume - level) / expert.volume_scale
-            p *= np.exp(-expert.volume_weight * np.minimum(0.5 * z * z, VOLUME_LIMIT))
-            total = _sum([_sum(state) for state in p])
+            z = np.subtract(volume, level, out=part)
+            z *= z
+            z *= steepness
+            np.maximum(z, least, out=z)
+            p *= np.exp(z, out=z)
+            state = p.sum(axis=1)
+            total = _sum(state)
         p /= total
-        yield np.stack([_sum(state) for state in p]), density
+        yield state / total, density
 
 
 def _sum(terms):

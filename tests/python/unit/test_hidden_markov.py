@@ -1,11 +1,15 @@
+from math import gamma, pi, sqrt
+
 import numpy as np
 import pytest
 
 from regime_engine.classifiers.hidden_markov import (
+    FREEDOM,
     Chains,
     Prior,
     expectation_maximisation,
     forward_backward,
+    student_t,
 )
 
 
@@ -31,12 +35,20 @@ def day_by_day(log_emission: np.ndarray, A: np.ndarray):
     return log_likelihood, posterior.T, transitions
 
 
+@pytest.mark.parametrize("nu", FREEDOM)
+def test_the_density_of_students_t_is_that_of_its_formula(nu):
+    z = np.linspace(-40, 40, 1001)
+    constant = gamma((nu + 1) / 2) / (gamma(nu / 2) * sqrt(nu * pi))
+    formula = constant * (1 + z * z / nu) ** (-(nu + 1) / 2)
+    np.testing.assert_allclose(student_t(z * z, nu), formula, rtol=1e-12)
+
+
 @pytest.mark.parametrize("days", [1, 2, 3, 48, 49, 50, 300, 1111])
 def test_the_scan_over_blocks_is_forward_backward_day_by_day(days):
     chance = np.random.default_rng(days)
     log_emission = chance.normal(0, 3, (2, 3, days))
     A = chance.dirichlet(np.full(3, 0.2), (2, 3)) * 0.99 + 0.01 / 3
-    scanned = forward_backward(log_emission, A)
+    scanned = forward_backward(np.exp(log_emission), A)
     for chain in range(2):
         expected = day_by_day(log_emission[chain], A[chain])
         assert scanned.log_likelihood[chain] == pytest.approx(expected[0], abs=1e-8)
@@ -47,7 +59,7 @@ def test_the_scan_over_blocks_is_forward_backward_day_by_day(days):
 def test_days_that_hardly_any_state_explains_stay_finite():
     log_emission = np.zeros((1, 2, 500))
     log_emission[0, 0, ::2], log_emission[0, 1, 1::2] = -600, -600
-    smoothed = forward_backward(log_emission, np.array([[[0.999, 0.001], [0.001, 0.999]]]))
+    smoothed = forward_backward(np.exp(log_emission), np.array([[[0.999, 0.001], [0.001, 0.999]]]))
     assert np.isfinite(smoothed.log_likelihood).all()
     np.testing.assert_allclose(smoothed.posterior.sum(axis=1), 1)
 
