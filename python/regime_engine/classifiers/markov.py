@@ -50,6 +50,7 @@ CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
 _SCORED_WINDOWS = 800
+_FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of none
 _CHUNK = 4096  # windows side by side: as many as the cache holds and calls are worth
 
 
@@ -484,6 +485,7 @@ def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
     """
     A = expert.transition_matrix[:, :, None, None].astype(np.float32)
     mu, sigma = (each[:, None].astype(np.float32) for each in (expert.mu, expert.sigma))
+    x = np.clip(x, mu[-1] - _FARTHEST * sigma[-1], mu[-1] + _FARTHEST * sigma[-1])
     level = (expert.volume_mean[:, None] - expert.usual_volume)[:, :, None].astype(np.float32)
     steepness = np.float32(-expert.volume_weight / 2 / expert.volume_scale**2)
     least = np.float32(-expert.volume_weight * VOLUME_LIMIT)

@@ -135,6 +135,15 @@ def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same
     assert all(np.isfinite(expert.volume_mean).all() for expert in fitted.experts)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_move_that_no_state_knows_is_of_the_stormiest():
+    returns, volumes = np.random.default_rng(2).normal(0, [[0.005], [0.2]], (2, 1000))
+    fitted = markov.fit(markets.embeddings(returns, volumes), 4)
+    returns[300] = np.log(0.01)
+    told = markov.classify(fitted, markets.embeddings(returns, volumes)[[300 - 62]])
+    assert told.probabilities[0].argmax() == told.winners[0] == 3
+
+
 def test_multiplying_prices_changes_no_label(market):
     fitted = market[2]
     returns, volumes, _ = markets.draw(400, seed=9)
