@@ -111,7 +111,7 @@ PRICES = "historical.prices_daily"
 FEATURES = "features.daily_features"
 
 # A day inside a spell of US that no run revised, the last day of US, and a change of US.
-DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-10"
+DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-06"
 OTHER_DAY = "2010-05-21"
 THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
 THAT_EMBEDDING = (
@@ -264,7 +264,7 @@ MUTATIONS = {
     "window's hash": (of_embedding("window_hash = vector_hash"), HASHES, EMBEDDING),
     "transition deleted": (f"delete from {TRANSITIONS} where {THAT_CHANGE}", CHANGES, TRANSITION),
     "transition added": (copy_of(TRANSITIONS, THAT_CHANGE, as_of_date=f"'{DAY}'"), CHANGES, REGIME),
-    "transition moved a day": (of_transition("as_of_date = as_of_date + 1"), CHANGES, {"as_of_date": "2010-05-11"}),
+    "transition moved a day": (of_transition("as_of_date = as_of_date + 1"), CHANGES, {"as_of_date": "2010-05-07"}),
     "transition from another label": (of_transition("from_regime_label = 'CRISIS'"), CHANGES, TRANSITION),
     "transition to another label": (of_transition("to_regime_label = 'CRISIS'"), CHANGES, TRANSITION),
     "transition's confidence": (of_transition("to_confidence = 'NaN'"), CHANGES, TRANSITION),
