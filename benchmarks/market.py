@@ -72,6 +72,7 @@ def main(
             for name, measured in one_round(settings, days + repeat, loop_windows):
                 seconds.setdefault(name, []).append(measured)
                 click.echo(f"{name}: {measured:.2f} s", err=True)
+        seconds["audit"] = [command(settings, "audit")]
         memory["few"] = peak_memory(settings)
         if many:
             make_market(settings, many, days)
@@ -327,6 +328,7 @@ def table(seconds: dict[str, list[float]], n_windows: int, loop_windows: int) ->
         ("features, full", "dbt features, full build", None, ""),
         ("features, no change", "… no change", "features, full", ""),
         ("features, one new day", "… one new day", "features, full", "time ≤ 0.5 x, aim 0.2 x"),
+        ("audit", "regime audit, once", None, "≤ 120 s"),
     ]
     lines = [f"{'':<36}{'seconds':>9}{'windows/s':>11}{'ratio':>9}  of speed or time, and the bar"]
     for name, what, base, bar in rows:
