@@ -1,3 +1,31 @@
-"""Market regimes in Postgres: windows of daily features, embeddings, labels and their audit."""
+"""Market regimes in Postgres: windows of daily features, embeddings, labels and their audit.
+
+Without a database, `from regime_engine import …` what `regime_engine.notebook` has.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regime_engine.notebook import (
+        MarkovRegimes,
+        NotFittedError,
+        PrototypeRegimes,
+        daily_features,
+        encode,
+    )
 
 __version__ = "0.1.0"
+__all__ = ["MarkovRegimes", "NotFittedError", "PrototypeRegimes", "daily_features", "encode"]
+
+
+# Imported when asked for: a command does not wait for what a notebook needs.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from regime_engine import notebook
+
+    return getattr(notebook, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,44 +20,27 @@ from psycopg import errors, sql
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
+from regime_engine.price_columns import (
+    ALIASES,
+    DAY,
+    REQUIRED,
+    missing,
+    name_of,
+    positions_by_name,
+)
 
 CHUNK_ROWS = 20_000
 FIRST_REFUSALS = 20
-
-# The columns of prices_daily that a file can fill, and what else a file may call them.
-# Case, spaces and punctuation do not matter: "Adj Close" is adjclose.
-ALIASES = {
-    "instrument_id": ("instrument", "ticker", "symbol"),
-    "trade_date": ("date", "datetime", "timestamp", "tradingdate"),
-    "open": ("openprice",),
-    "high": ("highprice",),
-    "low": ("lowprice",),
-    "close": ("closeprice", "closingprice"),
-    "adjusted_close": ("adjclose", "adjcloseprice", "closeadj", "closeadjusted"),
-    "volume": ("vol",),
-    "currency": ("ccy",),
-    "metadata": (),
-}
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
-
-
-COLUMN_NAMES = {_folded(alias): name for name in ALIASES for alias in (name, *ALIASES[name])}
 
 PRICES = "prices_daily"
 REFUSED = "prices_daily_refused"
 STAGED_COLUMNS = ("line_number", "written_date", "reason", "row_text")
 NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume")
-REQUIRED = ("instrument_id", "trade_date", "close")
 KEY = ("instrument_id", "trade_date")
 
 # How files spell "no value". NaN is not among them: a non-finite number is refused.
 NULLS = ("", "na", "n/a", "#n/a", "null", "none", r"\n")
 
-# A day, or the midnight that pandas writes for one; with an offset, the day is the one written.
-DAY = r"^\d{4}-\d{2}-\d{2}([ T]00:00(:00(\.0+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 FIRST_DAY = date(1700, 1, 1)
 
 LONGEST_NAME = 200
@@ -133,7 +115,7 @@ def load(
             if landed:
                 inserted, updated = _upsert(cursor, schema, columns, "loaded_at" in table_columns)
             first_refusals = _first_refusals(cursor)
-    ignored = [name for name in file.header if COLUMN_NAMES.get(_folded(name)) not in columns]
+    ignored = [name for name in file.header if name_of(name) not in columns]
     return LoadResult(
         rows=rows,
         inserted=inserted,
@@ -179,15 +161,11 @@ def _unzipped(raw: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
 
 def _complete(path: Path, file: PriceFile, instrument_id: str) -> PriceFile:
     """The file with an instrument in every row; raises RegimeError if a column is missing."""
-    found = ", ".join(map(repr, file.header))[:300]
     for name in REQUIRED:
         if name in file.columns or (name == "instrument_id" and instrument_id):
             continue
-        accepted = ", ".join((name, *ALIASES[name]))
         option = ", or say --instrument-id" if name == "instrument_id" else ""
-        raise RegimeError(
-            f"{path}: no column {name} among {found}: call it one of {accepted}{option}"
-        )
+        raise RegimeError(missing(str(path), name, file.header) + option)
     if not instrument_id:
         return file
     if "instrument_id" in file.columns:
@@ -206,19 +184,6 @@ def _only(path: Path, chunk: pl.DataFrame, instrument_id: str) -> pl.DataFrame:
             "leave the option out, since the file names its instruments"
         )
     return chunk
-
-
-def _match_columns(path: Path, header: list[str]) -> dict[str, int]:
-    """Which column of the file, by position, fills which column of prices_daily."""
-    positions: dict[str, int] = {}
-    for position, written in enumerate(header):
-        name = COLUMN_NAMES.get(_folded(written))
-        if name in positions:
-            both = f"{header[positions[name]]!r} and {written!r}"
-            raise RegimeError(f"{path}: both {both} would be {name}: rename or drop one")
-        if name:
-            positions[name] = position
-    return positions
 
 
 def _open_parquet(path: Path, source: Path | BinaryIO) -> PriceFile:
@@ -243,7 +208,7 @@ def _open_parquet(path: Path, source: Path | BinaryIO) -> PriceFile:
         header = table.collect_schema().names()
     except pl.exceptions.PolarsError as error:
         raise _not_parquet(path, error) from error
-    positions = _match_columns(path, header)
+    positions = positions_by_name(str(path), header)
     return PriceFile(header, list(positions), chunks())
 
 
@@ -264,7 +229,7 @@ def _open_csv(path: Path, content: BinaryIO) -> PriceFile:
     first = next(lines, "")
     delimiter = max(",;\t|", key=first.count)
     header = next(csv.reader([first], delimiter=delimiter), [])
-    positions = _match_columns(path, header)
+    positions = positions_by_name(str(path), header)
     one_line = [at for name, at in positions.items() if name != "metadata"]
     width = len(header)
 

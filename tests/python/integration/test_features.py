@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from regime_engine import dbt, phases
+from regime_engine import daily_features, dbt, phases
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
@@ -215,6 +215,10 @@ def assert_features_are_right(market: Market) -> None:
         np.testing.assert_allclose(
             found["relative_log_volume"], list(relative_log_volumes(volume)), rtol=0, atol=1e-12
         )
+        days = [price[1] for price in usable if price[0] == instrument_id]
+        computed = daily_features({"trade_date": days, **found})
+        for name in FLOATS:
+            assert np.array(found[name], float).tobytes() == computed[name].tobytes(), name
 
 
 def assert_within_one_ulp(found: Sequence[float | None], expected: Sequence[float | None]) -> None:

@@ -1,0 +1,290 @@
+"""The engine's classifiers with the conventions of scikit-learn, which need not be installed."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regime_engine import encoders
+from regime_engine.classifiers import Classification, markov, prototype
+from regime_engine.encoders import num_regime_core_v2
+from regime_engine.notebook.errors import value_errors
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A model was asked before `fit`; scikit-learn's own of this name where that is imported."""
+
+
+class _Regimes:
+    """What both estimators share. A subclass is a dataclass whose fields are its hyperparameters.
+
+    classes_: (k,) labels, sorted as scikit-learn has them: the columns of `predict_proba`
+    labels_: the same in the engine's order, calmest first where the fit found the states
+    parameters_: the engine's frozen dataclass
+    n_features_in_: d; feature_names_in_: (d,) where X was a DataFrame with names
+    """
+
+    classes_: NDArray[Any]
+    labels_: tuple[Any, ...]
+    parameters_: Any
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
+    n_states: int
+    # The encoder whose embeddings it reads, the engine's classifier, and scikit-learn's kind.
+    model_id: str
+    _classifier: ClassVar[ModuleType]
+    _kind: ClassVar[str]
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The label of each embedding; what is said of one depends on no other.
+
+        X: (n, d); returns (n,)
+        raises NotFittedError before `fit`; ValueError for another d, NaN or infinity
+        """
+        told = self._classify(X)
+        return np.array(told.labels)[told.winners]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """The probability of each label, columns as in `classes_`.
+
+        X: (n, d); returns (n, k), rows sum to 1; raises as `predict`
+        """
+        told = self._classify(X)
+        return told.probabilities[:, _sorted_order(told.labels)]
+
+    def novelty(self, X: ArrayLike) -> NDArray[np.float64]:
+        """How untypical an embedding is of those of the fit, as a percentile of theirs.
+
+        X: (n, d); returns (n,), 0 to 100; raises as `predict`
+        """
+        novelty = self._classify(X).novelty
+        assert novelty is not None  # but for the seed rule, a classifier always tells
+        return novelty
+
+    def to_json(self) -> dict[str, Any]:
+        """What runtime.regime_models.parameters holds of such a model; its labels are `labels_`."""
+        self._require_fitted()
+        return self.parameters_.to_json()
+
+    @classmethod
+    def from_json(
+        cls, labels: Sequence[str], parameters: Mapping[str, Any], **hyperparameters: Any
+    ) -> Self:
+        """A fitted model from the columns labels and parameters of runtime.regime_models.
+
+        hyperparameters: those that the next `fit` would need, such as the column model_id
+        raises ValueError for parameters of another classifier
+        """
+        try:
+            learned = cls._classifier.from_json(labels, dict(parameters))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the parameters of {cls.__name__}: {error}") from None
+        model = cls(**{"n_states": len(labels)} | hyperparameters)
+        return model._with(learned, cls._dimension(learned), None)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters by name; deep: for scikit-learn, they hold no estimators."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """raises ValueError for a hyperparameter that there is not"""
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}: it has {', '.join(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        # scikit-learn alone asks.
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        is_classifier = self._kind == "classifier"
+        return Tags(
+            estimator_type=self._kind,
+            target_tags=TargetTags(required=False),
+            classifier_tags=ClassifierTags() if is_classifier else None,
+        )
+
+    @staticmethod
+    def _dimension(parameters: Any) -> int:
+        raise NotImplementedError
+
+    def _fit(self, X: ArrayLike, y: ArrayLike | None) -> Self:
+        embeddings, names = _table(X)
+        with value_errors():
+            encoder = encoders.get(self.model_id)
+            dimension = getattr(encoder, "DIMENSION", embeddings.shape[1])
+            if embeddings.shape[1] != dimension:
+                raise ValueError(
+                    f"X has {embeddings.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{dimension} features as input: the embeddings of encode(prices)"
+                )
+            labels = None if y is None else _labels(y, len(embeddings))
+            learned = self._classifier.train(embeddings, encoder, self.n_states, labels)
+        return self._with(learned, embeddings.shape[1], names)
+
+    def _with(self, learned: Any, dimension: int, names: NDArray[Any] | None) -> Self:
+        self.parameters_ = learned
+        self.labels_ = learned.labels
+        self.classes_ = np.array(learned.labels)[_sorted_order(learned.labels)]
+        self.n_features_in_ = dimension
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = names
+        return self
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "parameters_"):
+            # Whoever expects scikit-learn's error has imported it.
+            exceptions = sys.modules.get("sklearn.exceptions")
+            error = exceptions.NotFittedError if exceptions else NotFittedError
+            raise error(f"this {type(self).__name__} is not fitted yet: call fit first")
+
+    def _classify(self, X: ArrayLike) -> Classification:
+        embeddings = self._embeddings(X)
+        return self._classifier.classify(self.parameters_, embeddings)
+
+    def _embeddings(self, X: ArrayLike) -> NDArray[np.float32]:
+        """(n, d) as the fit's; raises NotFittedError and ValueError"""
+        self._require_fitted()
+        embeddings, names = _table(X)
+        if embeddings.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {embeddings.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        known = getattr(self, "feature_names_in_", None)
+        if known is not None and names is not None and (known != names).any():
+            at = int((known != names).argmax())
+            raise ValueError(
+                f"X has other columns than in fit: number {at} is {names[at]!r} and was "
+                f"{known[at]!r}"
+            )
+        return embeddings
+
+
+@dataclass(eq=False)
+class MarkovRegimes(_Regimes):
+    """The hidden Markov filter of `regime fit`, with a density estimator's conventions.
+
+    n_states: 2 (NEUTRAL, CRISIS), 3 (CARRY, NEUTRAL, CRISIS) or 4 (CARRY, NEUTRAL, RISK_OFF,
+        CRISIS); states are named in the order of their volatility
+
+    The label is kept until another is clearly more probable, so `predict` is not always the column
+    of the highest `predict_proba`.
+    """
+
+    n_states: int = 4
+
+    model_id = num_regime_core_v2.MODEL_ID
+    _classifier: ClassVar[ModuleType] = markov
+    _kind: ClassVar[str] = "density_estimator"
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """X: (n, 384), the embeddings of n consecutive trading days, oldest first; y: not read
+
+        raises ValueError for fewer than 126 rows, prices that never move, another n_states
+        """
+        return self._fit(X, None)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """The mean log density of each row's last return given the days before it, in nats a day:
+        out of sample on days after those of the fit. X: (n, 384); y: not read"""
+        embeddings = self._embeddings(X)
+        return self._classifier.scores(self.parameters_, embeddings)["log_score"]
+
+    @staticmethod
+    def _dimension(parameters: Any) -> int:
+        return num_regime_core_v2.DIMENSION
+
+
+@dataclass(eq=False)
+class PrototypeRegimes(_Regimes):
+    """The nearest prototype, `regime fit --classifier prototype`, with a classifier's conventions.
+
+    n_states: 2, 3 or 4, as MarkovRegimes names them; not read where the fit is given labels
+    model_id: the encoder of the embeddings; those of the default one are standardised
+    """
+
+    n_states: int = 4
+    model_id: str = num_regime_core_v2.MODEL_ID
+
+    _classifier: ClassVar[ModuleType] = prototype
+    _kind: ClassVar[str] = "classifier"
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Centres are the mean embeddings of each label, or are found where none are given.
+
+        X: (n, d) embeddings, without y of n consecutive trading days by num-regime-core-v2
+        y: (n,) labels, None has a jump-penalised k-means find the states
+        raises ValueError for a y of another length or with missing labels, and without y for too
+        few rows or another n_states
+        """
+        return self._fit(X, y)
+
+    def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
+        """The share of labels that are met; without y, minus the mean distance to the nearest
+        centre, in temperatures. X: (n, d); y: (n,)"""
+        embeddings = self._embeddings(X)
+        if y is None:
+            return -self._classifier.scores(self.parameters_, embeddings)["mean_distance"]
+        labels = _labels(y, len(embeddings))
+        return self._classifier.scores(self.parameters_, embeddings, labels)["accuracy"]
+
+    @staticmethod
+    def _dimension(parameters: Any) -> int:
+        return parameters.centers.shape[1]
+
+
+def _sorted_order(labels: Sequence[Any]) -> NDArray[np.intp]:
+    return np.argsort(np.array(labels))
+
+
+def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """(n, d) float32, which embeddings are, and (d,) names of a DataFrame's columns"""
+    if hasattr(X, "toarray"):
+        raise TypeError("X is sparse: give a dense array, X.toarray()")
+    table = np.asarray(X)
+    if table.ndim != 2:
+        raise ValueError(
+            f"X has {table.ndim} dimensions instead of 2. Reshape your data: X.reshape(1, -1) for "
+            "one embedding"
+        )
+    for what, count in zip(("sample", "feature"), table.shape, strict=True):
+        if not count:
+            raise ValueError(
+                f"X has 0 {what}(s) (shape={table.shape}) while a minimum of 1 is required."
+            )
+    if np.iscomplexobj(table):
+        raise ValueError("Complex data not supported: X has complex numbers")
+    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
+        table = table.astype(np.float32)
+    unusable = ~np.isfinite(table)
+    if unusable.any():
+        row, column = np.argwhere(unusable)[0]
+        value = "NaN" if np.isnan(table[row, column]) else "infinity"
+        raise ValueError(f"X has {value} in row {row}, column {column}")
+    names = np.array(list(getattr(X, "columns", ())), object)
+    is_named = len(names) and all(isinstance(name, str) for name in names)
+    return table, names if is_named else None
+
+
+def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
+    """(n,) labels, of which none is missing"""
+    labels = np.asarray(y)
+    if labels.shape != (n,):
+        raise ValueError(f"y has the shape {labels.shape}, and X {n} rows: give a label a row")
+    missing = [label is None or label != label for label in labels.tolist()]
+    if any(missing):
+        raise ValueError(f"y has no label in row {missing.index(True)}: leave such rows out")
+    if labels.dtype.kind == "f" and not all(label.is_integer() for label in labels.tolist()):
+        raise ValueError("Unknown label type: labels are names or whole numbers, and y has others")
+    return labels

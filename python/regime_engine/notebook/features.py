@@ -1,0 +1,142 @@
+"""Prices → the columns of daily_features → embeddings, to the bit what the engine stores."""
+
+import hashlib
+import math
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regime_engine import encoders, windows
+from regime_engine.encoders import num_regime_core_v2
+from regime_engine.engine import embed
+from regime_engine.notebook.errors import value_errors
+from regime_engine.notebook.prices import PriceTable, read
+from regime_engine.windows import Features, Stretch
+
+VOLUME_HISTORY_DAYS = 252
+
+
+def encode(
+    prices: PriceTable, model_id: str = num_regime_core_v2.MODEL_ID, window_days: int = 63
+) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]:
+    """An embedding of each trading day that has a whole window, oldest first.
+
+    prices: a pandas or polars DataFrame, or a dict of columns, of one instrument from its first day
+        on: date and close, and where there are any, adjusted close and volume (`daily_features`)
+    model_id: the encoder; window_days: observed trading days in a window, 63 for the default one
+    returns embeddings (n - window_days + 1, dimension) and their last days, datetime64[D]
+
+    raises TypeError or ValueError as `daily_features` does, and ValueError for fewer rows than a
+    window has, an unknown encoder, and windows that it cannot encode
+    """
+    table = daily_features(prices)
+    days = table["trade_date"]
+    with value_errors():
+        encoder = encoders.get(model_id)
+        encoder.dimension(window_days)
+        if window_days < 2:
+            raise ValueError(f"a window has 2 days or more, not {window_days}")
+        if len(days) < window_days:
+            raise ValueError(
+                f"prices of {len(days)} days, and a window needs {window_days}: give more of them"
+            )
+        last = days[-1].item()
+        features = Features(
+            instrument_id="these prices",
+            columns=encoder.COLUMNS,
+            dates=days,
+            hashes=table["feature_hash"].view(np.uint64),
+            values=np.column_stack([table[column] for column in encoder.COLUMNS]),
+            last_price=last,
+            last_feature=last,
+        )
+        found = windows.build(features, Stretch(window_days))
+        return embed(encoder, found), found.as_of_dates
+
+
+def daily_features(prices: PriceTable) -> dict[str, NDArray]:
+    """The columns of features.daily_features, oldest day first, for a DataFrame of any library.
+
+    prices: as for `encode`, named as `regime load` accepts them; a missing value is NaN or null
+    returns trade_date (n,) datetime64[D]; close, volume, log_return, adjusted_close,
+        adjusted_log_return, relative_log_volume (n,) float64, NaN where the table has null;
+        day_number, feature_hash (n,) int64
+
+    raises TypeError for what has no columns; ValueError for a missing column, several instruments,
+    a day that is there twice, and a price that staging would refuse, naming the first
+    """
+    table = read(prices)
+    features = {
+        "close": table.close,
+        "volume": table.volume,
+        "log_return": _log_returns(table.close),
+        "adjusted_close": table.adjusted_close,
+        "adjusted_log_return": _log_returns(table.adjusted_close),
+        "relative_log_volume": _relative_log_volumes(table.volume),
+    }
+    return {
+        "trade_date": table.trade_date,
+        **features,
+        "day_number": np.arange(1, len(table.trade_date) + 1),
+        "feature_hash": _hashes(table.trade_date, *features.values()),
+    }
+
+
+# The logarithms are math.log's, which is Postgres's: numpy's own differs in the last bit.
+
+
+def _log_returns(prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) ln of a price over the one before, NaN for the first"""
+    returns = [math.log(price / before) for before, price in pairwise(prices.tolist())]
+    return np.array([math.nan, *returns][: len(prices)])
+
+
+def _relative_log_volumes(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) ln of a volume minus the mean of those of the 252 rows before it, clipped to ±3
+
+    0 without a volume or a history; -3 on a day of zero volume
+    """
+    relative = np.zeros(len(volumes))
+    # In whole units of 1e-15, as the macro usual_log_volume: sums are exact in any order.
+    logs = [math.log(volume) if volume > 0 else None for volume in volumes.tolist()]
+    units = [None if log is None else round(log * 1e15) for log in logs]
+    sums = list(accumulate((unit or 0 for unit in units), initial=0))
+    counts = list(accumulate((unit is not None for unit in units), initial=0))
+    for day, (volume, log) in enumerate(zip(volumes.tolist(), logs, strict=True)):
+        first = max(day - VOLUME_HISTORY_DAYS, 0)
+        count = counts[day] - counts[first]
+        if math.isnan(volume) or not count:
+            continue
+        if log is None:
+            relative[day] = -3
+        else:
+            usual = _average(sums[day] - sums[first], count) / 1e15
+            relative[day] = min(max(log - usual, -3), 3)
+    return relative
+
+
+def _average(total: int, count: int) -> float:
+    """avg(bigint)::double precision in Postgres: total / count, rounded half away from zero to the
+    16 significant digits or more that its numeric keeps, which counts digits in groups of four."""
+    total_groups, total_head = _leading_group(abs(total))
+    count_groups, count_head = _leading_group(count)
+    groups = total_groups - count_groups - (total_head <= count_head)
+    scale = 10 ** max(16 - 4 * groups, 0)
+    quotient = (2 * abs(total) * scale + count) // (2 * count)
+    return math.copysign(quotient / scale, total)
+
+
+def _leading_group(number: int) -> tuple[int, int]:
+    """Groups of four digits after the first group, and the first group."""
+    groups = (len(str(number)) - 1) // 4
+    return groups, number // 10_000**groups
+
+
+def _hashes(days: NDArray[np.datetime64], *features: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) the macro feature_hash: the first 64 bits of the sha-256 of what Postgres sends"""
+    rows = np.empty(len(days), [("day", ">i4"), ("features", ">f8", len(features))])
+    rows["day"] = (days - np.datetime64("2000-01-01")).astype(int)
+    rows["features"] = np.column_stack(features)
+    digests = b"".join(hashlib.sha256(row.tobytes()).digest()[:8] for row in rows)
+    return np.frombuffer(digests, ">i8").astype(np.int64)

@@ -1,0 +1,159 @@
+"""A frame of one instrument's prices → checked columns, by the rules of staging."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regime_engine.notebook.errors import value_errors
+from regime_engine.price_columns import DAY, missing, positions_by_name
+
+
+class Frame(Protocol):
+    """A DataFrame of pandas or polars, or what is like one."""
+
+    @property
+    def columns(self) -> Any: ...
+
+    def __getitem__(self, column: Any, /) -> Any: ...
+
+
+PriceTable = Frame | Mapping[str, ArrayLike]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Of one instrument, oldest first.
+
+    trade_date: (n,) datetime64[D], each day once
+    close, adjusted_close: (n,) float64, positive; volume: (n,) float64, NaN where there is none
+    """
+
+    instrument_id: str
+    trade_date: NDArray[np.datetime64]
+    close: NDArray[np.float64]
+    adjusted_close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+
+
+def read(prices: PriceTable) -> Prices:
+    """The prices of a frame, or a dict of columns, in any order of days.
+
+    Columns are found by the names that `regime load` knows. Without a date column, a pandas index
+    of dates serves. NaN and null are a missing value: without an adjusted close the close serves.
+
+    raises TypeError for what has no columns; ValueError for a missing column, several instruments,
+    a day that is there twice, and a price that staging would refuse, naming the first
+    """
+    is_lazy = hasattr(prices, "collect")
+    if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):
+        hint = ": collect it first" if is_lazy else ""
+        raise TypeError(
+            f"prices must be a DataFrame or a dict of columns, not a {type(prices).__name__}{hint}"
+        )
+    header = list(prices if isinstance(prices, Mapping) else prices.columns)
+    with value_errors():
+        positions = positions_by_name("prices", [str(name) for name in header])
+    columns = {name: prices[header[at]] for name, at in positions.items()}
+    index = getattr(prices, "index", None)
+    if "trade_date" not in columns and getattr(getattr(index, "dtype", None), "kind", "") == "M":
+        columns["trade_date"] = index
+    for name in ("trade_date", "close"):
+        if name not in columns:
+            raise ValueError(missing("prices", name, map(str, header)))
+
+    days = _days(columns["trade_date"])
+    close = _numbers("close", columns["close"])
+    absent = np.full(len(close), np.nan)
+    adjusted_close, volume = (
+        _numbers(name, columns[name]) if name in columns else absent
+        for name in ("adjusted_close", "volume")
+    )
+    adjusted_close = np.where(np.isnan(adjusted_close), close, adjusted_close)
+    lengths = {len(days), len(close), len(adjusted_close), len(volume)}
+    if len(lengths) > 1:
+        raise ValueError(f"prices: the columns have {' and '.join(map(str, lengths))} rows")
+    # A negative zero becomes zero, and a NaN of any sign the one that is hashed.
+    volume = np.where(np.isnan(volume), np.nan, volume + 0.0)
+    order = np.argsort(days, kind="stable")
+    read = Prices(
+        _instrument(columns.get("instrument_id", ())),
+        *(column[order] for column in (days, close, adjusted_close, volume)),
+    )
+    _require_usable(read)
+    return read
+
+
+def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
+    """(n,) datetime64[D] of dates, midnights or text, as `regime load` reads them"""
+    days: list[date] = []
+    for row, value in enumerate(column):
+        text = str(value)
+        try:
+            if not re.match(DAY, text):
+                raise ValueError
+            days.append(date.fromisoformat(text[:10]))
+        except ValueError:
+            raise ValueError(
+                f"prices: the trade_date of row {row} cannot be read as YYYY-MM-DD: {text[:40]!r}"
+            ) from None
+    return np.array(days, "datetime64[D]")
+
+
+def _numbers(name: str, column: ArrayLike) -> NDArray[np.float64]:
+    try:
+        numbers = np.array(column, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"prices: column {name} is not of numbers: {error}") from None
+    if numbers.ndim != 1:
+        raise ValueError(f"prices: column {name} has {numbers.ndim} dimensions instead of one")
+    return numbers
+
+
+def _instrument(column: Iterable[object]) -> str:
+    names = sorted({str(name) for name in column})
+    if len(names) > 1:
+        shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        raise ValueError(
+            f"prices of {len(names)} instruments ({shown}): give those of one at a time"
+        )
+    return names[0] if names else "these prices"
+
+
+def _require_usable(prices: Prices) -> None:
+    days, volume = prices.trade_date, prices.volume
+    again = np.flatnonzero(days[1:] == days[:-1])
+    if len(again):
+        raise ValueError(
+            f"{prices.instrument_id}: {len(again)} prices are of a day that has one already, the "
+            f"first of {days[again[0]]}: keep one a day"
+        )
+    broken = [
+        (np.isnan(prices.close), prices.close, "close is missing"),
+        *_broken_price("close", prices.close),
+        *_broken_price("adjusted_close", prices.adjusted_close),
+        (np.isinf(volume), volume, "volume is not finite"),
+        (volume < 0, volume, "volume is negative"),
+    ]
+    is_broken = np.any([rows for rows, _, _ in broken], axis=0)
+    if is_broken.any():
+        first = int(is_broken.argmax())
+        value, reason = next((of[first], reason) for rows, of, reason in broken if rows[first])
+        raise ValueError(
+            f"{prices.instrument_id}: the prices of {int(is_broken.sum())} of {len(days)} days "
+            f"cannot be used, the first of {days[first]}: {reason} ({value:g}); correct or drop "
+            "them"
+        )
+
+
+def _broken_price(
+    name: str, price: NDArray[np.float64]
+) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.float64], str]]:
+    """What staging refuses of a price column: rows, values and the reason it gives."""
+    yield np.isinf(price), price, f"{name} is not finite"
+    yield price <= 0, price, f"{name} is not positive"
+    yield (price < 1e-100) | (price > 1e100), price, f"{name} is out of range"

@@ -1,0 +1,60 @@
+"""What the columns of prices are called, in a file or a frame."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from regime_engine.errors import RegimeError
+
+# The columns of prices_daily that prices can fill, and what else they may be called.
+# Case, spaces and punctuation do not matter: "Adj Close" is adjclose.
+ALIASES = {
+    "instrument_id": ("instrument", "ticker", "symbol"),
+    "trade_date": ("date", "datetime", "timestamp", "tradingdate"),
+    "open": ("openprice",),
+    "high": ("highprice",),
+    "low": ("lowprice",),
+    "close": ("closeprice", "closingprice"),
+    "adjusted_close": ("adjclose", "adjcloseprice", "closeadj", "closeadjusted"),
+    "volume": ("vol",),
+    "currency": ("ccy",),
+    "metadata": (),
+}
+REQUIRED = ("instrument_id", "trade_date", "close")
+
+# A day, or the midnight that pandas writes for one; with an offset, the day is the one written.
+DAY = r"^\d{4}-\d{2}-\d{2}([ T]00:00(:00(\.0+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+_NAMES = {_folded(alias): name for name in ALIASES for alias in (name, *ALIASES[name])}
+
+
+def name_of(written: str) -> str | None:
+    """The column of prices_daily that is meant, None where it has no place there."""
+    return _NAMES.get(_folded(written))
+
+
+def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
+    """Which column of the source, by position, fills which column of prices_daily.
+
+    raises RegimeError where two would fill one
+    """
+    positions: dict[str, int] = {}
+    for position, written in enumerate(header):
+        name = name_of(written)
+        if name in positions:
+            both = f"{header[positions[name]]!r} and {written!r}"
+            raise RegimeError(f"{source}: both {both} would be {name}: rename or drop one")
+        if name:
+            positions[name] = position
+    return positions
+
+
+def missing(source: str, name: str, header: Iterable[str]) -> str:
+    """That a column is not there, what is, and what it may be called."""
+    found = ", ".join(map(repr, header))[:300]
+    accepted = ", ".join((name, *ALIASES[name]))
+    return f"{source}: no column {name} among {found}: call it one of {accepted}"

@@ -1,0 +1,119 @@
+"""Features, embeddings, models and regimes of a notebook are what the engine stores, to the bit."""
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from regime_engine import (
+    MarkovRegimes,
+    PrototypeRegimes,
+    daily_features,
+    demo,
+    encode,
+    engine,
+    fitting,
+)
+from regime_engine.database import connect
+from regime_engine.fitting import LabelledStretch, Recipe
+from regime_engine.models import Series
+
+TRAINED_TO, LAST = date(2004, 12, 31), date(2006, 12, 29)
+LABELLED = (
+    LabelledStretch("CRISIS", date(2002, 7, 1), date(2002, 10, 31)),
+    LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
+)
+FITS = {
+    "markov": (Series("US", "num-regime-core-v2", 63), Recipe("markov", 3)),
+    "prototypes found": (Series("US_TECH", "num-regime-core-v2", 63), Recipe("prototype", 4)),
+    "prototypes given": (
+        Series("US", "num-regime-core-v1", 21),
+        Recipe("prototype", labelled=LABELLED),
+    ),
+}
+
+
+def bundled_prices(region: str) -> pl.DataFrame:
+    return pl.read_csv(demo.PRICE_FILES[demo.REGIONS.index(region)])
+
+
+@pytest.fixture(scope="module")
+def stored(server, features_template):
+    """A connection to a database in which the engine made each of the fits and a history by it."""
+    settings = server.create_database("test_notebook", features_template)
+    with connect(settings) as connection:
+        for series, recipe in FITS.values():
+            end = None if recipe.labelled else TRAINED_TO
+            fitting.fit(connection, settings, series, recipe, end=end)
+            engine.backfill(connection, settings, series, date(2005, 1, 1), LAST)
+        yield connection
+    server.drop_database("test_notebook")
+
+
+@pytest.mark.parametrize("region", demo.REGIONS)
+def test_features_are_those_of_the_table(stored, region):
+    features = daily_features(bundled_prices(region))
+    for name, computed in features.items():
+        value = f"coalesce({name}, 'NaN')" if computed.dtype == float else name
+        column = stored.execute(
+            f"select {value} from features.daily_features"
+            " where instrument_id = (select instrument_id from runtime.regions where region = %s)"
+            " order by trade_date",
+            [region],
+        ).fetchall()
+        found = np.array([value for (value,) in column], computed.dtype)
+        assert found.tobytes() == computed.tobytes(), name
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_embeddings_are_those_that_are_stored(stored, fit):
+    series, _ = FITS[fit]
+    embeddings, days = encode(bundled_prices(series.region), series.model_id, series.window_days)
+    rows = stored.execute(
+        "select as_of_date, regime_embedding from runtime.regimes"
+        " where (region, model_id) = (%s, %s)",
+        [series.region, series.model_id],
+    ).fetchall()
+    computed = dict(zip(days.tolist(), embeddings, strict=True))
+    assert len(rows) > 500
+    assert all(vector == computed[day].tobytes() for day, vector in rows)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(stored, fit):
+    series, recipe = FITS[fit]
+    embeddings, days = encode(bundled_prices(series.region), series.model_id, series.window_days)
+    if recipe.classifier == "markov":
+        model = MarkovRegimes(recipe.n_states)
+    else:
+        model = PrototypeRegimes(recipe.n_states, series.model_id)
+    if recipe.labelled:
+        spans = [
+            (days >= np.datetime64(s.start)) & (days <= np.datetime64(s.end)) for s in LABELLED
+        ]
+        rows = np.concatenate([np.flatnonzero(span) for span in spans])
+        model.fit(embeddings[rows], np.repeat([s.label for s in LABELLED], [sum(s) for s in spans]))
+    else:
+        model.fit(embeddings[days <= np.datetime64(TRAINED_TO)])
+
+    labels, parameters = stored.execute(
+        "select labels, parameters from runtime.regime_models where (region, model_id) = (%s, %s)",
+        [series.region, series.model_id],
+    ).fetchone()
+    assert (list(model.labels_), model.to_json()) == (labels, parameters)
+
+    history = stored.execute(
+        "select as_of_date, regime_label, probabilities, (metadata -> 'novelty')::float"
+        " from runtime.regimes where (region, model_id) = (%s, %s) order by as_of_date",
+        [series.region, series.model_id],
+    ).fetchall()
+    as_of_dates, regime_labels, probabilities, novelty = zip(*history, strict=True)
+    asked = embeddings[np.isin(days, np.array(as_of_dates, "datetime64[D]"))]
+    for each in (model, type(model).from_json(labels, parameters)):
+        assert each.predict(asked).tolist() == list(regime_labels)
+        told = [
+            dict(zip(each.classes_, row, strict=True)) for row in each.predict_proba(asked).tolist()
+        ]
+        assert told == list(probabilities)
+        assert each.novelty(asked).tolist() == list(novelty)
