@@ -6,16 +6,10 @@ Without a database, `from regime_engine import …` what `regime_engine.notebook
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from regime_engine.notebook import (
-        MarkovRegimes,
-        NotFittedError,
-        PrototypeRegimes,
-        daily_features,
-        encode,
-    )
+    from regime_engine.notebook import MarkovRegimes, PrototypeRegimes, daily_features, encode
 
 __version__ = "0.1.0"
-__all__ = ["MarkovRegimes", "NotFittedError", "PrototypeRegimes", "daily_features", "encode"]
+__all__ = ["MarkovRegimes", "PrototypeRegimes", "daily_features", "encode"]
 
 
 # Imported when asked for: a command does not wait for what a notebook needs.

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
@@ -12,24 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 from regime_engine import encoders
 from regime_engine.classifiers import Classification, markov, prototype
 from regime_engine.encoders import num_regime_core_v2
-from regime_engine.notebook.errors import value_errors
-
-
-class NotFittedError(ValueError, AttributeError):
-    """A model was asked before `fit`; scikit-learn's own of this name where that is imported."""
+from regime_engine.errors import value_errors
 
 
 class _Regimes:
     """What both estimators share. A subclass is a dataclass whose fields are its hyperparameters.
 
     classes_: (k,) labels, sorted as scikit-learn has them: the columns of `predict_proba`
-    labels_: the same in the engine's order, calmest first where the fit found the states
-    parameters_: the engine's frozen dataclass
+    parameters_: the engine's frozen dataclass, its labels calmest first where the fit found them
     n_features_in_: d; feature_names_in_: (d,) where X was a DataFrame with names
     """
 
     classes_: NDArray[Any]
-    labels_: tuple[Any, ...]
     parameters_: Any
     n_features_in_: int
     feature_names_in_: NDArray[Any]
@@ -44,7 +39,8 @@ class _Regimes:
         """The label of each embedding; what is said of one depends on no other.
 
         X: (n, d); returns (n,)
-        raises NotFittedError before `fit`; ValueError for another d, NaN or infinity
+        raises ValueError before `fit`, scikit-learn's NotFittedError where that is imported; for
+        another d, NaN and infinity
         """
         told = self._classify(X)
         return np.array(told.labels)[told.winners]
@@ -67,7 +63,7 @@ class _Regimes:
         return novelty
 
     def to_json(self) -> dict[str, Any]:
-        """What runtime.regime_models.parameters holds of such a model; its labels are `labels_`."""
+        """What runtime.regime_models.parameters holds of such a model; its labels are apart."""
         self._require_fitted()
         return self.parameters_.to_json()
 
@@ -82,7 +78,7 @@ class _Regimes:
         """
         try:
             learned = cls._classifier.from_json(labels, dict(parameters))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the parameters of {cls.__name__}: {error}") from None
         model = cls(**{"n_states": len(labels)} | hyperparameters)
         return model._with(learned, cls._dimension(learned), None)
@@ -119,6 +115,8 @@ class _Regimes:
 
     def _fit(self, X: ArrayLike, y: ArrayLike | None) -> Self:
         embeddings, names = _table(X)
+        if not isinstance(self.n_states, Integral):
+            raise TypeError(f"n_states is a whole number, not {self.n_states!r}")
         with value_errors():
             encoder = encoders.get(self.model_id)
             dimension = getattr(encoder, "DIMENSION", embeddings.shape[1])
@@ -133,7 +131,6 @@ class _Regimes:
 
     def _with(self, learned: Any, dimension: int, names: NDArray[Any] | None) -> Self:
         self.parameters_ = learned
-        self.labels_ = learned.labels
         self.classes_ = np.array(learned.labels)[_sorted_order(learned.labels)]
         self.n_features_in_ = dimension
         vars(self).pop("feature_names_in_", None)
@@ -143,9 +140,8 @@ class _Regimes:
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "parameters_"):
-            # Whoever expects scikit-learn's error has imported it.
-            exceptions = sys.modules.get("sklearn.exceptions")
-            error = exceptions.NotFittedError if exceptions else NotFittedError
+            # Whoever expects scikit-learn's error, which is a ValueError too, has imported it.
+            error = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", ValueError)
             raise error(f"this {type(self).__name__} is not fitted yet: call fit first")
 
     def _classify(self, X: ArrayLike) -> Classification:
@@ -153,7 +149,7 @@ class _Regimes:
         return self._classifier.classify(self.parameters_, embeddings)
 
     def _embeddings(self, X: ArrayLike) -> NDArray[np.float32]:
-        """(n, d) as the fit's; raises NotFittedError and ValueError"""
+        """(n, d) as the fit's; raises ValueError"""
         self._require_fitted()
         embeddings, names = _table(X)
         if embeddings.shape[1] != self.n_features_in_:
@@ -250,6 +246,8 @@ def _sorted_order(labels: Sequence[Any]) -> NDArray[np.intp]:
 
 def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """(n, d) float32, which embeddings are, and (d,) names of a DataFrame's columns"""
+    if isinstance(X, tuple):
+        raise TypeError("X is a tuple: encode returns embeddings and their days, give the first")
     if hasattr(X, "toarray"):
         raise TypeError("X is sparse: give a dense array, X.toarray()")
     table = np.asarray(X)
@@ -265,8 +263,11 @@ def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
             )
     if np.iscomplexobj(table):
         raise ValueError("Complex data not supported: X has complex numbers")
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
-        table = table.astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
+            table = table.astype(np.float32)
+    except ValueError as error:
+        raise ValueError(f"X is not of numbers: {error}") from None
     unusable = ~np.isfinite(table)
     if unusable.any():
         row, column = np.argwhere(unusable)[0]

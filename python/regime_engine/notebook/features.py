@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import operator
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from regime_engine import encoders, windows
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.engine import embed
-from regime_engine.notebook.errors import value_errors
+from regime_engine.errors import value_errors
 from regime_engine.notebook.prices import PriceTable, read
 from regime_engine.windows import Features, Stretch
 
@@ -34,6 +35,7 @@ def encode(
     days = table["trade_date"]
     with value_errors():
         encoder = encoders.get(model_id)
+        window_days = operator.index(window_days)
         encoder.dimension(window_days)
         if window_days < 2:
             raise ValueError(f"a window has 2 days or more, not {window_days}")

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regime_engine.notebook.errors import value_errors
-from regime_engine.price_columns import DAY, missing, positions_by_name
+from regime_engine.errors import value_errors
+from regime_engine.price_columns import DAY, missing, name_of, positions_by_name
 
 
 class Frame(Protocol):
@@ -44,7 +44,8 @@ def read(prices: PriceTable) -> Prices:
     """The prices of a frame, or a dict of columns, in any order of days.
 
     Columns are found by the names that `regime load` knows. Without a date column, a pandas index
-    of dates serves. NaN and null are a missing value: without an adjusted close the close serves.
+    of dates serves, or one that is called so. NaN and null are a missing value: without an
+    adjusted close the close serves.
 
     raises TypeError for what has no columns; ValueError for a missing column, several instruments,
     a day that is there twice, and a price that staging would refuse, naming the first
@@ -59,8 +60,7 @@ def read(prices: PriceTable) -> Prices:
     with value_errors():
         positions = positions_by_name("prices", [str(name) for name in header])
     columns = {name: prices[header[at]] for name, at in positions.items()}
-    index = getattr(prices, "index", None)
-    if "trade_date" not in columns and getattr(getattr(index, "dtype", None), "kind", "") == "M":
+    if "trade_date" not in columns and _is_of_dates(index := getattr(prices, "index", None)):
         columns["trade_date"] = index
     for name in ("trade_date", "close"):
         if name not in columns:
@@ -86,6 +86,13 @@ def read(prices: PriceTable) -> Prices:
     )
     _require_usable(read)
     return read
+
+
+def _is_of_dates(index: Any) -> bool:
+    """Whether a pandas index is of dates, by its type or its name."""
+    if getattr(getattr(index, "dtype", None), "kind", "") == "M":
+        return True
+    return name_of(str(getattr(index, "name", ""))) == "trade_date"
 
 
 def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
@@ -129,8 +136,8 @@ def _require_usable(prices: Prices) -> None:
     again = np.flatnonzero(days[1:] == days[:-1])
     if len(again):
         raise ValueError(
-            f"{prices.instrument_id}: {len(again)} prices are of a day that has one already, the "
-            f"first of {days[again[0]]}: keep one a day"
+            f"{prices.instrument_id}: {len(again)} rows are of a day that has one already, the first "
+            f"of {days[again[0]]}: keep one a day"
         )
     broken = [
         (np.isnan(prices.close), prices.close, "close is missing"),
@@ -144,9 +151,8 @@ def _require_usable(prices: Prices) -> None:
         first = int(is_broken.argmax())
         value, reason = next((of[first], reason) for rows, of, reason in broken if rows[first])
         raise ValueError(
-            f"{prices.instrument_id}: the prices of {int(is_broken.sum())} of {len(days)} days "
-            f"cannot be used, the first of {days[first]}: {reason} ({value:g}); correct or drop "
-            "them"
+            f"{prices.instrument_id}: {int(is_broken.sum())} of {len(days)} rows cannot be used, the "
+            f"first of {days[first]}: {reason} ({value:g}); correct or drop them"
         )
 
 
