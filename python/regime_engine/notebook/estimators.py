@@ -265,7 +265,7 @@ def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
         raise ValueError("Complex data not supported: X has complex numbers")
     try:
         with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
-            table = table.astype(np.float32)
+            table = table.astype(np.float32, order="C")  # sums round as the engine's, row by row
     except ValueError as error:
         raise ValueError(f"X is not of numbers: {error}") from None
     unusable = ~np.isfinite(table)

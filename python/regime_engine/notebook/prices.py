@@ -76,7 +76,7 @@ def read(prices: PriceTable) -> Prices:
     adjusted_close = np.where(np.isnan(adjusted_close), close, adjusted_close)
     lengths = {len(days), len(close), len(adjusted_close), len(volume)}
     if len(lengths) > 1:
-        raise ValueError(f"prices: the columns have {' and '.join(map(str, lengths))} rows")
+        raise ValueError(f"prices: the columns have {' and '.join(map(str, sorted(lengths)))} rows")
     # A negative zero becomes zero, and a NaN of any sign the one that is hashed.
     volume = np.where(np.isnan(volume), np.nan, volume + 0.0)
     order = np.argsort(days, kind="stable")
@@ -136,8 +136,8 @@ def _require_usable(prices: Prices) -> None:
     again = np.flatnonzero(days[1:] == days[:-1])
     if len(again):
         raise ValueError(
-            f"{prices.instrument_id}: {len(again)} rows are of a day that has one already, the first "
-            f"of {days[again[0]]}: keep one a day"
+            f"{prices.instrument_id}: {len(again)} rows are of a day that has one already, the "
+            f"first of {days[again[0]]}: keep one a day"
         )
     broken = [
         (np.isnan(prices.close), prices.close, "close is missing"),
@@ -151,8 +151,8 @@ def _require_usable(prices: Prices) -> None:
         first = int(is_broken.argmax())
         value, reason = next((of[first], reason) for rows, of, reason in broken if rows[first])
         raise ValueError(
-            f"{prices.instrument_id}: {int(is_broken.sum())} of {len(days)} rows cannot be used, the "
-            f"first of {days[first]}: {reason} ({value:g}); correct or drop them"
+            f"{prices.instrument_id}: {int(is_broken.sum())} of {len(days)} rows cannot be used, "
+            f"the first of {days[first]}: {reason} ({value:g}); correct or drop them"
         )
 
 

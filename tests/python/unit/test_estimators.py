@@ -1,0 +1,234 @@
+"""The estimators of a notebook keep the conventions of scikit-learn."""
+
+import pickle
+from functools import cache
+
+import markets
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from regime_engine import MarkovRegimes, PrototypeRegimes
+from regime_engine.fitting import HELD_OUT, score_states
+
+# Of any columns, so that the tables that scikit-learn draws can be fitted.
+ANY_COLUMNS = PrototypeRegimes(model_id="numeric-simple-v1")
+# They fit a few rows of two to ten columns of their own. A hidden Markov model is of the embeddings of
+# half a year of days at least, 384 numbers each: another table is refused, which is what is right.
+# Below, the same is stated of embeddings.
+OF_OTHER_TABLES = [
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_dtype_object",
+    "check_estimators_dtypes",
+    "check_estimators_fit_returns_self",
+    "check_estimators_nan_inf",
+    "check_estimators_overwrite_params",
+    "check_estimators_pickle",
+    "check_f_contiguous_array_estimator",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit2d_predict1d",
+    "check_fit_check_is_fitted",
+    "check_fit_idempotent",
+    "check_fit_score_takes_y",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_n_features_in",
+    "check_n_features_in_after_fitting",
+    "check_pipeline_consistency",
+    "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+]
+
+
+def what_makes_no_sense(estimator) -> dict[str, str]:
+    if isinstance(estimator, MarkovRegimes):
+        return dict.fromkeys(OF_OTHER_TABLES, "a sequence of embeddings alone can be fitted")
+    return {"check_supervised_y_2d": "labels in a column of a table are refused, not flattened"}
+
+
+@parametrize_with_checks(
+    [ANY_COLUMNS, MarkovRegimes()], expected_failed_checks=what_makes_no_sense, xfail_strict=True
+)
+def test_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@cache
+def market(k: int) -> np.ndarray:
+    """(300, 384) embeddings of consecutive days"""
+    returns, volumes, _ = markets.draw(362, k, seed=k)
+    embeddings = markets.embeddings(returns, volumes)
+    embeddings.flags.writeable = False
+    return embeddings
+
+
+BOTH = pytest.mark.parametrize(
+    "estimator", [MarkovRegimes(3), PrototypeRegimes(3)], ids=["markov", "prototype"]
+)
+
+
+@cache
+def fitted(kind: type):
+    return kind(3).fit(market(3))
+
+
+def answers(model, X) -> list[np.ndarray]:
+    return [model.predict(X), model.predict_proba(X), model.novelty(X)]
+
+
+def bits(arrays) -> list[list]:
+    return [array.tolist() for array in arrays]
+
+
+@BOTH
+def test_a_fit_returns_itself_leaves_its_hyperparameters_and_says_what_it_was_given(estimator):
+    X = market(3)
+    model = clone(estimator)
+    assert model.fit(X) is model
+    assert model.get_params() == estimator.get_params()
+    assert model.n_features_in_ == 384
+    assert not hasattr(model, "feature_names_in_")
+    assert model.classes_.tolist() == ["CARRY", "CRISIS", "NEUTRAL"]
+    label, probabilities, novelty = answers(model, X)
+    assert set(label) == set(model.classes_)
+    assert probabilities.shape == (300, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
+    assert novelty.min() >= 0
+    assert novelty.max() <= 100
+
+
+@BOTH
+def test_what_is_said_of_a_row_depends_neither_on_the_others_nor_on_their_order(estimator):
+    X = market(3)
+    model = fitted(type(estimator))
+    whole = answers(model, X)
+    order = np.random.default_rng(0).permutation(len(X))
+    assert bits(answers(model, X[order])) == bits(each[order] for each in whole)
+    for row in (0, 150, 299):
+        assert bits(answers(model, X[row : row + 1])) == bits(each[row : row + 1] for each in whole)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(np.asfortranarray, id="column-major"),
+        pytest.param(lambda X: X.astype(float), id="float64"),
+        pytest.param(lambda X: X.tolist(), id="lists"),
+        pytest.param(lambda X: pd.DataFrame(X), id="pandas"),
+        pytest.param(lambda X: X.astype(object), id="objects"),
+    ],
+)
+def test_a_table_in_another_form_is_the_same_table(estimator, given):
+    X = market(3)
+    known = fitted(type(estimator))
+    model = clone(estimator).fit(given(X))
+    assert model.to_json() == known.to_json()
+    assert bits(answers(model, given(X))) == bits(answers(known, X))
+
+
+@BOTH
+def test_a_fit_is_repeated_pickled_and_read_back_from_json_to_the_bit(estimator):
+    X = market(3)
+    model = clone(estimator).fit(market(2)).fit(X)
+    known = bits(answers(fitted(type(estimator)), X))
+    read = type(model).from_json(model.parameters_.labels, model.to_json())
+    for each in (model, pickle.loads(pickle.dumps(model)), read):
+        assert bits(answers(each, X)) == known
+    assert read.get_params() == model.get_params()
+    assert read.n_features_in_ == 384
+
+
+@BOTH
+def test_the_columns_of_a_frame_are_those_of_the_fit(estimator):
+    X = pd.DataFrame(market(3)).rename(columns="n{}".format)
+    model = clone(estimator).fit(X)
+    assert model.feature_names_in_.tolist() == X.columns.tolist()
+    with pytest.raises(ValueError, match="number 0 is 'n1' and was 'n0'"):
+        model.predict(X[[*X.columns[1:], "n0"]])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (market(3)[:, :9], ValueError, "X has 9 features, but .* is expecting 384 features"),
+        (market(3)[0], ValueError, "X has 1 dimensions instead of 2"),
+        (market(3)[:0], ValueError, r"0 sample\(s\) .* a minimum of 1 is required"),
+        (np.full((300, 384), np.nan), ValueError, "X has NaN in row 0, column 0"),
+        (np.full((300, 384), 1e300), ValueError, "X has infinity in row 0, column 0"),
+        (np.full((300, 384), "x"), ValueError, "X is not of numbers: could not convert"),
+        ((market(3), np.arange(300)), TypeError, "X is a tuple: encode returns embeddings and"),
+    ],
+    ids=["columns", "one row", "empty", "NaN", "infinity", "text", "tuple"],
+)  # fmt: skip
+def test_what_are_no_embeddings_is_refused_in_one_line(estimator, X, error, message):
+    with pytest.raises(error, match=message) as refused:
+        clone(estimator).fit(X)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(error, match=message):
+        fitted(type(estimator)).predict(X)
+
+
+@BOTH
+def test_a_model_is_fitted_before_it_is_asked(estimator):
+    for ask in ("predict", "predict_proba", "novelty", "score"):
+        with pytest.raises(NotFittedError, match="is not fitted yet: call fit first"):
+            getattr(clone(estimator), ask)(market(3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: MarkovRegimes().fit(market(3)[:125]), ValueError, "needs 126 training windows, and there are 125"),
+        (lambda: MarkovRegimes(5).fit(market(3)), ValueError, "has 2, 3 or 4 states, not 5"),
+        (lambda: MarkovRegimes("4").fit(market(3)), TypeError, "n_states is a whole number, not '4'"),
+        (lambda: MarkovRegimes().set_params(k=3), ValueError, "no parameter 'k': it has n_states"),
+        (lambda: MarkovRegimes.from_json(["A", "B"], {}), ValueError, "not the parameters of MarkovRegimes"),
+        (lambda: PrototypeRegimes().fit(market(3)[:83]), ValueError, "need 84 training windows, and there are 83"),
+        (lambda: PrototypeRegimes(model_id="v9").fit(market(3)), ValueError, "unknown model id 'v9': choose one of"),
+        (lambda: ANY_COLUMNS.fit(market(3)[:, :9]), ValueError, "embeddings of 384 numbers, not 9"),
+        (lambda: PrototypeRegimes().fit(market(3), ["A"]), ValueError, r"y has the shape \(1,\), and X 300 rows"),
+        (lambda: PrototypeRegimes().fit(market(3), ["A", None] * 150), ValueError, "y has no label in row 1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_fitted_is_refused_in_one_line(wrong, error, message):
+    with pytest.raises(error, match=message) as refused:
+        wrong()
+    assert "\n" not in str(refused.value)
+
+
+def test_labels_are_those_that_were_given():
+    X = market(2)
+    calm = X[:, -100] < np.median(X[:, -100])
+    model = PrototypeRegimes().fit(X, np.where(calm, 7, 3))
+    assert is_classifier(model)
+    assert model.classes_.tolist() == [3, 7]
+    assert model.score(X, model.predict(X)) == 1
+    assert model.score(X, 10 - model.predict(X)) == 0
+
+
+def test_a_search_for_the_number_of_states_scores_as_the_engine_does():
+    X = market(4)
+    first, rest = np.split(np.arange(len(X)), [int(len(X) * (1 - HELD_OUT))])
+    search = GridSearchCV(MarkovRegimes(), {"n_states": [2, 3, 4]}, cv=[(first, rest)]).fit(X)
+    found = dict(zip((2, 3, 4), search.cv_results_["mean_test_score"].tolist(), strict=True))
+    assert found == dict(score_states(X))
+    assert search.best_params_["n_states"] == max(found, key=found.get)
+
+
+def test_a_pipeline_and_folds_in_the_order_of_time_take_the_estimators():
+    X = market(2)
+    pipeline = make_pipeline(MarkovRegimes())
+    scores = []
+    for train, test in TimeSeriesSplit(2, test_size=60).split(X):
+        scores.append(pipeline.set_params(markovregimes__n_states=2).fit(X[train]).score(X[test]))
+    assert np.isfinite(scores).all()
+    assert pipeline.predict(X).tolist() == pipeline[-1].predict(X).tolist()

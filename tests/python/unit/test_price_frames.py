@@ -1,0 +1,150 @@
+"""Prices of a notebook, however they are held, and what is said where they cannot be used."""
+
+import subprocess
+import sys
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from regime_engine import daily_features, encode
+
+DAYS = pd.bdate_range("2019-10-01", periods=200)
+_CHANCE = np.random.default_rng(7)
+CLOSE = np.round(100 * np.exp(np.cumsum(0.01 * _CHANCE.standard_normal(200))), 2)
+VOLUME = np.round(np.exp(15 + 0.3 * _CHANCE.standard_normal(200)))
+ARRAYS = {"date": DAYS.to_numpy(), "close": CLOSE, "volume": VOLUME}
+PANDAS = pd.DataFrame(ARRAYS)
+POLARS = pl.DataFrame(ARRAYS)
+# Those of 2020-03-02, the hundred and tenth, are missing.
+GAPS = VOLUME.tolist()
+GAPS[109] = None
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        pytest.param(PANDAS, id="pandas"),
+        pytest.param(PANDAS.set_index("date"), id="pandas, days in the index"),
+        pytest.param(PANDAS.set_index("date").tz_localize("Asia/Tokyo"), id="pandas, time zone"),
+        pytest.param(PANDAS.astype({"date": str}).set_index("date"), id="pandas, text in the index"),
+        pytest.param(PANDAS.convert_dtypes(), id="pandas, nullable types"),
+        pytest.param(PANDAS.sample(frac=1, random_state=0), id="pandas, shuffled"),
+        pytest.param(PANDAS.assign(ticker="SPX", note="as told"), id="pandas, other columns"),
+        pytest.param(POLARS, id="polars"),
+        pytest.param(POLARS.with_columns(pl.col("date").dt.date()), id="polars, dates"),
+        pytest.param(POLARS.rename({"date": "Trading Date", "close": "CLOSE"}), id="polars, other names"),
+        pytest.param(POLARS.to_dict(), id="dict of Series"),
+        pytest.param(POLARS.to_dict(as_series=False), id="dict of lists"),
+        pytest.param(ARRAYS | {"date": DAYS.strftime("%Y-%m-%d").tolist()}, id="dict, text days"),
+        pytest.param(ARRAYS | {"close": [Decimal(str(close)) for close in CLOSE]}, id="dict, decimals"),
+        pytest.param(ARRAYS | {"adj close": np.full(200, np.nan)}, id="dict, no adjusted close"),
+    ],
+)  # fmt: skip
+def test_prices_in_another_form_are_the_same_prices(prices):
+    embeddings, days = encode(prices)
+    known, _ = encode(ARRAYS)
+    assert embeddings.tobytes() == known.tobytes()
+    assert days.tolist() == DAYS[62:].date.tolist()
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        pytest.param(ARRAYS | {"volume": GAPS}, id="dict"),
+        pytest.param(PANDAS.assign(volume=GAPS), id="pandas"),
+        pytest.param(PANDAS.assign(volume=GAPS).convert_dtypes(), id="pandas, nullable types"),
+        pytest.param(POLARS.with_columns(volume=pl.Series(GAPS)), id="polars"),
+    ],
+)
+def test_a_day_without_a_volume_is_as_usual(prices):
+    features = daily_features(prices)
+    assert np.flatnonzero(np.isnan(features["volume"])).tolist() == [109]
+    assert features["relative_log_volume"][109] == 0
+    assert np.isfinite(encode(prices)[0]).all()
+
+
+def test_prices_without_volumes_have_returns_alone():
+    embeddings, _ = encode({"date": ARRAYS["date"], "close": CLOSE})
+    with_volumes, _ = encode(ARRAYS)
+    assert (embeddings[:, :63] == with_volumes[:, :63]).all()
+    assert not embeddings[:, 126:189].any()
+
+
+def changed(column: str, row: int, value: object) -> dict:
+    values = list(ARRAYS[column])
+    values[row] = value
+    return ARRAYS | {column: values}
+
+
+@pytest.mark.parametrize(
+    ("prices", "error", "message"),
+    [
+        (CLOSE, TypeError, "prices must be a DataFrame or a dict of columns, not a ndarray"),
+        (None, TypeError, "not a NoneType"),
+        (POLARS.lazy(), TypeError, "not a LazyFrame: collect it first"),
+        ({"close": CLOSE}, ValueError, "no column trade_date among 'close': call it one of .* date,"),
+        ({"date": DAYS}, ValueError, "no column close among 'date': call it one of close, closeprice"),
+        (ARRAYS | {"Close": CLOSE}, ValueError, "both 'close' and 'Close' would be close"),
+        (ARRAYS | {"close": CLOSE[1:]}, ValueError, "the columns have 199 and 200 rows"),
+        (ARRAYS | {"close": ["x"] * 200}, ValueError, "column close is not of numbers: .* 'x'"),
+        (ARRAYS | {"close": 5}, ValueError, "column close has 0 dimensions instead of one"),
+        (ARRAYS | {"ticker": ["A", "B"] * 100}, ValueError, r"prices of 2 instruments \(A, B\): give those of one"),
+        (PANDAS.head(62), ValueError, "prices of 62 days, and a window needs 63: give more of them"),
+        (PANDAS.head(0), ValueError, "prices of 0 days"),
+        (changed("date", 3, DAYS[2]), ValueError, "1 rows are of a day that has one already, the first of 2019-10-03"),
+        (changed("date", 3, "03.10.2019"), ValueError, "trade_date of row 3 cannot be read as YYYY-MM-DD: '03.10.2019'"),
+        (changed("date", 3, None), ValueError, "trade_date of row 3 cannot be read as YYYY-MM-DD: 'None'"),
+        (changed("date", 3, DAYS[3].replace(hour=9)), ValueError, "YYYY-MM-DD: '2019-10-04 09:00:00'"),
+        (changed("close", 2, None), ValueError, r"1 of 200 rows cannot be used, the first of 2019-10-03: close is missing"),
+        (changed("close", 2, np.inf), ValueError, r"2019-10-03: close is not finite \(inf\); correct or drop them"),
+        (changed("close", 2, 0), ValueError, "close is not positive"),
+        (changed("close", 2, 1e-200), ValueError, "close is out of range"),
+        (changed("volume", 2, -1), ValueError, "volume is negative"),
+        (ARRAYS | {"adjusted_close": -CLOSE}, ValueError, "200 of 200 rows .* adjusted_close is not positive"),
+    ],
+)  # fmt: skip
+def test_prices_that_cannot_be_used_are_refused_in_one_line(prices, error, message):
+    with pytest.raises(error, match=message) as refused:
+        encode(prices)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["num-regime-core-v9"], ValueError, "unknown model id 'num-regime-core-v9': choose one of"),
+        (["num-regime-core-v2", 21], ValueError, "reads windows of 63 days, not 21"),
+        (["num-regime-core-v1", 1], ValueError, "a window has 2 days or more, not 1"),
+        (["num-regime-core-v1", 6.3], TypeError, "'float' object cannot be interpreted as an integer"),
+    ],
+)  # fmt: skip
+def test_a_window_that_cannot_be_encoded_is_refused_in_one_line(arguments, error, message):
+    with pytest.raises(error, match=message):
+        encode(ARRAYS, *arguments)
+
+
+def test_arrays_are_enough():
+    """Neither a library of frames nor scikit-learn need be there."""
+    program = """
+import sys
+sys.modules |= dict.fromkeys(("pandas", "polars", "sklearn", "pyarrow"))  # an import of one fails
+import numpy as np
+from regime_engine import MarkovRegimes, encode
+days = np.arange("2019-01-01", "2020-01-01", dtype="datetime64[D]")
+close = 100 * np.exp(np.cumsum(0.01 * np.random.default_rng(0).standard_normal(len(days))))
+embeddings, last_days = encode({"date": days, "close": close})
+model = MarkovRegimes(2)
+try:
+    model.predict(embeddings)
+except ValueError as error:
+    print(error)
+print(len(model.fit(embeddings).predict(embeddings)), last_days[0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "this MarkovRegimes is not fitted yet: call fit first",
+        "303 2019-03-04",
+    ], done.stderr
