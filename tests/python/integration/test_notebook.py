@@ -19,13 +19,15 @@ from regime_engine.database import connect
 from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
 
+pytestmark = pytest.mark.one_server
+
 TRAINED_TO, LAST = date(2004, 12, 31), date(2006, 12, 29)
 LABELLED = (
     LabelledStretch("CRISIS", date(2002, 7, 1), date(2002, 10, 31)),
     LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
 )
 FITS = {
-    "markov": (Series("US", "num-regime-core-v2", 63), Recipe("markov", 3)),
+    "markov": (Series("US", "num-regime-core-v2", 63), Recipe("markov", 4)),
     "prototypes found": (Series("US_TECH", "num-regime-core-v2", 63), Recipe("prototype", 4)),
     "prototypes given": (
         Series("US", "num-regime-core-v1", 21),
@@ -101,7 +103,7 @@ def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(sto
         "select labels, parameters from runtime.regime_models where (region, model_id) = (%s, %s)",
         [series.region, series.model_id],
     ).fetchone()
-    assert (list(model.labels_), model.to_json()) == (labels, parameters)
+    assert (list(model.parameters_.labels), model.to_json()) == (labels, parameters)
 
     history = stored.execute(
         "select as_of_date, regime_label, probabilities, (metadata -> 'novelty')::float"
