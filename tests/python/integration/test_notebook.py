@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from pages import BLOCK, ROOT, same_answer
 
 from regime_engine import (
     MarkovRegimes,
@@ -15,7 +16,7 @@ from regime_engine import (
     engine,
     fitting,
 )
-from regime_engine.database import connect
+from regime_engine.database import connect, libpq_environment
 from regime_engine.fitting import LabelledStretch, Recipe
 from regime_engine.models import Series
 
@@ -119,3 +120,15 @@ def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(sto
         ]
         assert told == list(probabilities)
         assert each.novelty(asked).tolist() == list(novelty)
+
+
+def test_the_session_of_the_documentation_prints_what_is_shown(stored, monkeypatch, capsys):
+    for name, value in libpq_environment(stored).items():
+        monkeypatch.setenv(name, value)
+    session = {}
+    blocks = BLOCK.findall((ROOT / "docs/notebook.md").read_text())
+    assert {language for language, _, _ in blocks} == {"python"}
+    for _, block, shown in blocks:
+        exec(block, session)
+        printed = capsys.readouterr().out
+        assert same_answer(shown, printed), f"{block}{printed}"
