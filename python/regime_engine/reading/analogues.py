@@ -1,23 +1,16 @@
-"""The past windows most like a given one: what they were called, and what came after them.
+"""The past windows most like a given one: what they were called, and what came after them."""
 
-The search is exact, and in two steps. The first reads every window and gives lower bounds of its
-distance, in float32; the second takes the windows in the order of the bounds and measures them in
-double precision, until no unmeasured one can be nearer than those chosen.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import psycopg
 from psycopg import sql
 
 from regime_engine import engine
 from regime_engine.config import Settings
-from regime_engine.database import binary
 from regime_engine.errors import RegimeError
 from regime_engine.models import GLOBAL, Series
+from regime_engine.reading import nearest
+from regime_engine.reading.nearest import Window
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -29,36 +22,6 @@ _OF_INSTRUMENT = sql.SQL("""
     stored.entity_type = 'instrument' and stored.entity_id = %(instrument_id)s
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
 """)
-
-
-@dataclass(frozen=True)
-class Window:
-    """An embedded window. vector: (dimension,) float32"""
-
-    instrument_id: str
-    as_of_date: date
-    first_trade_date: date
-    last_trade_date: date
-    vector: np.ndarray
-
-    def overlaps(self, other: "Window") -> bool:
-        return (
-            self.instrument_id == other.instrument_id
-            and self.first_trade_date <= other.last_trade_date
-            and other.first_trade_date <= self.last_trade_date
-        )
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Lower bounds of m windows' distances to the one asked about.
-
-    instrument_ids: (m,) object; as_of_dates: (m,) datetime64[D]; distances: (m,) float32
-    """
-
-    instrument_ids: np.ndarray
-    as_of_dates: np.ndarray
-    distances: np.ndarray
 
 
 def analogues(
@@ -88,11 +51,8 @@ def analogues(
         ),
         "market": lambda: _embedded(connection, settings),
     }[scope]()
-    bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
-    nearest = _nearest(
-        asked, bounds, n, lambda keys: _windows(connection, settings, series, bounds, keys)
-    )
-    return _told(connection, settings, series, asked, nearest)
+    found = nearest.search(connection, settings, series, asked, instrument_ids, n)
+    return _told(connection, settings, series, asked, found)
 
 
 def _asked(
@@ -128,7 +88,7 @@ def _asked(
             f"{instrument_id} has no embedding as of {as_of}: the last one before it is as of "
             f"{last}; ask for --as-of {last}, or embed the date with `regime embed --as-of`"
         )
-    (found,) = _fetch_windows(connection, settings, series, [instrument_id], [last])
+    (found,) = nearest.fetch(connection, settings, series, [instrument_id], [last])
     return found
 
 
@@ -171,141 +131,6 @@ def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
         """).format(table=EMBEDDINGS.identifier(settings))
     )
     return [instrument_id for (instrument_id,) in rows]
-
-
-def _lower_bounds(
-    connection: psycopg.Connection,
-    settings: Settings,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str],
-) -> Bounds:
-    """Of every window that ends before the asked one begins; one instrument at a time in memory."""
-    dimension = len(asked.vector)
-    statement = sql.SQL("""
-        select wanted.entity_id, entity.as_of_dates, entity.vectors
-        from unnest(%(instrument_ids)s::text[]) as wanted (entity_id)
-        cross join lateral (
-            select
-                string_agg(date_send(stored.as_of_date), '') as as_of_dates,
-                string_agg(stored.vector, '') as vectors
-            from {table} as stored
-            where
-                stored.entity_type = 'instrument' and stored.entity_id = wanted.entity_id
-                and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
-                and stored.as_of_date < %(before)s and stored.dimension = %(dimension)s
-        ) as entity
-        where entity.vectors is not null
-    """).format(table=EMBEDDINGS.identifier(settings))
-    parameters = vars(series) | {
-        "instrument_ids": instrument_ids,
-        "before": asked.first_trade_date,
-        "dimension": dimension,
-    }
-    # A sum of so many squares in float32 is off by no more than this part of it.
-    rounding = (dimension + 2) * np.finfo(np.float32).eps
-    names, dates, distances = [], [], []
-    with connection.cursor(binary=True) as cursor:
-        for instrument_id, as_of_dates, vectors in cursor.stream(statement, parameters):
-            squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
-            distances.append(np.sqrt(squares) * np.float32(1 - rounding))
-            dates.append(binary.dates(as_of_dates))
-            names.append(np.full(len(squares), instrument_id, object))
-    if not names:
-        return Bounds(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
-    return Bounds(np.concatenate(names), np.concatenate(dates), np.concatenate(distances))
-
-
-def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Squared distances in float32, or the largest float32: (m, d), (d,) → (m,)"""
-    with np.errstate(over="ignore"):
-        differences = vectors - vector
-        squares = np.einsum("ij,ij->i", differences, differences)
-    return np.minimum(squares, np.finfo(np.float32).max)
-
-
-def _nearest(
-    asked: Window, bounds: Bounds, n: int, windows: Callable[[np.ndarray], list[Window]]
-) -> list[tuple[Window, float]]:
-    """The n nearest windows, one window length apart within an instrument, and their distances.
-
-    windows: positions in the bounds → those windows
-    """
-    order = bounds.distances.argsort(kind="stable")
-    measured: list[tuple[float, str, date, Window]] = []
-    begin, size = 0, 32 * n
-    while True:
-        for window in windows(order[begin : begin + size]):
-            distance = _distance(window.vector, asked.vector)
-            measured.append((distance, window.instrument_id, window.as_of_date, window))
-        begin, size = begin + size, 2 * size
-        is_complete = begin >= len(order)
-        limit = np.inf if is_complete else bounds.distances[order[begin]]
-        chosen = _apart(sorted(entry for entry in measured if entry[0] < limit), n)
-        if len(chosen) == n or is_complete:
-            return chosen
-
-
-def _distance(vector: np.ndarray, other: np.ndarray) -> float:
-    return float(np.linalg.norm(vector.astype(float) - other.astype(float)))
-
-
-def _apart(measured: list[tuple[float, str, date, Window]], n: int) -> list[tuple[Window, float]]:
-    """The first n that share no day with one before them of the same instrument."""
-    chosen: list[tuple[Window, float]] = []
-    for distance, *_, window in measured:
-        if not any(window.overlaps(nearer) for nearer, _ in chosen):
-            chosen.append((window, distance))
-            if len(chosen) == n:
-                break
-    return chosen
-
-
-def _windows(
-    connection: psycopg.Connection,
-    settings: Settings,
-    series: Series,
-    bounds: Bounds,
-    positions: np.ndarray,
-) -> list[Window]:
-    return _fetch_windows(
-        connection,
-        settings,
-        series,
-        bounds.instrument_ids[positions].tolist(),
-        bounds.as_of_dates[positions].tolist(),
-    )
-
-
-def _fetch_windows(
-    connection: psycopg.Connection,
-    settings: Settings,
-    series: Series,
-    instrument_ids: list[str],
-    as_of_dates: list[date],
-) -> list[Window]:
-    with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(
-            sql.SQL("""
-                select
-                    stored.entity_id,
-                    stored.as_of_date,
-                    (stored.window_spec ->> 'first_trade_date')::date,
-                    (stored.window_spec ->> 'last_trade_date')::date,
-                    stored.vector
-                from unnest(%(instrument_ids)s::text[], %(as_of_dates)s::date[])
-                    as wanted (entity_id, as_of_date)
-                inner join {table} as stored
-                    on
-                        stored.entity_type = 'instrument'
-                        and stored.entity_id = wanted.entity_id
-                        and stored.as_of_date = wanted.as_of_date
-                        and stored.model_id = %(model_id)s
-                        and stored.window_days = %(window_days)s
-            """).format(table=EMBEDDINGS.identifier(settings)),
-            vars(series) | {"instrument_ids": instrument_ids, "as_of_dates": as_of_dates},
-        )
-        return [Window(*key, np.frombuffer(vector, "<f4")) for *key, vector in rows]
 
 
 def _told(

@@ -13,6 +13,7 @@ from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
+from regime_engine.reading import nearest
 from regime_engine.reading.analogues import analogues
 
 pytestmark = pytest.mark.one_server
@@ -39,6 +40,13 @@ def settings(server, features_template) -> Iterator[Settings]:
 def connection(settings) -> Iterator[psycopg.Connection]:
     with connect(settings) as connection:
         yield connection
+
+
+@pytest.fixture
+def own(server, settings) -> Iterator[Settings]:
+    """A copy of the database, for what has to be committed."""
+    yield server.create_database("test_analogues_own", "test_analogues")
+    server.drop_database("test_analogues_own")
 
 
 def plain_loop(connection, series: Series, as_of: date, n: int, regions: list[str]) -> list[tuple]:
@@ -91,6 +99,20 @@ def test_the_search_finds_what_a_plain_loop_finds(
     assert [(r["instrument_id"], r["as_of_date"], r["distance"]) for r in got] == expected
 
 
+def test_several_connections_find_the_same(settings, connection, monkeypatch):
+    search = (settings, US, date(2003, 12, 31), 10, "market")
+    by_one = analogues(connection, *search)
+    monkeypatch.setattr(nearest, "INSTRUMENTS_A_CONNECTION", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    shares = []
+    measure = nearest._measure_roughly
+    monkeypatch.setattr(
+        nearest, "_measure_roughly", lambda *args: shares.append(args[-1]) or measure(*args)
+    )
+    assert analogues(connection, *search) == by_one
+    assert sorted(shares) == [["GSPC.INDX"], ["IXIC.INDX"]]
+
+
 def test_sql_measures_the_same_distances(settings, connection):
     found = analogues(connection, settings, US, date(2000, 3, 24), 2)
     told = {row[found.headers.index("as_of_date")]: row[3] for row in found.rows}
@@ -130,9 +152,9 @@ def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(settings,
         assert row["region"] == {"GSPC.INDX": "US", "IXIC.INDX": "US_TECH"}[row["instrument_id"]]
 
 
-def test_what_was_not_known_on_the_asked_date_is_left_out(settings, connection):
+def test_what_was_not_known_on_the_asked_date_is_left_out(own):
     """An instrument that stopped trading while the asked window went on."""
-    with connection.transaction(force_rollback=True):
+    with connect(own) as connection:
         connection.execute(
             "delete from features.daily_features"
             " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
@@ -146,10 +168,10 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(settings, connection):
             "delete from historical.numeric_window_embeddings"
             " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
         )
-        found = analogues(connection, settings, US, date(2002, 9, 16), 5, "market")
-        ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
-            row for row in found.rows if row[1] == "IXIC.INDX"
-        ]
+        found = analogues(connection, own, US, date(2002, 9, 16), 5, "market")
+    ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
+        row for row in found.rows if row[1] == "IXIC.INDX"
+    ]
     assert date(2002, 6, 14) <= day < date(2002, 6, 18)
     assert (region, instrument, label, confidence) == (None, "IXIC.INDX", None, None)
     assert after_21 is None or day <= date(2002, 6, 14)
