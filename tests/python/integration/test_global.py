@@ -176,3 +176,61 @@ def test_the_command_says_what_it_wrote(own):
     said, regime = result.stdout.splitlines()
     assert said.startswith("124 dates from 2010-01-04 to 2010-06-30: rows written: 124 in regimes")
     assert regime.startswith("Regime as of 2010-06-30 for region GLOBAL: label=NEUTRAL")
+
+
+def test_the_nightly_pipeline_votes_again_where_there_is_a_vote(own):
+    assert regime_command(own, "global").returncode == 0
+    result = regime_command(own, "pipeline")
+    assert result.returncode == 0, result.stdout + result.stderr
+    (last,) = [line for line in result.stdout.splitlines() if "region GLOBAL" in line]
+    assert last.startswith("Regime as of 2018-12-31 for region GLOBAL: label=")
+    with connect(own) as connection:
+        (counts,) = connection.execute(
+            "select jsonb_object_agg(region, days) from ("
+            " select region, count(*) as days from runtime.regimes group by region) as series"
+        ).fetchone()
+    assert counts["GLOBAL"] == counts["US"] > counts["US_TECH"] > 2000
+
+
+def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(settings, connection):
+    # A day on which the instrument that stands for GLOBAL did not trade, and another region did.
+    holiday = date(2010, 4, 6)
+    connection.execute(
+        "delete from features.daily_features where instrument_id = 'GSPC.INDX' and trade_date = %s",
+        [holiday],
+    )
+    connection.execute(
+        "delete from runtime.regimes where region = 'US' and as_of_date = %s", [holiday]
+    )
+    voting.vote(connection, settings, V2, 63)
+    stored = {day: row[0] for day, row in votes(connection).items()}
+    timeline = {
+        day: row
+        for day, *row in connection.execute(
+            "select as_of_date, regime_label, is_missing, is_trading_day, close"
+            " from audit.regime_timeline where region = 'GLOBAL'"
+        )
+    }
+    shown = {day: label for day, (label, is_missing, *_) in timeline.items() if not is_missing}
+    assert shown == stored
+    assert [day for day, (*_, is_trading, _) in timeline.items() if not is_trading] == [holiday]
+    assert [day for day, (*_, close) in timeline.items() if close is None] == [holiday]
+    counted = {
+        view: connection.execute(
+            f"select coalesce(sum({days}), 0) from audit.{view} where region = 'GLOBAL'"
+        ).fetchone()[0]
+        for view, days in {
+            "regime_spells": "trading_days",
+            "label_profile": "days",
+            "transition_matrix": "transitions",
+            "prototype_distances": "1",
+        }.items()
+    }
+    assert counted == {
+        "regime_spells": len(stored) - 1,
+        "label_profile": len(stored) - 1,
+        "transition_matrix": len(stored) - 1,
+        "prototype_distances": 0,
+    }
+    entities = connection.execute("select distinct entity_id from audit.window_rows").fetchall()
+    assert sorted(entities) == [("GSPC.INDX",), ("IXIC.INDX",)]
