@@ -23,7 +23,7 @@ NOTE = "<!-- Written by docs/generate.py: change what it reads, and run `make do
 
 # The commands by what they are for; one that is not here reads what is stored.
 SECTIONS = {
-    "Set up": ("demo", "init", "load"),
+    "Set up": ("demo", "init", "load", "index"),
     "Classify": ("pipeline", "run", "backfill", "embed", "fit", "models", "global"),
     "Read": (),
     "The embedded Postgres": ("db",),
@@ -37,6 +37,7 @@ GUIDES = {
     "embed": "[a large market](operator.md#a-large-market)",
     "fit": "[for the modeller](modeller.md)",
     "models": "[the numbers of an embedding](layout.md)",
+    "index": "[analogues](reading.md#analogues-the-past-windows-most-like-one)",
     "global": "[the regions' vote](modeller.md#global-the-regions-vote)",
     "analogues": "[reading what is stored](reading.md)",
     "audit": "[what the audit checks](checks.md)",

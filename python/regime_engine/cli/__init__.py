@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": "fit",
     "global": "global_series",
     "history": "read",
+    "index": "index",
     "init": "init",
     "load": "load",
     "models": "models",

@@ -31,12 +31,14 @@ def analogues(
     as_of: date | None = None,
     n: int = 10,
     scope: str = "region",
+    exactly: bool = False,
 ) -> Rows:
     """The n nearest earlier windows, nearest first; fewer where there are no more.
 
     Each ends before the asked window begins, and shares no day with a nearer one of its instrument.
     The returns of the next 21 and 63 trading days are null where not known as of the asked date.
     as_of: default the last embedded date; scope: one of SCOPES
+    exactly: of a market, even where there is an index
 
     raises RegimeError where the region is unknown or a vote, or has no embedding as of the date
     """
@@ -49,9 +51,9 @@ def analogues(
             {instrument_id for _, instrument_id in engine.regions(connection, settings)}
             | {asked.instrument_id}
         ),
-        "market": lambda: _embedded(connection, settings),
+        "market": lambda: None,
     }[scope]()
-    found = nearest.search(connection, settings, series, asked, instrument_ids, n)
+    found = nearest.search(connection, settings, series, asked, instrument_ids, n, exactly)
     return _told(connection, settings, series, asked, found)
 
 
@@ -105,32 +107,6 @@ def _instrument_of(connection: psycopg.Connection, settings: Settings, series: S
         if classified and series.region != GLOBAL
         else engine.instrument_of(connection, settings, series.region, None)
     )
-
-
-def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Every instrument with embeddings: one look into the key's index each."""
-    rows = connection.execute(
-        sql.SQL("""
-            with recursive embedded as (
-                select min(entity_id) as entity_id from {table} where entity_type = 'instrument'
-
-                union all
-
-                select (
-                    select min(stored.entity_id)
-                    from {table} as stored
-                    where
-                        stored.entity_type = 'instrument'
-                        and stored.entity_id > embedded.entity_id
-                )
-                from embedded
-                where embedded.entity_id is not null
-            )
-
-            select entity_id from embedded where entity_id is not null
-        """).format(table=EMBEDDINGS.identifier(settings))
-    )
-    return [instrument_id for (instrument_id,) in rows]
 
 
 def _told(

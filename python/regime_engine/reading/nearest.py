@@ -1,8 +1,9 @@
 """The search for the stored windows nearest to a given one.
 
-It is exact, and in two steps. The first reads every window and gives lower bounds of its distance,
-in float32; the second takes the windows in the order of the bounds and measures them in double
-precision, until no unmeasured one can be nearer than those chosen.
+Exact, it has two steps. The first reads every window and gives lower bounds of its distance, in
+float32; the second takes the windows in the order of the bounds and measures them in double
+precision, until no unmeasured one can be nearer than those chosen. By an index of a whole market,
+the windows come in the index's order, and are measured just so.
 """
 
 import os
@@ -18,11 +19,14 @@ from psycopg import sql
 from regime_engine.config import Settings
 from regime_engine.database import binary, connect
 from regime_engine.models import Series
+from regime_engine.store import nearest_index
 from regime_engine.store.embeddings import EMBEDDINGS
 
 # Fewer instruments are read by one connection: more of them would cost more than they save.
 INSTRUMENTS_A_CONNECTION = 32
 MAX_CONNECTIONS = 8
+# Of pgvector's search: the more, the surer it is to find the nearest.
+INDEX_CANDIDATES = 400
 # Windows whose differences stay in the processor's cache.
 _CHUNK = 128
 
@@ -62,20 +66,23 @@ def search(
     settings: Settings,
     series: Series,
     asked: Window,
-    instrument_ids: list[str],
+    instrument_ids: list[str] | None,
     n: int,
+    exactly: bool = False,
 ) -> list[tuple[Window, float]]:
     """The n nearest windows that end before the asked one begins, and their distances.
 
-    Those of one instrument share no day. connection: not in a transaction
+    Those of one instrument share no day. instrument_ids: None for all; these are searched by the
+    index, if there is one. connection: not in a transaction
     """
     measured: dict[tuple[float, str, date], Window] = {}
     chosen: list[tuple[Window, float]] = []
     # One state of the tables for all that is read, by whichever connection.
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
-        for windows, limit in _by_bound(connection, settings, series, bounds, 32 * n):
+        for windows, limit in _candidates(
+            connection, settings, series, asked, instrument_ids, n, exactly
+        ):
             for window in windows:
                 distance = _distance(window.vector, asked.vector)
                 measured[distance, window.instrument_id, window.as_of_date] = window
@@ -83,6 +90,24 @@ def search(
             if len(chosen) == n:
                 break
     return chosen
+
+
+def _candidates(
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    asked: Window,
+    instrument_ids: list[str] | None,
+    n: int,
+    exactly: bool,
+) -> Iterator[tuple[list[Window], float]]:
+    """More and more windows, with the distance that none is nearer than of those to come."""
+    if instrument_ids is None:
+        if not exactly:
+            yield from _by_index(connection, settings, series, asked, 8 * n)
+        instrument_ids = _embedded(connection, settings)
+    bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
+    yield from _by_bound(connection, settings, series, bounds, 32 * n)
 
 
 def _distance(vector: np.ndarray, other: np.ndarray) -> float:
@@ -101,6 +126,80 @@ def _apart(
         if not any(window.overlaps(nearer) for nearer, _ in chosen):
             chosen.append((window, distance))
     return chosen
+
+
+def _by_index(
+    connection: psycopg.Connection, settings: Settings, series: Series, asked: Window, n: int
+) -> Iterator[tuple[list[Window], float]]:
+    """The n nearest by the index, if there is one, then twice as many, as long as it finds them."""
+    key = (series.model_id, series.window_days)
+    schema = nearest_index.extension_of(connection, settings, *key)
+    if schema is None:
+        return
+    dimension = len(asked.vector)
+    query = sql.SQL("""
+        select
+            entity_id,
+            as_of_date,
+            (window_spec ->> 'first_trade_date')::date,
+            (window_spec ->> 'last_trade_date')::date,
+            vector,
+            {numbers} operator({schema}.<->) %(asked)s::real[]::{schema}.halfvec as distance
+        from {table}
+        where {condition} and as_of_date < %(before)s
+        order by distance
+        limit %(n)s
+    """).format(
+        numbers=nearest_index.numbers(settings, schema, dimension),
+        schema=sql.Identifier(schema),
+        table=EMBEDDINGS.identifier(settings),
+        condition=nearest_index.condition(*key, dimension),
+    )
+    parameters = {"asked": asked.vector.tolist(), "before": asked.first_trade_date}
+    # No other plan: it would decode every vector in SQL.
+    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
+        connection.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
+    connection.execute("set local hnsw.iterative_scan = strict_order")
+    connection.execute(f"set local hnsw.ef_search = {INDEX_CANDIDATES}")
+    with connection.cursor(binary=True) as cursor:
+        while True:
+            rows = cursor.execute(query, parameters | {"n": n}).fetchall()
+            if len(rows) < n:
+                return
+            windows = [Window(*key, np.frombuffer(vector, "<f4")) for *key, vector, _ in rows]
+            yield windows, rows[-1][-1] - _half_rounding(rows[-1][-1], asked.vector)
+            n = 2 * n
+
+
+def _half_rounding(distance: float, vector: np.ndarray) -> float:
+    """By how much a distance from the vector can be off where both ends are rounded to 11 bits."""
+    return 2**-11 * (2 * float(np.linalg.norm(vector)) + distance)
+
+
+def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """Every instrument with embeddings: one look into the key's index each."""
+    rows = connection.execute(
+        sql.SQL("""
+            with recursive embedded as (
+                select min(entity_id) as entity_id from {table} where entity_type = 'instrument'
+
+                union all
+
+                select (
+                    select min(stored.entity_id)
+                    from {table} as stored
+                    where
+                        stored.entity_type = 'instrument'
+                        and stored.entity_id > embedded.entity_id
+                )
+                from embedded
+                where embedded.entity_id is not null
+            )
+
+            select entity_id from embedded where entity_id is not null
+        """).format(table=EMBEDDINGS.identifier(settings))
+    )
+    return [instrument_id for (instrument_id,) in rows]
 
 
 def _by_bound(

@@ -15,6 +15,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.models import Series
 from regime_engine.reading import nearest
 from regime_engine.reading.analogues import analogues
+from regime_engine.store import nearest_index
 
 pytestmark = pytest.mark.one_server
 
@@ -111,6 +112,87 @@ def test_several_connections_find_the_same(settings, connection, monkeypatch):
     )
     assert analogues(connection, *search) == by_one
     assert sorted(shares) == [["GSPC.INDX"], ["IXIC.INDX"]]
+
+
+@pytest.fixture(scope="module")
+def indexed(server, settings) -> Iterator[Settings]:
+    """A copy of the database with pgvector's index."""
+    indexed = server.create_database("test_analogues_indexed", "test_analogues")
+    made = regime_command(indexed, "index")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == (
+        "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
+    )
+    yield indexed
+    server.drop_database("test_analogues_indexed")
+
+
+@pytest.mark.parametrize("n", [1, 10])
+@pytest.mark.parametrize(
+    "as_of", [date(2001, 9, 21), date(2002, 10, 9), date(2003, 3, 31), date(2003, 12, 31)]
+)
+def test_the_index_finds_what_a_plain_loop_finds(indexed, monkeypatch, as_of, n):
+    monkeypatch.setattr(nearest, "_lower_bounds", None)  # the search of every window
+    with connect(indexed) as connection:
+        found = analogues(connection, indexed, US, as_of, n, "market")
+        expected = plain_loop(connection, US, as_of, n, ["US", "US_TECH"])
+    assert [(row[1], row[2], row[3]) for row in found.rows] == expected
+
+
+def test_where_the_index_gives_too_few_every_window_is_searched(indexed, settings, connection):
+    search = (US, date(1999, 8, 2), 10, "market")
+    with connect(indexed) as other:
+        found = analogues(other, indexed, *search)
+    assert 0 < len(found.rows) < 10
+    assert found == analogues(connection, settings, *search)
+
+
+def test_an_exact_search_is_to_be_had_beside_an_index(indexed, monkeypatch):
+    monkeypatch.setattr(nearest, "_by_index", None)
+    with connect(indexed) as connection:
+        found = analogues(connection, indexed, US, date(2003, 12, 31), 10, "market", exactly=True)
+    assert len(found.rows) == 10
+
+
+def test_the_index_knows_each_window_that_is_written_and_may_be_dropped(server, indexed):
+    with connect(indexed) as connection:
+        before = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
+        connection.execute(
+            "delete from historical.numeric_window_embeddings"
+            " where entity_id = %s and as_of_date = %s",
+            before[0][1:3],
+        )
+        without = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
+        assert without != before
+        series = US if before[0][1] == "GSPC.INDX" else US_TECH
+        engine.backfill(connection, indexed, series, before[0][2], before[0][2])
+        assert analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows == before
+
+
+@pytest.mark.parametrize(
+    ("model_id", "prepare", "reason"),
+    [
+        (V1, "", "num-regime-core-v1 embeds raw volumes"),
+        (
+            V2,
+            "create table public.pg_available_extensions (name text);"
+            " set search_path = public, pg_catalog",
+            "this server has no pgvector: install the extension 0.8 or newer",
+        ),
+        (
+            V2,
+            "create extension vector; update pg_extension set extversion = '0.7.4' where extname = 'vector'",
+            "this database has pgvector 0.7.4, and 0.8 or newer is needed",
+        ),
+    ],
+)
+def test_an_index_that_cannot_be_made_is_refused_in_one_line(settings, model_id, prepare, reason):
+    with connect(settings) as connection, connection.transaction(force_rollback=True):
+        connection.execute(prepare)
+        with pytest.raises(RegimeError) as raised:
+            nearest_index.create(connection, settings, model_id, 63)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_sql_measures_the_same_distances(settings, connection):

@@ -1,0 +1,26 @@
+import click
+
+from regime_engine.cli.options import encoding_options
+from regime_engine.config import Settings
+
+
+@click.command()
+@encoding_options
+@click.option("--drop", is_flag=True, help="Remove it.")
+@click.pass_obj
+def index(settings: Settings, model_id: str, window_days: int, drop: bool) -> None:
+    """Make the index by which `regime analogues --across market` searches.
+
+    Needs the extension pgvector, 0.8 or newer. Embeddings cannot be written while it is made, and
+    from then on each that is written costs about a millisecond more: embed a large market first.
+    """
+    from regime_engine.database import connect
+    from regime_engine.store import nearest_index
+
+    with connect(settings) as connection:
+        if drop:
+            nearest_index.drop(connection, settings, model_id, window_days)
+            click.echo(f"there is no index of {model_id} with windows of {window_days} days")
+            return
+        name = nearest_index.create(connection, settings, model_id, window_days)
+        click.echo(f"{name} is an index of {model_id} with windows of {window_days} days")

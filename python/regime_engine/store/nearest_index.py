@@ -1,0 +1,134 @@
+"""An index of embeddings by nearness: pgvector's HNSW, over an expression of the stored bytes.
+
+It holds no copy that could be out of date: Postgres keeps it with every row that is written. Its
+numbers are of half precision and its answers approximate; who asks measures them again.
+"""
+
+import psycopg
+from psycopg import sql
+
+from regime_engine import encoders
+from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
+from regime_engine.store.embeddings import EMBEDDINGS
+
+# The first with scans that go on where a filter has left too few rows.
+PGVECTOR = (0, 8)
+# pgvector's own are 16 and 64: more links and a wider search at the build find more of the nearest.
+LINKS, BUILD_CANDIDATES = 24, 128
+
+
+def create(
+    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+) -> str:
+    """Create the index where it is not there yet; returns its name.
+
+    raises RegimeError where the encoder is not scale-free or pgvector cannot be had
+    """
+    encoder = encoders.get(model_id)
+    if not encoder.SCALE_FREE:
+        raise RegimeError(
+            f"{model_id} embeds raw volumes, which half precision does not hold: an index needs an "
+            "encoder that is scale-free, such as num-regime-core-v2"
+        )
+    name = _name(model_id, window_days)
+    dimension = encoder.dimension(window_days)
+    schema = _extension(connection)
+    with connection.transaction():
+        connection.execute(
+            sql.SQL("""
+                create index if not exists {name} on {table}
+                using hnsw (({numbers}) {schema}.halfvec_l2_ops)
+                with (m = {links}, ef_construction = {candidates})
+                where {condition}
+            """).format(
+                name=sql.Identifier(name),
+                table=EMBEDDINGS.identifier(settings),
+                numbers=numbers(settings, schema, dimension),
+                schema=sql.Identifier(schema),
+                links=LINKS,
+                candidates=BUILD_CANDIDATES,
+                condition=condition(model_id, window_days, dimension),
+            )
+        )
+    return name
+
+
+def drop(
+    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+) -> str:
+    """Drop the index if it is there; returns its name."""
+    name = _name(model_id, window_days)
+    schema, _ = settings.table(EMBEDDINGS.name)
+    connection.execute(sql.SQL("drop index if exists {}").format(sql.Identifier(schema, name)))
+    return name
+
+
+def extension_of(
+    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+) -> str | None:
+    """The schema of pgvector, where the index is there and complete."""
+    schema, _ = settings.table(EMBEDDINGS.name)
+    found = connection.execute(
+        """
+        select extension_schema.nspname
+        from pg_index
+        inner join pg_class on pg_class.oid = pg_index.indexrelid
+        inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+        inner join pg_extension on pg_extension.extname = 'vector'
+        inner join pg_namespace as extension_schema
+            on extension_schema.oid = pg_extension.extnamespace
+        where
+            pg_namespace.nspname = %s and pg_class.relname = %s and pg_index.indisvalid
+        """,
+        [schema, _name(model_id, window_days)],
+    ).fetchone()
+    return found[0] if found else None
+
+
+def numbers(settings: Settings, schema: str, dimension: int) -> sql.Composed:
+    """What is indexed: the embedding as pgvector's type. schema: that of pgvector"""
+    return sql.SQL("{}(vector)::{}.halfvec({})").format(
+        sql.Identifier(*settings.table("float32_array")),
+        sql.Identifier(schema),
+        sql.Literal(dimension),
+    )
+
+
+def condition(model_id: str, window_days: int, dimension: int) -> sql.Composed:
+    """Which rows are indexed; a query says the same to be answered by the index."""
+    return sql.SQL(
+        "entity_type = 'instrument' and model_id = {} and window_days = {} and dimension = {}"
+    ).format(*map(sql.Literal, (model_id, window_days, dimension)))
+
+
+def _name(model_id: str, window_days: int) -> str:
+    return f"nearest_{model_id}_{window_days}"
+
+
+def _extension(connection: psycopg.Connection) -> str:
+    """Create the extension if it is not there; returns its schema."""
+    wanted = ".".join(map(str, PGVECTOR))
+    available = connection.execute(
+        "select from pg_available_extensions where name = 'vector'"
+    ).fetchone()
+    if available is None:
+        raise RegimeError(
+            f"this server has no pgvector: install the extension {wanted} or newer beside it, or "
+            "search exactly, as `regime analogues` does without an index"
+        )
+    connection.execute("create extension if not exists vector")
+    version, schema = connection.execute(
+        """
+        select extversion, nspname
+        from pg_extension
+        inner join pg_namespace on pg_namespace.oid = extnamespace
+        where extname = 'vector'
+        """
+    ).fetchone()
+    if tuple(map(int, version.split(".")))[:2] < PGVECTOR:
+        raise RegimeError(
+            f"this database has pgvector {version}, and {wanted} or newer is needed: "
+            "`alter extension vector update`"
+        )
+    return schema
