@@ -169,6 +169,28 @@ def test_the_index_knows_each_window_that_is_written_and_may_be_dropped(server, 
         assert analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows == before
 
 
+def test_an_index_of_partitions_finds_the_same(own, settings, connection, monkeypatch):
+    table = "historical.numeric_window_embeddings"
+    with connect(own) as partitioned:
+        partitioned.execute(f"alter table {table} rename to whole")
+        partitioned.execute(
+            f"create table {table} (like historical.whole including all)"
+            " partition by range (as_of_date)"
+        )
+        partitioned.execute(
+            f"create table historical.of_2001 partition of {table}"
+            " for values from ('2001-01-01') to ('2002-01-01')"
+        )
+        partitioned.execute(f"create table historical.of_others partition of {table} default")
+        partitioned.execute(f"insert into {table} select * from historical.whole")
+        nearest_index.create(partitioned, own, V2, 63)
+        monkeypatch.setattr(nearest, "_lower_bounds", None)
+        found = analogues(partitioned, own, US, date(2002, 10, 9), 10, "market")
+    monkeypatch.undo()
+    assert found == analogues(connection, settings, US, date(2002, 10, 9), 10, "market")
+    assert len({row[2].year == 2001 for row in found.rows}) == 2
+
+
 @pytest.mark.parametrize(
     ("model_id", "prepare", "reason"),
     [
