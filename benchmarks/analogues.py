@@ -1,14 +1,18 @@
-"""How fast `regime analogues` searches a whole market, exactly, and what memory it needs.
+"""How fast `regime analogues` searches a whole market, and what memory it needs.
 
-    .venv/bin/python benchmarks/analogues.py [--instruments 500 --days 1330] [--database-url URL]
+    .venv/bin/python benchmarks/analogues.py [--instruments 500 --days 1330] [--index]
 
 Each call is a process of its own. By default the server is an embedded one, removed at the end.
+With --index also by pgvector's index, which takes long to make, and how many of the nearest it
+finds.
 """
 
 import os
+import random
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -17,16 +21,28 @@ from scratch import command, describe, forget_environment, scratch_database
 
 from regime_engine.config import Settings
 from regime_engine.database import connect
+from regime_engine.models import Series
+from regime_engine.reading.analogues import analogues
 
 REGION = "SYN000001"
+N = 10
 
 
 @click.command()
 @click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
 @click.option("--instruments", default=500, show_default=True, type=click.IntRange(1))
 @click.option("--days", default=1330, show_default=True, type=click.IntRange(400))
+@click.option("--index", "with_index", is_flag=True, help="Also by pgvector's index.")
+@click.option("--questions", default=40, show_default=True, help="Windows to compare answers of.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
-def main(database_url: str | None, instruments: int, days: int, repeats: int) -> None:
+def main(
+    database_url: str | None,
+    instruments: int,
+    days: int,
+    with_index: bool,
+    questions: int,
+    repeats: int,
+) -> None:
     """Measure `regime analogues` on a synthetic market and print one table."""
     forget_environment()
     with scratch_database(database_url) as settings:
@@ -40,13 +56,55 @@ def main(database_url: str | None, instruments: int, days: int, repeats: int) ->
             ).fetchone()
         click.echo(describe(settings))
         click.echo(f"{n_windows:,} windows of 384 float32 stored, median of {repeats} processes")
-        for scope, aim in (("region", "< 0.7 s"), ("market", "< 2 s")):
-            calls = [search(settings, scope) for _ in range(repeats)]
-            seconds, memory = (statistics.median(values) for values in zip(*calls, strict=True))
-            click.echo(f"--across {scope:8}{seconds:8.2f} s {memory:6.0f} MiB   {aim}")
+        measure(settings, repeats, "--across region", "< 0.7 s")
+        measure(settings, repeats, "--across market", "< 2 s")
+        if with_index:
+            click.echo(f"regime index: {command(settings, 'index'):.0f} s")
+            measure(settings, repeats, "--across market", "< 0.3 s")
+            compare(settings, instruments, questions)
 
 
-def search(settings: Settings, scope: str) -> tuple[float, float]:
+def measure(settings: Settings, repeats: int, arguments: str, aim: str) -> None:
+    calls = [search(settings, arguments) for _ in range(repeats)]
+    seconds, memory = (statistics.median(values) for values in zip(*calls, strict=True))
+    click.echo(f"{arguments}{seconds:8.2f} s {memory:6.0f} MiB   {aim}")
+
+
+def compare(settings: Settings, instruments: int, questions: int) -> None:
+    """How many of the nearest windows the index finds, and how long a search by it takes."""
+    chance = random.Random(1)
+    found, whole, seconds = 0, 0, []
+    with connect(settings) as connection:
+        dates = connection.execute(
+            "select distinct as_of_date from historical.numeric_window_embeddings"
+            " where entity_id = %s order by 1",
+            [REGION],
+        ).fetchall()
+        for _ in range(questions):
+            region = f"SYN{chance.randint(1, instruments):06d}"
+            (as_of,) = chance.choice(dates[len(dates) // 2 :])
+            series = Series(region, "num-regime-core-v2", 63)
+            by_index, exact = (
+                timed(analogues, connection, settings, series, as_of, N, "market", exactly)
+                for exactly in (False, True)
+            )
+            seconds.append(by_index[0])
+            same = {row[1:3] for row in by_index[1].rows} & {row[1:3] for row in exact[1].rows}
+            found += len(same)
+            whole += len(same) == N
+    click.echo(
+        f"of {questions} questions for {N}: {found / questions / N:.1%} of the nearest found, all "
+        f"of them for {whole}; median {1000 * statistics.median(seconds):.0f} ms in one process"
+    )
+
+
+def timed(function, *arguments) -> tuple[float, object]:
+    begin = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - begin, result
+
+
+def search(settings: Settings, arguments: str) -> tuple[float, float]:
     """Seconds of one cold call, and the MiB that it needs at most."""
     variables = {
         "REGIME_DATABASE_URL": settings.database_url,
@@ -61,9 +119,17 @@ def search(settings: Settings, scope: str) -> tuple[float, float]:
         "print(time.perf_counter() - begin);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    arguments = ("analogues", "--region", REGION, "--across", scope)
     measured = subprocess.run(
-        [sys.executable, "-c", between, program, *arguments],
+        [
+            sys.executable,
+            "-c",
+            between,
+            program,
+            "analogues",
+            "--region",
+            REGION,
+            *arguments.split(),
+        ],
         env=os.environ | variables,
         check=True,
         capture_output=True,

@@ -17,8 +17,9 @@ votes as (
         regime_label,
         runner_up_label,
         probabilities,
-        metadata,
         {{ function('float32_array') }}(regime_embedding) as numbers,
+        metadata -> 'constituents' as voters,
+        metadata -> 'labels' as keys,
         jsonb_array_length(metadata -> 'labels') as n_labels
 
     from regimes
@@ -35,18 +36,16 @@ totals as (
         votes.model_id,
         votes.window_days,
 
-        labels.label,
+        keys.label,
         sum(
-            (constituents.constituent ->> 'weight')::double precision
-            * votes.numbers[(constituents.place - 1) * votes.n_labels + labels.number]
+            (voters.voter ->> 'weight')::double precision
+            * votes.numbers[(voters.place - 1) * votes.n_labels + keys.place]
         ) as total
 
     from votes
-    cross join lateral jsonb_array_elements(votes.metadata -> 'constituents')
-        with ordinality as constituents (constituent, place)
-    cross join lateral jsonb_array_elements_text(votes.metadata -> 'labels')
-        with ordinality as labels (label, number)
-    group by votes.region, votes.as_of_date, votes.model_id, votes.window_days, labels.label
+    cross join lateral jsonb_array_elements(votes.voters) with ordinality as voters (voter, place)
+    cross join lateral jsonb_array_elements_text(votes.keys) with ordinality as keys (label, place)
+    group by votes.region, votes.as_of_date, votes.model_id, votes.window_days, keys.label
 
 ),
 
@@ -88,12 +87,12 @@ judged as (
         means.expected_probabilities,
         case
             when
-                cardinality(votes.numbers)
-                <> votes.n_labels * jsonb_array_length(votes.metadata -> 'constituents')
+                cardinality(votes.numbers) <> votes.n_labels * jsonb_array_length(votes.voters)
                 then 'the vector is not of its constituents'
             when differences.largest is null or differences.largest > 1e-9
                 then 'the probabilities are not the weighted mean of the vector'
-            when (votes.probabilities ->> votes.regime_label)::double precision < differences.highest
+            when
+                (votes.probabilities ->> votes.regime_label)::double precision < differences.highest
                 then 'the label is not the most probable'
             when
                 votes.runner_up_label = votes.regime_label
