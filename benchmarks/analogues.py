@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/analogues.py [--instruments 500 --days 1330] [--index]
 
 Each call is a process of its own. By default the server is an embedded one, removed at the end.
-With --index also by pgvector's index, which takes long to make, and how many of the nearest it
-finds.
+With --index also by pgvector's index, and whether that finds the same.
 """
 
+import operator
 import os
 import random
 import statistics
@@ -23,9 +23,9 @@ from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.models import Series
 from regime_engine.reading.analogues import analogues
+from regime_engine.reading.rows import Rows
 
 REGION = "SYN000001"
-N = 10
 
 
 @click.command()
@@ -59,9 +59,15 @@ def main(
         measure(settings, repeats, "--across region", "< 0.7 s")
         measure(settings, repeats, "--across market", "< 2 s")
         if with_index:
+            _, exact = answers(settings, instruments, questions)
             click.echo(f"regime index: {command(settings, 'index'):.0f} s")
             measure(settings, repeats, "--across market", "< 0.3 s")
-            compare(settings, instruments, questions)
+            seconds, by_index = answers(settings, instruments, questions)
+            n_same = sum(map(operator.eq, exact, by_index))
+            click.echo(
+                f"of {questions} questions {n_same} have the same answer by the index, in a median "
+                f"of {1000 * seconds:.0f} ms within one process"
+            )
 
 
 def measure(settings: Settings, repeats: int, arguments: str, aim: str) -> None:
@@ -70,38 +76,23 @@ def measure(settings: Settings, repeats: int, arguments: str, aim: str) -> None:
     click.echo(f"{arguments}{seconds:8.2f} s {memory:6.0f} MiB   {aim}")
 
 
-def compare(settings: Settings, instruments: int, questions: int) -> None:
-    """How many of the nearest windows the index finds, and how long a search by it takes."""
+def answers(settings: Settings, instruments: int, questions: int) -> tuple[float, list[Rows]]:
+    """Median seconds, and the analogues of some windows of the second half."""
     chance = random.Random(1)
-    found, whole, seconds = 0, 0, []
+    found, seconds = [], []
     with connect(settings) as connection:
         dates = connection.execute(
-            "select distinct as_of_date from historical.numeric_window_embeddings"
+            "select as_of_date from historical.numeric_window_embeddings"
             " where entity_id = %s order by 1",
             [REGION],
         ).fetchall()
         for _ in range(questions):
-            region = f"SYN{chance.randint(1, instruments):06d}"
+            series = Series(f"SYN{chance.randint(1, instruments):06d}", "num-regime-core-v2", 63)
             (as_of,) = chance.choice(dates[len(dates) // 2 :])
-            series = Series(region, "num-regime-core-v2", 63)
-            by_index, exact = (
-                timed(analogues, connection, settings, series, as_of, N, "market", exactly)
-                for exactly in (False, True)
-            )
-            seconds.append(by_index[0])
-            same = {row[1:3] for row in by_index[1].rows} & {row[1:3] for row in exact[1].rows}
-            found += len(same)
-            whole += len(same) == N
-    click.echo(
-        f"of {questions} questions for {N}: {found / questions / N:.1%} of the nearest found, all "
-        f"of them for {whole}; median {1000 * statistics.median(seconds):.0f} ms in one process"
-    )
-
-
-def timed(function, *arguments) -> tuple[float, object]:
-    begin = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - begin, result
+            begin = time.perf_counter()
+            found.append(analogues(connection, settings, series, as_of, 10, "market"))
+            seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds), found
 
 
 def search(settings: Settings, arguments: str) -> tuple[float, float]:

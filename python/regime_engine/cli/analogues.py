@@ -19,11 +19,6 @@ from regime_engine.config import Settings
     show_default=True,
     help="Windows of this region, of all regions, or of every embedded instrument.",
 )
-@click.option(
-    "--exact",
-    is_flag=True,
-    help="Search a market window by window, even where `regime index` has made an index.",
-)
 @format_option
 @click.pass_obj
 def analogues(
@@ -34,7 +29,6 @@ def analogues(
     as_of: date | None,
     number: int,
     scope: str,
-    exact: bool,
     output_format: str,
 ) -> None:
     """The past windows most like a region's, and what the days after them brought."""
@@ -44,7 +38,7 @@ def analogues(
 
     series = Series(region, model_id, window_days)
     with connect(settings) as connection:
-        found = analogues(connection, settings, series, as_of, number, scope, exact)
+        found = analogues(connection, settings, series, as_of, number, scope)
     if len(found.rows) < number:
         click.echo(
             f"{len(found.rows)} of {number} analogues: no more windows lie before the one asked "

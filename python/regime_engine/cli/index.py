@@ -9,10 +9,10 @@ from regime_engine.config import Settings
 @click.option("--drop", is_flag=True, help="Remove it.")
 @click.pass_obj
 def index(settings: Settings, model_id: str, window_days: int, drop: bool) -> None:
-    """Make the index by which `regime analogues --across market` searches.
+    """Make the index by which `regime analogues --across market` finds the same, sooner.
 
-    Needs the extension pgvector, 0.8 or newer. Embeddings cannot be written while it is made, and
-    from then on each that is written costs about a millisecond more: embed a large market first.
+    Needs the extension pgvector, 0.7 or newer. Embeddings cannot be written while it is made, and
+    each that is written from then on costs a fifth of a millisecond more: embed a market first.
     """
     from regime_engine.database import connect
     from regime_engine.store import nearest_index

@@ -31,14 +31,12 @@ def analogues(
     as_of: date | None = None,
     n: int = 10,
     scope: str = "region",
-    exactly: bool = False,
 ) -> Rows:
     """The n nearest earlier windows, nearest first; fewer where there are no more.
 
     Each ends before the asked window begins, and shares no day with a nearer one of its instrument.
     The returns of the next 21 and 63 trading days are null where not known as of the asked date.
     as_of: default the last embedded date; scope: one of SCOPES
-    exactly: of a market, even where there is an index
 
     raises RegimeError where the region is unknown or a vote, or has no embedding as of the date
     """
@@ -53,7 +51,7 @@ def analogues(
         ),
         "market": lambda: None,
     }[scope]()
-    found = nearest.search(connection, settings, series, asked, instrument_ids, n, exactly)
+    found = nearest.search(connection, settings, series, asked, instrument_ids, n)
     return _told(connection, settings, series, asked, found)
 
 

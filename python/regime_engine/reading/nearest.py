@@ -1,9 +1,8 @@
 """The search for the stored windows nearest to a given one.
 
-Exact, it has two steps. The first reads every window and gives lower bounds of its distance, in
-float32; the second takes the windows in the order of the bounds and measures them in double
-precision, until no unmeasured one can be nearer than those chosen. By an index of a whole market,
-the windows come in the index's order, and are measured just so.
+It is exact, and in two steps. The first gives lower bounds of every window's distance: in float32,
+or by the index of a whole market. The second takes the windows in the order of the bounds and
+measures them in double precision, until no unmeasured one can be nearer than those chosen.
 """
 
 import os
@@ -25,8 +24,6 @@ from regime_engine.store.embeddings import EMBEDDINGS
 # Fewer instruments are read by one connection: more of them would cost more than they save.
 INSTRUMENTS_A_CONNECTION = 32
 MAX_CONNECTIONS = 8
-# Of pgvector's search: the more, the surer it is to find the nearest.
-INDEX_CANDIDATES = 400
 # Windows whose differences stay in the processor's cache.
 _CHUNK = 128
 
@@ -68,7 +65,6 @@ def search(
     asked: Window,
     instrument_ids: list[str] | None,
     n: int,
-    exactly: bool = False,
 ) -> list[tuple[Window, float]]:
     """The n nearest windows that end before the asked one begins, and their distances.
 
@@ -80,9 +76,7 @@ def search(
     # One state of the tables for all that is read, by whichever connection.
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        for windows, limit in _candidates(
-            connection, settings, series, asked, instrument_ids, n, exactly
-        ):
+        for windows, limit in _candidates(connection, settings, series, asked, instrument_ids, n):
             for window in windows:
                 distance = _distance(window.vector, asked.vector)
                 measured[distance, window.instrument_id, window.as_of_date] = window
@@ -99,12 +93,15 @@ def _candidates(
     asked: Window,
     instrument_ids: list[str] | None,
     n: int,
-    exactly: bool,
 ) -> Iterator[tuple[list[Window], float]]:
     """More and more windows, with the distance that none is nearer than of those to come."""
     if instrument_ids is None:
-        if not exactly:
-            yield from _by_index(connection, settings, series, asked, 8 * n)
+        extension = nearest_index.extension_of(
+            connection, settings, series.model_id, series.window_days
+        )
+        if extension:
+            yield from _by_index(connection, settings, series, extension, asked, 8 * n)
+            return
         instrument_ids = _embedded(connection, settings)
     bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
     yield from _by_bound(connection, settings, series, bounds, 32 * n)
@@ -129,13 +126,14 @@ def _apart(
 
 
 def _by_index(
-    connection: psycopg.Connection, settings: Settings, series: Series, asked: Window, n: int
+    connection: psycopg.Connection,
+    settings: Settings,
+    series: Series,
+    extension: str,
+    asked: Window,
+    n: int,
 ) -> Iterator[tuple[list[Window], float]]:
-    """The n nearest by the index, if there is one, then twice as many, as long as it finds them."""
-    key = (series.model_id, series.window_days)
-    schema = nearest_index.extension_of(connection, settings, *key)
-    if schema is None:
-        return
+    """The n nearest by the index, then twice as many. extension: the schema of pgvector"""
     dimension = len(asked.vector)
     query = sql.SQL("""
         select
@@ -144,36 +142,36 @@ def _by_index(
             (window_spec ->> 'first_trade_date')::date,
             (window_spec ->> 'last_trade_date')::date,
             vector,
-            {numbers} operator({schema}.<->) %(asked)s::real[]::{schema}.halfvec as distance
+            {numbers} operator({extension}.<->) %(asked)s::real[]::{extension}.halfvec as distance
         from {table}
         where {condition} and as_of_date < %(before)s
         order by distance
         limit %(n)s
     """).format(
-        numbers=nearest_index.numbers(settings, schema, dimension),
-        schema=sql.Identifier(schema),
+        numbers=nearest_index.numbers(settings, extension, dimension),
+        extension=sql.Identifier(extension),
         table=EMBEDDINGS.identifier(settings),
-        condition=nearest_index.condition(*key, dimension),
+        condition=nearest_index.condition(series.model_id, series.window_days, dimension),
     )
-    parameters = {"asked": asked.vector.tolist(), "before": asked.first_trade_date}
+    vector = asked.vector[: nearest_index.size(dimension)]
+    parameters = {"asked": vector.tolist(), "before": asked.first_trade_date}
     # No other plan: it would decode every vector in SQL.
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
         connection.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
-    connection.execute("set local hnsw.iterative_scan = strict_order")
-    connection.execute(f"set local hnsw.ef_search = {INDEX_CANDIDATES}")
+    # What the index sorts: some 50 bytes a window.
+    connection.execute("set local work_mem = '256MB'")
+    norm = float(np.linalg.norm(vector))
+    limit = 0.0
     with connection.cursor(binary=True) as cursor:
-        while True:
+        while limit < np.inf:
             rows = cursor.execute(query, parameters | {"n": n}).fetchall()
-            if len(rows) < n:
-                return
-            windows = [Window(*key, np.frombuffer(vector, "<f4")) for *key, vector, _ in rows]
-            yield windows, rows[-1][-1] - _half_rounding(rows[-1][-1], asked.vector)
+            limit = np.inf
+            if len(rows) == n:
+                # Both ends are rounded to 11 bits; one norm is at most the other and the distance.
+                furthest = rows[-1][-1]
+                limit = furthest - 2**-10 * (2 * norm + furthest)
+            yield [Window(*key, np.frombuffer(sent, "<f4")) for *key, sent, _ in rows], limit
             n = 2 * n
-
-
-def _half_rounding(distance: float, vector: np.ndarray) -> float:
-    """By how much a distance from the vector can be off where both ends are rounded to 11 bits."""
-    return 2**-11 * (2 * float(np.linalg.norm(vector)) + distance)
 
 
 def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
