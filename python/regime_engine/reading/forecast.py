@@ -4,8 +4,8 @@ The law of the label h days on is
 
     [0.95^h e + (1 - 0.95^h) p] P^h
 
-with e: 1 at today's label; p: today's probabilities; P: the smoothed transition matrix of the labels
-so far. A label lags behind the probabilities; each day it catches up with them by chance 0.05.
+with e: 1 at today's label; p: today's probabilities; P: the smoothed transition matrix of the
+labels so far. A label lags behind the probabilities; each day it catches up by chance 0.05.
 """
 
 from collections.abc import Sequence
@@ -72,9 +72,9 @@ def score(
     """
     require_regimes(connection, settings, series)
     history = connection.execute(
-        sql.SQL(
-            "select regime_label, probabilities from {} where {} order by as_of_date"
-        ).format(sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES),
+        sql.SQL("select regime_label, probabilities from {} where {} order by as_of_date").format(
+            sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES
+        ),
         vars(series),
     ).fetchall()
     names = sorted({name for label, told in history for name in (label, *told)})
