@@ -76,8 +76,12 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
         for label, probability in e.probabilities.items()
     ]
     yield table(["label", "probability", *e.evidence], rows)
+    if e.constituents:
+        yield _votes(e)
     if e.moved:
         yield _movements(e)
+    if e.analogues:
+        yield _analogues(e)
     yield "\n".join(_provenance(e))
 
 
@@ -91,14 +95,40 @@ def _movements(e: "Explanation") -> str:
     )
 
 
+def _votes(e: "Explanation") -> str:
+    columns = ("region", "weight", "as_of_date", "regime_label")
+    rows = [[each[column] for column in columns] for each in e.constituents]
+    return "Voted by:\n" + table(columns, rows)
+
+
+def _analogues(e: "Explanation") -> str:
+    rows = [
+        (
+            each["as_of_date"],
+            each["distance"],
+            each["regime_label"],
+            _percent(each["next_21_days_return"]),
+            _percent(each["next_63_days_return"]),
+        )
+        for each in e.analogues
+    ]
+    return "The earlier windows most like this one, and the return of the days after:\n" + table(
+        ["as of", "distance", "label", "21 days", "63 days"], rows
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:+.1%}"
+
+
 def _provenance(e: "Explanation") -> Iterator[str]:
     if e.novelty is not None:
         yield f"Novelty: {e.novelty:.1f}; of 100 training windows so many were more typical"
-    yield (
-        f"Window: {e.window_days} days of {e.instrument_id}, "
-        f"{e.first_trade_date} to {e.last_trade_date}"
-    )
-    if e.model_version == 0:
+    whose = "the regions that voted" if e.constituents else e.instrument_id
+    yield f"Window: {e.window_days} days of {whose}, {e.first_trade_date} to {e.last_trade_date}"
+    if e.constituents:
+        yield "Model: none, the probabilities are the weighted mean of the regions' own"
+    elif e.model_version == 0:
         yield "Model: none was valid on the day, and the seed rule says NEUTRAL"
     elif e.model:
         yield (

@@ -10,8 +10,12 @@ from psycopg.rows import dict_row
 
 from regime_engine import encoders
 from regime_engine.config import Settings
-from regime_engine.models import Series
+from regime_engine.models import GLOBAL, Series
+from regime_engine.reading.analogues import analogues
 from regime_engine.reading.rows import IS_SERIES, last_regime_day
+
+N_MOVED = 5
+N_ANALOGUES = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Explanation:
     since, changed_from, trading_days_since: the last change of label; None in the first spell
     compared_with: the day before that change, or first_day; None on first_day itself
     moved: the statistics that moved most since then, the farthest first
+    analogues: the nearest earlier windows of the region, by column of `regime analogues`
+    constituents: of the vote of the regions, each with its weight, date, label and run; that has
+        no windows of its own, so nothing that moved and no analogues
     model: the version that classified, by column of regime_models; None by the seed rule
     run: the one that wrote the row, by column of regime_runs; None where it is not there
     """
@@ -63,6 +70,8 @@ class Explanation:
     trading_days_since: int | None
     compared_with: date | None
     moved: list[Moved]
+    analogues: list[dict[str, object]]
+    constituents: list[dict[str, object]]
     model_version: int
     model: dict[str, object] | None
     run: dict[str, object] | None
@@ -73,11 +82,10 @@ def explain(
     settings: Settings,
     series: Series,
     as_of: date | None = None,
-    n_moved: int = 5,
 ) -> Explanation:
     """The regime of the series' last day up to as_of, by default of its last one at all.
 
-    raises RegimeError where the series has no regime then
+    raises RegimeError where the series has no regime then, or the embedding of that day is gone
     """
     day = last_regime_day(connection, settings, series, as_of)
     stored = _regime(connection, settings, series, day)
@@ -85,6 +93,7 @@ def explain(
     by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}
     before = stored["embedding_before"]
     compared_with = stored["compared_with"] if stored["compared_with"] < day else None
+    has_windows = series.region != GLOBAL
     return Explanation(
         **vars(series),
         as_of_date=day,
@@ -103,10 +112,12 @@ def explain(
         last_trade_date=metadata.get("last_trade_date"),
         compared_with=compared_with,
         moved=(
-            _moved(connection, settings, series, day, before, stored["embedding"])[:n_moved]
-            if compared_with
+            _moved(connection, settings, series, day, before, stored["embedding"])[:N_MOVED]
+            if has_windows and compared_with
             else []
         ),
+        analogues=_analogues(connection, settings, series, day) if has_windows else [],
+        constituents=metadata.get("constituents", []),
     )
 
 
@@ -123,6 +134,13 @@ def farthest(
         for i in np.flatnonzero(spread)
     ]
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
+
+
+def _analogues(
+    connection: psycopg.Connection, settings: Settings, series: Series, day: date
+) -> list[dict[str, object]]:
+    found = analogues(connection, settings, series, day, N_ANALOGUES)
+    return [dict(zip(found.headers, row, strict=True)) for row in found.rows]
 
 
 def _moved(
@@ -147,7 +165,7 @@ def _moved(
         """).format(
             first_byte=sql.Literal(4 * first + 1),
             n_bytes=sql.Literal(4 * len(names)),
-            regimes=sql.Identifier(settings.runtime_schema, "regimes"),
+            regimes=sql.Identifier(*settings.table("regimes")),
             is_series=IS_SERIES,
         ),
         vars(series) | {"day": day},
@@ -179,7 +197,7 @@ def _regime(
                         when change.as_of_date is not null
                             then (
                                 select count(*)
-                                from features.daily_features
+                                from {features}
                                 where
                                     instrument_id = stored.instrument_id
                                     and trade_date > change.as_of_date
@@ -234,8 +252,9 @@ def _regime(
             """).format(
                 is_series=IS_SERIES,
                 **{
-                    name: sql.Identifier(settings.runtime_schema, table)
+                    name: sql.Identifier(*settings.table(table))
                     for name, table in (
+                        ("features", "daily_features"),
                         ("regimes", "regimes"),
                         ("transitions", "regime_transitions"),
                         ("models", "regime_models"),

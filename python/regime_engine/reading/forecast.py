@@ -40,7 +40,7 @@ def forecast(
     horizons: Sequence[int],
     as_of: date | None = None,
 ) -> Rows:
-    """One row a horizon and label, calmest first: audit.regime_forecast.
+    """One row a horizon and label, calmest first: the function regime_forecast.
 
     horizons: trading days ahead; as_of: nothing after it is used, by default all there is
     raises RegimeError where the series has no regime then, or the function is not there
@@ -54,11 +54,11 @@ def forecast(
                 probability_reached, probability_reached_or_worse, probability_of_change,
                 observed_share
             from unnest(%(horizons)s::int[]) with ordinality as asked (days, which)
-            cross join lateral audit.regime_forecast(
+            cross join lateral {}(
                 %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
             ) with ordinality
             order by which, ordinality
-        """),
+        """).format(sql.Identifier(*settings.table("regime_forecast"))),
         vars(series) | {"horizons": list(horizons), "day": day},
     )
 
@@ -73,7 +73,7 @@ def score(
     require_regimes(connection, settings, series)
     history = connection.execute(
         sql.SQL("select regime_label, probabilities from {} where {} order by as_of_date").format(
-            sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES
+            sql.Identifier(*settings.table("regimes")), IS_SERIES
         ),
         vars(series),
     ).fetchall()

@@ -68,7 +68,7 @@ def last_regime_day(
                 min(as_of_date),
                 max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s, as_of_date))
             from {} where {}
-        """).format(sql.Identifier(settings.runtime_schema, "regimes"), IS_SERIES),
+        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
         vars(series) | {"as_of": as_of},
     ).fetchone()
     if last is None:
