@@ -1,6 +1,6 @@
-{# (n_ij + 60 m_ij) / (n_i + 60), the posterior mean under a Dirichlet prior of 60 transitions a row.
-   m stays with the share of all transitions that stay (smoothed itself by 60, of which 59 stay), and
-   moves to each other label alike. #}
+{# (n_ij + 60 m_ij) / (n_i + 60), the posterior mean under a Dirichlet prior of 60 transitions a
+   row. m stays with the share of all transitions that stay (smoothed itself by 60, of which 59
+   stay), and moves to each other label alike. #}
 with
 
 size as (

@@ -9,6 +9,7 @@ labels so far. A label lags behind the probabilities; each day it catches up by 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -31,6 +32,20 @@ KEEP = 0.95
 PRIOR_TRANSITIONS = 60
 
 SCORED_FROM = 252  # days of history before the first forecast that is scored
+
+
+@dataclass(frozen=True)
+class History:
+    """The regimes of a series, oldest first.
+
+    names: k, of every label shown or given a probability; days: (n,) datetime64[D];
+    labels: (n,) 0 … k-1; probabilities: (n, k)
+    """
+
+    names: list[str]
+    days: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
 
 
 def forecast(
@@ -70,31 +85,41 @@ def score(
 
     raises RegimeError where the series has too few regimes, or one label only
     """
-    require_regimes(connection, settings, series)
-    history = connection.execute(
-        sql.SQL("select regime_label, probabilities from {} where {} order by as_of_date").format(
-            sql.Identifier(*settings.table("regimes")), IS_SERIES
-        ),
-        vars(series),
-    ).fetchall()
-    names = sorted({name for label, told in history for name in (label, *told)})
-    if len(names) == 1:
+    stored = history(connection, settings, series)
+    if len(stored.names) == 1:
         raise RegimeError(
-            f"region {series.region} has one label only, {names[0]}: there is nothing to score"
+            f"region {series.region} has one label only, {stored.names[0]}: there is nothing to "
+            "score"
         )
     longest = max(horizons)
-    if len(history) <= SCORED_FROM + longest:
+    if len(stored.days) <= SCORED_FROM + longest:
         raise RegimeError(
-            f"region {series.region} has {len(history)} regimes; to score forecasts of {longest} "
-            f"days takes {SCORED_FROM + longest + 1}"
+            f"region {series.region} has {len(stored.days)} regimes; to score forecasts of "
+            f"{longest} days takes {SCORED_FROM + longest + 1}"
         )
-    labels = np.array([names.index(label) for label, _ in history])
-    probabilities = np.array([[told.get(name, 0.0) for name in names] for _, told in history])
-    found = scores(labels, probabilities, horizons, SCORED_FROM)
+    found = scores(stored.labels, stored.probabilities, horizons, SCORED_FROM)
     headers = list(next(iter(found.values())))
     return Rows(
         ["region", "horizon", *headers],
         [(series.region, horizon, *values.values()) for horizon, values in found.items()],
+    )
+
+
+def history(connection: psycopg.Connection, settings: Settings, series: Series) -> History:
+    """raises RegimeError where the series has no regime at all"""
+    require_regimes(connection, settings, series)
+    rows = connection.execute(
+        sql.SQL("""
+            select as_of_date, regime_label, probabilities from {} where {} order by as_of_date
+        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+        vars(series),
+    ).fetchall()
+    names = sorted({name for _, label, told in rows for name in (label, *told)})
+    return History(
+        names,
+        np.array([day for day, _, _ in rows], "datetime64[D]"),
+        np.array([names.index(label) for _, label, _ in rows]),
+        np.array([[told.get(name, 0.0) for name in names] for _, _, told in rows]),
     )
 
 
