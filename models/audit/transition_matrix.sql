@@ -68,6 +68,10 @@ pairs as (
         arriving.label as to_label,
 
         departing.place,
+        row_number() over (
+            partition by series.region, series.model_id, series.window_days
+            order by departing.label, arriving.label
+        ) as cell,
         (series.observed_shares ->> departing.label)::double precision as observed_share,
         coalesce(
             (series.transitions ->> jsonb_build_array(departing.label, arriving.label)::text)
@@ -102,7 +106,14 @@ solved as (
         case
             when row_number() over cells = 1
                 then {{ function('stationary_shares') }}(array_agg(probability) over all_cells)
-        end as stationary_shares
+        end as stationary_shares,
+        case
+            when row_number() over cells = 1
+                then
+                    {{ function('smoothed_probabilities') }}(
+                        array_agg(transitions::double precision) over all_cells
+                    )
+        end as smoothed_probabilities
 
     from probable
     window
@@ -129,7 +140,8 @@ matrix as (
         -- 1 / (1 - the probability of staying)
         departures / nullif(departures - stays, 0)::double precision as expected_duration,
         (first_value(stationary_shares) over cells)[place] as stationary_share,
-        observed_share
+        observed_share,
+        (first_value(smoothed_probabilities) over cells)[cell] as smoothed_probability
 
     from solved
     window cells as (partition by region, model_id, window_days order by from_label, to_label)

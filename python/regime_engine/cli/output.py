@@ -24,9 +24,9 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: 
         click.echo(table(headers, rows))
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence]) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence], digits: int = 3) -> str:
     """Aligned columns, numbers to the right; confidences with three digits."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[_cell(value, digits) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     right = [any(isinstance(row[k], (int, float)) for row in rows) for k in range(len(headers))]
 
@@ -40,11 +40,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence]) -> str:
     return "\n".join([line(headers), line(["-" * width for width in widths]), *map(line, cells)])
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, digits: int) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return f"{value:.{digits}f}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, date):

@@ -1,9 +1,10 @@
 """The rows of an answer, and what an answer about a series needs to be there."""
 
 from dataclasses import dataclass
+from datetime import date
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
@@ -13,6 +14,9 @@ from regime_engine.models import Series
 IS_SERIES = sql.SQL(
     "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
 )
+
+# As old as the last price of a window may be.
+MAX_STALENESS_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,57 @@ def fetch(
     """The rows of a query, with the names of its columns."""
     cursor = connection.execute(query, parameters)
     return Rows([column.name for column in cursor.description], cursor.fetchall())
+
+
+def fetch_audit(
+    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+) -> Rows:
+    """The rows of a query on the schema audit.
+
+    raises RegimeError where its views and functions are missing or older than this package
+    """
+    try:
+        return fetch(connection, query, parameters)
+    except (
+        errors.InvalidSchemaName,
+        errors.UndefinedTable,
+        errors.UndefinedColumn,
+        errors.UndefinedFunction,
+    ) as error:
+        raise RegimeError(
+            f"{error.diag.message_primary}: the auditor's views are missing or older than this "
+            "package; `regime pipeline` builds them"
+        ) from error
+
+
+def last_regime_day(
+    connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None = None
+) -> date:
+    """The day of the series' last regime up to as_of, or of its last one at all.
+
+    raises RegimeError where there is none, or it is more than a week older than as_of
+    """
+    require_regimes(connection, settings, series)
+    first, last = connection.execute(
+        sql.SQL("""
+            select
+                min(as_of_date),
+                max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s, as_of_date))
+            from {} where {}
+        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+        vars(series) | {"as_of": as_of},
+    ).fetchone()
+    if last is None:
+        raise RegimeError(
+            f"the first regime of region {series.region} is of {first}: give a date from then on"
+        )
+    if as_of and (as_of - last).days > MAX_STALENESS_DAYS:
+        raise RegimeError(
+            f"the last regime of region {series.region} up to {as_of} is of {last}, "
+            f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: see "
+            "`regime history` for the dates there are, or write more with `regime backfill`"
+        )
+    return last
 
 
 def require_regimes(connection: psycopg.Connection, settings: Settings, series: Series) -> None:

@@ -79,6 +79,13 @@ RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
         (("fit", "--region", "US", "--window", "CRISIS=2008-01-01:2009-01-01", "--window", "CARRY=2008-12-01:2009-06-01"), 1, "CRISIS to 2009-01-01 overlaps CARRY from 2008-12-01"),
         (("history", "--region", "US"), 1, "no regimes of region US by num-regime-core-v2"),
         (("transitions", "--region", "NOWHERE"), 1, "no regimes of region NOWHERE"),
+        (("matrix", "--region", "US"), 1, "no regimes of region US by num-regime-core-v2 with windows of 63 days: see `regime status`"),
+        (("forecast", "--region", "NOWHERE"), 1, "no regimes of region NOWHERE"),
+        (("forecast", "--region", "US", "--score"), 1, "no regimes of region US"),
+        (("forecast", "--region", "US", "--horizon", "0"), 2, "0 is not in the range 1<=x<=1000"),
+        (("forecast", "--region", "US", "--horizon", "10000"), 2, "10000 is not in the range 1<=x<=1000"),
+        (("forecast", "--region", "US", "--score", "--as-of", "2008-10-10"), 2, "--score is about the whole history: leave --as-of out"),
+        (("explain", "--region", "US", "--as-of", "2008-10-10"), 1, "no regimes of region US"),
         (("no-such-command",), 2, "No such command 'no-such-command'"),
     ],
 )  # fmt: skip

@@ -243,7 +243,8 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
 @pytest.mark.one_server
 def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
     regime = partial(regime_command, shared("auditor"))
-    for arguments in (("history", "--region", "US", "--limit", "3"), ("status",)):
+    reading = [(name, "--region", "US") for name in ("history", "matrix", "forecast", "explain")]
+    for arguments in [*reading, ("status",)]:
         result = regime(*arguments)
         assert result.returncode == 0, result.stderr
     for arguments, said in [

@@ -1,0 +1,94 @@
+{# Two walks side by side: of the label that has not caught up with the state yet (held), and of the
+   one that has (caught_up). Each day keep of the first stays what it is, and the rest goes to where
+   the state is by then. Both step by P, and what leaves the set of its row is gone. What fades away
+   is 0 before it underflows, which is an error in Postgres. #}
+with recursive
+
+size as (
+
+    select
+        cardinality(label_law) as k,
+        cardinality(allowed) / cardinality(label_law) as sets
+
+),
+
+walks as (
+
+    select
+        0 as step,
+        state_law as state,
+        (
+            select
+                array_agg(
+                    case when allowed[(s - 1) * size.k + j] then label_law[j] else 0 end
+                    order by s, j
+                )
+            from generate_series(1, size.sets) as s
+            cross join generate_series(1, size.k) as j
+        ) as held,
+        array_fill(0::double precision, array[size.sets * size.k]) as caught_up
+    from size
+
+    union all
+
+    select
+        walks.step + 1 as step,
+        arrived.state,
+        arrived.held,
+        arrived.caught_up
+    from walks
+    cross join size
+    cross join lateral (
+
+        select
+            array_agg(state order by j) filter (where s = 1) as state,
+            array_agg(
+                case when is_allowed and keep * held > 1e-150 then keep * held else 0 end
+                order by s, j
+            ) as held,
+            array_agg(
+                case
+                    when is_allowed and caught_up + (1 - keep) * all_held * state > 1e-150
+                        then caught_up + (1 - keep) * all_held * state
+                    else 0
+                end
+                order by s, j
+            ) as caught_up
+        from (
+
+            select
+                s,
+                j,
+                allowed[(s - 1) * size.k + j] as is_allowed,
+                sum(walks.state[via] * probabilities[(via - 1) * size.k + j]) as state,
+                sum(walks.held[(s - 1) * size.k + via] * probabilities[(via - 1) * size.k + j])
+                    as held,
+                sum(
+                    walks.caught_up[(s - 1) * size.k + via]
+                    * probabilities[(via - 1) * size.k + j]
+                ) as caught_up,
+                sum(sum(
+                    walks.held[(s - 1) * size.k + via] * probabilities[(via - 1) * size.k + j]
+                )) over (partition by s) as all_held
+            from generate_series(1, size.sets) as s
+            cross join generate_series(1, size.k) as j
+            cross join generate_series(1, size.k) as via
+            group by s, j
+
+        ) as moved
+
+    ) as arrived
+    where walks.step < steps
+
+)
+
+select
+    array(
+        select held_mass + caught_up_mass
+        from
+            rows from (unnest(held), unnest(caught_up))
+            with ordinality as place (held_mass, caught_up_mass, number)
+        order by number
+    )
+from walks
+where step = steps

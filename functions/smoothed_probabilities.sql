@@ -1,0 +1,41 @@
+{# (n_ij + 60 m_ij) / (n_i + 60), the posterior mean under a Dirichlet prior of 60 transitions a
+   row. m stays with the share of all transitions that stay (smoothed itself by 60, of which 59
+   stay), and moves to each other label alike. #}
+with
+
+size as (
+
+    select sqrt(cardinality(transitions))::integer as k
+
+),
+
+cells as (
+
+    select
+        i,
+        j,
+        size.k,
+        transitions[(i - 1) * size.k + j] as n,
+        sum(transitions[(i - 1) * size.k + j]) over (partition by i) as departures,
+        (59 + sum(transitions[(i - 1) * size.k + j]) filter (where i = j) over ())
+        / (60 + sum(transitions[(i - 1) * size.k + j]) over ()) as stay
+
+    from size
+    cross join generate_series(1, size.k) as i
+    cross join generate_series(1, size.k) as j
+
+)
+
+select
+    array_agg(
+        (
+            n
+            + 60 * case
+                when k = 1 then 1
+                when i = j then stay
+                else (1 - stay) / (k - 1)
+            end
+        ) / (departures + 60)
+        order by i, j
+    )
+from cells

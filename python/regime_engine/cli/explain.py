@@ -1,0 +1,148 @@
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.output import print_rows, table
+from regime_engine.config import Settings
+
+if TYPE_CHECKING:
+    from regime_engine.reading.explain import Explanation
+
+
+@click.command()
+@series_options
+@click.option("--as-of", type=DAY, help="The day.  [default: the last there is]")
+@format_option
+@click.pass_obj
+def explain(
+    settings: Settings,
+    region: str,
+    model_id: str,
+    window_days: int,
+    as_of: date | None,
+    output_format: str,
+) -> None:
+    """Why a region has the label it has on a day, and what it rests on."""
+    from regime_engine.database import connect
+    from regime_engine.models import Series
+    from regime_engine.reading.explain import explain as read
+
+    with connect(settings) as connection:
+        explanation = read(connection, settings, Series(region, model_id, window_days), as_of)
+    if output_format == "json":
+        click.echo(json.dumps(asdict(explanation), default=str, indent=2))
+    elif output_format == "csv":
+        print_rows(["name", "value"], list(_flat(asdict(explanation))), "csv")
+    else:
+        click.echo("\n\n".join(_paragraphs(explanation, as_of)))
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """(name, value) of each leaf, the names of what holds it before its own: model.valid_from"""
+    if isinstance(value, list):
+        value = dict(enumerate(value, start=1))
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{name}.{key}" if name else key)
+
+
+def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
+    if as_of and e.as_of_date != as_of:
+        yield f"{as_of} has no regime of {e.region}; this is the last one before it."
+    runner_up = (
+        f"; next comes {e.runner_up_label} with {e.probabilities[e.runner_up_label]:.3f}"
+        if e.runner_up_label
+        else ""
+    )
+    since = (
+        f"{e.regime_label} since {e.since}, {e.trading_days_since:,} trading days ago; before that "
+        f"{e.changed_from}."
+        if e.since
+        else f"{e.regime_label} since the first day of the series, {e.first_day}."
+    )
+    yield (
+        f"{e.region} on {e.as_of_date}: {e.regime_label}, confidence {e.confidence:.3f}"
+        f"{runner_up}.\n{since}"
+    )
+    rows = [
+        (label, probability, *(numbers.get(label) for numbers in e.evidence.values()))
+        for label, probability in e.probabilities.items()
+    ]
+    yield table(["label", "probability", *e.evidence], rows)
+    if e.constituents:
+        yield _votes(e)
+    if e.moved:
+        yield _movements(e)
+    if e.analogues:
+        yield _analogues(e)
+    yield "\n".join(_provenance(e))
+
+
+def _movements(e: "Explanation") -> str:
+    before = "the day before the change" if e.since else "the first day"
+    rows = [(each.statistic, each.before, each.now, each.in_spreads) for each in e.moved]
+    return (
+        f"What moved most since {before}, in standard deviations of the days from "
+        f"{e.first_day} on:\n"
+        + table(["statistic", str(e.compared_with), str(e.as_of_date), "moved by"], rows)
+    )
+
+
+def _votes(e: "Explanation") -> str:
+    columns = ("region", "weight", "as_of_date", "regime_label")
+    rows = [[each[column] for column in columns] for each in e.constituents]
+    return "Voted by:\n" + table(columns, rows)
+
+
+def _analogues(e: "Explanation") -> str:
+    rows = [
+        (
+            each["as_of_date"],
+            each["distance"],
+            each["regime_label"],
+            _percent(each["next_21_days_return"]),
+            _percent(each["next_63_days_return"]),
+        )
+        for each in e.analogues
+    ]
+    return "The earlier windows most like this one, and the return of the days after:\n" + table(
+        ["as of", "distance", "label", "21 days", "63 days"], rows
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:+.1%}"
+
+
+def _provenance(e: "Explanation") -> Iterator[str]:
+    if e.novelty is not None:
+        yield f"Novelty: {e.novelty:.1f}; of 100 training windows so many were more typical"
+    whose = "the regions that voted" if e.constituents else e.instrument_id
+    yield f"Window: {e.window_days} days of {whose}, {e.first_trade_date} to {e.last_trade_date}"
+    if e.constituents:
+        yield "Model: none, the probabilities are the weighted mean of the regions' own"
+    elif e.model_version == 0:
+        yield "Model: none was valid on the day, and the seed rule says NEUTRAL"
+    elif e.model:
+        yield (
+            f"Model: version {e.model_version}, {e.model['classifier']}, trained on "
+            f"{e.model['n_windows']:,} windows from {e.model['trained_from']} to "
+            f"{e.model['trained_to']}{', this day among them' if e.in_sample else ''}, valid from "
+            f"{e.model['valid_from']}; hash {e.model['parameters_hash'][:16]}…"
+        )
+    else:
+        yield f"Model: version {e.model_version}, which is not stored"
+    if e.run:
+        yield (
+            f"Run: {e.run['run_id']}, regime {e.run['command']} by {e.run['database_user']}, begun "
+            f"{e.run['started_at']:.19}, regime-engine {e.run['package_version']}"
+        )
+    else:
+        yield "Run: not in the ledger"

@@ -1,0 +1,73 @@
+from datetime import date
+from itertools import groupby
+
+import click
+
+from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.output import print_rows, table
+from regime_engine.config import Settings
+
+LONGEST_HORIZON = 1000
+SCORED_HORIZONS = (1, 5, 21, 63)
+SHOWN = {
+    "label": "label",
+    "probability_today": "today",
+    "probability": "then",
+    "probability_reached": "reached",
+    "probability_reached_or_worse": "reached, or worse",
+    "observed_share": "share so far",
+}
+
+
+@click.command()
+@series_options
+@click.option(
+    "--horizon",
+    "horizons",
+    type=click.IntRange(1, LONGEST_HORIZON),
+    multiple=True,
+    help="Trading days ahead; several.  [default: 21; with --score 1, 5, 21 and 63]",
+)
+@click.option("--as-of", type=DAY, help="Use nothing after this date.  [default: all there is]")
+@click.option("--score", is_flag=True, help="How good such forecasts have been, out of sample.")
+@format_option
+@click.pass_obj
+def forecast(
+    settings: Settings,
+    region: str,
+    model_id: str,
+    window_days: int,
+    horizons: tuple[int, ...],
+    as_of: date | None,
+    score: bool,
+    output_format: str,
+) -> None:
+    """Which label comes in so many trading days, and which may come before."""
+    if score and as_of:
+        raise click.UsageError("--score is about the whole history: leave --as-of out")
+    from regime_engine.database import connect
+    from regime_engine.models import Series
+    from regime_engine.reading import forecast as reading
+
+    series = Series(region, model_id, window_days)
+    with connect(settings) as connection:
+        if score:
+            found = reading.score(connection, settings, series, horizons or SCORED_HORIZONS)
+        else:
+            found = reading.forecast(connection, settings, series, horizons or (21,), as_of)
+    if score or output_format != "table":
+        print_rows(found.headers, found.rows, output_format)
+    else:
+        _print_by_horizon(
+            region, [dict(zip(found.headers, row, strict=True)) for row in found.rows]
+        )
+
+
+def _print_by_horizon(region: str, cells: list[dict]) -> None:
+    click.echo(f"{region} on {cells[0]['as_of_date']}: {cells[0]['regime_label']}")
+    for horizon, group in groupby(cells, lambda cell: cell["horizon"]):
+        labels = list(group)
+        days = f"{horizon:,} trading day{'s' if horizon > 1 else ''}"
+        change = labels[0]["probability_of_change"]
+        click.echo(f"\nIn {days}; the label changes at least once: {change:.3f}")
+        click.echo(table([*SHOWN.values()], [[cell[name] for name in SHOWN] for cell in labels]))

@@ -1,0 +1,54 @@
+import click
+
+from regime_engine.cli.options import format_option, series_options
+from regime_engine.cli.output import print_rows, table
+from regime_engine.config import Settings
+
+CELLS = {
+    "transitions": "Transitions, from the row's label to the column's on the next day:",
+    "probability": "Daily probabilities:",
+    "smoothed_probability": "Smoothed, as the forecast uses them:",
+}
+OF_A_LABEL = ("expected_duration", "stationary_share", "observed_share")
+
+
+@click.command()
+@series_options
+@click.option(
+    "--shrink", is_flag=True, help="Also the smoothed probabilities, for labels seldom left."
+)
+@format_option
+@click.pass_obj
+def matrix(
+    settings: Settings,
+    region: str,
+    model_id: str,
+    window_days: int,
+    shrink: bool,
+    output_format: str,
+) -> None:
+    """How often one label follows another, staying included, and how long labels last."""
+    from regime_engine.database import connect
+    from regime_engine.models import Series
+    from regime_engine.reading.matrix import matrix as read
+
+    with connect(settings) as connection:
+        found = read(connection, settings, Series(region, model_id, window_days), shrink)
+    if output_format == "table":
+        _print_square(found.headers, found.rows)
+    else:
+        print_rows(found.headers, found.rows, output_format)
+
+
+def _print_square(headers: list[str], rows: list[tuple]) -> None:
+    """A table of the labels by the labels a quantity of CELLS, and one of what a label has."""
+    pairs = {(row[0], row[1]): dict(zip(headers, row, strict=True)) for row in rows}
+    labels = list(dict.fromkeys(departing for departing, _ in pairs))
+    for name in (name for name in CELLS if name in headers):
+        click.echo(CELLS[name])
+        cells = [[one, *(pairs[one, other][name] for other in labels)] for one in labels]
+        click.echo(table(["", *labels], cells, digits=4))
+        click.echo()
+    of_labels = [[one, *(pairs[one, one][name] for name in OF_A_LABEL)] for one in labels]
+    click.echo("Days that a label lasts, and its share of days in the long run and so far:")
+    click.echo(table(["", *OF_A_LABEL], of_labels))

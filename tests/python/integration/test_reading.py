@@ -1,0 +1,466 @@
+"""`regime matrix`, `forecast` and `explain`: what they print, against SQL, numpy and a simulation."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import psycopg
+import pytest
+from click.testing import CliRunner
+from commands import environment
+
+from regime_engine import engine, fitting, voting
+from regime_engine.cli import regime
+from regime_engine.cli.matrix import CELLS
+from regime_engine.config import Settings
+from regime_engine.database import connect
+from regime_engine.encoders import num_regime_core_v2
+from regime_engine.errors import RegimeError
+from regime_engine.fitting import Recipe
+from regime_engine.models import Series
+from regime_engine.reading import forecast as forecasts
+from regime_engine.reading.analogues import analogues
+from regime_engine.reading.explain import explain
+from regime_engine.reading.matrix import matrix
+
+pytestmark = pytest.mark.one_server
+
+V2 = "num-regime-core-v2"
+US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
+FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
+
+
+@pytest.fixture(scope="module")
+def settings(server, features_template) -> Iterator[Settings]:
+    """US of four years by a model of the years before; of US_TECH 2006 by the seed rule, which
+    knows one label; their vote."""
+    settings = server.create_database("test_reading", features_template)
+    with connect(settings) as connection:
+        fitting.fit(connection, settings, US, Recipe(), end=date(2005, 12, 30))
+        engine.backfill(connection, settings, US, FIRST, LAST)
+        engine.backfill(connection, settings, US_TECH, FIRST, date(2006, 12, 29))
+        voting.vote(connection, settings, V2, 63)
+    yield settings
+    server.drop_database("test_reading")
+
+
+@pytest.fixture
+def connection(settings) -> Iterator[psycopg.Connection]:
+    """Nothing that a test does outlasts it."""
+    with connect(settings) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+def records(rows) -> list[dict]:
+    return [dict(zip(rows.headers, row, strict=True)) for row in rows.rows]
+
+
+def history(connection, region: str = "US") -> list[tuple[date, str, dict]]:
+    return connection.execute(
+        "select as_of_date, regime_label, probabilities from runtime.regimes"
+        " where region = %s order by as_of_date",
+        [region],
+    ).fetchall()
+
+
+def as_arrays(rows: list[tuple[date, str, dict]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of the labels that are there, (n,) labels and (n, k) probabilities."""
+    names = sorted({name for _, label, told in rows for name in (label, *told)})
+    labels = np.array([names.index(label) for _, label, _ in rows])
+    return names, labels, np.array([[told.get(name, 0) for name in names] for *_, told in rows])
+
+
+def test_the_history_of_these_tests_has_several_labels(connection):
+    labels = [label for _, label, _ in history(connection)]
+    assert len(set(labels)) >= 3
+    assert sum(one != other for one, other in pairwise(labels)) > 20
+
+
+def test_smoothed_probabilities_are_the_same_in_sql_and_python(connection):
+    chance = np.random.default_rng(3)
+    tables = [np.zeros((1, 1)), np.zeros((3, 3)), np.diag([500, 0, 3])]
+    tables += [chance.poisson(chance.exponential(20, (k, k))) for k in (1, 2, 4, 6)]
+    for counts in tables:
+        (found,) = connection.execute(
+            "select audit.smoothed_probabilities(%s::float8[])",
+            [counts.astype(float).ravel().tolist()],
+        ).fetchone()
+        expected = forecasts.smoothed_probabilities(counts.astype(float))
+        np.testing.assert_allclose(found, expected.ravel(), rtol=1e-14)
+
+
+def test_the_matrix_is_that_of_a_count_calmest_label_first(settings, connection):
+    names, labels, _ = as_arrays(history(connection))
+    shown = sorted(
+        {names[label] for label in labels}, key=["CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"].index
+    )
+    counts = np.zeros((len(shown), len(shown)))
+    for before, after in pairwise(labels):
+        counts[shown.index(names[before]), shown.index(names[after])] += 1
+    cells = records(matrix(connection, settings, US, shrink=True))
+    assert [(cell["from_label"], cell["to_label"]) for cell in cells] == [
+        (one, other) for one in shown for other in shown
+    ]
+    np.testing.assert_array_equal([cell["transitions"] for cell in cells], counts.ravel())
+    smoothed = forecasts.smoothed_probabilities(counts).ravel()
+    np.testing.assert_allclose(
+        [cell["smoothed_probability"] for cell in cells], smoothed, rtol=1e-13
+    )
+    assert "smoothed_probability" not in matrix(connection, settings, US).headers
+
+
+@pytest.mark.parametrize("horizon", [1, 5, 21, 250])
+def test_the_law_in_sql_is_the_law_in_python(settings, connection, horizon):
+    rows = history(connection)
+    for n in (2, 40, len(rows)):
+        names, labels, probabilities = as_arrays(rows[:n])
+        k = len(names)
+        (law,) = forecasts.law(
+            np.eye(k)[labels[-1:]],
+            probabilities[-1:],
+            forecasts.smoothed_probabilities(forecasts.transitions_so_far(labels, k))[-1:],
+            horizon,
+        )
+        told = records(forecasts.forecast(connection, settings, US, [horizon], rows[n - 1][0]))
+        assert {cell["label"]: cell["probability"] for cell in told} == {
+            name: pytest.approx(p, rel=1e-10) for name, p in zip(names, law, strict=True)
+        }
+        assert {cell["label"]: cell["probability_today"] for cell in told} == pytest.approx(
+            dict(zip(names, probabilities[-1], strict=True))
+        )
+        assert {(cell["as_of_date"], cell["regime_label"]) for cell in told} == {rows[n - 1][:2]}
+
+
+def simulated(names, label: int, probabilities, matrix, horizon: int, n: int) -> dict[str, list]:
+    """name → (n,) whether the label is it at the end; whether it ever was, or a more severe one;
+    and whether it ever was another than today's.
+
+    The label and the state go their own ways by the matrix, until the label catches up with the
+    state, which it does with probability 0.05 a day; names: calmest first
+    """
+    chance = np.random.default_rng(11)
+    steps = matrix.cumsum(axis=1)
+
+    def step(now: np.ndarray) -> np.ndarray:
+        return np.minimum((chance.random((n, 1)) > steps[now]).sum(axis=1), len(names) - 1)
+
+    labels = np.full(n, label)
+    states = chance.choice(len(names), n, p=probabilities / probabilities.sum())
+    caught_up = np.zeros(n, bool)
+    reached = np.zeros((n, len(names)), bool)
+    reached[:, label] = True
+    changed = np.zeros(n, bool)
+    for _ in range(horizon):
+        moved, states = step(labels), step(states)
+        caught_up |= chance.random(n) < 0.05
+        # One who has caught up walks with the state from then on.
+        labels = np.where(caught_up, states, moved)
+        reached[np.arange(n), labels] = True
+        changed |= labels != label
+    return {
+        "probability": [labels == i for i in range(len(names))],
+        "probability_reached": list(reached.T),
+        "probability_reached_or_worse": [reached[:, i:].any(axis=1) for i in range(len(names))],
+        "probability_of_change": [changed] * len(names),
+    }
+
+
+@pytest.mark.parametrize("horizon", [1, 5, 21, 63])
+def test_first_passages_are_those_of_a_simulation_within_its_error(settings, connection, horizon):
+    rows = history(connection)
+    # The day on which label and probabilities say the most different things.
+    day = min(range(500, len(rows)), key=lambda n: rows[n][2].get(rows[n][1], 0))
+    told = records(forecasts.forecast(connection, settings, US, [horizon], rows[day][0]))
+    names, labels, probabilities = as_arrays(rows[: day + 1])
+    k = len(names)
+    transitions = forecasts.transitions_so_far(labels, k)[-1]
+    order = [names.index(cell["label"]) for cell in told]
+    found = simulated(
+        [cell["label"] for cell in told],
+        order.index(labels[-1]),
+        probabilities[-1][order],
+        forecasts.smoothed_probabilities(transitions)[np.ix_(order, order)],
+        horizon,
+        n := 100_000,
+    )
+    for quantity, paths in found.items():
+        for cell, happened in zip(told, paths, strict=True):
+            p = cell[quantity]
+            error = np.sqrt(max(p * (1 - p), 1e-6) / n)
+            assert abs(happened.mean() - p) < 4.5 * error, (quantity, cell["label"])
+
+
+def test_a_longer_horizon_reaches_more(settings, connection):
+    told = records(forecasts.forecast(connection, settings, US, [1, 2, 30, 1000]))
+    for name in ("probability_of_change", "probability_reached", "probability_reached_or_worse"):
+        by_label: dict[str, list[float]] = {}
+        for cell in told:
+            by_label.setdefault(cell["label"], []).append(cell[name])
+        for values in by_label.values():
+            assert values == sorted(values)
+            assert 0 <= values[0] <= values[-1] <= 1
+    for horizon in (1, 2, 30, 1000):
+        cells = [cell for cell in told if cell["horizon"] == horizon]
+        assert sum(cell["probability"] for cell in cells) == pytest.approx(1, abs=1e-9)
+        # Somewhere else at the end is less than somewhere else at some time.
+        (stay,) = [cell["probability"] for cell in cells if cell["label"] == cell["regime_label"]]
+        assert cells[0]["probability_of_change"] >= 1 - stay - 1e-12
+
+
+def test_a_forecast_knows_nothing_of_the_days_after(settings, connection):
+    day = history(connection)[600][0]
+    before = forecasts.forecast(connection, settings, US, [5, 63], day)
+    connection.execute("delete from runtime.regimes where region = 'US' and as_of_date > %s", [day])
+    assert forecasts.forecast(connection, settings, US, [5, 63]) == before
+
+
+def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection):
+    rows = history(connection)
+    names, labels, probabilities = as_arrays(rows)
+    n, horizon = len(rows), 5
+    (found,) = forecasts.scores(labels, probabilities, [horizon], n - 25).values()
+    log, brier = [], []
+    for day in range(n - 25, n - horizon):
+        told = records(forecasts.forecast(connection, settings, US, [horizon], rows[day][0]))
+        law = {cell["label"]: cell["probability"] for cell in told}
+        assert set(law) == set(names)
+        came = rows[day + horizon][1]
+        log.append(np.log(law[came]))
+        brier.append(sum((p - (name == came)) ** 2 for name, p in law.items()))
+    assert found["log_score"] == pytest.approx(np.mean(log), rel=1e-10)
+    assert found["brier_score"] == pytest.approx(np.mean(brier), rel=1e-10)
+
+
+def test_the_score_of_a_history_counts_its_days(settings, connection):
+    rows = history(connection)
+    told = records(forecasts.score(connection, settings, US, [1, 63]))
+    assert [(row["horizon"], row["days"]) for row in told] == [
+        (1, len(rows) - 253),
+        (63, len(rows) - 315),
+    ]
+
+
+def test_a_series_of_one_label_stays_what_it_is(settings, connection):
+    (cell,) = records(matrix(connection, settings, US_TECH, shrink=True))
+    assert (cell["probability"], cell["smoothed_probability"]) == (1, 1)
+    assert cell["expected_duration"] is None
+    (told,) = records(forecasts.forecast(connection, settings, US_TECH, [21]))
+    assert told["label"] == "NEUTRAL"
+    assert (told["probability"], told["probability_of_change"]) == pytest.approx((1, 0), abs=1e-12)
+    explained = explain(connection, settings, US_TECH)
+    assert (explained.since, explained.changed_from, explained.model) == (None, None, None)
+    assert explained.compared_with == FIRST
+
+
+def test_an_explanation_is_what_is_stored(settings, connection):
+    e = explain(connection, settings, US)
+    assert (e.as_of_date, e.first_day) == (LAST, FIRST)
+    label, confidence, runner_up, probabilities, metadata, version, run_id = connection.execute(
+        "select regime_label, confidence, runner_up_label, probabilities, metadata, model_version,"
+        " run_id::text from runtime.regimes where region = 'US' and as_of_date = %s",
+        [LAST],
+    ).fetchone()
+    assert (e.regime_label, e.confidence, e.runner_up_label) == (label, confidence, runner_up)
+    assert e.probabilities == probabilities
+    assert list(e.probabilities.values()) == sorted(probabilities.values(), reverse=True)
+    assert e.evidence == {"filtered": metadata["filtered"]}
+    assert (e.novelty, e.in_sample) == (metadata["novelty"], False)
+    assert (e.model_version, e.run["run_id"], e.run["command"]) == (version, run_id, "backfill")
+    assert (e.model["classifier"], e.model["trained_to"]) == ("markov", "2005-12-30")
+    since, before, changed_from, days = connection.execute(
+        "select change.as_of_date, previous_as_of_date, from_regime_label, days_since_change"
+        " from runtime.regime_transitions as change"
+        " inner join audit.regime_timeline as timeline using (region, model_id, window_days)"
+        " where region = 'US' and timeline.as_of_date = %s"
+        " order by change.as_of_date desc limit 1",
+        [LAST],
+    ).fetchone()
+    assert (e.since, e.compared_with) == (since, before)
+    assert (e.changed_from, e.trading_days_since) == (changed_from, days)
+
+
+def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection):
+    day = date(2008, 10, 10)
+    e = explain(connection, settings, US, day)
+    layout = num_regime_core_v2.layout(63)
+    in_sql = connection.execute(
+        """
+            with stored as materialized (
+                select as_of_date, audit.float32_array(regime_embedding)::float8[] as numbers
+                from runtime.regimes
+                where region = 'US' and as_of_date <= %(day)s
+            )
+            select place, before, now, (now - before) / spread as moved
+            from unnest(%(places)s::int[]) as place
+            cross join lateral (
+                select
+                    max(numbers[place]) filter (where as_of_date = %(before)s) as before,
+                    max(numbers[place]) filter (where as_of_date = %(day)s) as now,
+                    stddev_pop(numbers[place]) as spread
+                from stored
+            ) as measured
+            order by abs(now - before) / spread desc
+            limit 5
+        """,
+        {
+            "places": [layout.index(name) + 1 for name in num_regime_core_v2.STATISTICS],
+            "before": e.compared_with,
+            "day": day,
+        },
+    ).fetchall()
+    assert [(each.statistic, each.before, each.now) for each in e.moved] == [
+        (layout[place - 1], before, now) for place, before, now, _ in in_sql
+    ]
+    assert [each.in_spreads for each in e.moved] == pytest.approx([row[3] for row in in_sql])
+
+
+def test_the_analogues_of_an_explanation_are_those_of_the_command(settings, connection):
+    day = date(2008, 10, 10)
+    found = records(analogues(connection, settings, US, day, 5))
+    assert len(found) == 5
+    assert explain(connection, settings, US, day).analogues == found
+
+
+def test_a_vote_is_explained_by_its_voters(settings, connection):
+    e = explain(connection, settings, GLOBAL, date(2006, 11, 1))
+    assert {each["region"] for each in e.constituents} == {"US", "US_TECH"}
+    assert (e.moved, e.analogues, e.model) == ([], [], None)
+    assert sum(e.probabilities.values()) == pytest.approx(1)
+
+
+@pytest.fixture
+def ask(settings, monkeypatch):
+    """Call the command in this process; its result."""
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: CliRunner().invoke(regime, arguments)
+
+
+FORECAST = "select * from audit.regime_forecast('US', 'num-regime-core-v2', 63, '2009-12-31', {})"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        (("matrix", "--shrink"), "select * from audit.transition_matrix where region = 'US'"),
+        (("forecast",), FORECAST.format(21)),
+        (("forecast", "--horizon", "63"), FORECAST.format(63)),
+    ],
+)
+def test_the_command_gives_the_numbers_of_sql_in_json_and_csv(connection, ask, arguments, query):
+    def key(row: dict) -> tuple:
+        return row.get("from_label"), row.get("to_label"), row.get("label")
+
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    in_sql = {key(row): row for row in cursor.execute(query)}
+    result = ask(*arguments, "--region", "US", "--format", "json")
+    rows = json.loads(result.stdout)
+    assert len(rows) == len(in_sql) > 2
+    for row in rows:
+        stored = in_sql[key(row)]
+        assert row == {
+            name: str(stored[name]) if isinstance(stored[name], date) else stored[name]
+            for name in row
+        }
+    told = list(
+        csv.DictReader(io.StringIO(ask(*arguments, "--region", "US", "--format", "csv").stdout))
+    )
+    as_text = [{n: "" if v is None else str(v) for n, v in row.items()} for row in rows]
+    assert told == as_text
+
+
+def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
+    day = ("--region", "US", "--as-of", "2008-10-10", "--format")
+    e = explain(connection, settings, US, date(2008, 10, 10))
+    told = json.loads(ask("explain", *day, "json").stdout)
+    assert told == json.loads(json.dumps(asdict(e), default=str))
+    flat = dict(csv.reader(io.StringIO(ask("explain", *day, "csv").stdout)))
+    assert flat["regime_label"] == e.regime_label
+    assert float(flat[f"probabilities.{e.regime_label}"]) == e.probabilities[e.regime_label]
+    assert flat["moved.1.statistic"] == e.moved[0].statistic
+    assert flat["analogues.5.as_of_date"] == str(e.analogues[4]["as_of_date"])
+    assert flat["model.parameters_hash"] == e.model["parameters_hash"]
+
+
+def test_the_tables_say_what_a_person_asks_for(connection, ask):
+    square = ask("matrix", "--region", "US", "--shrink").stdout
+    assert [square.count(heading) for heading in CELLS.values()] == [1, 1, 1]
+    ahead = ask("forecast", "--region", "US", "--horizon", "1", "--horizon", "21").stdout
+    told = records(forecasts.forecast(connection, Settings(), US, [1, 21]))
+    for days, cell in (("1 trading day", told[0]), ("21 trading days", told[-1])):
+        change = cell["probability_of_change"]
+        assert f"In {days}; the label changes at least once: {change:.3f}\n" in ahead
+    # A Saturday.
+    why = ask("explain", "--region", "US", "--as-of", "2008-10-11").stdout
+    assert why.startswith("2008-10-11 has no regime of US; this is the last one before it.\n")
+    assert "US on 2008-10-10: " in why
+    assert "What moved most since the day before the change" in why
+    assert "trained on" in why
+    vote = ask("explain", "--region", "GLOBAL").stdout
+    assert "Voted by:" in vote
+    seed = ask("explain", "--region", "US_TECH").stdout
+    assert "the seed rule says NEUTRAL" in seed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("forecast", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
+        (("explain", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
+        (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is of 2009-12-31, 29 days before"),
+        (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days takes 1053"),
+        (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
+        (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
+        (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
+        (("explain", "--region", "MARS"), "no regimes of region MARS"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
+    result = ask(*arguments)
+    assert isinstance(result.exception, RegimeError)
+    assert reason in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_views_that_are_not_built_are_said_to_be(settings, connection, ask):
+    connection.execute("drop schema audit cascade")
+    for read in (
+        lambda: matrix(connection, settings, US),
+        lambda: forecasts.forecast(connection, settings, US, [21]),
+    ):
+        with (
+            pytest.raises(RegimeError, match="`regime pipeline` builds them"),
+            connection.transaction(),
+        ):
+            read()
+
+
+def test_tables_are_found_under_the_names_of_the_settings(settings, connection):
+    def read(settings: Settings) -> list:
+        return [
+            matrix(connection, settings, US, shrink=True),
+            forecasts.score(connection, settings, US, [5]),
+            explain(connection, settings, US),
+        ]
+
+    before = read(settings), forecasts.forecast(connection, settings, US, [5])
+    connection.execute("alter function audit.regime_forecast rename to outlook")
+    named = replace(settings, aliases={"regime_forecast": "outlook"})
+    ahead = forecasts.forecast(connection, named, US, [5])
+    connection.execute("alter schema runtime rename to engine")
+    connection.execute("alter schema features rename to days")
+    connection.execute("alter table engine.regimes rename to market_regimes")
+    connection.execute("alter view audit.transition_matrix rename to chain")
+    named = replace(
+        settings,
+        runtime_schema="engine",
+        features_schema="days",
+        aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
+    )
+    assert (read(named), ahead) == before
