@@ -100,7 +100,7 @@ def _candidates(
             connection, settings, series.model_id, series.window_days
         )
         if extension:
-            yield from _by_index(connection, settings, series, extension, asked, 8 * n)
+            yield from _by_index(connection, settings, series, extension, asked, 4 * n)
             return
         instrument_ids = _embedded(connection, settings)
     bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
@@ -133,7 +133,7 @@ def _by_index(
     asked: Window,
     n: int,
 ) -> Iterator[tuple[list[Window], float]]:
-    """The n nearest by the index, then twice as many. extension: the schema of pgvector"""
+    """The nearest by the index, n at a time. extension: the schema of pgvector"""
     dimension = len(asked.vector)
     query = sql.SQL("""
         select
@@ -146,7 +146,6 @@ def _by_index(
         from {table}
         where {condition} and as_of_date < %(before)s
         order by distance
-        limit %(n)s
     """).format(
         numbers=nearest_index.numbers(settings, extension, dimension),
         extension=sql.Identifier(extension),
@@ -162,16 +161,16 @@ def _by_index(
     connection.execute("set local work_mem = '256MB'")
     norm = float(np.linalg.norm(vector))
     limit = 0.0
-    with connection.cursor(binary=True) as cursor:
+    with connection.cursor("nearest", binary=True) as cursor:
+        cursor.execute(query, parameters)
         while limit < np.inf:
-            rows = cursor.execute(query, parameters | {"n": n}).fetchall()
+            rows = cursor.fetchmany(n)
             limit = np.inf
             if len(rows) == n:
                 # Both ends are rounded to 11 bits; one norm is at most the other and the distance.
                 furthest = rows[-1][-1]
                 limit = furthest - 2**-10 * (2 * norm + furthest)
             yield [Window(*key, np.frombuffer(sent, "<f4")) for *key, sent, _ in rows], limit
-            n = 2 * n
 
 
 def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
