@@ -1,7 +1,7 @@
 {# Names without the database, since the body is kept as text and a copy of the database has another
-   name. #}
-{% set regimes = ref('regimes').include(database=false) %}
-{% set regime_labels = ref('regime_labels').include(database=false) %}
+   name; rendered, since `dbt build --empty` would put an empty selection in their place for good. #}
+{% set regimes = ref('regimes').include(database=false).render() %}
+{% set regime_labels = ref('regime_labels').include(database=false).render() %}
 {% set smoothed_probabilities = function('smoothed_probabilities').include(database=false) %}
 {% set confined_probabilities = function('confined_probabilities').include(database=false) %}
 with

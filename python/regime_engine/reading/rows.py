@@ -50,7 +50,7 @@ def fetch_audit(
     ) as error:
         raise RegimeError(
             f"{error.diag.message_primary}: the auditor's views are missing or older than this "
-            "package; `regime pipeline` builds them"
+            "package; `regime pipeline` builds them, unless your dbt project leaves them out"
         ) from error
 
 

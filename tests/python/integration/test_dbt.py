@@ -23,6 +23,7 @@ from regime_engine.config import LAYER_OF, Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
+from regime_engine.reading.forecast import forecast
 
 pytestmark = pytest.mark.one_server
 
@@ -176,6 +177,8 @@ def test_an_empty_build_of_a_filled_database_deletes_nothing(connection, feature
     built = shell(features_database, "dbt build --empty --profiles-dir profiles")
     assert built.returncode == 0, built.stdout
     assert rows(connection, BUILT_TABLES) == before
+    # Nor does a function forget which tables it reads.
+    assert forecast(connection, features_database, US, [5]).rows
     phases.build_features(features_database, connection)
     assert rows(connection, BUILT_TABLES) == before
 

@@ -160,6 +160,12 @@ def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, 
 
 def test_regime_builds_and_audits_the_teams_project(team_database, run, built):
     succeed(run("regime", "pipeline", "--region", "AMERICA"))
+    assert succeed(run("regime", "explain", "--region", "AMERICA")).startswith(
+        "AMERICA on 2009-12-31"
+    )
+    done = run("regime", "matrix", "--region", "AMERICA")
+    assert done.returncode == 1
+    assert "unless your dbt project leaves them out" in done.stderr
     with connect(team_database) as connection:
         assert set(relations(connection)) - {"analytics_research.returns_by_regime"} <= BUILT
         connection.execute(

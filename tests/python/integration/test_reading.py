@@ -51,9 +51,15 @@ def settings(server, features_template) -> Iterator[Settings]:
 
 @pytest.fixture
 def connection(settings) -> Iterator[psycopg.Connection]:
-    """Nothing that a test does outlasts it."""
-    with connect(settings) as connection, connection.transaction(force_rollback=True):
+    with connect(settings) as connection:
         yield connection
+
+
+@pytest.fixture
+def own(server, settings) -> Iterator[Settings]:
+    """A copy of the database, to change."""
+    yield server.create_database("test_reading_own", "test_reading")
+    server.drop_database("test_reading_own")
 
 
 def records(rows) -> list[dict]:
@@ -215,8 +221,11 @@ def test_a_longer_horizon_reaches_more(settings, connection):
 def test_a_forecast_knows_nothing_of_the_days_after(settings, connection):
     day = history(connection)[600][0]
     before = forecasts.forecast(connection, settings, US, [5, 63], day)
-    connection.execute("delete from runtime.regimes where region = 'US' and as_of_date > %s", [day])
-    assert forecasts.forecast(connection, settings, US, [5, 63]) == before
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            "delete from runtime.regimes where region = 'US' and as_of_date > %s", [day]
+        )
+        assert forecasts.forecast(connection, settings, US, [5, 63]) == before
 
 
 def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection):
@@ -428,20 +437,18 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
     assert result.stdout == ""
 
 
-def test_views_that_are_not_built_are_said_to_be(settings, connection, ask):
-    connection.execute("drop schema audit cascade")
-    for read in (
-        lambda: matrix(connection, settings, US),
-        lambda: forecasts.forecast(connection, settings, US, [21]),
-    ):
-        with (
-            pytest.raises(RegimeError, match="`regime pipeline` builds them"),
-            connection.transaction(),
+def test_views_that_are_not_built_are_said_to_be(own):
+    with connect(own) as connection:
+        connection.execute("drop schema audit cascade")
+        for read in (
+            lambda: matrix(connection, own, US),
+            lambda: forecasts.forecast(connection, own, US, [21]),
         ):
-            read()
+            with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
+                read()
 
 
-def test_tables_are_found_under_the_names_of_the_settings(settings, connection):
+def test_tables_are_found_under_the_names_of_the_settings(own):
     def read(settings: Settings) -> list:
         return [
             matrix(connection, settings, US, shrink=True),
@@ -449,18 +456,19 @@ def test_tables_are_found_under_the_names_of_the_settings(settings, connection):
             explain(connection, settings, US),
         ]
 
-    before = read(settings), forecasts.forecast(connection, settings, US, [5])
-    connection.execute("alter function audit.regime_forecast rename to outlook")
-    named = replace(settings, aliases={"regime_forecast": "outlook"})
-    ahead = forecasts.forecast(connection, named, US, [5])
-    connection.execute("alter schema runtime rename to engine")
-    connection.execute("alter schema features rename to days")
-    connection.execute("alter table engine.regimes rename to market_regimes")
-    connection.execute("alter view audit.transition_matrix rename to chain")
-    named = replace(
-        settings,
-        runtime_schema="engine",
-        features_schema="days",
-        aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
-    )
-    assert (read(named), ahead) == before
+    with connect(own) as connection:
+        before = read(own), forecasts.forecast(connection, own, US, [5])
+        connection.execute("alter function audit.regime_forecast rename to outlook")
+        named = replace(own, aliases={"regime_forecast": "outlook"})
+        ahead = forecasts.forecast(connection, named, US, [5])
+        connection.execute("alter schema runtime rename to engine")
+        connection.execute("alter schema features rename to days")
+        connection.execute("alter table engine.regimes rename to market_regimes")
+        connection.execute("alter view audit.transition_matrix rename to chain")
+        named = replace(
+            own,
+            runtime_schema="engine",
+            features_schema="days",
+            aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
+        )
+        assert (read(named), ahead) == before
