@@ -254,7 +254,7 @@ def _classify(
             model = versions[position]
             in_sample = as_of_dates[rows] <= np.datetime64(model.trained_to, "D")
             classifier = classifiers.get(model.classifier)
-            parameters = classifier.from_json(model.labels, model.parameters)
+            parameters = classifiers.read(model.classifier, model.labels, model.parameters)
             told = classifier.classify(parameters, embeddings[rows])
             model_versions[rows] = model.version
         names = np.array(told.labels, object)

@@ -215,8 +215,13 @@ def _fit_version(
 
 
 def _is_by(recipe: Recipe, model: FittedModel) -> bool:
-    """Whether the recipe, on the model's training, is what the model was fitted by."""
+    """Whether the recipe, on the model's training, is what the model was fitted by, to parameters
+    that this release can read."""
     if model.classifier != recipe.classifier:
+        return False
+    try:
+        classifiers.read(model.classifier, model.labels, model.parameters)
+    except RegimeError:
         return False
     if recipe.labelled:
         return True

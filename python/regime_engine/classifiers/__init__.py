@@ -10,6 +10,7 @@ A module that combines others calls theirs.
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -54,6 +55,20 @@ def get(name: str) -> ModuleType:
     if name not in names():
         raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(names())}")
     return _module(name)
+
+
+def read(name: str, labels: Sequence[str], parameters: dict) -> object:
+    """A classifier's parameters as they are stored.
+
+    raises RegimeError for those of a release that stored others
+    """
+    try:
+        return get(name).from_json(labels, parameters)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RegimeError(
+            f"the {name} classifier of this release cannot read the parameters of a model that "
+            "another release stored: fit it again, with `regime fit`"
+        ) from error
 
 
 def _module(name: str) -> ModuleType:

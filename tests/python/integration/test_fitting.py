@@ -9,6 +9,7 @@ from commands import regime_command
 
 from regime_engine import demo, engine, fitting, models, phases, prices
 from regime_engine.database import connect
+from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
 
@@ -240,6 +241,30 @@ def test_a_series_without_volume_is_fitted_and_classified(synthetic):
         connection.execute("truncate runtime.regimes, runtime.regime_models")
     assert labels[0] == 2
     assert labels[1] > 700
+
+
+def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(
+    connection, features_database
+):
+    def fit() -> int:
+        model = fitting.fit(
+            connection, features_database, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31)
+        )
+        return model.version
+
+    def backfill():
+        return engine.backfill(
+            connection, features_database, US, date(2005, 1, 1), date(2005, 3, 31)
+        )
+
+    assert fit() == fit() == 1
+    connection.execute("update runtime.regime_models set parameters = parameters - 'experts'")
+    with pytest.raises(
+        RegimeError, match="another release stored: fit it again, with `regime fit`"
+    ):
+        backfill()
+    assert fit() == 2
+    assert backfill().n_windows == 61
 
 
 def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
