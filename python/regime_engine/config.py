@@ -71,6 +71,12 @@ class Settings:
         )
 
     @property
+    def cache_directory(self) -> Path:
+        """Where files are kept that can be made again."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regime-engine"
+        return self.state_directory or cache
+
+    @property
     def failures_schema(self) -> str:
         """Where what the tests find is kept."""
         return f"{self.audit_schema}_failures"

@@ -182,8 +182,7 @@ def _target_directory(settings: Settings, project: Path, environment: dict[str, 
     when either changes."""
     known = [str(project), *(v for k, v in sorted(environment.items()) if k != "PGPASSWORD")]
     name = hashlib.sha256("\0".join(known).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regime-engine"
-    target = (settings.state_directory or cache) / "dbt" / name
+    target = settings.cache_directory / "dbt" / name
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -29,6 +29,7 @@ COMMANDS = {
     "matrix": "matrix",
     "models": "models",
     "pipeline": "pipeline",
+    "report": "report",
     "run": "classify",
     "status": "status",
     "transitions": "read",

@@ -85,24 +85,43 @@ def score(
 
     raises RegimeError where the series has too few regimes, or one label only
     """
-    stored = history(connection, settings, series)
-    if len(stored.names) == 1:
-        raise RegimeError(
-            f"region {series.region} has one label only, {stored.names[0]}: there is nothing to "
-            "score"
-        )
-    longest = max(horizons)
-    if len(stored.days) <= SCORED_FROM + longest:
-        raise RegimeError(
-            f"region {series.region} has {len(stored.days)} regimes; to score forecasts of "
-            f"{longest} days takes {SCORED_FROM + longest + 1}"
-        )
+    stored = _scored_history(connection, settings, series, max(horizons))
     found = scores(stored.labels, stored.probabilities, horizons, SCORED_FROM)
     headers = list(next(iter(found.values())))
     return Rows(
         ["region", "horizon", *headers],
         [(series.region, horizon, *values.values()) for horizon, values in found.items()],
     )
+
+
+def calibration(
+    connection: psycopg.Connection, settings: Settings, series: Series, horizon: int
+) -> Rows:
+    """One row a tenth of the scale: what was forecast, how often it came, of how many forecasts.
+
+    raises RegimeError where the series has too few regimes, or one label only
+    """
+    stored = _scored_history(connection, settings, series, horizon)
+    rows = reliability(stored.labels, stored.probabilities, horizon, SCORED_FROM)
+    return Rows(["forecast", "realised", "forecasts"], rows)
+
+
+def _scored_history(
+    connection: psycopg.Connection, settings: Settings, series: Series, longest: int
+) -> History:
+    """raises RegimeError where it has one label only, or no forecast of so many days to score"""
+    stored = history(connection, settings, series)
+    if len(stored.names) == 1:
+        raise RegimeError(
+            f"region {series.region} has one label only, {stored.names[0]}: there is nothing to "
+            "score"
+        )
+    if len(stored.days) <= SCORED_FROM + longest:
+        raise RegimeError(
+            f"region {series.region} has {len(stored.days)} regimes; to score forecasts of "
+            f"{longest} days takes {SCORED_FROM + longest + 1}"
+        )
+    return stored
 
 
 def history(connection: psycopg.Connection, settings: Settings, series: Series) -> History:
@@ -153,6 +172,29 @@ def scores(
             | {f"{name}brier_score": brier_score(each, outcome) for name, each in laws.items()}
         )
     return found
+
+
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
+) -> list[tuple[float, float, int]]:
+    """Mean forecast, share that came true and number of the forecasts in each tenth of 0 … 1.
+
+    Each day from the first on forecasts every label; arguments as of scores. Empty tenths are left
+    out.
+    """
+    n, k = probabilities.shape
+    is_label = np.eye(k)[labels]
+    days = np.arange(first, n - horizon)
+    matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
+    forecasts = law(is_label[days], probabilities[days], matrices, horizon).ravel()
+    came = is_label[days + horizon].ravel()
+    tenth = np.minimum((forecasts * 10).astype(int), 9)
+    members = (tenth == place for place in range(10))
+    return [
+        (float(forecasts[these].mean()), float(came[these].mean()), int(these.sum()))
+        for these in members
+        if these.any()
+    ]
 
 
 def transitions_so_far(labels: np.ndarray, k: int) -> np.ndarray:

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import click
+
+from regime_engine.cli.options import encoding_options
+from regime_engine.config import Settings
+
+DEFAULT_OUTPUT = Path("regime-report.html")
+
+
+@click.command()
+@click.option(
+    "--region", "regions", multiple=True, help="Only this region; several.  [default: all]"
+)
+@encoding_options
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"The page to write.  [default: {DEFAULT_OUTPUT}]",
+)
+@click.option(
+    "--png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the main chart as a picture; the page only if --output names one.",
+)
+@click.option("--audit", is_flag=True, help="Run the dbt audit first, and say what it found.")
+@click.pass_obj
+def report(
+    settings: Settings,
+    regions: tuple[str, ...],
+    model_id: str,
+    window_days: int,
+    output: Path | None,
+    png: Path | None,
+    audit: bool,
+) -> None:
+    """Write what is stored of one or all regions as one HTML file, to look at and to send."""
+    from regime_engine.database import connect
+    from regime_engine.report import contents, page
+
+    with connect(settings) as connection:
+        verdicts = contents.audit(settings, connection) if audit else None
+        told = contents.read(connection, settings, regions, model_id, window_days, verdicts)
+    if output or not png:
+        path = output or DEFAULT_OUTPUT
+        page.write(path, page.html(told, settings).encode())
+        click.echo(f"{path}: {', '.join(region.series.region for region in told.regions)}")
+    if png:
+        page.write(png, page.png(told))
+        click.echo(f"{png}: {', '.join(region.series.region for region in told.regions)}")

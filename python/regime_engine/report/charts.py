@@ -1,0 +1,531 @@
+"""The charts of a report: Vega-Lite, drawn from rows that the page holds by name.
+
+What is shared by charts (days, spells) is a named data set that is in the page once; a chart of few
+rows carries them. Colours are the theme's, so that one chart serves light and dark.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+
+import altair as alt
+
+# Ordered from calm to stressed, so that lightness alone tells them apart, to any eye and in print.
+LIGHT = {
+    "labels": ["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
+    "page": "#f6f7f9",
+    "panel": "#ffffff",
+    "text": "#16202c",
+    "muted": "#566270",
+    "line": "#dde2e8",
+    "mark": "#16202c",
+    "accent": "#1f5fa8",
+    "good": "#1b7a4b",
+    "bad": "#b3261e",
+    "ramp": ["#f3f6fa", "#1f5fa8"],
+}
+DARK = {
+    "labels": ["#2c5a55", "#5b86b0", "#e59a3f", "#ffc4d4"],
+    "page": "#0e1319",
+    "panel": "#161d26",
+    "text": "#e6ebf1",
+    "muted": "#9aa7b5",
+    "line": "#2b3643",
+    "mark": "#e6ebf1",
+    "accent": "#7fb4ee",
+    "good": "#6fd09b",
+    "bad": "#ff8a80",
+    "ramp": ["#1b2530", "#7fb4ee"],
+}
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+# Room for the names of labels, and so that the time axes of all charts are one below the other.
+AXIS_WIDTH = 66
+
+DURATIONS = (
+    (1, 1, "1"),
+    (2, 5, "2–5"),
+    (6, 10, "6–10"),
+    (11, 21, "11–21"),
+    (22, 63, "22–63"),
+    (64, 126, "64–126"),
+    (127, None, "127+"),
+)
+
+Row = dict[str, object]
+
+
+def colours(palette: Sequence[str], n: int) -> list[str]:
+    """n colours from the first of the palette to its last, mixed where there are more or fewer."""
+    if n == 1:
+        return [palette[0]]
+    channels = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette]
+    chosen = []
+    for place in range(n):
+        position = place * (len(palette) - 1) / (n - 1)
+        below = min(int(position), len(palette) - 2)
+        part = position - below
+        mixed = (
+            round(low + part * (high - low))
+            for low, high in zip(channels[below], channels[below + 1], strict=True)
+        )
+        chosen.append("#" + "".join(f"{channel:02x}" for channel in mixed))
+    return chosen
+
+
+def theme(palette: Row, n_labels: int) -> Row:
+    """The Vega-Lite config of a palette."""
+    axis = {
+        "domainColor": palette["line"],
+        "gridColor": palette["line"],
+        "gridOpacity": 0.7,
+        "tickColor": palette["line"],
+        "labelColor": palette["muted"],
+        "titleColor": palette["muted"],
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "labelPadding": 6,
+    }
+    return {
+        "background": palette["panel"],
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisX": {"grid": False},
+        "range": {
+            "category": colours(palette["labels"], n_labels),
+            "ramp": palette["ramp"],
+            "heatmap": palette["ramp"],
+        },
+        "line": {"color": palette["mark"]},
+        "rule": {"color": palette["muted"]},
+        "area": {"color": palette["muted"]},
+        "point": {"color": palette["accent"], "filled": True},
+        "text": {"color": palette["text"], "fontSize": 11},
+        "legend": {"labelColor": palette["muted"], "titleColor": palette["muted"]},
+        "title": {
+            "color": palette["text"],
+            "subtitleColor": palette["muted"],
+            "anchor": "start",
+            "fontSize": 18,
+            "subtitleFontSize": 13,
+            "subtitlePadding": 6,
+            "offset": 14,
+        },
+    }
+
+
+def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLevelMixin]:
+    """The charts on the axis of days: price, lanes, probabilities, drawdown, novelty.
+
+    Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels) and spells (label,
+    start, until). Params: from, to and cursor, in milliseconds since 1970.
+    """
+    days, spells = alt.NamedData("days"), alt.NamedData("spells")
+    charts = {
+        "price": (_price(labels, days, spells), 300),
+        "lanes": (_lanes(labels, spells), 26 * len(labels)),
+        "probabilities": (_probabilities(labels, days), 190),
+        "drawdown": (_drawdown(days), 150),
+        "novelty": (_novelty(days), 120),
+    }
+    cursor = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeWidth=1, clip=True)
+    cursor = cursor.encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
+    params = [*_range(first, last), alt.param("cursor", value=0)]
+    return {
+        name: _sized(alt.layer(chart, cursor).add_params(*params), height)
+        for name, (chart, height) in charts.items()
+    }
+
+
+def picture(
+    regions: list[tuple[str, str, list[str], list[Row], list[Row]]], first: date, last: date
+) -> alt.TopLevelMixin:
+    """Price, bands and lanes of each region, one below the other, with their data: for a PNG.
+
+    regions: title, subtitle, labels and the data sets days and spells of each
+    """
+    drawn = [
+        alt.vconcat(
+            _price(labels, alt.Data(values=days), alt.Data(values=spells)).properties(
+                width=740, height=300
+            ),
+            _lanes(labels, alt.Data(values=spells)).properties(width=740, height=26 * len(labels)),
+            spacing=4,
+            title=alt.TitleParams(title, subtitle=subtitle),
+        )
+        for title, subtitle, labels, days, spells in regions
+    ]
+    return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
+
+
+def matrix(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
+    """A cell each pair of labels, with its probability and count. rows: of transition_matrix"""
+    fields = ("from_label", "to_label", "probability", "transitions")
+    base = alt.Chart(_values(rows, fields)).encode(
+        x=alt.X(
+            "to_label:N",
+            title="to",
+            sort=labels,
+            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False),
+        ),
+        y=alt.Y("from_label:N", title=None, sort=labels, axis=_label_axis()),
+        tooltip=[
+            alt.Tooltip("from_label:N", title="from"),
+            alt.Tooltip("to_label:N", title="to"),
+            alt.Tooltip("probability:Q", title="probability", format=".2%"),
+            alt.Tooltip("transitions:Q", title="times", format=","),
+        ],
+    )
+    cells = base.mark_rect(cornerRadius=3).encode(
+        color=alt.Color(
+            "probability:Q",
+            scale=alt.Scale(type="sqrt", domain=[0, 1], range="ramp"),
+            legend=None,
+        )
+    )
+    # On a strong cell in the colour of the panel.
+    ink = alt.condition(
+        "datum.probability > 0.3", alt.value({"expr": "panel"}), alt.value({"expr": "ink"})
+    )
+    percent = base.mark_text(fontSize=13, fontWeight=600, dy=-7).encode(
+        text=alt.Text("probability:Q", format=".1%"), color=ink
+    )
+    times = base.mark_text(fontSize=10, dy=9).encode(
+        text=alt.Text("transitions:Q", format=","), color=ink
+    )
+    chart = alt.layer(cells, percent, times).add_params(
+        alt.param("panel", value=LIGHT["panel"]), alt.param("ink", value=LIGHT["text"])
+    )
+    return _sized(chart, 54 * len({row["from_label"] for row in rows}))
+
+
+def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
+    """Return against volatility, a named point each label. rows: of label_profile"""
+    fields = ("regime_label", "annualised_return", "annualised_volatility", "days")
+    base = alt.Chart(_values(rows, fields)).encode(
+        x=alt.X(
+            "annualised_volatility:Q",
+            title="volatility, annual",
+            axis=alt.Axis(format=".0%", tickCount=5),
+            scale=alt.Scale(zero=True, padding=24),
+        ),
+        y=alt.Y(
+            "annualised_return:Q",
+            title="return, annual",
+            axis=alt.Axis(format=".0%", tickCount=5, **_axis_width()),
+            scale=alt.Scale(zero=True, padding=22),
+        ),
+        tooltip=[
+            alt.Tooltip("regime_label:N", title="label"),
+            alt.Tooltip("annualised_return:Q", title="return, annual", format=".1%"),
+            alt.Tooltip("annualised_volatility:Q", title="volatility, annual", format=".1%"),
+            alt.Tooltip("days:Q", title="days", format=","),
+        ],
+    )
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(y=alt.datum(0))
+    points = base.mark_circle(opacity=1).encode(
+        size=alt.Size("days:Q", scale=alt.Scale(range=[60, 700], zero=True), legend=None),
+        color=_colour(labels, "regime_label"),
+    )
+    names = base.mark_text(dy=-20, fontWeight=600).encode(text="regime_label:N")
+    return _sized(alt.layer(zero, points, names), 230)
+
+
+def counted_durations(labels: list[str], spells: list[Row]) -> list[Row]:
+    """How many of the spells of each label lasted how long: label, place, duration, spells."""
+    return [
+        {
+            "label": label,
+            "place": place,
+            "duration": name,
+            "spells": sum(
+                spell["regime_label"] == label
+                and low <= spell["trading_days"] <= (high or spell["trading_days"])
+                for spell in spells
+            ),
+        }
+        for place, (low, high, name) in enumerate(DURATIONS)
+        for label in labels
+    ]
+
+
+def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
+    """A histogram of how long spells lasted. spells: of regime_spells, the closed ones"""
+    values = counted_durations(labels, spells)
+    names = [name for *_, name in DURATIONS]
+    chart = (
+        alt.Chart(alt.Data(values=values))
+        .transform_calculate(severity=f"indexof({json.dumps(labels)}, datum.label)")
+        .mark_bar(strokeWidth=1)
+        .encode(
+            x=alt.X(
+                "duration:N",
+                title="trading days",
+                sort=names,
+                scale=alt.Scale(domain=names),
+                axis=alt.Axis(labelAngle=0, ticks=False),
+            ),
+            y=alt.Y(
+                "spells:Q",
+                title="spells",
+                axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f", **_axis_width()),
+            ),
+            color=_colour(labels),
+            stroke=alt.value({"expr": "panel"}),
+            order=alt.Order("severity:Q"),
+            tooltip=[
+                alt.Tooltip("label:N"),
+                alt.Tooltip("duration:N", title="trading days"),
+                alt.Tooltip("spells:Q"),
+            ],
+        )
+        .add_params(alt.param("panel", value=LIGHT["panel"]))
+    )
+    return _sized(chart, 230)
+
+
+def fan(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
+    """The distribution over labels by days ahead. rows: horizon, label, probability"""
+    chart = (
+        alt.Chart(_values(rows, ("horizon", "label", "probability")))
+        .transform_calculate(severity=f"indexof({json.dumps(labels)}, datum.label)")
+        .mark_area()
+        .encode(
+            x=alt.X(
+                "horizon:Q",
+                title="trading days ahead",
+                scale=alt.Scale(nice=False, domain=[0, max(row["horizon"] for row in rows)]),
+                axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
+            ),
+            y=_share("probability:Q"),
+            color=_colour(labels),
+            order=alt.Order("severity:Q"),
+            tooltip=[
+                alt.Tooltip("label:N"),
+                alt.Tooltip("horizon:Q", title="days ahead"),
+                alt.Tooltip("probability:Q", format=".1%"),
+            ],
+        )
+    )
+    return _sized(chart, 230)
+
+
+def analogues(rows: list[Row]) -> alt.TopLevelMixin:
+    """What came after each analogue. rows: of reading.analogues, nearest first"""
+    values = [
+        {
+            "name": f"{row['as_of_date']:%Y-%m-%d}",
+            "label": row["regime_label"],
+            "days": f"{days} days on",
+            "return": row[f"next_{days}_days_return"],
+        }
+        for row in rows
+        for days in (21, 63)
+        if row[f"next_{days}_days_return"] is not None
+    ]
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("return:Q", title="return", axis=alt.Axis(format="+.0%", tickCount=5, grid=True)),
+        y=alt.Y(
+            "name:N",
+            title=None,
+            sort=list(dict.fromkeys(value["name"] for value in values)),
+            axis=alt.Axis(ticks=False, domain=False, **_axis_width()),
+        ),
+    )
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
+    points = base.mark_point(size=70, opacity=1, strokeWidth=1.5).encode(
+        shape=alt.Shape(
+            "days:N",
+            scale=alt.Scale(domain=["21 days on", "63 days on"], range=["circle", "triangle-up"]),
+            legend=alt.Legend(orient="top", title=None, symbolSize=70),
+        ),
+        tooltip=[
+            alt.Tooltip("name:N", title="window up to"),
+            alt.Tooltip("label:N"),
+            alt.Tooltip("days:N", title="after"),
+            alt.Tooltip("return:Q", format="+.1%"),
+        ],
+    )
+    return _sized(alt.layer(zero, points), 26 * max(4, len(rows)))
+
+
+def calibration(rows: list[Row]) -> alt.TopLevelMixin:
+    """What was forecast against how often it came. rows: forecast, realised, forecasts"""
+    unit = alt.Scale(domain=[0, 1])
+    diagonal = (
+        alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+        .mark_line(strokeDash=[3, 3], strokeWidth=1, opacity=0.6)
+        .encode(x=alt.X("x:Q", scale=unit), y=alt.Y("y:Q", scale=unit))
+    )
+    base = alt.Chart(_values(rows, ("forecast", "realised", "forecasts"))).encode(
+        x=alt.X("forecast:Q", title="forecast", axis=alt.Axis(format=".0%", tickCount=5)),
+        y=alt.Y(
+            "realised:Q",
+            title="came true",
+            axis=alt.Axis(format=".0%", tickCount=5, **_axis_width()),
+        ),
+        tooltip=[
+            alt.Tooltip("forecast:Q", title="forecast", format=".1%"),
+            alt.Tooltip("realised:Q", title="came true", format=".1%"),
+            alt.Tooltip("forecasts:Q", title="forecasts", format=","),
+        ],
+    )
+    points = base.mark_circle(opacity=1).encode(
+        size=alt.Size("forecasts:Q", scale=alt.Scale(range=[40, 400], zero=True), legend=None)
+    )
+    return _sized(alt.layer(diagonal, base.mark_line(strokeWidth=1.5), points), 230)
+
+
+def _price(labels: list[str], days, spells) -> alt.LayerChart:
+    bands = (
+        alt.Chart(spells)
+        .mark_rect(clip=True, opacity=0.55)
+        .encode(x=_dates("start"), x2="until", color=_colour(labels))
+    )
+    # Without the days out of sight, so that the axis of prices fits those in sight.
+    line = (
+        alt.Chart(days)
+        .transform_filter("datum.date >= from && datum.date <= to && datum.close > 0")
+        .mark_line(clip=True, strokeWidth=1.3)
+        .encode(
+            x=_dates("date"),
+            y=alt.Y(
+                "close:Q",
+                title="close, log scale",
+                scale=alt.Scale(type="log", nice=False, padding=8),
+                axis=alt.Axis(format=",", tickCount=5, **_axis_width()),
+            ),
+        )
+    )
+    return alt.layer(bands, line)
+
+
+def _lanes(labels: list[str], spells) -> alt.Chart:
+    return (
+        alt.Chart(spells)
+        .mark_rect(clip=True)
+        .encode(
+            x=_dates("start"),
+            x2="until",
+            y=alt.Y(
+                "label:N",
+                title=None,
+                sort=labels[::-1],
+                scale=alt.Scale(domain=labels[::-1], paddingInner=0.25, paddingOuter=0.1),
+                axis=_label_axis(grid=True, tickBand="extent"),
+            ),
+            color=_colour(labels),
+        )
+    )
+
+
+def _probabilities(labels: list[str], days) -> alt.Chart:
+    columns = [f"p{place}" for place in range(len(labels))]
+    return (
+        alt.Chart(days)
+        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.p0)")
+        .transform_fold(columns, as_=["column", "probability"])
+        .transform_calculate(
+            severity="toNumber(slice(datum.column, 1))",
+            label=f"{json.dumps(labels)}[toNumber(slice(datum.column, 1))]",
+        )
+        .mark_area(clip=True)
+        .encode(
+            x=_dates("date"),
+            y=_share("probability:Q"),
+            color=_colour(labels),
+            order=alt.Order("severity:Q"),
+        )
+    )
+
+
+def _drawdown(days) -> alt.Chart:
+    return (
+        alt.Chart(days)
+        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.drawdown)")
+        .mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1})
+        .encode(
+            x=_dates("date"),
+            y=alt.Y(
+                "drawdown:Q",
+                title="below the last high",
+                axis=alt.Axis(format=".0%", tickCount=4, **_axis_width()),
+            ),
+        )
+    )
+
+
+def _novelty(days) -> alt.Chart:
+    return (
+        alt.Chart(days)
+        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.novelty)")
+        .mark_line(clip=True, strokeWidth=1)
+        .encode(
+            x=_dates("date"),
+            y=alt.Y(
+                "novelty:Q",
+                title="percentile",
+                scale=alt.Scale(domain=[0, 100]),
+                axis=alt.Axis(values=[0, 50, 100], **_axis_width()),
+            ),
+        )
+    )
+
+
+def _dates(field: str) -> alt.X:
+    return alt.X(
+        f"{field}:T",
+        title=None,
+        scale=alt.Scale(
+            type="utc", nice=False, domainMin={"expr": "from"}, domainMax={"expr": "to"}
+        ),
+        axis=alt.Axis(tickCount={"expr": "max(3, floor(width / 90))"}, labelOverlap=True),
+    )
+
+
+def _range(first: date, last: date) -> list[alt.Parameter]:
+    return [
+        alt.param("from", value=milliseconds(first)),
+        alt.param("to", value=milliseconds(last)),
+    ]
+
+
+def milliseconds(day: date) -> int:
+    """Since 1970, as Vega counts time."""
+    return (day - date(1970, 1, 1)).days * 86_400_000
+
+
+def _share(field: str) -> alt.Y:
+    return alt.Y(
+        field,
+        title="probability",
+        stack="zero",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], **_axis_width()),
+    )
+
+
+def _colour(labels: list[str], field: str = "label") -> alt.Color:
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=labels), legend=None)
+
+
+def _label_axis(**more) -> alt.Axis:
+    return alt.Axis(ticks=False, domain=False, **_axis_width(), **more)
+
+
+def _axis_width() -> dict[str, int]:
+    return {"minExtent": AXIS_WIDTH, "maxExtent": AXIS_WIDTH}
+
+
+def _values(rows: list[Row], fields: Sequence[str]) -> alt.Data:
+    return alt.Data(values=[{field: row[field] for field in fields} for row in rows])
+
+
+def _sized(chart: alt.TopLevelMixin, height: int) -> alt.TopLevelMixin:
+    return chart.properties(
+        width="container",
+        height=height,
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+    )

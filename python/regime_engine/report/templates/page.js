@@ -1,0 +1,276 @@
+"use strict";
+(() => {
+  const DAY = 86_400_000;
+  const MISSING = "–";
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const themes = read("themes");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  const panels = [...document.querySelectorAll(".panel")];
+  const day = document.getElementById("day");
+  const views = new Map(); // element of a chart → its Vega view
+  let years = 0; // that are shown, up to each region's last day; 0: all
+  let readAt = null; // the row that is read, in the region in sight
+
+  // A region is parsed when it is first shown.
+  const regions = panels.map(() => null);
+  const regionOf = (element) => {
+    const place = Number(element.closest(".panel").dataset.region);
+    regions[place] ??= read(`region-${place}`);
+    return regions[place];
+  };
+
+  const rangeOf = ({ days: { date } }) => {
+    const last = date.at(-1) * DAY;
+    const first = date[0] * DAY;
+    if (!years) return [first, last];
+    const from = new Date(last);
+    from.setUTCFullYear(from.getUTCFullYear() - years);
+    return [Math.max(first, from.getTime()), last];
+  };
+
+  const rowsOf = ({ days }) =>
+    days.date.map((_, place) => {
+      const row = {};
+      for (const name in days) row[name] = days[name][place];
+      row.date *= DAY;
+      return row;
+    });
+
+  // Charts -----------------------------------------------------------------------------------
+
+  const isOverTime = (element) => element.classList.contains("over-time");
+
+  async function draw(element) {
+    const region = regionOf(element);
+    const spec = structuredClone(region.specs[element.dataset.chart]);
+    const { palette, config } = themes[dark.matches ? "dark" : "light"];
+    const [from, to] = rangeOf(region);
+    const values = { from, to, cursor: from - DAY, panel: palette.panel, ink: palette.text };
+    for (const parameter of spec.params ?? []) parameter.value = values[parameter.name];
+    if (isOverTime(element)) {
+      spec.datasets = { days: rowsOf(region), spells: region.spells.map((spell) => ({ ...spell })) };
+    }
+    const drawn = await vegaEmbed(element, spec, {
+      actions: false,
+      config: { ...config, aria: false },
+      defaultStyle: false,
+      renderer: "svg",
+      tooltip: { disableDefaultStyle: true, theme: "report" },
+    });
+    views.get(element)?.finalize();
+    views.set(element, drawn.view);
+  }
+
+  const nearby = new IntersectionObserver(
+    async (entries) => {
+      const due = entries.filter((entry) => entry.isIntersecting && !views.has(entry.target));
+      for (const { target } of due) {
+        nearby.unobserve(target);
+        await draw(target);
+      }
+      if (due.length && !document.documentElement.dataset.drawn) {
+        document.documentElement.dataset.drawn = "true";
+        performance.mark("drawn");
+      }
+    },
+    { rootMargin: "200px" },
+  );
+  const charts = [...document.querySelectorAll(".chart")];
+  charts.forEach((chart) => nearby.observe(chart));
+  dark.addEventListener("change", () => [...views.keys()].forEach(draw));
+
+  const overTime = (panel) =>
+    [...views].filter(([element]) => isOverTime(element) && panel.contains(element));
+
+  // Reading a day ----------------------------------------------------------------------------
+
+  const number = (value, digits = 0) =>
+    value == null
+      ? MISSING
+      : value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const percent = (value) => (value == null ? MISSING : `${number(100 * value, 1)}%`);
+  const dated = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
+
+  function told({ days, labels }, place) {
+    const label = labels[days.label[place]];
+    const facts = [["confidence", percent(days.confidence[place])]];
+    if (label) labels.forEach((name, k) => facts.push([name, percent(days[`p${k}`][place])]));
+    facts.push(["close", number(days.close[place], 2)]);
+    facts.push(["drawdown", percent(days.drawdown[place])]);
+    facts.push(["novelty", number(days.novelty[place], 1)]);
+    return { title: `${dated(days.date[place] * DAY)} · ${label ?? "no regime"}`, facts };
+  }
+
+  function nearest(dates, milliseconds) {
+    const wanted = milliseconds / DAY;
+    let low = 0;
+    let high = dates.length - 1;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (dates[middle] <= wanted) low = middle;
+      else high = middle;
+    }
+    return wanted - dates[low] <= dates[high] - wanted ? low : high;
+  }
+
+  // Text is set as text: what a region is named is not markup.
+  function readDay(element, place, x, y) {
+    const region = regionOf(element);
+    readAt = place;
+    const { title, facts } = told(region, place);
+    const heading = document.createElement("strong");
+    heading.textContent = title;
+    const lines = facts.map(([name, value]) => {
+      const line = document.createElement("span");
+      const figure = document.createElement("b");
+      figure.textContent = value;
+      line.append(name, figure);
+      return line;
+    });
+    day.replaceChildren(heading, ...lines);
+    day.hidden = false;
+    const { width, height } = day.getBoundingClientRect();
+    const left = x + 16 + width > innerWidth ? x - 16 - width : x + 16;
+    day.style.left = `${Math.max(4, left)}px`;
+    day.style.top = `${Math.max(4, Math.min(y + 12, innerHeight - height - 4))}px`;
+    element.setAttribute("aria-valuenow", place);
+    element.setAttribute("aria-valuetext", [title, ...facts.map((fact) => fact.join(" "))].join(", "));
+    moveCursor(element.closest(".panel"), region.days.date[place] * DAY);
+  }
+
+  function moveCursor(panel, milliseconds) {
+    for (const [, view] of overTime(panel)) view.signal("cursor", milliseconds).runAsync();
+  }
+
+  function leave(element) {
+    day.hidden = true;
+    readAt = null;
+    moveCursor(element.closest(".panel"), regionOf(element).days.date[0] * DAY - DAY);
+  }
+
+  // Where the axis of days begins, in pixels of the window.
+  function originOf(element, view) {
+    const { left } = element.querySelector("svg").getBoundingClientRect();
+    return left + view.padding().left + view.origin()[0];
+  }
+
+  function follow(event) {
+    const element = event.currentTarget;
+    const view = views.get(element);
+    if (!view) return;
+    const date = view.scale("x").invert(event.clientX - originOf(element, view));
+    readDay(element, nearest(regionOf(element).days.date, Number(date)), event.clientX, event.clientY);
+  }
+
+  const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: 21, PageDown: -21, Home: -Infinity, End: Infinity };
+
+  function step(event) {
+    const element = event.currentTarget;
+    const view = views.get(element);
+    if (event.key === "Escape") leave(element);
+    if (!view || !(event.key in STEPS)) return;
+    event.preventDefault();
+    const { days: { date } } = regionOf(element);
+    const [from, to] = rangeOf(regionOf(element)).map((milliseconds) => nearest(date, milliseconds));
+    const place = Math.min(to, Math.max(from, (readAt ?? to) + STEPS[event.key]));
+    const x = originOf(element, view) + view.scale("x")(date[place] * DAY);
+    readDay(element, place, x, element.getBoundingClientRect().top + 24);
+  }
+
+  for (const element of charts.filter(isOverTime)) {
+    element.addEventListener("pointermove", follow);
+    element.addEventListener("pointerdown", follow);
+    element.addEventListener("pointerleave", () => leave(element));
+    element.addEventListener("keydown", step);
+    element.addEventListener("blur", () => leave(element));
+  }
+
+  // Tables of days ---------------------------------------------------------------------------
+
+  const columnsOf = {
+    price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
+    probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
+    drawdown: () => [["Drawdown", "drawdown"]],
+    novelty: () => [["Novelty", "novelty"]],
+  };
+  const shown = { close: (value) => number(value, 2), novelty: (value) => number(value, 1) };
+
+  function fill(details) {
+    const region = regionOf(details);
+    const { days, labels } = region;
+    const columns = columnsOf[details.dataset.table](region);
+    const [from] = rangeOf(region);
+    const table = document.createElement("table");
+    const cell = (row, name, text, isNumber) => {
+      const made = document.createElement(name);
+      made.textContent = text;
+      if (isNumber) made.className = "n";
+      row.append(made);
+      return made;
+    };
+    const head = table.createTHead().insertRow();
+    for (const [name, column] of [["Date", "date"], ...columns]) {
+      cell(head, "th", name, !["date", "label"].includes(column)).scope = "col";
+    }
+    const body = table.createTBody();
+    for (let place = days.date.length - 1; place >= 0 && days.date[place] * DAY >= from; place--) {
+      const row = body.insertRow();
+      cell(row, "th", dated(days.date[place] * DAY)).scope = "row";
+      for (const [, column] of columns) {
+        const value = days[column][place];
+        if (column === "label") cell(row, "td", labels[value] ?? "no regime");
+        else cell(row, "td", (shown[column] ?? percent)(value), true);
+      }
+    }
+    details.querySelector(".scroll").replaceChildren(table);
+  }
+
+  const tables = [...document.querySelectorAll(".by-day")];
+  for (const details of tables) {
+    details.addEventListener("toggle", () => details.open && fill(details));
+  }
+
+  // Time shown -------------------------------------------------------------------------------
+
+  for (const button of document.querySelectorAll(".ranges button")) {
+    button.addEventListener("click", () => {
+      years = Number(button.dataset.years);
+      for (const other of document.querySelectorAll(".ranges button")) {
+        other.setAttribute("aria-pressed", other.dataset.years === button.dataset.years);
+      }
+      for (const [element, view] of views) {
+        if (!isOverTime(element)) continue;
+        const [from, to] = rangeOf(regionOf(element));
+        view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
+      }
+      tables.filter((details) => details.open).forEach(fill);
+    });
+  }
+
+  // Regions ----------------------------------------------------------------------------------
+
+  function select(place) {
+    tabs.forEach((tab, k) => {
+      tab.setAttribute("aria-selected", k === place);
+      tab.tabIndex = k === place ? 0 : -1;
+      panels[k].hidden = k !== place;
+    });
+    day.hidden = true;
+    readAt = null;
+    // Charts that were drawn before the window changed its size.
+    dispatchEvent(new Event("resize"));
+  }
+
+  tabs.forEach((tab, place) => {
+    tab.addEventListener("click", () => select(place));
+    tab.addEventListener("keydown", (event) => {
+      const steps = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: tabs.length - 1 };
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      const next = (steps[event.key] + tabs.length) % tabs.length;
+      select(next);
+      tabs[next].focus();
+    });
+  });
+})();
