@@ -101,6 +101,7 @@ def theme(palette: Row, n_labels: int) -> Row:
         "line": {"color": palette["mark"]},
         "rule": {"color": palette["muted"]},
         "area": {"color": palette["muted"]},
+        "circle": {"color": palette["accent"]},
         "point": {"color": palette["accent"], "filled": True},
         "text": {"color": palette["text"], "fontSize": 11},
         "legend": {"labelColor": palette["muted"], "titleColor": palette["muted"]},
@@ -140,23 +141,23 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
 
 
 def picture(
-    regions: list[tuple[str, str, list[str], list[Row], list[Row]]], first: date, last: date
+    regions: list[tuple[str, str, list[str]]], first: date, last: date
 ) -> alt.TopLevelMixin:
-    """Price, bands and lanes of each region, one below the other, with their data: for a PNG.
+    """Price, bands and lanes of each region, one below the other: for a PNG.
 
-    regions: title, subtitle, labels and the data sets days and spells of each
+    regions: title, subtitle and labels of each; the data sets are days_0, spells_0, days_1 …
     """
-    drawn = [
-        alt.vconcat(
-            _price(labels, alt.Data(values=days), alt.Data(values=spells)).properties(
-                width=740, height=300
-            ),
-            _lanes(labels, alt.Data(values=spells)).properties(width=740, height=26 * len(labels)),
-            spacing=4,
-            title=alt.TitleParams(title, subtitle=subtitle),
+    drawn = []
+    for place, (title, subtitle, labels) in enumerate(regions):
+        days, spells = alt.NamedData(f"days_{place}"), alt.NamedData(f"spells_{place}")
+        drawn.append(
+            alt.vconcat(
+                _price(labels, days, spells).properties(width=740, height=300),
+                _lanes(labels, spells).properties(width=740, height=26 * len(labels)),
+                spacing=4,
+                title=alt.TitleParams(title, subtitle=subtitle),
+            )
         )
-        for title, subtitle, labels, days, spells in regions
-    ]
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 
 
@@ -214,7 +215,7 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
         y=alt.Y(
             "annualised_return:Q",
             title="return, annual",
-            axis=alt.Axis(format=".0%", tickCount=5, **_axis_width()),
+            axis=alt.Axis(format=".0%", tickCount=5),
             scale=alt.Scale(zero=True, padding=22),
         ),
         tooltip=[
@@ -265,12 +266,12 @@ def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
                 title="trading days",
                 sort=names,
                 scale=alt.Scale(domain=names),
-                axis=alt.Axis(labelAngle=0, ticks=False),
+                axis=alt.Axis(labelAngle=0, labelFontSize=10, ticks=False),
             ),
             y=alt.Y(
                 "spells:Q",
                 title="spells",
-                axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f", **_axis_width()),
+                axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f"),
             ),
             color=_colour(labels),
             stroke=alt.value({"expr": "panel"}),
@@ -364,7 +365,7 @@ def calibration(rows: list[Row]) -> alt.TopLevelMixin:
         y=alt.Y(
             "realised:Q",
             title="came true",
-            axis=alt.Axis(format=".0%", tickCount=5, **_axis_width()),
+            axis=alt.Axis(format=".0%", tickCount=5),
         ),
         tooltip=[
             alt.Tooltip("forecast:Q", title="forecast", format=".1%"),
@@ -393,7 +394,7 @@ def _price(labels: list[str], days, spells) -> alt.LayerChart:
             x=_dates("date"),
             y=alt.Y(
                 "close:Q",
-                title="close, log scale",
+                title=None,
                 scale=alt.Scale(type="log", nice=False, padding=8),
                 axis=alt.Axis(format=",", tickCount=5, **_axis_width()),
             ),
@@ -450,7 +451,7 @@ def _drawdown(days) -> alt.Chart:
             x=_dates("date"),
             y=alt.Y(
                 "drawdown:Q",
-                title="below the last high",
+                title=None,
                 axis=alt.Axis(format=".0%", tickCount=4, **_axis_width()),
             ),
         )
@@ -466,7 +467,7 @@ def _novelty(days) -> alt.Chart:
             x=_dates("date"),
             y=alt.Y(
                 "novelty:Q",
-                title="percentile",
+                title=None,
                 scale=alt.Scale(domain=[0, 100]),
                 axis=alt.Axis(values=[0, 50, 100], **_axis_width()),
             ),
@@ -500,7 +501,7 @@ def milliseconds(day: date) -> int:
 def _share(field: str) -> alt.Y:
     return alt.Y(
         field,
-        title="probability",
+        title=None,
         stack="zero",
         scale=alt.Scale(domain=[0, 1], nice=False),
         axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], **_axis_width()),

@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import math
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from itertools import groupby
@@ -23,6 +25,16 @@ from regime_engine.report.contents import CALIBRATED_HORIZON, Record, RegionRepo
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
 MISSING = "–"
+# Days ahead of which the page tells how likely another label is.
+TOLD_HORIZONS = (5, 21, 63)
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: heading, and whether it is of numbers; rows: as they are shown, each named first"""
+
+    columns: list[tuple[str, bool]]
+    rows: list[list[str]]
 
 
 def html(report: Report, settings: Settings) -> str:
@@ -37,10 +49,10 @@ def html(report: Report, settings: Settings) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {
         "percent": percent,
-        "signed": lambda value: percent(value, signed=True),
+        "signed": signed,
         "number": number,
         "moment": moment,
-        "blank": lambda value: MISSING if value is None else value,
+        "text": text,
     }
     n_labels = max(len(region.labels) for region in report.regions)
     scripts = [
@@ -50,8 +62,9 @@ def html(report: Report, settings: Settings) -> str:
     return environment.get_template("page.html").render(
         report=report,
         regions=[
-            {"report": region, "data": _data(region)} | _told(region) for region in report.regions
+            vars(region) | {"data": _data(region)} | _told(region) for region in report.regions
         ],
+        calibrated_horizon=CALIBRATED_HORIZON,
         themes={
             "light": _theme(charts.LIGHT, n_labels),
             "dark": _theme(charts.DARK, n_labels),
@@ -67,21 +80,27 @@ def html(report: Report, settings: Settings) -> str:
 
 def png(report: Report) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
-    regions = []
-    for region in report.regions:
-        now = region.now
-        data = _data(region)
+    drawn, datasets = [], {}
+    for place, region in enumerate(report.regions):
+        now, since = region.now, _since(region)
         subtitle = (
             f"{now['as_of_date']}: {now['regime_label']}, confidence {percent(now['confidence'])}"
-            f"{'' if _since(region) is None else f', since {_since(region)}'}"
+            f"{f', since {since}' if since else ''}"
         )
-        rows = _rows(data["days"])
-        regions.append((_title(region), subtitle, region.labels, rows, data["spells"]))
+        drawn.append((_title(region), subtitle, region.labels))
+        datasets[f"days_{place}"] = [
+            {"date": charts.milliseconds(day["as_of_date"]), "close": day["close"]}
+            for day in region.days
+        ]
+        datasets[f"spells_{place}"] = _spells(region)
     first = min(region.days[0]["as_of_date"] for region in report.regions)
     last = max(region.days[-1]["as_of_date"] for region in report.regions)
     n_labels = max(len(region.labels) for region in report.regions)
-    spec = charts.picture(regions, first, last).to_dict()
-    spec["config"] = charts.theme(charts.LIGHT, n_labels) | {"padding": 24}
+    # The rows are put in behind Altair's back, which would copy them many times over.
+    spec = charts.picture(drawn, first, last).to_dict(validate=False) | {
+        "datasets": datasets,
+        "config": charts.theme(charts.LIGHT, n_labels) | {"padding": 24},
+    }
     return vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=PICTURE_SCALE)
 
 
@@ -108,6 +127,14 @@ def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{value:{'+' if signed else ''}.{digits}%}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    return percent(value, signed=True)
+
+
+def text(value: object) -> str:
+    return MISSING if value is None else str(value)
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -147,23 +174,30 @@ def _data(region: RegionReport) -> Record:
         columns[f"p{place}"] = [
             None if each is None else _rounded(each.get(label, 0), 4) for each in probabilities
         ]
-    first, last = days[0]["as_of_date"], days[-1]["as_of_date"]
-    nexts = [spell["start_date"] for spell in region.spells[1:]]
-    drawn = charts.over_time(labels, first, last) | _of_rows(region)
+    drawn = charts.over_time(labels, days[0]["as_of_date"], days[-1]["as_of_date"])
     return {
         "region": region.series.region,
         "labels": labels,
         "days": columns,
-        "spells": [
-            {
-                "label": spell["regime_label"],
-                "start": charts.milliseconds(spell["start_date"]),
-                "until": charts.milliseconds(until),
-            }
-            for spell, until in zip(region.spells, [*nexts, last], strict=True)
-        ],
-        "specs": {name: chart.to_dict() for name, chart in drawn.items()},
+        "spells": _spells(region),
+        "specs": {
+            name: chart.to_dict(validate=False)
+            for name, chart in (drawn | _of_rows(region)).items()
+        },
     }
+
+
+def _spells(region: RegionReport) -> list[Record]:
+    """Each up to the day on which the next begins, the last one up to the last day."""
+    ends = [spell["start_date"] for spell in region.spells[1:]] + [region.days[-1]["as_of_date"]]
+    return [
+        {
+            "label": spell["regime_label"],
+            "start": charts.milliseconds(spell["start_date"]),
+            "until": charts.milliseconds(until),
+        }
+        for spell, until in zip(region.spells, ends, strict=True)
+    ]
 
 
 def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
@@ -182,70 +216,157 @@ def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
 
 def _told(region: RegionReport) -> Record:
     """What the template says of a region, beyond its rows."""
-    occurring = {row["from_label"] for row in region.matrix}
-    cells = {(row["from_label"], row["to_label"]): row for row in region.matrix}
-    labels = [label for label in region.labels if label in occurring]
-    faults = [check for check in region.checks if check["is_fault"] and check["found"]]
     return {
         "title": _title(region),
-        "now": region.now,
         "since": _since(region),
-        "probabilities": [
-            (place, label, (region.now["probabilities"] or {}).get(label, 0))
-            for place, label in enumerate(region.labels)
-        ],
         "place": {label: place for place, label in enumerate(region.labels)},
         "first": region.days[0]["as_of_date"],
         "last": region.days[-1]["as_of_date"],
-        "occurring": labels,
-        "cells": cells,
-        "profile": sorted(region.profile, key=lambda row: _place(labels, row["regime_label"])),
-        "durations": charts.counted_durations(labels, _closed(region)),
-        "faults": faults,
-        "parameters": _parameters(region.version),
-        "forecast": _by_horizon(region.forecast),
-        "calibration_told": _calibration_told(region.calibration),
+        "faults": [check for check in region.checks if check["is_fault"] and check["found"]],
+        "changes": [
+            (row["horizon"], row["probability_of_change"])
+            for row in region.forecast
+            if row["label"] == region.labels[0] and row["horizon"] in TOLD_HORIZONS
+        ],
+        "forecasts": sum(row["forecasts"] for row in region.calibration),
+        "tables": _tables(region),
     }
 
 
-def _by_horizon(rows: list[Record]) -> list[Record]:
-    """One row a horizon: its probability of a change, and of each label."""
-    return [
-        {
-            "horizon": horizon,
-            "change": labels[0]["probability_of_change"],
-            "by_label": {row["label"]: row["probability"] for row in labels},
-        }
-        for horizon, group in groupby(rows, lambda row: row["horizon"])
+def _tables(region: RegionReport) -> dict[str, Table]:
+    """The numbers of the charts, and what is shown as numbers alone; by name of the panel."""
+    return {
+        "spells": _table(
+            region.spells[::-1],
+            ("Label", "regime_label", text),
+            ("From", "start_date", text),
+            ("To", lambda row: "open" if row["is_open"] else row["end_date"], text),
+            ("Trading days", "trading_days", number),
+            ("Mean confidence", "mean_confidence", percent),
+            ("Return", "total_return", signed),
+            ("Volatility", "annualised_volatility", percent),
+            ("Worst drawdown", "worst_drawdown", percent),
+        ),
+        "matrix": _matrix_table(region.matrix),
+        "forecast": _forecast_table(region),
+        "profile": _table(
+            sorted(region.profile, key=lambda row: _place(region.labels, row["regime_label"])),
+            ("Label", "regime_label", text),
+            ("Days", "days", number),
+            ("Share", "share_of_days", percent),
+            ("Return", "annualised_return", signed),
+            ("Volatility", "annualised_volatility", percent),
+            ("Worst day", "worst_day_return", percent),
+            ("Up after 21 days", "hit_rate_21_days", percent),
+        ),
+        "durations": _durations_table(region),
+        "analogues": _table(
+            region.analogues,
+            ("Window up to", "as_of_date", text),
+            ("Label", "regime_label", text),
+            ("Distance", "distance", lambda value: number(value, 2)),
+            ("21 days on", "next_21_days_return", signed),
+            ("63 days on", "next_63_days_return", signed),
+        ),
+        "parameters": _parameters(region.version),
+        "calibration": _table(
+            region.calibration,
+            ("Forecast", "forecast", percent),
+            ("Came true", "realised", percent),
+            ("Forecasts", "forecasts", number),
+        ),
+        "runs": _table(
+            region.runs,
+            ("Started", "started_at", moment),
+            ("Command", "command", text),
+            ("Status", "status", text),
+            ("By", "database_user", text),
+            ("Run", "run_id", text),
+            ("Seconds", "seconds", lambda value: number(value, 1)),
+            ("Regimes in force", "regimes_in_force", number),
+            ("Replaced since", "rows_replaced_since", number),
+        ),
+    }
+
+
+def _table(
+    rows: Sequence[Record],
+    *columns: tuple[str, str | Callable[[Record], object], Callable[[object], str]],
+) -> Table:
+    """columns: a heading, the column of the row or what is made of the row, and how it is told"""
+    return Table(
+        [(heading, told not in (text, moment)) for heading, _, told in columns],
+        [
+            [
+                told(row[value] if isinstance(value, str) else value(row))
+                for _, value, told in columns
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _matrix_table(rows: list[Record]) -> Table:
+    cells = {(row["from_label"], row["to_label"]): row["probability"] for row in rows}
+    stays = [row for row in rows if row["from_label"] == row["to_label"]]
+
+    def to(label: str) -> Callable[[Record], object]:
+        return lambda row: cells[row["from_label"], label]
+
+    return _table(
+        stays,
+        ("From", "from_label", text),
+        *((f"to {row['to_label']}", to(row["to_label"]), percent) for row in stays),
+        ("Expected days", "expected_duration", lambda value: number(value, 1)),
+        ("Share in the long run", "stationary_share", percent),
+        ("Share observed", "observed_share", percent),
+    )
+
+
+def _forecast_table(region: RegionReport) -> Table:
+    rows = [
+        {row["label"]: row["probability"] for row in labels}
+        | {"horizon": horizon, "change": labels[0]["probability_of_change"]}
+        for horizon, group in groupby(region.forecast, lambda row: row["horizon"])
         for labels in [list(group)]
     ]
-
-
-def _calibration_told(rows: list[Record]) -> str:
-    forecasts = sum(row["forecasts"] for row in rows)
-    return (
-        f"{number(forecasts)} forecasts of a label {CALIBRATED_HORIZON} days ahead, each from what "
-        "was stored up to its day: those on the dashed line come true as often as they say."
+    labels = dict.fromkeys(row["label"] for row in region.forecast)
+    return _table(
+        rows,
+        ("Days ahead", "horizon", number),
+        *((label, label, percent) for label in labels),
+        ("Another by then", "change", percent),
     )
+
+
+def _durations_table(region: RegionReport) -> Table:
+    counted = charts.counted_durations(region.labels, _closed(region))
+    rows = [
+        {row["label"]: row["spells"] for row in labels} | {"duration": duration}
+        for duration, group in groupby(counted, lambda row: row["duration"])
+        for labels in [list(group)]
+    ]
+    columns = ((label, label, number) for label in region.labels)
+    return _table(rows, ("Trading days", "duration", text), *columns)
 
 
 def _closed(region: RegionReport) -> list[Record]:
     return [spell for spell in region.spells if not spell["is_open"]]
 
 
-def _parameters(version: Record) -> list[tuple[str, list[str]]]:
-    """Name and values of the parameters that are a number, or one a label; and the metrics."""
+def _parameters(version: Record) -> Table:
+    """The parameters and metrics that are a number, or one a label."""
     labels = version["labels"] or []
-    told = []
+    rows = []
     for group in ("parameters", "metrics"):
         for name, value in (version[group] or {}).items():
             values = value if isinstance(value, list) else [value]
             if all(isinstance(each, (int, float, str)) for each in values) and (
-                len(values) == 1 or len(values) == len(labels)
+                len(values) in (1, len(labels))
             ):
-                shown = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
-                told.append((name.replace("_", " "), shown))
-    return told
+                told = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
+                rows.append([name.replace("_", " "), *told, *[""] * (len(labels) - len(told))])
+    return Table([("Parameter", False), *((label, True) for label in labels)], rows)
 
 
 def _theme(palette: Record, n_labels: int) -> Record:
@@ -260,14 +381,6 @@ def _variables(palette: Record) -> str:
     names = ("page", "panel", "text", "muted", "line", "accent", "good", "bad")
     labels = (f"--label-{place}: {colour}" for place, colour in enumerate(palette["labels"]))
     return "; ".join([*(f"--{name}: {palette[name]}" for name in names), *labels])
-
-
-def _rows(columns: dict[str, list]) -> list[Record]:
-    """The days row by row, with dates in milliseconds."""
-    rows = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    return [row | {"date": row["date"] * 86_400_000} for row in rows]
 
 
 def _place(labels: list[str], label: str | None) -> int | None:
