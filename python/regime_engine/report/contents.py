@@ -62,6 +62,10 @@ class RegionReport:
     analogues: list[Record]
     without: dict[str, str]
 
+    @property
+    def closed_spells(self) -> list[Record]:
+        return [spell for spell in self.spells if not spell["is_open"]]
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -5,11 +5,8 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 
 import altair as alt
@@ -21,20 +18,12 @@ from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.report import charts
 from regime_engine.report.contents import CALIBRATED_HORIZON, Record, RegionReport, Report
+from regime_engine.report.tables import moment, number, percent, signed, tables, text
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
-MISSING = "–"
 # Days ahead of which the page tells how likely another label is.
 TOLD_HORIZONS = (5, 21, 63)
-
-
-@dataclass(frozen=True)
-class Table:
-    """columns: heading, and whether it is of numbers; rows: as they are shown, each named first"""
-
-    columns: list[tuple[str, bool]]
-    rows: list[list[str]]
 
 
 def html(report: Report, settings: Settings) -> str:
@@ -123,30 +112,6 @@ def write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:
-    if value is None or not math.isfinite(value):
-        return MISSING
-    return f"{value:{'+' if signed else ''}.{digits}%}".replace("-", "−")
-
-
-def signed(value: float | None) -> str:
-    return percent(value, signed=True)
-
-
-def text(value: object) -> str:
-    return MISSING if value is None else str(value)
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    if value is None or not math.isfinite(value):
-        return MISSING
-    return f"{value:,.{digits}f}".replace("-", "−")
-
-
-def moment(value: datetime | None) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if value else MISSING
-
-
 def _title(region: RegionReport) -> str:
     return f"{region.series.region} · {region.description or region.now['instrument_id']}"
 
@@ -172,9 +137,12 @@ def _data(region: RegionReport) -> Record:
     }
     for place, label in enumerate(labels):
         columns[f"p{place}"] = [
-            None if each is None else _rounded(each.get(label, 0), 4) for each in probabilities
+            _rounded(each.get(label, 0), 4) if each else None for each in probabilities
         ]
     drawn = charts.over_time(labels, days[0]["as_of_date"], days[-1]["as_of_date"])
+    for name in ("drawdown", "novelty"):
+        if not any(value is not None for value in columns[name]):
+            del drawn[name]
     return {
         "region": region.series.region,
         "labels": labels,
@@ -188,8 +156,8 @@ def _data(region: RegionReport) -> Record:
 
 
 def _spells(region: RegionReport) -> list[Record]:
-    """Each up to the day on which the next begins, the last one up to the last day."""
-    ends = [spell["start_date"] for spell in region.spells[1:]] + [region.days[-1]["as_of_date"]]
+    """Each up to the day on which the next begins, the last one up to the last regime."""
+    ends = [*(spell["start_date"] for spell in region.spells[1:]), region.now["as_of_date"]]
     return [
         {
             "label": spell["regime_label"],
@@ -206,7 +174,7 @@ def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
     drawn = {
         "matrix": (region.matrix, lambda rows: charts.matrix(labels, rows)),
         "profile": (region.profile, lambda rows: charts.profile(labels, rows)),
-        "durations": (_closed(region), lambda rows: charts.durations(labels, rows)),
+        "durations": (region.closed_spells, lambda rows: charts.durations(labels, rows)),
         "fan": (region.forecast, lambda rows: charts.fan(labels, rows)),
         "calibration": (region.calibration, charts.calibration),
         "analogues": (region.analogues, charts.analogues),
@@ -223,150 +191,14 @@ def _told(region: RegionReport) -> Record:
         "first": region.days[0]["as_of_date"],
         "last": region.days[-1]["as_of_date"],
         "faults": [check for check in region.checks if check["is_fault"] and check["found"]],
-        "changes": [
-            (row["horizon"], row["probability_of_change"])
+        "changes": {
+            row["horizon"]: row["probability_of_change"]
             for row in region.forecast
-            if row["label"] == region.labels[0] and row["horizon"] in TOLD_HORIZONS
-        ],
+            if row["horizon"] in TOLD_HORIZONS
+        },
         "forecasts": sum(row["forecasts"] for row in region.calibration),
-        "tables": _tables(region),
+        "tables": tables(region),
     }
-
-
-def _tables(region: RegionReport) -> dict[str, Table]:
-    """The numbers of the charts, and what is shown as numbers alone; by name of the panel."""
-    return {
-        "spells": _table(
-            region.spells[::-1],
-            ("Label", "regime_label", text),
-            ("From", "start_date", text),
-            ("To", lambda row: "open" if row["is_open"] else row["end_date"], text),
-            ("Trading days", "trading_days", number),
-            ("Mean confidence", "mean_confidence", percent),
-            ("Return", "total_return", signed),
-            ("Volatility", "annualised_volatility", percent),
-            ("Worst drawdown", "worst_drawdown", percent),
-        ),
-        "matrix": _matrix_table(region.matrix),
-        "forecast": _forecast_table(region),
-        "profile": _table(
-            sorted(region.profile, key=lambda row: _place(region.labels, row["regime_label"])),
-            ("Label", "regime_label", text),
-            ("Days", "days", number),
-            ("Share", "share_of_days", percent),
-            ("Return", "annualised_return", signed),
-            ("Volatility", "annualised_volatility", percent),
-            ("Worst day", "worst_day_return", percent),
-            ("Up after 21 days", "hit_rate_21_days", percent),
-        ),
-        "durations": _durations_table(region),
-        "analogues": _table(
-            region.analogues,
-            ("Window up to", "as_of_date", text),
-            ("Label", "regime_label", text),
-            ("Distance", "distance", lambda value: number(value, 2)),
-            ("21 days on", "next_21_days_return", signed),
-            ("63 days on", "next_63_days_return", signed),
-        ),
-        "parameters": _parameters(region.version),
-        "calibration": _table(
-            region.calibration,
-            ("Forecast", "forecast", percent),
-            ("Came true", "realised", percent),
-            ("Forecasts", "forecasts", number),
-        ),
-        "runs": _table(
-            region.runs,
-            ("Started", "started_at", moment),
-            ("Command", "command", text),
-            ("Status", "status", text),
-            ("By", "database_user", text),
-            ("Run", "run_id", text),
-            ("Seconds", "seconds", lambda value: number(value, 1)),
-            ("Regimes in force", "regimes_in_force", number),
-            ("Replaced since", "rows_replaced_since", number),
-        ),
-    }
-
-
-def _table(
-    rows: Sequence[Record],
-    *columns: tuple[str, str | Callable[[Record], object], Callable[[object], str]],
-) -> Table:
-    """columns: a heading, the column of the row or what is made of the row, and how it is told"""
-    return Table(
-        [(heading, told not in (text, moment)) for heading, _, told in columns],
-        [
-            [
-                told(row[value] if isinstance(value, str) else value(row))
-                for _, value, told in columns
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _matrix_table(rows: list[Record]) -> Table:
-    cells = {(row["from_label"], row["to_label"]): row["probability"] for row in rows}
-    stays = [row for row in rows if row["from_label"] == row["to_label"]]
-
-    def to(label: str) -> Callable[[Record], object]:
-        return lambda row: cells[row["from_label"], label]
-
-    return _table(
-        stays,
-        ("From", "from_label", text),
-        *((f"to {row['to_label']}", to(row["to_label"]), percent) for row in stays),
-        ("Expected days", "expected_duration", lambda value: number(value, 1)),
-        ("Share in the long run", "stationary_share", percent),
-        ("Share observed", "observed_share", percent),
-    )
-
-
-def _forecast_table(region: RegionReport) -> Table:
-    rows = [
-        {row["label"]: row["probability"] for row in labels}
-        | {"horizon": horizon, "change": labels[0]["probability_of_change"]}
-        for horizon, group in groupby(region.forecast, lambda row: row["horizon"])
-        for labels in [list(group)]
-    ]
-    labels = dict.fromkeys(row["label"] for row in region.forecast)
-    return _table(
-        rows,
-        ("Days ahead", "horizon", number),
-        *((label, label, percent) for label in labels),
-        ("Another by then", "change", percent),
-    )
-
-
-def _durations_table(region: RegionReport) -> Table:
-    counted = charts.counted_durations(region.labels, _closed(region))
-    rows = [
-        {row["label"]: row["spells"] for row in labels} | {"duration": duration}
-        for duration, group in groupby(counted, lambda row: row["duration"])
-        for labels in [list(group)]
-    ]
-    columns = ((label, label, number) for label in region.labels)
-    return _table(rows, ("Trading days", "duration", text), *columns)
-
-
-def _closed(region: RegionReport) -> list[Record]:
-    return [spell for spell in region.spells if not spell["is_open"]]
-
-
-def _parameters(version: Record) -> Table:
-    """The parameters and metrics that are a number, or one a label."""
-    labels = version["labels"] or []
-    rows = []
-    for group in ("parameters", "metrics"):
-        for name, value in (version[group] or {}).items():
-            values = value if isinstance(value, list) else [value]
-            if all(isinstance(each, (int, float, str)) for each in values) and (
-                len(values) in (1, len(labels))
-            ):
-                told = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
-                rows.append([name.replace("_", " "), *told, *[""] * (len(labels) - len(told))])
-    return Table([("Parameter", False), *((label, True) for label in labels)], rows)
 
 
 def _theme(palette: Record, n_labels: int) -> Record:

@@ -112,3 +112,17 @@ def test_what_moved_most_is_measured_in_spreads_of_its_own_history():
     history = np.array([[0.0, 10, 5], [2, 30, 5]])  # standard deviations 1, 10 and 0
     moved = farthest(("small", "large", "still"), np.zeros(3), np.array([3.0, -40, 9]), history)
     assert [(each.statistic, each.in_spreads) for each in moved] == [("large", -4), ("small", 3)]
+
+
+def test_forecasts_are_counted_in_tenths_with_how_often_they_came_true():
+    # Sure of each day's label, so that it stays with the probability of the matrix so far.
+    labels = np.array([0, 0, 1, 0])
+    probabilities = np.eye(2)[labels]
+    rows = forecast.reliability(labels, probabilities, 1, 0)
+    matrices = forecast.smoothed_probabilities(forecast.transitions_so_far(labels, 2))[:3]
+    stay = [matrix[label, label] for matrix, label in zip(matrices, labels, strict=False)]
+    # The next label is the same on the first of three days alone.
+    assert rows == [
+        (pytest.approx(1 - np.mean(stay)), pytest.approx(2 / 3), 3),
+        (pytest.approx(np.mean(stay)), pytest.approx(1 / 3), 3),
+    ]

@@ -1,0 +1,341 @@
+"""`regime report`: the page in a browser as a reader has it, against the database; the picture."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import regime_command
+
+from regime_engine import engine, fitting
+from regime_engine.database import connect
+from regime_engine.errors import RegimeError
+from regime_engine.fitting import Recipe
+from regime_engine.models import Series
+from regime_engine.report import contents, page
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
+
+pytestmark = pytest.mark.one_server
+
+V2 = "num-regime-core-v2"
+US, US_TECH = (Series(region, V2, 63) for region in ("US", "US_TECH"))
+MARKUP = "</script><i>NASDAQ"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def settings(server, features_template) -> Iterator:
+    """US of 2007 to 2010 by a Markov model, US_TECH of 2010 by the seed rule."""
+    settings = server.create_database("test_report", features_template)
+    with connect(settings) as connection:
+        connection.execute("delete from features.daily_features where trade_date > '2010-12-31'")
+        fitting.fit(connection, settings, US, Recipe(), end=date(2006, 12, 29))
+        engine.backfill(connection, settings, US, date(2007, 1, 3), date(2010, 12, 31))
+        engine.backfill(connection, settings, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
+        connection.execute(
+            "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
+        )
+    yield settings
+    server.drop_database("test_report")
+
+
+@pytest.fixture(scope="module")
+def report(settings) -> contents.Report:
+    with connect(settings) as connection:
+        return contents.read(connection, settings, (), V2, 63)
+
+
+@pytest.fixture(scope="module")
+def file(settings, report, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    page.write(path, page.html(report, settings).encode())
+    return path
+
+
+@pytest.fixture
+def connection(settings) -> Iterator[psycopg.Connection]:
+    with connect(settings) as connection:
+        yield connection
+
+
+class Browser:
+    """A Chromium that has the page open."""
+
+    def __init__(self, file: Path):
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        service = webdriver.ChromeService(executable_path=DRIVER)
+        self.driver = webdriver.Chrome(options=options, service=service)
+        self.url = file.as_uri()
+
+    def open(self, width: int = 1400, scheme: str = "light") -> "Browser":
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.get(self.url)
+        return self
+
+    def run(self, script: str, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, selector: str) -> list:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def chart(self, name: str):
+        """The chart of the region in sight, in the middle of the window and drawn."""
+        (chart,) = self.find(f".panel:not([hidden]) .chart.{name}")
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
+        self.wait(lambda: chart.find_elements(By.CSS_SELECTOR, "svg .mark-group"))
+        return chart
+
+    def draw_all(self) -> None:
+        for chart in self.find(".panel:not([hidden]) .chart"):
+            self.run("arguments[0].scrollIntoView({behavior: 'instant'})", chart)
+            self.wait(lambda chart=chart: chart.find_elements(By.CSS_SELECTOR, "svg .mark-group"))
+
+    def wait(self, until) -> None:
+        WebDriverWait(self.driver, 20, poll_frequency=0.05).until(lambda _: until())
+
+    def read(self) -> str:
+        """What is said of the day under the pointer or the cursor; nothing where it is hidden."""
+        return self.find("#day")[0].text
+
+    def point(self, element, part: float) -> None:
+        """Move the pointer over the element, at a part of its width from the left."""
+        actions = webdriver.ActionChains(self.driver)
+        offset = round((part - 0.5) * element.size["width"])
+        actions.move_to_element_with_offset(element, offset, 0).perform()
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> set[str]:
+        events = (json.loads(e["message"])["message"] for e in self.driver.get_log("performance"))
+        return {
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+
+
+@pytest.fixture(scope="module")
+def browser(file) -> Iterator[Browser]:
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no chromium and chromedriver here")
+    browser = Browser(file)
+    yield browser
+    browser.driver.quit()
+
+
+def label_of(connection, region: str, day: date) -> tuple[str, float]:
+    return connection.execute(
+        "select regime_label, confidence from runtime.regimes where region = %s and as_of_date = %s",
+        [region, day],
+    ).fetchone()
+
+
+def said(text: str) -> tuple[date, str, float]:
+    day, label, confidence = re.match(r"(\S+) · (\S+)\nconfidence\n?\s*(\S+)%", text).groups()
+    return date.fromisoformat(day), label, float(confidence) / 100
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_all_charts_are_drawn_without_a_complaint_or_a_request(browser, width, scheme):
+    browser.complaints(), browser.requests()
+    browser.open(width, scheme).draw_all()
+    assert browser.complaints() == []
+    assert {url for url in browser.requests() if not url.startswith("data:")} == {browser.url}
+    # Nothing is cut off on the right: what is wider scrolls in a frame of its own.
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    charts = browser.find(".panel:not([hidden]) .chart svg")
+    assert len(charts) == 11
+    assert all(0 < chart.rect["width"] <= width for chart in charts)
+
+
+def test_the_colours_are_those_of_the_readers_scheme(browser):
+    colours = {}
+    for scheme in ("light", "dark"):
+        browser.open(scheme=scheme).chart("price")
+        script = "return getComputedStyle(document.body)[arguments[0]]"
+        colours[scheme] = [browser.run(script, name) for name in ("color", "backgroundColor")]
+    # Text darker than the page in the one, lighter in the other.
+    brightness = {
+        scheme: [sum(map(int, re.findall(r"\d+", colour))) for colour in pair]
+        for scheme, pair in colours.items()
+    }
+    assert brightness["light"][0] < 200 < 600 < brightness["light"][1]
+    assert brightness["dark"][1] < 200 < 600 < brightness["dark"][0]
+
+
+@pytest.mark.parametrize("chart", ["price", "lanes", "probabilities", "drawdown", "novelty"])
+def test_pointing_at_a_day_shows_its_date_and_label(browser, connection, chart):
+    if chart == "price":
+        browser.open()
+    assert browser.read() == ""
+    browser.point(browser.chart(chart), 0.7)
+    day, label, confidence = said(browser.read())
+    assert date(2009, 6, 1) < day < date(2010, 2, 1)
+    assert (label, confidence) == (
+        label_of(connection, "US", day)[0],
+        pytest.approx(label_of(connection, "US", day)[1], abs=0.0006),
+    )
+    browser.point(browser.find("footer")[0], 0.5)
+    assert browser.read() == ""
+
+
+def test_days_are_read_with_the_keyboard(browser, connection):
+    price = browser.open().chart("price")
+    browser.run("arguments[0].focus()", price)
+    browser.press(Keys.END)
+    assert said(browser.read())[:2] == (date(2010, 12, 31), label_of(connection, "US", date(2010, 12, 31))[0])  # fmt: skip
+    browser.press(Keys.ARROW_LEFT)
+    assert said(browser.read())[0] == date(2010, 12, 30)
+    browser.press(Keys.HOME)
+    assert said(browser.read())[0] == date(2007, 1, 3)
+    assert price.get_attribute("aria-valuetext").startswith("2007-01-03 · ")
+    browser.press(Keys.ESCAPE)
+    assert browser.read() == ""
+
+
+def test_whatever_can_be_used_is_reached_with_the_tab_key(browser):
+    browser.open().draw_all()
+    browser.run("scrollTo(0, 0); document.activeElement.blur()")
+    usable = browser.run(
+        "return [...document.querySelectorAll('a, button, summary, [tabindex]')].filter(each =>"
+        " each.tabIndex >= 0 && each.checkVisibility()).length"
+    )
+    reached = set()
+    for _ in range(usable):
+        browser.press(Keys.TAB)
+        reached.add(browser.driver.switch_to.active_element.id)
+    assert len(reached) == usable > 20
+
+
+def test_a_region_is_chosen_with_the_pointer_or_the_arrow_keys(browser, connection):
+    browser.open().chart("price")
+    us, tech = browser.find("[role=tab]")
+
+    def shown() -> list[str]:
+        return [panel.get_attribute("id") for panel in browser.find(".panel:not([hidden])")]
+
+    assert shown() == ["panel-0"]
+    tech.click()
+    assert shown() == ["panel-1"]
+    browser.point(browser.chart("price"), 0.5)
+    day, label, confidence = said(browser.read())
+    assert day >= date(2010, 6, 1)
+    assert (label, confidence) == label_of(connection, "US_TECH", day) == ("NEUTRAL", 1.0)
+    tech.send_keys(Keys.ARROW_LEFT)
+    assert shown() == ["panel-0"]
+    assert browser.driver.switch_to.active_element == us
+
+
+def test_what_a_region_is_called_is_text_and_not_markup(browser):
+    browser.open()
+    browser.find("[role=tab]")[1].click()
+    (heading,) = browser.find(".panel:not([hidden]) h2")
+    assert heading.text == f"US_TECH · {MARKUP}"
+
+
+def test_a_range_of_years_ends_on_the_last_day(browser):
+    price = browser.open().chart("price")
+    browser.find(".panel:not([hidden]) .ranges button")[0].click()
+    browser.run("arguments[0].focus()", price)
+    browser.press(Keys.HOME)
+    assert said(browser.read())[0] == date(2009, 12, 31)
+    browser.press(Keys.END)
+    assert said(browser.read())[0] == date(2010, 12, 31)
+
+
+def test_the_page_has_what_sql_answers(report, file, connection):
+    text = file.read_text()
+    stored = json.loads(
+        re.search(r'<script type="application/json" id="region-0">(.*?)</script>', text)[1]
+    )
+    rows = connection.execute(
+        "select as_of_date, regime_label, confidence, close from audit.regime_timeline"
+        " where region = 'US' order by as_of_date"
+    ).fetchall()
+    days, labels = stored["days"], stored["labels"]
+    assert [
+        (date(1970, 1, 1) + timedelta(number), labels[label], confidence, close)
+        for number, label, confidence, close in zip(
+            days["date"], days["label"], days["confidence"], days["close"], strict=True
+        )
+    ] == [
+        (day, label, pytest.approx(confidence, abs=1e-4), pytest.approx(close, rel=1e-5))
+        for day, label, confidence, close in rows
+    ]
+    (n_spells,) = connection.execute(
+        "select count(*) from audit.regime_spells where region = 'US'"
+    ).fetchone()
+    assert len(stored["spells"]) == n_spells
+    assert len(text) < 3_000_000
+    us, tech = report.regions
+    assert [check["found"] for check in us.checks if check["is_fault"]] == [0, 0, 0]
+    for check in us.checks:
+        assert len(connection.execute(check["look_further"]).fetchall()) == check["found"]
+    assert sum(row["forecasts"] for row in us.calibration) == (len(rows) - 252 - 21) * 4
+    assert tech.without["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
+
+
+def test_a_fault_in_the_rows_is_on_the_page(settings):
+    with connect(settings) as connection, connection.transaction(force_rollback=True):
+        connection.execute("update runtime.regime_transitions set from_confidence = 0.123")
+        found = contents._checks(connection, settings, US, "GSPC.INDX")
+    assert found[0]["name"] == "Transitions that disagree with the regimes"
+    assert found[0]["found"] > 0
+
+
+def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):
+    result = regime_command(settings, "report", "--region", "US", "--png", f"{tmp_path}/us.png")
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/us.png: US\n"), result.stderr
+    picture = (tmp_path / "us.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert int.from_bytes(picture[16:20]) > 1400
+    assert os.listdir(tmp_path) == ["us.png"]
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("none/report.html", "No such file or directory"), ("folder", "Is a directory")],
+)
+def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, where, why):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name another"):
+        page.write(tmp_path / where, b"page")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_a_page_that_is_there_is_replaced_whole(tmp_path):
+    path = tmp_path / "report.html"
+    page.write(path, b"before, and longer")
+    page.write(path, b"after")
+    assert path.read_bytes() == b"after"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(
+    settings, features_database
+):
+    with connect(settings) as connection, pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):  # fmt: skip
+        contents.read(connection, settings, ("ATLANTIS",), V2, 63)
+    with connect(features_database) as connection, pytest.raises(RegimeError, match="no regimes yet"):  # fmt: skip
+        contents.read(connection, features_database, (), V2, 63)
