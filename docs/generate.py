@@ -43,6 +43,7 @@ GUIDES = {
     "forecast": "[reading what is stored](reading.md#forecast-what-may-come)",
     "explain": "[reading what is stored](reading.md#explain-why-this-label)",
     "analogues": "[reading what is stored](reading.md)",
+    "report": "[the report](report.md)",
     "audit": "[what the audit checks](checks.md)",
     "db": "[settings](settings.md)",
 }

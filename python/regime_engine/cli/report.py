@@ -34,7 +34,16 @@ def report(
     png: Path | None,
     audit: bool,
 ) -> None:
-    """Write what is stored of one or all regions as one HTML file, to look at and to send."""
+    """What is stored of one or all regions as one HTML file, to look at and to send.
+
+    Price with the regimes, probabilities, drawdown, spells, transitions, profile of the labels,
+    forecast, analogues, model, audit and runs. The file asks nothing of the network; a file that is
+    there is replaced, once the new one is whole.
+
+    \b
+    regime report
+    regime report --region US --png us.png
+    """
     from regime_engine.database import connect
     from regime_engine.report import contents, page
 

@@ -49,11 +49,11 @@ def tables(region: RegionReport) -> dict[str, Table]:
         "durations": _durations_table(region),
         "analogues": _table(
             region.analogues,
-            ("Window up to", "as_of_date", text),
+            ("As of", "as_of_date", text),
             ("Label", "regime_label", text),
             ("Distance", "distance", lambda value: number(value, 2)),
-            ("21 days on", "next_21_days_return", signed),
-            ("63 days on", "next_63_days_return", signed),
+            ("+21 days", "next_21_days_return", signed),
+            ("+63 days", "next_63_days_return", signed),
         ),
         "parameters": _parameters(region.version),
         "calibration": _table(

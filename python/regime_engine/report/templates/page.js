@@ -69,7 +69,7 @@
         nearby.unobserve(target);
         await draw(target);
       }
-      if (due.length && !document.documentElement.dataset.drawn) {
+      if (!document.documentElement.dataset.drawn) {
         document.documentElement.dataset.drawn = "true";
         performance.mark("drawn");
       }
