@@ -6,7 +6,7 @@ rows carries them. Colours are the theme's, so that one chart serves light and d
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import altair as alt
 
@@ -487,9 +487,10 @@ def _dates(field: str) -> alt.X:
 
 
 def _range(first: date, last: date) -> list[alt.Parameter]:
+    """Both days included."""
     return [
         alt.param("from", value=milliseconds(first)),
-        alt.param("to", value=milliseconds(last)),
+        alt.param("to", value=milliseconds(last + timedelta(days=1))),
     ]
 
 

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import math
 import os
-from datetime import date
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -156,8 +156,9 @@ def _data(region: RegionReport) -> Record:
 
 
 def _spells(region: RegionReport) -> list[Record]:
-    """Each up to the day on which the next begins, the last one up to the last regime."""
-    ends = [*(spell["start_date"] for spell in region.spells[1:]), region.now["as_of_date"]]
+    """Each up to the day on which the next begins, the last one to the end of the last regime's."""
+    end = region.now["as_of_date"] + timedelta(days=1)
+    ends = [*(spell["start_date"] for spell in region.spells[1:]), end]
     return [
         {
             "label": spell["regime_label"],
@@ -169,11 +170,13 @@ def _spells(region: RegionReport) -> list[Record]:
 
 
 def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
-    """The charts of few rows; those that have any."""
+    """The charts of few rows; those that have anything to draw."""
     labels = region.labels
+    left = [row for row in region.matrix if row["probability"] is not None]
+    varied = [row for row in region.profile if row["annualised_volatility"] is not None]
     drawn = {
-        "matrix": (region.matrix, lambda rows: charts.matrix(labels, rows)),
-        "profile": (region.profile, lambda rows: charts.profile(labels, rows)),
+        "matrix": (left, lambda rows: charts.matrix(labels, rows)),
+        "profile": (varied, lambda rows: charts.profile(labels, rows)),
         "durations": (region.closed_spells, lambda rows: charts.durations(labels, rows)),
         "fan": (region.forecast, lambda rows: charts.fan(labels, rows)),
         "calibration": (region.calibration, charts.calibration),

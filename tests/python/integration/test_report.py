@@ -11,6 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import regime_command
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from regime_engine import engine, fitting
 from regime_engine.database import connect
@@ -18,11 +22,6 @@ from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe
 from regime_engine.models import Series
 from regime_engine.report import contents, page
-
-webdriver = pytest.importorskip("selenium.webdriver")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 pytestmark = pytest.mark.one_server
 
@@ -35,7 +34,7 @@ DRIVER = shutil.which("chromedriver")
 
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator:
-    """US of 2007 to 2010 by a Markov model, US_TECH of 2010 by the seed rule."""
+    """US of 2007 to 2010 by a Markov model; US_TECH by the seed rule, under a name with markup."""
     settings = server.create_database("test_report", features_template)
     with connect(settings) as connection:
         connection.execute("delete from features.daily_features where trade_date > '2010-12-31'")
@@ -160,13 +159,15 @@ def said(text: str) -> tuple[date, str, float]:
 def test_all_charts_are_drawn_without_a_complaint_or_a_request(browser, width, scheme):
     browser.complaints(), browser.requests()
     browser.open(width, scheme).draw_all()
+    charts = browser.find(".panel:not([hidden]) .chart svg")
+    assert len(charts) == 11
+    assert all(0 < chart.rect["width"] <= width for chart in charts)
+    browser.find("[role=tab]")[1].click()
+    browser.draw_all()
     assert browser.complaints() == []
     assert {url for url in browser.requests() if not url.startswith("data:")} == {browser.url}
     # Nothing is cut off on the right: what is wider scrolls in a frame of its own.
     assert browser.run("return document.documentElement.scrollWidth") <= width
-    charts = browser.find(".panel:not([hidden]) .chart svg")
-    assert len(charts) == 11
-    assert all(0 < chart.rect["width"] <= width for chart in charts)
 
 
 def test_the_colours_are_those_of_the_readers_scheme(browser):
@@ -330,6 +331,13 @@ def test_a_page_that_is_there_is_replaced_whole(tmp_path):
     page.write(path, b"after")
     assert path.read_bytes() == b"after"
     assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_an_empty_database_is_told_in_a_line(database, tmp_path):
+    result = regime_command(database, "report", "--output", f"{tmp_path}/report.html")
+    assert (result.returncode, result.stdout, os.listdir(tmp_path)) == (1, "", [])
+    assert len(result.stderr.splitlines()) == 1
+    assert "regime init" in result.stderr
 
 
 def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(

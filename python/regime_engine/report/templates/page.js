@@ -23,10 +23,10 @@
   const rangeOf = ({ days: { date } }) => {
     const last = date.at(-1) * DAY;
     const first = date[0] * DAY;
-    if (!years) return [first, last];
+    if (!years) return [first, last + DAY];
     const from = new Date(last);
     from.setUTCFullYear(from.getUTCFullYear() - years);
-    return [Math.max(first, from.getTime()), last];
+    return [Math.max(first, from.getTime()), last + DAY];
   };
 
   const rowsOf = ({ days }) =>
