@@ -47,13 +47,17 @@ def report(
     from regime_engine.database import connect
     from regime_engine.report import contents, page
 
+    if png and output and png.resolve() == output.resolve():
+        raise click.UsageError("--output and --png name the same file")
     with connect(settings) as connection:
         verdicts = contents.audit(settings, connection) if audit else None
         told = contents.read(connection, settings, regions, model_id, window_days, verdicts)
+    # All is drawn before anything is written.
+    files = {}
     if output or not png:
-        path = output or DEFAULT_OUTPUT
-        page.write(path, page.html(told, settings).encode())
-        click.echo(f"{path}: {', '.join(region.series.region for region in told.regions)}")
+        files[output or DEFAULT_OUTPUT] = page.html(told, settings).encode()
     if png:
-        page.write(png, page.png(told))
-        click.echo(f"{png}: {', '.join(region.series.region for region in told.regions)}")
+        files[png] = page.png(told)
+    for path, content in files.items():
+        page.write(path, content)
+        click.echo(f"{path}: {', '.join(region.series.region for region in told.regions)}")

@@ -6,7 +6,7 @@ rows carries them. Colours are the theme's, so that one chart serves light and d
 
 import json
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import altair as alt
 
@@ -41,6 +41,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 
 # Room for the names of labels, and so that the time axes of all charts are one below the other.
 AXIS_WIDTH = 66
+
+DAY = 86_400_000  # milliseconds
 
 DURATIONS = (
     (1, 1, "1"),
@@ -210,7 +212,7 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
             "annualised_volatility:Q",
             title="volatility, annual",
             axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, padding=24),
+            scale=alt.Scale(zero=True, nice=False, padding=24),
         ),
         y=alt.Y(
             "annualised_return:Q",
@@ -487,16 +489,16 @@ def _dates(field: str) -> alt.X:
 
 
 def _range(first: date, last: date) -> list[alt.Parameter]:
-    """Both days included."""
+    """Both days whole."""
     return [
         alt.param("from", value=milliseconds(first)),
-        alt.param("to", value=milliseconds(last + timedelta(days=1))),
+        alt.param("to", value=milliseconds(last) + DAY),
     ]
 
 
 def milliseconds(day: date) -> int:
     """Since 1970, as Vega counts time."""
-    return (day - date(1970, 1, 1)).days * 86_400_000
+    return (day - date(1970, 1, 1)).days * DAY
 
 
 def _share(field: str) -> alt.Y:

@@ -2,10 +2,11 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import math
 import os
-from datetime import date, timedelta
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -98,11 +99,14 @@ def write(path: Path, content: bytes) -> None:
 
     raises RegimeError where the file cannot be written
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    file = path.resolve()
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "it is not a file")
         try:
             partial.write_bytes(content)
-            partial.replace(path)
+            partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
@@ -113,7 +117,9 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _title(region: RegionReport) -> str:
-    return f"{region.series.region} · {region.description or region.now['instrument_id']}"
+    voted = region.version["classifier"] == "vote"
+    what = region.description or ("vote of the regions" if voted else region.now["instrument_id"])
+    return f"{region.series.region} · {what}"
 
 
 def _since(region: RegionReport) -> date | None:
@@ -157,26 +163,26 @@ def _data(region: RegionReport) -> Record:
 
 def _spells(region: RegionReport) -> list[Record]:
     """Each up to the day on which the next begins, the last one to the end of the last regime's."""
-    end = region.now["as_of_date"] + timedelta(days=1)
-    ends = [*(spell["start_date"] for spell in region.spells[1:]), end]
+    ends = [charts.milliseconds(spell["start_date"]) for spell in region.spells[1:]]
+    ends.append(charts.milliseconds(region.now["as_of_date"]) + charts.DAY)
     return [
         {
             "label": spell["regime_label"],
             "start": charts.milliseconds(spell["start_date"]),
-            "until": charts.milliseconds(until),
+            "until": until,
         }
         for spell, until in zip(region.spells, ends, strict=True)
     ]
 
 
 def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
-    """The charts of few rows; those that have anything to draw."""
+    """The charts of few rows; those that have any."""
     labels = region.labels
-    left = [row for row in region.matrix if row["probability"] is not None]
-    varied = [row for row in region.profile if row["annualised_volatility"] is not None]
+    known = [row for row in region.matrix if row["probability"] is not None]
+    profile = [row for row in region.profile if row["annualised_volatility"] is not None]
     drawn = {
-        "matrix": (left, lambda rows: charts.matrix(labels, rows)),
-        "profile": (varied, lambda rows: charts.profile(labels, rows)),
+        "matrix": (known, lambda rows: charts.matrix(labels, rows)),
+        "profile": (profile, lambda rows: charts.profile(labels, rows)),
         "durations": (region.closed_spells, lambda rows: charts.durations(labels, rows)),
         "fan": (region.forecast, lambda rows: charts.fan(labels, rows)),
         "calibration": (region.calibration, charts.calibration),

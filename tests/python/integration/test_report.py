@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe
 from regime_engine.models import Series
-from regime_engine.report import contents, page
+from regime_engine.report import charts, contents, page
 
 pytestmark = pytest.mark.one_server
 
@@ -167,7 +168,8 @@ def test_all_charts_are_drawn_without_a_complaint_or_a_request(browser, width, s
     assert browser.complaints() == []
     assert {url for url in browser.requests() if not url.startswith("data:")} == {browser.url}
     # Nothing is cut off on the right: what is wider scrolls in a frame of its own.
-    assert browser.run("return document.documentElement.scrollWidth") <= width
+    root = "document.documentElement"
+    assert browser.run(f"return {root}.scrollWidth === {root}.clientWidth")
 
 
 def test_the_colours_are_those_of_the_readers_scheme(browser):
@@ -297,12 +299,46 @@ def test_the_page_has_what_sql_answers(report, file, connection):
     assert tech.without["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
 
 
-def test_a_fault_in_the_rows_is_on_the_page(settings):
-    with connect(settings) as connection, connection.transaction(force_rollback=True):
-        connection.execute("update runtime.regime_transitions set from_confidence = 0.123")
-        found = contents._checks(connection, settings, US, "GSPC.INDX")
-    assert found[0]["name"] == "Transitions that disagree with the regimes"
-    assert found[0]["found"] > 0
+def test_a_fault_in_the_rows_and_a_failed_audit_are_on_the_page(settings, connection):
+    def written(verdicts=None) -> str:
+        with connect(settings) as other:
+            told = contents.read(other, settings, ("US",), V2, 63, verdicts)
+        return page.html(told, settings)
+
+    assert "No fault found" in written()
+    move = "update runtime.regime_transitions set previous_as_of_date = previous_as_of_date + %s"
+    connection.execute(move, [-1])
+    faulty = written()
+    connection.execute(move, [1])
+    assert "1 check fails" in faulty
+    assert re.search(
+        r">FAULT</span>\s*<span>Transitions that disagree with the regimes: \d", faulty
+    )
+
+    failed = written([contents.Verdict("no_future_rows", "fail", 3, "Nothing is of the future.")])
+    assert "Audit failed" in failed
+    assert "<code>no_future_rows</code>: 3 rows. Nothing is of the future." in failed
+
+
+@pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK])
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
+def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
+    def luminance(colour: str) -> float:
+        channels = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one: str, other: str) -> float:
+        """As WCAG 2 defines it, 1 to 21."""
+        dark, light = sorted(map(luminance, (one, other)))
+        return (light + 0.05) / (dark + 0.05)
+
+    colours = charts.colours(palette["labels"], n)
+    by_lightness = sorted(colours, key=luminance)
+    assert colours in (by_lightness, by_lightness[::-1])
+    assert all(contrast(*pair) > 1.2 for pair in pairwise(colours))
+    for ink in ("text", "muted", "accent", "good", "bad"):
+        assert contrast(palette[ink], palette["panel"]) >= 4.5
 
 
 def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):
@@ -316,13 +352,18 @@ def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):
 
 @pytest.mark.parametrize(
     ("where", "why"),
-    [("none/report.html", "No such file or directory"), ("folder", "Is a directory")],
+    [
+        ("none/report.html", "No such file or directory"),
+        ("folder", "it is not a file"),
+        ("pipe", "it is not a file"),
+    ],
 )
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, where, why):
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name another"):
         page.write(tmp_path / where, b"page")
-    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
 
 
 def test_a_page_that_is_there_is_replaced_whole(tmp_path):

@@ -20,6 +20,7 @@
     return regions[place];
   };
 
+  // The first and the last day whole.
   const rangeOf = ({ days: { date } }) => {
     const last = date.at(-1) * DAY;
     const first = date[0] * DAY;
