@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/report.py [--database-url URL] [--repeats 9]
 
 The demo's two regions over 20 years in a headless Chromium (`chromium` and `chromedriver` on the
-PATH), which is started anew for each load. By default the server is an embedded one, removed at the end.
+PATH), which is started anew for each load. By default the server is an embedded one, removed at the
+end.
 """
 
 import shutil

@@ -259,8 +259,7 @@ def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
     values = counted_durations(labels, spells)
     names = [name for *_, name in DURATIONS]
     chart = (
-        alt.Chart(alt.Data(values=values))
-        .transform_calculate(severity=f"indexof({json.dumps(labels)}, datum.label)")
+        _by_severity(labels, alt.Data(values=values))
         .mark_bar(strokeWidth=1)
         .encode(
             x=alt.X(
@@ -292,8 +291,7 @@ def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
 def fan(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
     """The distribution over labels by days ahead. rows: horizon, label, probability"""
     chart = (
-        alt.Chart(_values(rows, ("horizon", "label", "probability")))
-        .transform_calculate(severity=f"indexof({json.dumps(labels)}, datum.label)")
+        _by_severity(labels, _values(rows, ("horizon", "label", "probability")))
         .mark_area()
         .encode(
             x=alt.X(
@@ -387,10 +385,8 @@ def _price(labels: list[str], days, spells) -> alt.LayerChart:
         .mark_rect(clip=True, opacity=0.55)
         .encode(x=_dates("start"), x2="until", color=_colour(labels))
     )
-    # Without the days out of sight, so that the axis of prices fits those in sight.
     line = (
-        alt.Chart(days)
-        .transform_filter("datum.date >= from && datum.date <= to && datum.close > 0")
+        _in_sight(days, "datum.close > 0")
         .mark_line(clip=True, strokeWidth=1.3)
         .encode(
             x=_dates("date"),
@@ -427,8 +423,7 @@ def _lanes(labels: list[str], spells) -> alt.Chart:
 def _probabilities(labels: list[str], days) -> alt.Chart:
     columns = [f"p{place}" for place in range(len(labels))]
     return (
-        alt.Chart(days)
-        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.p0)")
+        _in_sight(days, "isValid(datum.p0)")
         .transform_fold(columns, as_=["column", "probability"])
         .transform_calculate(
             severity="toNumber(slice(datum.column, 1))",
@@ -446,8 +441,7 @@ def _probabilities(labels: list[str], days) -> alt.Chart:
 
 def _drawdown(days) -> alt.Chart:
     return (
-        alt.Chart(days)
-        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.drawdown)")
+        _in_sight(days, "isValid(datum.drawdown)")
         .mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1})
         .encode(
             x=_dates("date"),
@@ -462,8 +456,7 @@ def _drawdown(days) -> alt.Chart:
 
 def _novelty(days) -> alt.Chart:
     return (
-        alt.Chart(days)
-        .transform_filter("datum.date >= from && datum.date <= to && isValid(datum.novelty)")
+        _in_sight(days, "isValid(datum.novelty)")
         .mark_line(clip=True, strokeWidth=1)
         .encode(
             x=_dates("date"),
@@ -474,6 +467,20 @@ def _novelty(days) -> alt.Chart:
                 axis=alt.Axis(values=[0, 50, 100], **_axis_width()),
             ),
         )
+    )
+
+
+def _in_sight(days, condition: str) -> alt.Chart:
+    """Without the days out of sight, so that the other axis fits those that are seen."""
+    return alt.Chart(days).transform_filter(
+        f"datum.date >= from && datum.date <= to && {condition}"
+    )
+
+
+def _by_severity(labels: list[str], values: alt.Data) -> alt.Chart:
+    """For what is stacked: severity 0, 1, … of each label."""
+    return alt.Chart(values).transform_calculate(
+        severity=f"indexof({json.dumps(labels)}, datum.label)"
     )
 
 
