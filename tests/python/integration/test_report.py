@@ -299,7 +299,7 @@ def test_the_page_has_what_sql_answers(report, file, connection):
     assert tech.without["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
 
 
-def test_a_fault_in_the_rows_and_a_failed_audit_are_on_the_page(settings, connection):
+def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection):
     def written(verdicts=None) -> str:
         with connect(settings) as other:
             told = contents.read(other, settings, ("US",), V2, 63, verdicts)
@@ -318,6 +318,14 @@ def test_a_fault_in_the_rows_and_a_failed_audit_are_on_the_page(settings, connec
     failed = written([contents.Verdict("no_future_rows", "fail", 3, "Nothing is of the future.")])
     assert "Audit failed" in failed
     assert "<code>no_future_rows</code>: 3 rows. Nothing is of the future." in failed
+
+    # As an audit of before keeps what a test has found.
+    connection.execute("create schema audit_failures")
+    connection.execute("create table audit_failures.no_future_rows as select 1 as row")
+    kept = written()
+    connection.execute("drop schema audit_failures cascade")
+    assert "See the last audit" in kept
+    assert "<code>no_future_rows</code>: 1 row." in kept
 
 
 @pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK])
