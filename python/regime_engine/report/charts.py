@@ -218,7 +218,7 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
             "annualised_return:Q",
             title="return, annual",
             axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, padding=22),
+            scale=alt.Scale(zero=True, nice=False, padding=22),
         ),
         tooltip=[
             alt.Tooltip("regime_label:N", title="label"),
@@ -237,11 +237,10 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
 
 
 def counted_durations(labels: list[str], spells: list[Row]) -> list[Row]:
-    """How many of the spells of each label lasted how long: label, place, duration, spells."""
+    """How many of the spells of each label lasted how long: label, duration, spells."""
     return [
         {
             "label": label,
-            "place": place,
             "duration": name,
             "spells": sum(
                 spell["regime_label"] == label
@@ -249,7 +248,7 @@ def counted_durations(labels: list[str], spells: list[Row]) -> list[Row]:
                 for spell in spells
             ),
         }
-        for place, (low, high, name) in enumerate(DURATIONS)
+        for low, high, name in DURATIONS
         for label in labels
     ]
 
