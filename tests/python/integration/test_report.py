@@ -320,10 +320,9 @@ def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection)
     assert "<code>no_future_rows</code>: 3 rows. Nothing is of the future." in failed
 
     # As an audit of before keeps what a test has found.
-    connection.execute("create schema audit_failures")
     connection.execute("create table audit_failures.no_future_rows as select 1 as row")
     kept = written()
-    connection.execute("drop schema audit_failures cascade")
+    connection.execute("drop table audit_failures.no_future_rows")
     assert "See the last audit" in kept
     assert "<code>no_future_rows</code>: 1 row." in kept
 
