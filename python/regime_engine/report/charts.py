@@ -218,7 +218,7 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
             "annualised_return:Q",
             title="return, annual",
             axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, nice=False, padding=22),
+            scale=alt.Scale(zero=True, nice=False, padding=32),
         ),
         tooltip=[
             alt.Tooltip("regime_label:N", title="label"),
@@ -232,8 +232,14 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
         size=alt.Size("days:Q", scale=alt.Scale(range=[60, 700], zero=True), legend=None),
         color=_colour(labels, "regime_label"),
     )
-    names = base.mark_text(dy=-20, fontWeight=600).encode(text="regime_label:N")
-    return _sized(alt.layer(zero, points, names), 230)
+    # By turns above and below, since neighbours in severity are often neighbours here.
+    names = [
+        base.transform_filter(alt.FieldOneOfPredicate("regime_label", labels[place::2]))
+        .mark_text(dy=dy, fontWeight=600)
+        .encode(text="regime_label:N")
+        for place, dy in enumerate((-20, 22))
+    ]
+    return _sized(alt.layer(zero, points, *names), 230)
 
 
 def counted_durations(labels: list[str], spells: list[Row]) -> list[Row]:
