@@ -103,6 +103,7 @@ def read(
     fresh: the verdicts of an audit that was just run
     raises RegimeError where there is no regime, or more regions than a page can show
     """
+    # The level that the search for analogues sets too: within a transaction no other could be set.
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with connection.transaction():
         names = regions or _regions(connection, settings, model_id, window_days)
