@@ -233,11 +233,13 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
         color=_colour(labels, "regime_label"),
     )
     # By turns above and below, since neighbours in severity are often neighbours here.
+    occurring = [label for label in labels if any(row["regime_label"] == label for row in rows)]
     names = [
-        base.transform_filter(alt.FieldOneOfPredicate("regime_label", labels[place::2]))
+        base.transform_filter(alt.FieldOneOfPredicate("regime_label", turn))
         .mark_text(dy=dy, fontWeight=600)
         .encode(text="regime_label:N")
-        for place, dy in enumerate((-20, 22))
+        for turn, dy in ((occurring[::2], -20), (occurring[1::2], 22))
+        if turn
     ]
     return _sized(alt.layer(zero, points, *names), 230)
 
