@@ -59,7 +59,7 @@ def _asked(
     connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None
 ) -> Window:
     """The window of the region's instrument as of the date."""
-    instrument_id = _instrument_of(connection, settings, series)
+    instrument_id = _instrument_of(connection, settings, series, as_of)
     parameters = vars(series) | {"instrument_id": instrument_id, "as_of": as_of}
     table = EMBEDDINGS.identifier(settings)
     first, last = connection.execute(
@@ -92,13 +92,20 @@ def _asked(
     return found
 
 
-def _instrument_of(connection: psycopg.Connection, settings: Settings, series: Series) -> str:
-    """The instrument whose windows the region was classified by, else that of regions.csv."""
+def _instrument_of(
+    connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None
+) -> str:
+    """The instrument whose windows the region was classified by on the date, else that of
+    regions.csv: of its last regime up to then, or of the last at all where that is later."""
     classified = connection.execute(
-        sql.SQL("select instrument_id from {} where {} order by as_of_date desc limit 1").format(
-            sql.Identifier(*settings.table("regimes")), IS_SERIES
-        ),
-        vars(series),
+        sql.SQL("""
+            select instrument_id
+            from {}
+            where {}
+            order by as_of_date <= coalesce(%(as_of)s::date, 'infinity') desc, as_of_date desc
+            limit 1
+        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+        vars(series) | {"as_of": as_of},
     ).fetchone()
     return (
         classified[0]
