@@ -10,7 +10,14 @@ from regime_engine.config import Settings
 @click.command()
 @series_options
 @click.option("--as-of", type=DAY, help="The window asked about.  [default: the last embedded]")
-@click.option("-n", "--number", default=10, show_default=True, help="How many.")
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many.",
+)
 @click.option(
     "--across",
     "scope",

@@ -24,6 +24,8 @@ from regime_engine.store.embeddings import EMBEDDINGS
 # Fewer instruments are read by one connection: more of them would cost more than they save.
 INSTRUMENTS_A_CONNECTION = 32
 MAX_CONNECTIONS = 8
+# By the index: 150 MB of the widest vectors.
+MAX_ROWS_A_FETCH = 100_000
 # Windows whose differences stay in the processor's cache.
 _CHUNK = 128
 
@@ -100,7 +102,8 @@ def _candidates(
             connection, settings, series.model_id, series.window_days
         )
         if extension:
-            yield from _by_index(connection, settings, series, extension, asked, 4 * n)
+            rows = min(4 * n, MAX_ROWS_A_FETCH)
+            yield from _by_index(connection, settings, series, extension, asked, rows)
             return
         instrument_ids = _embedded(connection, settings)
     bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)

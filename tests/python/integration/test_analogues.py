@@ -147,6 +147,13 @@ def test_the_index_gives_fewer_where_there_are_no_more(indexed, settings, connec
     assert found == analogues(connection, settings, *search)
 
 
+def test_the_index_is_asked_for_no_more_than_a_cursor_can_fetch(indexed):
+    with connect(indexed) as connection:
+        asked = (indexed, US, date(1999, 10, 1))
+        all_there_are = analogues(connection, *asked, 100, "market")
+        assert analogues(connection, *asked, 10**12, "market") == all_there_are
+
+
 def test_the_index_knows_each_window_that_is_written(indexed):
     with connect(indexed) as connection:
         before = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
@@ -293,6 +300,16 @@ def test_what_cannot_be_answered_is_said_in_one_line(
         analogues(connection, settings, series, as_of, n)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
+    with connect(own) as connection:
+        before = analogues(connection, own, US, date(2003, 12, 30), 5)
+        engine.run(connection, own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
+        assert analogues(connection, own, US, date(2003, 12, 30), 5) == before
+        after = analogues(connection, own, US, date(2003, 12, 31), 5)
+    assert {row[1] for row in before.rows} == {INSTRUMENTS["US"]}
+    assert {row[1] for row in after.rows} == {INSTRUMENTS["US_TECH"]}
 
 
 def test_fewer_analogues_than_asked_are_given_and_said_to_be_fewer(settings):
