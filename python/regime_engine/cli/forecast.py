@@ -50,6 +50,7 @@ def forecast(
     from regime_engine.reading import forecast as reading
 
     series = Series(region, model_id, window_days)
+    horizons = tuple(dict.fromkeys(horizons))
     with connect(settings) as connection:
         if score:
             found = reading.score(connection, settings, series, horizons or SCORED_HORIZONS)

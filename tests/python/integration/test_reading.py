@@ -383,6 +383,15 @@ def test_the_command_gives_the_numbers_of_sql_in_json_and_csv(connection, ask, a
     assert told == as_text
 
 
+def test_a_horizon_that_is_given_twice_is_told_once(ask):
+    once, twice = (
+        ask("forecast", "--region", "US", *horizons)
+        for horizons in (("--horizon", "5"), ("--horizon", "5", "--horizon", "5"))
+    )
+    assert twice.exit_code == 0
+    assert twice.stdout == once.stdout
+
+
 def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
     day = ("--region", "US", "--as-of", "2008-10-10", "--format")
     e = explain(connection, settings, US, date(2008, 10, 10))
