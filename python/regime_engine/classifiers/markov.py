@@ -103,6 +103,9 @@ class Markov:
 
 def from_json(labels: Sequence[str], parameters: dict) -> Markov:
     experts = tuple(Expert(**_as_arrays(expert)) for expert in parameters["experts"])
+    for expert in experts:
+        if len(expert.mu) != len(labels):
+            raise ValueError(f"{len(labels)} labels for {len(expert.mu)} states")
     return Markov(tuple(labels), **_as_arrays(parameters) | {"experts": experts})
 
 

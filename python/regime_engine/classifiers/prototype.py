@@ -55,9 +55,12 @@ def from_json(labels: Sequence[str], parameters: dict) -> Prototypes:
         None if name not in parameters else np.array(parameters[name], float)
         for name in ("mean", "scale")
     )
+    centers = np.array(parameters["centers"], float)
+    if len(centers) != len(labels):
+        raise ValueError(f"{len(labels)} labels for {len(centers)} centres")
     return Prototypes(
         tuple(labels),
-        np.array(parameters["centers"], float),
+        centers,
         parameters["temperature"],
         np.array(parameters["novelty_percentiles"], float),
         mean,

@@ -192,6 +192,8 @@ def test_a_model_is_fitted_before_it_is_asked(estimator):
         (lambda: MarkovRegimes("4").fit(market(3)), TypeError, "n_states is a whole number, not '4'"),
         (lambda: MarkovRegimes().set_params(k=3), ValueError, "no parameter 'k': it has n_states"),
         (lambda: MarkovRegimes.from_json(["A", "B"], {}), ValueError, "not the parameters of MarkovRegimes"),
+        (lambda: MarkovRegimes.from_json(["A"], fitted(MarkovRegimes).to_json()), ValueError, "1 labels for 3 states"),
+        (lambda: PrototypeRegimes.from_json(["A"], fitted(PrototypeRegimes).to_json()), ValueError, "1 labels for 3 centres"),
         (lambda: PrototypeRegimes().fit(market(3)[:83]), ValueError, "need 84 training windows, and there are 83"),
         (lambda: PrototypeRegimes(model_id="v9").fit(market(3)), ValueError, "unknown model id 'v9': choose one of"),
         (lambda: ANY_COLUMNS.fit(market(3)[:, :9]), ValueError, "embeddings of 384 numbers, not 9"),
