@@ -117,6 +117,11 @@ def voting_regions(connection: psycopg.Connection, settings: Settings) -> list[R
             raise RegimeError(
                 f"seeds/regions.csv has a region {GLOBAL}, which is the name of the vote: rename it"
             )
+    if not np.isfinite(sum(region.weight for region in regions)):
+        raise RegimeError(
+            "the weights in seeds/regions.csv have no finite sum: give smaller numbers and run "
+            "`regime init`"
+        )
     voting = [region for region in regions if region.weight > 0]
     if not voting:
         raise RegimeError(

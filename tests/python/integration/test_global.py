@@ -141,6 +141,7 @@ def test_a_seed_without_weights_lets_every_region_count_the_same(settings, conne
         ("0", V2, "no region of seeds/regions.csv has a weight above 0"),
         ("-1", V2, "the weight of US in seeds/regions.csv is -1: give it a number from 0 on"),
         ("'NaN'", V2, "the weight of US in seeds/regions.csv is nan"),
+        ("1e308", V2, "the weights in seeds/regions.csv have no finite sum"),
         ("1", "num-regime-core-v1", "no regimes by num-regime-core-v1 with windows of 63 days"),
     ],
 )
