@@ -41,7 +41,8 @@ class Explanation:
     novelty: how untypical the window is, a percentile of the training windows, or None
     first_day: of the series; its embeddings from then to as_of_date make the spread of a statistic
     since, changed_from, trading_days_since: the last change of label; None in the first spell
-    compared_with: the day before that change, or first_day; None on first_day itself
+    compared_with: the day before that change, or first_day; None on first_day itself,
+        and where that row is gone, which `regime audit` finds
     moved: the statistics that moved most since then, the farthest first
     analogues: the nearest earlier windows of the region, by column of `regime analogues`
     constituents: of the vote of the regions, each with its weight, date, label and run; that has
@@ -92,7 +93,7 @@ def explain(
     metadata = stored["metadata"]
     by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}
     before = stored["embedding_before"]
-    compared_with = stored["compared_with"] if stored["compared_with"] < day else None
+    compared_with = stored["compared_with"] if stored["compared_with"] != day else None
     has_windows = series.region != GLOBAL
     return Explanation(
         **vars(series),

@@ -328,6 +328,20 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection
     assert [each.in_spreads for each in e.moved] == pytest.approx([row[3] for row in in_sql])
 
 
+def test_an_explanation_does_without_the_row_before_the_change_where_it_is_gone(own):
+    with connect(own) as connection:
+        whole = explain(connection, own, US, date(2008, 10, 10))
+        assert whole.since
+        assert whole.moved
+        connection.execute(
+            "delete from runtime.regimes where region = 'US' and as_of_date = %s",
+            [whole.compared_with],
+        )
+        assert explain(connection, own, US, date(2008, 10, 10)) == replace(
+            whole, compared_with=None, moved=[]
+        )
+
+
 def test_the_analogues_of_an_explanation_are_those_of_the_command(settings, connection):
     day = date(2008, 10, 10)
     found = records(analogues(connection, settings, US, day, 5))
