@@ -101,10 +101,8 @@ def classify_regions(
 def vote(
     settings: Settings, connection: psycopg.Connection, model_id: str, window_days: int
 ) -> Outcome | None:
-    """The vote of the regions, where it is wanted and more than one has a weight."""
+    """The vote of the regions, where it is wanted."""
     if not voting.is_wanted(connection, settings):
-        return None
-    if len(voting.voting_regions(connection, settings)) < 2:
         return None
     return voting.vote(connection, settings, model_id, window_days)
 

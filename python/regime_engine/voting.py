@@ -86,16 +86,16 @@ def vote(
 
 
 def is_wanted(connection: psycopg.Connection, settings: Settings) -> bool:
-    """Whether regions.csv states a weight, or GLOBAL is stored already."""
-    (wanted,) = connection.execute(
+    """Whether GLOBAL is stored already, or regions.csv states a weight and several regions vote."""
+    is_stored, is_weighted = connection.execute(
         sql.SQL("""
             select
+                exists (select 1 from {} where region = %s),
                 exists (select 1 from {} as regions where {weight} is not null)
-                or exists (select 1 from {} where region = %s)
-        """).format(*_tables(settings, "regions", "regimes"), weight=_WEIGHT),
+        """).format(*_tables(settings, "regimes", "regions"), weight=_WEIGHT),
         [GLOBAL],
     ).fetchone()
-    return wanted
+    return is_stored or (is_weighted and len(voting_regions(connection, settings)) > 1)
 
 
 def voting_regions(connection: psycopg.Connection, settings: Settings) -> list[Region]:

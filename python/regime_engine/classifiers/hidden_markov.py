@@ -214,7 +214,7 @@ def expectation_maximisation(
     chains: Chains,
     prior: Prior,
     steps: int,
-    tolerance: float = 0.0,
+    tolerance: float = -np.inf,
 ) -> tuple[Chains, Smoothed, np.ndarray]:
     """MAP-EM steps from these chains; stops early where no chain gains more than the tolerance.
 

@@ -222,17 +222,14 @@ def _training_path(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
     """r, v: (S, T)"""
     scale = r.std(axis=1)
-    chains, smoothed, volume = _best_chains(r / scale[:, None], v, k)
     models = []
-    for i in range(len(r)):
-        both = 2 * i + 1
-        spread = np.ptp(chains.volume_mean[both]) / chains.volume_scale[both]
-        tells = chains.volume_weight[both] and spread > LEAST_STATE_SPREAD
-        rows = [both - 1, both] if tells else [both - 1]
+    for i, (chains, smoothed, volume) in enumerate(_best_chains(r / scale[:, None], v, k)):
+        spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
+        tells = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
         experts = _shared(
             [
-                _expert(chains[row], smoothed.posterior[row], volume[row], v[i].mean())
-                for row in rows
+                _expert(chains[row], smoothed.posterior[row], volume, v[i].mean())
+                for row in ((0, 1) if tells else (0,))
             ]
         )
         models.append(
@@ -249,10 +246,13 @@ def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
     return models
 
 
-def _best_chains(x: np.ndarray, v: np.ndarray, k: int) -> tuple[Chains, Smoothed, np.ndarray]:
-    """Two chains of each series, by returns alone and by volumes too, and those volumes.
+def _best_chains(
+    x: np.ndarray, v: np.ndarray, k: int
+) -> Iterator[tuple[Chains, Smoothed, np.ndarray]]:
+    """Of each series two chains, by returns alone and by volumes too, and those volumes (T,).
 
-    Each is the best of 3 starts of 12 steps, run on to 60. x, v: (S, T); returns 2S rows of each
+    Each is the best of 3 starts of 12 steps, run on to 60. The starts of all series go side by side;
+    the rest does not, since a series goes on until it gains no more. x, v: (S, T)
     """
     S, starts = len(x), len(START_QUANTILES)
     volume = np.array([_unrelative(path) for path in v])
@@ -281,16 +281,16 @@ def _best_chains(x: np.ndarray, v: np.ndarray, k: int) -> tuple[Chains, Smoothed
         volume_scale=np.repeat(noise, 2 * starts),
         volume_weight=(moves[:, None, None] * np.array([[0.0], [1.0]]).repeat(starts, 1)).ravel(),
     )
-    x, volume = np.repeat(x, 2, axis=0), np.repeat(volume, 2, axis=0)
     each = np.repeat(np.arange(2 * S), starts)
     chains, _, log_posterior = expectation_maximisation(
-        x[each], volume[each], chains, prior[each], START_STEPS
+        x[each // 2], volume[each // 2], chains, prior[each], START_STEPS
     )
     best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * S)
-    chains, smoothed, _ = expectation_maximisation(
-        x, volume, chains[best], prior, MORE_STEPS, ENOUGH_GAIN
-    )
-    return chains, smoothed, volume
+    for i, rows in enumerate(np.arange(2 * S).reshape(S, 2)):
+        found, smoothed, _ = expectation_maximisation(
+            x[[i, i]], volume[[i, i]], chains[best[rows]], prior[rows], MORE_STEPS, ENOUGH_GAIN
+        )
+        yield found, smoothed, volume[i]
 
 
 def _unrelative(v: np.ndarray) -> np.ndarray:

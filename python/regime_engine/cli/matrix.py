@@ -7,7 +7,7 @@ from regime_engine.config import Settings
 CELLS = {
     "transitions": "Transitions, from the row's label to the column's on the next day:",
     "probability": "Daily probabilities:",
-    "smoothed_probability": "Smoothed, as the forecast uses them:",
+    "smoothed_probability": "Smoothed:",
 }
 OF_A_LABEL = ("expected_duration", "stationary_share", "observed_share")
 

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from regime_engine import encoders
 from regime_engine.config import Settings
+from regime_engine.database import locked
 from regime_engine.errors import RegimeError
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -33,8 +34,8 @@ def create(
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)
-    schema = _extension(connection)
-    with connection.transaction():
+    with locked(connection, f"index/{name}"):
+        schema = _extension(connection)
         connection.execute(
             sql.SQL("""
                 create index if not exists {name} on {table}
