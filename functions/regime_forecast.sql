@@ -20,6 +20,7 @@ regimes as (
         and model_id = of_model_id
         and window_days = of_window_days
         and as_of_date <= up_to
+        and {{ is_of_trading_day() }}
 
 ),
 

@@ -19,6 +19,7 @@ steps as (
         regime_label as to_label
 
     from regimes
+    where {{ is_of_trading_day() }}
     window series as (partition by region, model_id, window_days order by as_of_date)
 
 ),

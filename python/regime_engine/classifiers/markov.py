@@ -251,8 +251,8 @@ def _best_chains(
 ) -> Iterator[tuple[Chains, Smoothed, np.ndarray]]:
     """Of each series two chains, by returns alone and by volumes too, and those volumes (T,).
 
-    Each is the best of 3 starts of 12 steps, run on to 60. The starts of all series go side by side;
-    the rest does not, since a series goes on until it gains no more. x, v: (S, T)
+    Each is the best of 3 starts of 12 steps, run on to 60. The starts of all series go side by
+    side; the rest does not, since a series goes on until it gains no more. x, v: (S, T)
     """
     S, starts = len(x), len(START_QUANTILES)
     volume = np.array([_unrelative(path) for path in v])

@@ -12,7 +12,7 @@ from regime_engine import encoders
 from regime_engine.config import Settings
 from regime_engine.models import GLOBAL, Series
 from regime_engine.reading.analogues import analogues
-from regime_engine.reading.rows import IS_SERIES, last_regime_day
+from regime_engine.reading.rows import IS_SERIES, as_written, last_regime_day
 
 N_MOVED = 5
 N_ANALOGUES = 5
@@ -86,9 +86,17 @@ def explain(
 ) -> Explanation:
     """The regime of the series' last day up to as_of, by default of its last one at all.
 
-    raises RegimeError where the series has no regime then, or the embedding of that day is gone
+    raises RegimeError where the series has no regime then, or the embedding of that day is gone,
+        or a row was edited beyond reading
     """
     day = last_regime_day(connection, settings, series, as_of)
+    with as_written(series):
+        return _explanation(connection, settings, series, day)
+
+
+def _explanation(
+    connection: psycopg.Connection, settings: Settings, series: Series, day: date
+) -> Explanation:
     stored = _regime(connection, settings, series, day)
     metadata = stored["metadata"]
     by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}

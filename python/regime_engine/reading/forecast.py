@@ -20,8 +20,10 @@ from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
 from regime_engine.reading.rows import (
+    IS_OF_TRADING_DAY,
     IS_SERIES,
     Rows,
+    as_written,
     fetch_audit,
     last_regime_day,
     require_regimes,
@@ -125,21 +127,25 @@ def _scored_history(
 
 
 def history(connection: psycopg.Connection, settings: Settings, series: Series) -> History:
-    """raises RegimeError where the series has no regime at all"""
+    """raises RegimeError where there is no regime at all, or a row was edited beyond reading"""
     require_regimes(connection, settings, series)
     rows = connection.execute(
         sql.SQL("""
-            select as_of_date, regime_label, probabilities from {} where {} order by as_of_date
-        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+            select as_of_date, regime_label, probabilities
+            from {}
+            where {} and {}
+            order by as_of_date
+        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES, IS_OF_TRADING_DAY),
         vars(series),
     ).fetchall()
-    names = sorted({name for _, label, told in rows for name in (label, *told)})
-    return History(
-        names,
-        np.array([day for day, _, _ in rows], "datetime64[D]"),
-        np.array([names.index(label) for _, label, _ in rows]),
-        np.array([[told.get(name, 0.0) for name in names] for _, _, told in rows]),
-    )
+    with as_written(series):
+        names = sorted({name for _, label, told in rows for name in (label, *told)})
+        return History(
+            names,
+            np.array([day for day, _, _ in rows], "datetime64[D]"),
+            np.array([names.index(label) for _, label, _ in rows]),
+            np.array([[told.get(name, 0.0) for name in names] for _, _, told in rows], float),
+        )
 
 
 def scores(

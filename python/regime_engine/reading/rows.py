@@ -1,5 +1,7 @@
 """The rows of an answer, and what an answer about a series needs to be there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,11 +10,16 @@ from psycopg import errors, sql
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
+from regime_engine.models import GLOBAL, Series
 
 # With vars(series) as parameters.
 IS_SERIES = sql.SQL(
     "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
+)
+
+# As the macro is_of_trading_day: a regime of a weekend says again what the last trading day said.
+IS_OF_TRADING_DAY = sql.SQL(
+    "coalesce(metadata ->> 'last_trade_date' = to_char(as_of_date, 'YYYY-MM-DD'), true)"
 )
 
 # As old as the last price of a window may be.
@@ -51,6 +58,19 @@ def fetch_audit(
         raise RegimeError(
             f"{error.diag.message_primary}: the auditor's views are missing or older than this "
             "package; `regime pipeline` builds them, unless your dbt project leaves them out"
+        ) from error
+
+
+@contextmanager
+def as_written(series: Series) -> Iterator[None]:
+    """For what reads documents and bytes of regimes: raises RegimeError where a row has others than
+    the engine writes."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise RegimeError(
+            f"a regime of region {series.region} is not as the engine wrote it: `regime audit` "
+            f"names the row, and `regime backfill --region {series.region}` puts it back"
         ) from error
 
 
@@ -93,8 +113,10 @@ def require_regimes(connection: psycopg.Connection, settings: Settings, series: 
         vars(series),
     ).fetchone()
     if not exists:
+        of_series = f"--model-id {series.model_id} --window-days {series.window_days}"
+        command = "global" if series.region == GLOBAL else f"backfill --region {series.region}"
         raise RegimeError(
             f"no regimes of region {series.region} by {series.model_id} with windows of "
             f"{series.window_days} days: see `regime status` for what there is, or write them "
-            f"with `regime backfill --region {series.region}`"
+            f"with `regime {command} {of_series}`"
         )

@@ -164,11 +164,17 @@ def test_a_region_of_the_name_of_the_vote_is_refused(settings, connection):
 
 
 def test_the_pipeline_votes_once_a_weight_is_stated(settings, connection):
+    def weigh(us: float) -> None:
+        connection.execute("update runtime.regions set weight = %s where region = 'US'", [us])
+
     assert phases.vote(settings, connection, V2, 63) is None
-    connection.execute("update runtime.regions set weight = 2 where region = 'US'")
+    weigh(0)
+    assert phases.vote(settings, connection, V2, 63) is None
+    weigh(2)
     assert phases.vote(settings, connection, V2, 63).series == GLOBAL
-    connection.execute("update runtime.regions set weight = 0 where region = 'US'")
-    assert phases.vote(settings, connection, V2, 63) is None
+    # What is stored is kept up, whoever is left to vote.
+    weigh(0)
+    assert voting.is_wanted(connection, settings)
 
 
 def test_the_command_says_what_it_wrote(own):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -458,6 +459,38 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
     assert reason in str(result.exception)
     assert "\n" not in str(result.exception)
     assert result.stdout == ""
+
+
+def test_a_regime_of_a_weekend_is_no_trading_day(own):
+    def read(connection) -> tuple:
+        ahead = forecasts.forecast(connection, own, US, [5], date(2008, 10, 12))
+        past = forecasts.score(connection, own, US, [5])
+        return matrix(connection, own, US, shrink=True), ahead, past
+
+    with connect(own) as connection:
+        before = read(connection)
+        for day in (date(2008, 10, 11), date(2008, 10, 12)):
+            engine.run(connection, own, US, day)
+        assert len(history(connection)) == before[2].rows[0][2] + 252 + 5 + 2
+        assert read(connection) == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "read"),
+    [
+        ("regime_embedding = '\\x00'", explain),
+        ("metadata = '[]'", explain),
+        ("""probabilities = '{"CRISIS": null}'""", explain),
+        ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
+    ],
+)
+def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
+    with connect(own) as connection:
+        connection.execute(
+            f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
+        )
+        with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
+            read(connection, own, US)
 
 
 def test_views_that_are_not_built_are_said_to_be(own):
