@@ -19,7 +19,14 @@ from regime_engine.database import connect
 from regime_engine.models import Series
 from regime_engine.reading import forecast
 
-CALLS = ("matrix", "forecast", "forecast --score", "explain", "explain --as-of 2008-10-10")
+CALLS = {  # and the seconds that each may take
+    "matrix": 0.5,
+    "forecast": 0.5,
+    "forecast --score": 0.5,
+    "explain": 0.5,
+    "explain --as-of 2008-10-10": 0.5,
+    "analogues": 0.7,
+}
 REGIONS = ("US", "US_TECH")
 RIVALS = ("base_rate", "no_change")
 
@@ -34,10 +41,11 @@ def main(database_url: str | None, repeats: int) -> None:
         command(settings, "demo")
         click.echo(describe(settings))
         click.echo(f"{f'cold process, median of {repeats}':40}  aim")
-        for call in CALLS:
+        for call, aim in CALLS.items():
             name, *options = call.split()
             times = [command(settings, name, "--region", "US", *options) for _ in range(repeats)]
-            click.echo(f"regime {call:28}{statistics.median(times):.3f}  < 0.5 s")
+            click.echo(f"regime {call:28}{statistics.median(times):.3f}  < {aim} s")
+        click.echo(f"{'regime audit, once':35}{command(settings, 'audit'):.3f}  < 20 s")
         click.echo("\ngain of log score, its standard error over years, and years with a gain")
         click.echo(f"{'':8}{'days':>4}" + "".join(f"{f'over {rival}':>28}" for rival in RIVALS))
         for region in REGIONS:

@@ -269,6 +269,7 @@ def apply(connection: psycopg.Connection, edits: list[tuple]) -> None:
             edit(connection, *arguments)
 
 
+@pytest.mark.one_server
 # Not shrunk: the next test finds smaller examples, without seconds of dbt for each.
 @settings(
     max_examples=4,
@@ -422,6 +423,7 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     assert_features_are_right(market)
 
 
+@pytest.mark.one_server
 def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
     restate(market.connection, "LONG", 10, "close", 55.5)
     with build_in_another_process(market) as process:
@@ -493,6 +495,7 @@ def long_known_market(market: Market, monkeypatch: pytest.MonkeyPatch) -> Market
     return market
 
 
+@pytest.mark.one_server
 def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     long_known_market, monkeypatch
 ):
@@ -516,6 +519,7 @@ def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     assert_features_are_right(market)
 
 
+@pytest.mark.one_server
 def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_future(
     long_known_market,
 ):
