@@ -78,7 +78,8 @@ def demo(settings: Settings) -> None:
     click.echo("\nNext:")
     for arguments in (
         "history --region US --start 2008-09-15 --end 2008-10-15",
-        "models --region US",
+        "explain --region US --as-of 2008-10-10",
+        "report",
         "status",
         "db psql",
     ):
