@@ -1,5 +1,6 @@
 """Fitted models as records: save, load, and which one is valid on a date."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -65,6 +66,18 @@ class FittedModel:
     training_hash: str
     metrics: dict
     valid_from: date
+
+
+def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """(name, value) of what parameters or metrics hold, each record of a list by its number:
+    parameters.experts.0.nu"""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, each in value.items():
+        yield from flat(f"{name}.{key}", each)
 
 
 def load(connection: psycopg.Connection, settings: Settings, series: Series) -> list[FittedModel]:

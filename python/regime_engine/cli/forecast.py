@@ -59,9 +59,7 @@ def forecast(
     if score or output_format != "table":
         print_rows(found.headers, found.rows, output_format)
     else:
-        _print_by_horizon(
-            region, [dict(zip(found.headers, row, strict=True)) for row in found.rows]
-        )
+        _print_by_horizon(region, found.records())
 
 
 def _print_by_horizon(region: str, cells: list[dict]) -> None:

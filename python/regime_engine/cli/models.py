@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import click
 
 from regime_engine.cli.options import encoding_options, format_option
@@ -68,23 +66,14 @@ def models(
 
 def _fields(model, output_format: str) -> dict[str, object]:
     """Name → value, parameters and metrics with their own names; long ones cut in a table."""
+    from regime_engine.models import flat
+
     fields = {name: value for name, value in vars(model).items() if name != "series"}
     for group in ("metrics", "parameters"):
-        fields |= dict(_flat(group, fields.pop(group)))
+        fields |= dict(flat(group, fields.pop(group)))
     if output_format != "table":
         return fields
     return {name: _short(value) for name, value in fields.items()}
-
-
-def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """What a record holds, and each record of a list in it by its number."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, each in value.items():
-        yield from _flat(f"{name}.{key}", each)
 
 
 def _short(value: object) -> object:

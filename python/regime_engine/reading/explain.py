@@ -148,8 +148,7 @@ def farthest(
 def _analogues(
     connection: psycopg.Connection, settings: Settings, series: Series, day: date
 ) -> list[dict[str, object]]:
-    found = analogues(connection, settings, series, day, N_ANALOGUES)
-    return [dict(zip(found.headers, row, strict=True)) for row in found.rows]
+    return analogues(connection, settings, series, day, N_ANALOGUES).records()
 
 
 def _moved(

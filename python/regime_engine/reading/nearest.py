@@ -71,7 +71,7 @@ def search(
     """The n nearest windows that end before the asked one begins, and their distances.
 
     Those of one instrument share no day. instrument_ids: None for all; these are searched by the
-    index, if there is one. connection: not in a transaction
+    index, if there is one. connection: in no transaction, or in one that is repeatable read
     """
     measured: dict[tuple[float, str, date], Window] = {}
     chosen: list[tuple[Window, float]] = []

@@ -31,6 +31,10 @@ class Rows:
     headers: list[str]
     rows: list[tuple]
 
+    def records(self) -> list[dict[str, object]]:
+        """The rows by name of column."""
+        return [dict(zip(self.headers, row, strict=True)) for row in self.rows]
+
 
 def fetch(
     connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None

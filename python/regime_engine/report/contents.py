@@ -176,7 +176,7 @@ def _region(
 
     def records_or_why(panel: str, read: Callable[..., Rows], *arguments: object) -> list[Record]:
         try:
-            return _records(read(connection, settings, series, *arguments))
+            return read(connection, settings, series, *arguments).records()
         except RegimeError as error:
             without[panel] = str(error)
             return []
@@ -188,12 +188,12 @@ def _region(
         now=now,
         days=days,
         spells=_of_series(connection, settings, series, "regime_spells", "spell_number"),
-        matrix=_records(matrix(connection, settings, series)),
+        matrix=matrix(connection, settings, series).records(),
         profile=_of_series(connection, settings, series, "label_profile", "regime_label"),
         version=_version(connection, settings, series, now),
         checks=_checks(connection, settings, series, now["instrument_id"]),
         runs=_runs(connection, settings, series, now),
-        forecast=_records(forecast(connection, settings, series, HORIZONS)),
+        forecast=forecast(connection, settings, series, HORIZONS).records(),
         calibration=records_or_why("calibration", calibration, CALIBRATED_HORIZON),
         analogues=records_or_why("analogues", analogues),
         without=without,
@@ -227,7 +227,7 @@ def _of_series(
     query = sql.SQL("select * from {} where {} order by {}").format(
         table, IS_SERIES, sql.Identifier(order)
     )
-    return _records(fetch_audit(connection, query, vars(series)))
+    return fetch_audit(connection, query, vars(series)).records()
 
 
 def _version(
@@ -374,12 +374,8 @@ def _query(
 ) -> list[Record]:
     """The rows of a query whose tables stand in braces, with is_series for those of a series."""
     names = _names(settings) | {"is_series": IS_SERIES}
-    return _records(fetch_audit(connection, sql.SQL(query).format(**names), parameters))
+    return fetch_audit(connection, sql.SQL(query).format(**names), parameters).records()
 
 
 def _names(settings: Settings) -> dict[str, sql.Identifier]:
     return {name: sql.Identifier(*settings.table(name)) for name in TABLES}
-
-
-def _records(rows: Rows) -> list[Record]:
-    return [dict(zip(rows.headers, row, strict=True)) for row in rows.rows]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
+from regime_engine.models import flat
 from regime_engine.report import charts
 from regime_engine.report.contents import Record, RegionReport
 
@@ -142,13 +143,14 @@ def _parameters(version: Record) -> Table:
     labels = version["labels"] or []
     rows = []
     for group in ("parameters", "metrics"):
-        for name, value in (version[group] or {}).items():
+        for name, value in flat(group, version[group] or {}):
             values = value if isinstance(value, list) else [value]
             if all(isinstance(each, (int, float, str)) for each in values) and (
                 len(values) in (1, len(labels))
             ):
                 told = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
-                rows.append([name.replace("_", " "), *told, *[""] * (len(labels) - len(told))])
+                what = name.removeprefix(f"{group}.").replace("_", " ")
+                rows.append([what, *told, *[""] * (len(labels) - len(told))])
     return Table([("Parameter", False), *((label, True) for label in labels)], rows)
 
 

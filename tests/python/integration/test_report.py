@@ -23,6 +23,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe
 from regime_engine.models import Series
 from regime_engine.report import charts, contents, page
+from regime_engine.report.tables import tables
 
 pytestmark = pytest.mark.one_server
 
@@ -66,6 +67,16 @@ def file(settings, report, tmp_path_factory) -> Path:
 def connection(settings) -> Iterator[psycopg.Connection]:
     with connect(settings) as connection:
         yield connection
+
+
+def test_the_model_card_has_the_parameters_of_each_expert(report, connection):
+    (us,) = (region for region in report.regions if region.series == US)
+    shown = {name: told for name, *told in tables(us)["parameters"].rows}
+    (experts,) = connection.execute(
+        "select parameters -> 'experts' from runtime.regime_models where region = 'US'"
+    ).fetchone()
+    for number, expert in enumerate(experts):
+        assert shown[f"experts.{number}.sigma"] == [f"{each:.4g}" for each in expert["sigma"]]
 
 
 class Browser:
