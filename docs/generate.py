@@ -192,7 +192,8 @@ def _read(pattern: str, kind: str) -> Iterator[dict]:
 
 def _key(table: dict) -> list[str]:
     for constraint in table.get("constraints", []):
-        if constraint["type"] == "primary_key":
+        is_key = constraint["type"] == "primary_key"
+        if is_key or constraint.get("expression", "").startswith("primary key"):
             return constraint["columns"]
     return []
 

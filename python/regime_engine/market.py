@@ -248,7 +248,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     wanted = [part.asked if part.is_wanted.all() else part.asked[part.is_wanted] for part in parts]
     vectors = encoder.encode(np.concatenate([part.values for part in wanted]))
     bounds = np.cumsum([len(part) for part in wanted])[:-1]
-    batch, failures = Batch([], [], [], any(part.stored.orphaned.any() for part in parts)), {}
+    batch, failures = Batch([], [], [], any(part.stored.has_orphans for part in parts)), {}
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:
@@ -259,7 +259,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
         batch.instrument_ids.append(instrument_id)
         if len(found):
             batch.rows.append(embeddings.pack(run, request.model_id, found, of_part))
-        gone = np.setdiff1d(part.stored.as_of_dates, part.asked.as_of_dates)
+        gone = np.setdiff1d(part.stored.as_of_dates, part.asked.as_of_dates, assume_unique=True)
         batch.vanished.extend((instrument_id, as_of) for as_of in gone.tolist())
     n_windows = sum(len(part.asked) for part in parts)
     return batch, Tally(len(parts), n_windows, failures=failures)

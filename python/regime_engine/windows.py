@@ -150,14 +150,12 @@ def fetch(
         _LAST_DAYS.format(prices=prices, features=daily_features), parameters
     ).fetchall()
     arrays = sql.SQL(", ").join(
-        sql.SQL("array_agg(coalesce(needed.{}, 'NaN')) filter (where {})").format(
-            sql.Identifier(column), _IS_FOUND
-        )
+        sql.SQL("array_agg(coalesce({}, 'NaN'))").format(sql.Identifier(column))
         for column in columns
     )
     rows = binary.read(
         connection,
-        _ROWS.format(arrays=arrays, features=daily_features, is_found=_IS_FOUND),
+        _ROWS.format(arrays=arrays, features=daily_features),
         parameters,
         ["date", "int8"] + ["float8"] * len(columns),
     )
@@ -194,14 +192,10 @@ _LAST_DAYS = sql.SQL("""
     order by asked.ordinal
 """)
 
-_IS_FOUND = sql.SQL("needed.instrument_id is not null")
 # The rows from the first one of the start's window on. In order, which comes from the key's index:
 # it makes the planner look each instrument up, where it would scan all of them.
 _ROWS = sql.SQL("""
-    select
-        array_agg(needed.trade_date) filter (where {is_found}),
-        array_agg(coalesce(needed.feature_hash, 0)) filter (where {is_found}),
-        {arrays}
+    select needed.*
     from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
     cross join lateral (
         select coalesce(min(before.trade_date), '-infinity') as trade_date
@@ -215,15 +209,20 @@ _ROWS = sql.SQL("""
             limit %(window_days)s
         ) as before
     ) as first
-    left join lateral (
-        select *
-        from {features}
-        where
-            instrument_id = asked.instrument_id
-            and trade_date between first.trade_date and coalesce(%(end)s::date, 'infinity')
-        order by trade_date
-    ) as needed on true
-    group by asked.ordinal
+    cross join lateral (
+        select
+            array_agg(trade_date),
+            array_agg(coalesce(feature_hash, 0)),
+            {arrays}
+        from (
+            select *
+            from {features}
+            where
+                instrument_id = asked.instrument_id
+                and trade_date between first.trade_date and coalesce(%(end)s::date, 'infinity')
+            order by trade_date
+        ) as in_order
+    ) as needed
     order by asked.ordinal
 """)
 

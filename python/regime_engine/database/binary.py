@@ -27,7 +27,8 @@ WIRE_TYPES = {
     "hex_64_bits": "S16",
 }
 
-_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
+# Byte → its two digits.
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint16)
 
 
 def days_since_epoch(dates: np.ndarray) -> np.ndarray:
@@ -176,7 +177,7 @@ def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
 
 def hex_digits(digests: np.ndarray) -> np.ndarray:
     """(n, m) uint8 → (n, 2 m) uint8, as encode(…, 'hex') in SQL gives it"""
-    return _HEX[digests].reshape(len(digests), -1)
+    return _HEX[digests].view(np.uint8)
 
 
 def _big_endian(number: int, wire_type: str) -> np.ndarray:

@@ -24,11 +24,12 @@ _COLUMNS = names((*EMBEDDINGS.key, *EMBEDDINGS.content, "run_id", "created_at"))
 INCOMING = sql.SQL("select {} from incoming_embeddings").format(
     names((*EMBEDDINGS.key, *EMBEDDINGS.content))
 )
-_ASKED = sql.SQL("""
-    stored.entity_type = 'instrument' and stored.entity_id = any(%(instrument_ids)s)
+_OF_THE_SPAN = sql.SQL("""
+    stored.entity_type = 'instrument'
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
     and stored.as_of_date between %(first)s and %(last)s
 """)
+_ASKED = sql.SQL("stored.entity_id = any(%(instrument_ids)s) and {}").format(_OF_THE_SPAN)
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Stored:
     """What is stored of an instrument's windows, by date.
 
     as_of_dates: (n,) datetime64[D]; window_hashes: (n,) S16
-    orphaned: (n,) bool, whether the row's run failed or died after the row was committed
+    has_orphans: whether some row's run failed or died after the row was committed
     """
 
     as_of_dates: np.ndarray
     window_hashes: np.ndarray
-    orphaned: np.ndarray
+    has_orphans: bool
 
 
 @dataclass(frozen=True)
@@ -120,38 +121,36 @@ def fetch(
 ) -> list[Stored]:
     """What is stored of each instrument's windows in the span."""
     statement = sql.SQL("""
-        select
-            array_agg(stored.as_of_date) filter (where {is_found}),
-            array_agg(
-                case octet_length(stored.window_hash)
-                    when 16 then stored.window_hash else repeat(' ', 16)
-                end
-            ) filter (where {is_found}),
-            array_agg({orphaned}) filter (where {is_found})
+        select found.*
         from unnest(%(instrument_ids)s::text[]) with ordinality as asked (entity_id, ordinal)
-        left join {table} as stored on stored.entity_id = asked.entity_id and {asked}
-        group by asked.ordinal
+        cross join lateral (
+            select
+                array_agg(stored.as_of_date),
+                array_agg(
+                    case octet_length(stored.window_hash)
+                        when 16 then stored.window_hash else repeat(' ', 16)
+                    end
+                ),
+                array[coalesce(bool_or({orphaned}), false)]
+            from {table} as stored
+            where stored.entity_id = asked.entity_id and {of_the_span}
+        ) as found
         order by asked.ordinal
     """).format(
         table=EMBEDDINGS.identifier(settings),
-        is_found=sql.SQL("stored.entity_id is not null"),
         orphaned=orphaned(settings),
-        asked=_ASKED,
+        of_the_span=_OF_THE_SPAN,
     )
-    with connection.transaction():
-        # In the order of the pages, which are read ahead then: twice as fast as in that of the key.
-        connection.execute("set local enable_indexscan = off")
-        connection.execute("set local enable_seqscan = off")
-        rows = binary.read(
-            connection,
-            statement,
-            _parameters(instrument_ids, model_id, window_days, span),
-            ["date", "hex_64_bits", "bool"],
-        )
+    rows = binary.read(
+        connection,
+        statement,
+        _parameters(instrument_ids, model_id, window_days, span),
+        ["date", "hex_64_bits", "bool"],
+    )
     found = []
-    for dates, hashes, orphans in rows:
+    for dates, hashes, (has_orphans,) in rows:
         order = dates.argsort()
-        found.append(Stored(dates[order], hashes[order], orphans[order]))
+        found.append(Stored(dates[order], hashes[order], bool(has_orphans)))
     return found
 
 
@@ -187,10 +186,12 @@ def write(
             written = _merge(connection, settings, batch, parameters)
         add_rows_written(connection, settings, run, {EMBEDDINGS.name: written})
     if is_empty:
-        # Whoever reads a row first after its commit marks it as committed, and so changes its page:
-        # now that is in memory, later every page would be read, changed and written once more.
+        # Now the new pages are in memory. Marked as visible to all, they need not be read to learn
+        # which windows are stored: the key's index tells.
         connection.execute(
-            sql.SQL("select count(*) from {} as stored where {}").format(table, _ASKED), parameters
+            sql.SQL(
+                "vacuum (skip_locked, index_cleanup off, truncate off, process_toast off) {}"
+            ).format(table)
         )
     return written
 

@@ -131,6 +131,25 @@ def wait_until(connection: psycopg.Connection, query: str) -> None:
     raise AssertionError(f"never true: {query}")
 
 
+def read_so_far(connection: psycopg.Connection, what: str, relation: str) -> int:
+    """Of pg_statio_user_tables or pg_stat_user_tables, by all sessions.
+
+    Another session's reading is counted at the latest by its end, this one's up to a second later.
+    """
+    wait_until(
+        connection,
+        "select count(*) = 1 from pg_stat_activity"
+        " where datname = current_database() and backend_type = 'client backend'",
+    )
+    connection.execute("select pg_stat_force_next_flush()")
+    (count,) = connection.execute(
+        f"select {what} from pg_stat_user_tables join pg_statio_user_tables using (relid)"
+        " where relid = %s::regclass",
+        [relation],
+    ).fetchone()
+    return count
+
+
 A_WRITER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
 
 
@@ -554,21 +573,27 @@ def test_one_new_day_reads_the_rows_of_its_windows_only(connection, regime):
         " from features.daily_features as f, generate_series(1, 9) as era"
     )
     connection.execute("analyze features.daily_features")
-    # Else this session's own reading is counted up to a second later.
-    connection.execute("select pg_stat_force_next_flush()")
-    count = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = %s"
-    before = connection.execute(count, ["daily_features"]).fetchone()[0]
+    rows = ("seq_tup_read + idx_tup_fetch", "features.daily_features")
+    before = read_so_far(connection, *rows)
     assert regime("embed", "--all", "--start", str(LAST_DAY)).returncode == 0
-    # A session's reading is counted by its end.
-    wait_until(
-        connection,
-        "select count(*) = 1 from pg_stat_activity"
-        " where datname = current_database() and backend_type = 'client backend'",
-    )
-    read = connection.execute(count, ["daily_features"]).fetchone()[0] - before
+    read = read_so_far(connection, *rows) - before
     assert len(stored(connection)) == N_INSTRUMENTS
     # Each row twice: to find where the windows begin, and for its features.
     assert 0 < read <= 2 * N_INSTRUMENTS * (WINDOW_DAYS + 1)
+
+
+def test_a_rerun_reads_the_index_of_what_is_stored(connection, regime):
+    """The pages are marked as they are written: what is in them is not needed."""
+    assert regime("embed", "--all").returncode == 0
+    blocks = ("heap_blks_read + heap_blks_hit", EMBEDDINGS)
+    before = read_so_far(connection, *blocks)
+    assert "nothing to change" in regime("embed", "--all").stdout
+    read = read_so_far(connection, *blocks) - before
+    (pages,) = connection.execute(
+        f"select pg_relation_size('{EMBEDDINGS}') / current_setting('block_size')::integer"
+    ).fetchone()
+    assert pages > 200
+    assert read < pages / 4
 
 
 @pytest.mark.one_server

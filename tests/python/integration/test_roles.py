@@ -229,11 +229,16 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         (("fit", "--region", "US", "--states", "2", "--end", "2004-12-31"), "markov version 2 of US"),
         (("backfill", "--region", "US", "--start", "2011-06-01", "--end", "2012-01-31"), "rows written"),
         (("run", "--region", "US", "--as-of", "2011-09-15"), "Regime as of 2011-09-15"),
+        (("embed", "--all", "--model-id", "numeric-simple-v1"), "rows written"),
     ]:  # fmt: skip
         result = regime(*arguments)
         assert result.returncode == 0, result.stderr
         assert said in result.stdout
     with connect(shared("auditor")) as connection:
+        (marked,) = connection.execute(
+            "select relallvisible from pg_class where relname = 'numeric_window_embeddings'"
+        ).fetchone()
+        assert marked > 0
         users = connection.execute(
             "select distinct database_user from runtime.regime_runs"
         ).fetchall()
