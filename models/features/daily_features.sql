@@ -214,9 +214,10 @@ observed as (
         on
             stretches.instrument_id = prices.instrument_id
             and stretches.read_from <= prices.trade_date
-            {% if is_incremental() -%}
-            and {{ is_late('prices.trade_date', 'select min(read_from) from stretches') }}
-            {%- endif %}
+            and {{
+                is_late('prices.trade_date', 'select min(read_from) from stretches')
+                if is_incremental() else 'true'
+            }}
     window instrument as (partition by prices.instrument_id order by prices.trade_date)
 
 ),
