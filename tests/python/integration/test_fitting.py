@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 from commands import regime_command
+from conftest import MODULE_DATABASE
 
 from regime_engine import demo, engine, fitting, models, phases, prices
 from regime_engine.database import connect
@@ -132,37 +133,29 @@ def test_models_of_a_run_that_died_are_taken_over(walked, features_database):
     assert [finding.test.name for finding in findings] == ["runs_are_as_they_were_recorded"]
 
 
-def test_new_prices_change_no_old_row(server, tmp_path):
+def test_new_prices_change_no_old_row(database):
     """The real series up to mid-2012, then the rest of it: nothing is repainted."""
     cut = date(2012, 6, 15)
-    settings = server.create_database("test_repainting")
-    try:
-        with connect(settings) as connection:
+    with connect(database) as connection:
 
-            def night():
-                phases.build_features(settings, connection)
-                fitting.walk_forward(
-                    connection, settings, US, Recipe(), YEARLY, start=date(2009, 1, 1)
-                )
-                engine.backfill(connection, settings, US, date(2009, 1, 1))
+        def night():
+            phases.build_features(database, connection)
+            fitting.walk_forward(connection, database, US, Recipe(), YEARLY, start=date(2009, 1, 1))
+            engine.backfill(connection, database, US, date(2009, 1, 1))
 
-            for path in demo.PRICE_FILES:
-                prices.load(connection, settings, path)
-            connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
-            night()
-            before = rows_up_to(connection, cut)
-            for path in demo.PRICE_FILES:
-                prices.load(connection, settings, path)
-            night()
-            assert len(before) > 800
-            assert rows_up_to(connection, cut) == before
-            assert len(models.load(connection, settings, US)) == 10
-            (revised,) = connection.execute(
-                "select count(*) from runtime.regime_revisions"
-            ).fetchone()
-            assert revised == 0
-    finally:
-        server.drop_database("test_repainting")
+        for path in demo.PRICE_FILES:
+            prices.load(connection, database, path)
+        connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
+        night()
+        before = rows_up_to(connection, cut)
+        for path in demo.PRICE_FILES:
+            prices.load(connection, database, path)
+        night()
+        assert len(before) > 800
+        assert rows_up_to(connection, cut) == before
+        assert len(models.load(connection, database, US)) == 10
+        (revised,) = connection.execute("select count(*) from runtime.regime_revisions").fetchone()
+        assert revised == 0
 
 
 def test_a_given_version_classifies_and_the_row_says_so(walked, features_database, regime):
@@ -181,7 +174,6 @@ def test_a_given_version_classifies_and_the_row_says_so(walked, features_databas
 @pytest.fixture(scope="module")
 def synthetic(server, features_template, tmp_path_factory):
     """Instruments that are hard to fit, beside the bundled ones."""
-    settings = server.create_database("test_synthetic", features_template)
     chance = np.random.default_rng(5)
     days = [date(2000, 1, 3) + timedelta(days=k) for k in range(1100)]
     days = [day for day in days if day.weekday() < 5]
@@ -194,11 +186,14 @@ def synthetic(server, features_template, tmp_path_factory):
             file.write(f"MUTE,{day},{close[at]},\n")
             if at < 150:
                 file.write(f"YOUNG,{day},{close[at]},1000\n")
-    with connect(settings) as connection:
+    with (
+        server.new_template("template_synthetic", features_template) as settings,
+        connect(settings) as connection,
+    ):
         prices.load(connection, settings, path)
         phases.build_features(settings, connection)
-    yield settings
-    server.drop_database("test_synthetic")
+    yield server.create_database(MODULE_DATABASE, "template_synthetic")
+    server.drop_database(MODULE_DATABASE)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 from commands import regime_command
+from conftest import DATABASE
 
 from regime_engine import engine, fitting, phases, voting
 from regime_engine.database import connect
@@ -45,8 +46,8 @@ def connection(settings) -> Iterator:
 @pytest.fixture
 def own(server, settings) -> Iterator:
     """A copy of the database, for what has to be committed."""
-    yield server.create_database("test_global_own", "test_global")
-    server.drop_database("test_global_own")
+    yield server.create_database(DATABASE, "test_global")
+    server.drop_database(DATABASE)
 
 
 def votes(connection) -> dict[date, tuple]:

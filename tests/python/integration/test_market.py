@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import environment, regime_command
+from conftest import DATABASE
 from psycopg import sql
 
 from regime_engine import demo, phases, prices
@@ -57,16 +58,18 @@ def make_market(connection: psycopg.Connection, settings: Settings) -> None:
 
 @pytest.fixture(scope="session")
 def market_template(server) -> str:
-    settings = server.create_database("template_market")
-    with connect(settings) as connection:
+    with (
+        server.new_template("template_market") as settings,
+        connect(settings) as connection,
+    ):
         make_market(connection, settings)
     return "template_market"
 
 
 @pytest.fixture
 def market_database(server, market_template) -> Iterator[Settings]:
-    yield server.create_database("test_market", market_template)
-    server.drop_database("test_market")
+    yield server.create_database(DATABASE, market_template)
+    server.drop_database(DATABASE)
 
 
 @pytest.fixture
@@ -83,11 +86,11 @@ def regime(market_database) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture(scope="session")
 def undisturbed(server, market_template) -> list:
     """The rows of one whole run."""
-    settings = server.create_database("test_market", market_template)
+    settings = server.create_database(DATABASE, market_template)
     assert regime_command(settings, "embed", "--all").returncode == 0
     with connect(settings) as connection:
         rows = stored(connection)
-    server.drop_database("test_market")
+    server.drop_database(DATABASE)
     assert len(rows) == N_WINDOWS
     return rows
 
