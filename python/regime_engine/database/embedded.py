@@ -43,10 +43,7 @@ ANSWER_SECONDS = 5
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 UNFINISHED = "unfinished-regime-"
 
-CONFIGURATION = """
-shared_buffers = '256MB'
-max_wal_size = '2GB'
-"""
+MOST_SHARED_BUFFERS_MB = 1024
 
 # Everything else of our environment (PG… variables, secrets) stays out of the server's.
 INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
@@ -545,7 +542,7 @@ def _create_cluster(state: StateFolder, programs: Programs, account: Account, lo
         initdb += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--data-checksums"]
         _run_or_explain(initdb, account, lock)
         with (data / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION)
+            configuration.write(_configuration())
         single = [programs.folder / "postgres", "--single", "-D", data]
         single += ["-c", "exit_on_error=on", "postgres"]
         _run_or_explain(single, account, lock, input=f"create database {DATABASE}\n")
@@ -554,6 +551,14 @@ def _create_cluster(state: StateFolder, programs: Programs, account: Account, lo
         data.rename(state.data)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _configuration() -> str:
+    """A quarter of the memory for pages, as Postgres's manual says to begin with, up to 1 GB."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return (
+        f"shared_buffers = '{min(memory // 4, MOST_SHARED_BUFFERS_MB)}MB'\nmax_wal_size = '2GB'\n"
+    )
 
 
 def _write_secret(path: Path, text: str) -> Path:
