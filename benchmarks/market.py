@@ -26,7 +26,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import demo, encoders, phases, prices, windows
+from regime_engine import dbt, demo, encoders, prices, windows
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.runs import Run
@@ -165,15 +165,16 @@ def one_round(settings: Settings, next_number: int, loop_windows: int):
     yield "encode", encode_only(1)
     yield "encode, 2 processes", encode_only(2)
 
-    yield "features, full", build_features(settings, from_nothing=True)
-    yield "features, no change", build_features(settings)
+    yield "features, full", build_features(settings, "daily_features", from_nothing=True)
+    yield "features, no change", build_features(settings, "daily_features")
     day = one_day_more(settings, next_number)
-    yield "features, one new day", build_features(settings)
+    yield "features, one new day", build_features(settings, "daily_features")
     yield "embed, one new day", command(settings, "embed", "--all", "--start", day)
 
 
 def audit(settings: Settings) -> float:
     """Of every window embedded, and nothing emptied since: the audit would find that."""
+    build_features(settings)
     empty(settings)
     with connect(settings) as connection:
         connection.execute("truncate runtime.regime_runs")
@@ -193,12 +194,15 @@ def empty(settings: Settings) -> None:
         connection.execute("checkpoint")
 
 
-def build_features(settings: Settings, from_nothing: bool = False) -> float:
+def build_features(
+    settings: Settings, selector: str = "features", from_nothing: bool = False
+) -> float:
+    """By a selector of selectors.yml: all that the engine needs, or what new prices need."""
     with connect(settings) as connection:
         if from_nothing:
             connection.execute("drop table features.daily_features cascade")
         begin = time.perf_counter()
-        phases.build_features(settings, connection)
+        dbt.require_success(dbt.build(settings, connection, selector), "building the features")
         elapsed = time.perf_counter() - begin
         connection.execute("vacuum analyze features.daily_features")
     return elapsed
