@@ -144,7 +144,7 @@ def history(connection: psycopg.Connection, settings: Settings, series: Series) 
             names,
             np.array([day for day, _, _ in rows], "datetime64[D]"),
             np.array([names.index(label) for _, label, _ in rows]),
-            np.array([[told.get(name, 0.0) for name in names] for _, _, told in rows], float),
+            np.array([[float(told.get(name, 0)) for name in names] for _, _, told in rows]),
         )
 
 

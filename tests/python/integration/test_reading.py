@@ -482,6 +482,7 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         ("metadata = '[]'", explain),
         ("""probabilities = '{"CRISIS": null}'""", explain),
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
+        ("""probabilities = '{"CRISIS": null}'""", partial(forecasts.score, horizons=[5])),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
