@@ -2,7 +2,8 @@
     partition_by='range (as_of_date)' if first_partition_year() else none,
     post_hook=[
         "{{ create_year_partitions(this, 'as_of_date', first_partition_year()) }}",
-        "{{ keep_vectors_in_line(this) }}"
+        "{{ keep_vectors_in_line(this) }}",
+        "{{ grant_maintain_of_partitions(this) }}"
     ]
 ) }}
 

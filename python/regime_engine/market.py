@@ -121,6 +121,7 @@ def embed(
             total += tally
             progress(total, len(chosen))
         runs.record_failures(connection, settings, run, total.failures)
+    embeddings.mark_visible(connection, settings)
     return total
 
 

@@ -1,5 +1,6 @@
 """Window embeddings as packed rows, and the writing of them."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,15 +22,16 @@ EMBEDDINGS = Table(
     ("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
 )
 _COLUMNS = names((*EMBEDDINGS.key, *EMBEDDINGS.content, "run_id", "created_at"))
+MOST_UNMARKED = 0.05  # of a table's pages, before a vacuum is worth its time
 INCOMING = sql.SQL("select {} from incoming_embeddings").format(
     names((*EMBEDDINGS.key, *EMBEDDINGS.content))
 )
-_OF_THE_SPAN = sql.SQL("""
+_OF_THE_SERIES = sql.SQL("""
     stored.entity_type = 'instrument'
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
     and stored.as_of_date between %(first)s and %(last)s
 """)
-_ASKED = sql.SQL("stored.entity_id = any(%(instrument_ids)s) and {}").format(_OF_THE_SPAN)
+_ASKED = sql.SQL("stored.entity_id = any(%(instrument_ids)s) and {}").format(_OF_THE_SERIES)
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,13 @@ def fetch(
                 ),
                 array[coalesce(bool_or({orphaned}), false)]
             from {table} as stored
-            where stored.entity_id = asked.entity_id and {of_the_span}
+            where stored.entity_id = asked.entity_id and {of_the_series}
         ) as found
         order by asked.ordinal
     """).format(
         table=EMBEDDINGS.identifier(settings),
         orphaned=orphaned(settings),
-        of_the_span=_OF_THE_SPAN,
+        of_the_series=_OF_THE_SERIES,
     )
     rows = binary.read(
         connection,
@@ -185,15 +187,40 @@ def write(
             send_incoming(connection, settings, batch.rows)
             written = _merge(connection, settings, batch, parameters)
         add_rows_written(connection, settings, run, {EMBEDDINGS.name: written})
-    if is_empty:
-        # Now the new pages are in memory. Marked as visible to all, they need not be read to learn
-        # which windows are stored: the key's index tells.
-        connection.execute(
-            sql.SQL(
-                "vacuum (skip_locked, index_cleanup off, truncate off, process_toast off) {}"
-            ).format(table)
-        )
     return written
+
+
+def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
+    """Vacuum where the catalog says that many pages are not marked as visible to all: of marked
+    ones the key's index alone tells which windows are stored.
+
+    Nothing but time depends on it: what the login may not vacuum, or not in time, autovacuum does.
+    """
+    may_vacuum = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
+    if connection.info.server_version < 170000:
+        may_vacuum = "pg_has_role(relowner, 'USAGE')"
+    tables = connection.execute(
+        sql.SQL("""
+            select nspname, relname
+            from pg_class
+            inner join pg_namespace on pg_namespace.oid = relnamespace
+            cross join lateral (
+                select pg_relation_size(pg_class.oid) / current_setting('block_size')::integer
+            ) as size (pages)
+            where
+                (
+                    pg_class.oid = %(table)s::regclass
+                    or pg_class.oid in (select relid from pg_partition_tree(%(table)s::regclass))
+                )
+                and relkind = 'r' and pages - relallvisible > %(most)s * pages and {}
+            order by 1, 2
+        """).format(sql.SQL(may_vacuum)),
+        {"table": EMBEDDINGS.identifier(settings).as_string(), "most": MOST_UNMARKED},
+    ).fetchall()
+    if tables:
+        vacuumed = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
+        with contextlib.suppress(psycopg.OperationalError):
+            connection.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(vacuumed))
 
 
 def send_incoming(

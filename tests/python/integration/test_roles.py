@@ -8,7 +8,7 @@ from functools import partial
 import psycopg
 import pytest
 from commands import regime_command
-from conftest import MODULE_DATABASE
+from conftest import DATABASE, MODULE_DATABASE
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
@@ -243,6 +243,32 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
             "select distinct database_user from runtime.regime_runs"
         ).fetchall()
         assert ("engine",) in users
+
+
+@pytest.mark.one_server
+def test_the_engine_vacuums_partitions(shared, server, features_template, monkeypatch):
+    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
+    settings = server.create_database(DATABASE, features_template)
+    try:
+        with connect(settings) as connection:
+            connection.execute("drop table historical.numeric_window_embeddings cascade")
+            assert regime_command(settings, "init", "--roles").returncode == 0
+            result = regime_command(settings_of(settings, "engine"), "embed", "--all")
+            assert result.returncode == 0, result.stderr
+            unmarked = connection.execute(
+                "select relname from pg_class"
+                " inner join pg_inherits on inhrelid = oid"
+                " where inhparent = 'historical.numeric_window_embeddings'::regclass"
+                " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
+            ).fetchall()
+            assert unmarked == []
+            owned = connection.execute(
+                "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
+                " and relkind = 'r' and relowner = 'regime_builder'::regrole"
+            ).fetchone()
+            assert owned > (10,)
+    finally:
+        server.drop_database(DATABASE)
 
 
 @pytest.mark.one_server
