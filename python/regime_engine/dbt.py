@@ -4,6 +4,7 @@ The project is this package's own, or a team's that has it installed as a dbt pa
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,9 +76,7 @@ def _invoke(
     arguments += ["--target-path", str(target), "--log-path", str(target)]
 
     with locked(connection, "dbt"), _environment(environment):
-        from dbt.cli.main import dbtRunner
-
-        outcome = dbtRunner().invoke(arguments)
+        outcome = _runner().invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
@@ -95,6 +94,16 @@ def _invoke(
     for result in results:
         _require_names(result.node, connection.info.dbname, settings)
     return [_node_result(result) for result in results]
+
+
+def _runner():
+    """dbt's, without the handler that a library of dbt gives the root logger on import, by which
+    the warnings of other libraries would go to stderr."""
+    handlers = list(logging.root.handlers)
+    from dbt.cli.main import dbtRunner
+
+    logging.root.handlers[:] = handlers
+    return dbtRunner()
 
 
 def require_success(results: list[NodeResult], doing: str) -> None:

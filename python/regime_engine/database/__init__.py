@@ -12,9 +12,8 @@ from regime_engine.errors import RegimeError
 
 CONNECT_TIMEOUT_SECONDS = 10
 
-# What psycopg warns of on the way out of a failed block is raised as an error too. A handler of its
-# own would not do: once dbt is imported, the root logger writes to stderr.
-logging.getLogger("psycopg").setLevel(logging.ERROR)
+# What psycopg warns of on the way out of a failed block is raised as an error too.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def connect(settings: Settings) -> psycopg.Connection:

@@ -43,7 +43,7 @@ ANSWER_SECONDS = 5
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 UNFINISHED = "unfinished-regime-"
 
-MOST_SHARED_BUFFERS_MB = 1024
+LEAST_SHARED_BUFFERS_MB, MOST_SHARED_BUFFERS_MB = 128, 1024
 
 # Everything else of our environment (PG… variables, secrets) stays out of the server's.
 INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
@@ -556,9 +556,8 @@ def _create_cluster(state: StateFolder, programs: Programs, account: Account, lo
 def _configuration() -> str:
     """A quarter of the memory for pages, as Postgres's manual says to begin with, up to 1 GB."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    return (
-        f"shared_buffers = '{min(memory // 4, MOST_SHARED_BUFFERS_MB)}MB'\nmax_wal_size = '2GB'\n"
-    )
+    pages = min(max(memory // 4, LEAST_SHARED_BUFFERS_MB), MOST_SHARED_BUFFERS_MB)
+    return f"shared_buffers = '{pages}MB'\nmax_wal_size = '2GB'\n"
 
 
 def _write_secret(path: Path, text: str) -> Path:
