@@ -192,9 +192,10 @@ def _read(pattern: str, kind: str) -> Iterator[dict]:
 
 def _key(table: dict) -> list[str]:
     for constraint in table.get("constraints", []):
-        is_key = constraint["type"] == "primary_key"
-        if is_key or constraint.get("expression", "").startswith("primary key"):
+        if constraint["type"] == "primary_key":
             return constraint["columns"]
+        if found := re.match(r"primary key \((.+?)\)", constraint.get("expression", "")):
+            return found[1].split(", ")
     return []
 
 

@@ -34,6 +34,7 @@ BATCH_WINDOWS = 8192
 # Instruments whose features are fetched at once.
 GROUP_OF_HISTORIES, GROUP_OF_DAYS = 16, 64
 FEW_DAYS = 30
+MARK_AT_GROWTH = 1.1  # of what a process has written: few times, however large the market
 
 Item = TypeVar("Item")
 
@@ -141,6 +142,7 @@ def embed_instruments(
         # Closed before the connections are, however the stream ends.
         for steps in (features, stored, encoded):
             stack.enter_context(contextlib.closing(steps))
+        rows, rows_marked = 0, 0
         for batch, tally in encoded:
             if batch.rows or batch.vanished or batch.has_orphans:
                 written = embeddings.write(
@@ -148,6 +150,11 @@ def embed_instruments(
                     *(request.stretch.span, batch),
                 )
                 tally += Tally(written={embeddings.EMBEDDINGS.name: written})
+                rows += written
+            # While the new pages are in memory, where later each would be read and logged again.
+            if rows > MARK_AT_GROWTH * rows_marked:
+                embeddings.mark_visible(writer, settings)
+                rows_marked = rows
             yield tally
 
 

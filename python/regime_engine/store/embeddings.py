@@ -199,28 +199,27 @@ def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
     may_vacuum = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
     if connection.info.server_version < 170000:
         may_vacuum = "pg_has_role(relowner, 'USAGE')"
-    tables = connection.execute(
-        sql.SQL("""
-            select nspname, relname
-            from pg_class
-            inner join pg_namespace on pg_namespace.oid = relnamespace
-            cross join lateral (
-                select pg_relation_size(pg_class.oid) / current_setting('block_size')::integer
-            ) as size (pages)
-            where
-                (
-                    pg_class.oid = %(table)s::regclass
-                    or pg_class.oid in (select relid from pg_partition_tree(%(table)s::regclass))
-                )
-                and relkind = 'r' and pages - relallvisible > %(most)s * pages and {}
-            order by 1, 2
-        """).format(sql.SQL(may_vacuum)),
-        {"table": EMBEDDINGS.identifier(settings).as_string(), "most": MOST_UNMARKED},
-    ).fetchall()
-    if tables:
-        vacuumed = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
-        with contextlib.suppress(psycopg.OperationalError):
-            connection.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(vacuumed))
+    statement = sql.SQL("""
+        select nspname, relname
+        from (
+            select %(table)s::regclass as oid
+            union
+            select relid from pg_partition_tree(%(table)s::regclass)
+        ) as parts
+        inner join pg_class using (oid)
+        inner join pg_namespace on pg_namespace.oid = relnamespace
+        cross join lateral (
+            select pg_relation_size(parts.oid) / current_setting('block_size')::integer
+        ) as size (pages)
+        where relkind = 'r' and pages - relallvisible > %(most)s * pages and {}
+        order by 1, 2
+    """).format(sql.SQL(may_vacuum))
+    parameters = {"table": EMBEDDINGS.identifier(settings).as_string(), "most": MOST_UNMARKED}
+    with contextlib.suppress(psycopg.OperationalError):
+        tables = connection.execute(statement, parameters).fetchall()
+        if tables:
+            parts = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
+            connection.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(parts))
 
 
 def send_incoming(
