@@ -22,7 +22,7 @@ EMBEDDINGS = Table(
     ("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
 )
 _COLUMNS = names((*EMBEDDINGS.key, *EMBEDDINGS.content, "run_id", "created_at"))
-MOST_UNMARKED = 0.05  # of a table's pages, before a vacuum is worth its time
+MOST_UNMARKED = 0.05  # of a table's pages, or rows, before a vacuum is worth its time
 INCOMING = sql.SQL("select {} from incoming_embeddings").format(
     names((*EMBEDDINGS.key, *EMBEDDINGS.content))
 )
@@ -191,8 +191,8 @@ def write(
 
 
 def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
-    """Vacuum where the catalog says that many pages are not marked as visible to all: of marked
-    ones the key's index alone tells which windows are stored.
+    """Vacuum where many pages are new or many rows dead, which leaves pages without the mark that
+    all see them: of marked ones the key's index alone tells which windows are stored.
 
     Nothing but time depends on it: what the login may not vacuum, or not in time, autovacuum does.
     """
@@ -211,7 +211,12 @@ def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
         cross join lateral (
             select pg_relation_size(parts.oid) / current_setting('block_size')::integer
         ) as size (pages)
-        where relkind = 'r' and pages - relallvisible > %(most)s * pages and {}
+        where
+            relkind = 'r' and {}
+            and (
+                pages - relallvisible > %(most)s * pages
+                or pg_stat_get_dead_tuples(parts.oid) > %(most)s * greatest(reltuples, 0)
+            )
         order by 1, 2
     """).format(sql.SQL(may_vacuum))
     parameters = {"table": EMBEDDINGS.identifier(settings).as_string(), "most": MOST_UNMARKED}

@@ -604,6 +604,8 @@ def filled_and_restated(settings: Settings, regime) -> None:
     with connect(settings) as connection:
         connection.execute(f"update {EMBEDDINGS} set window_hash = reverse(window_hash)")
     filled(settings, regime)
+    # Postgres may count the dead rows of a connection a moment after it has closed.
+    assert "nothing to change" in regime("embed", "--all").stdout
 
 
 @pytest.mark.parametrize("fill", [filled, filled_while_another_reads, filled_and_restated])
