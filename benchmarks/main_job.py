@@ -133,7 +133,7 @@ def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: lis
         window_hash = hashlib.sha256(window).hexdigest()
         connection.execute(
             "insert into loop.numeric_window_embeddings"
-            " values ('instrument', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
+            " values ('INSTRUMENT', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
             [
                 *(instrument_id, *series, spec, vector.tobytes(), vector.size),
                 *(window_hash, hashlib.sha256(vector).hexdigest(), run_id),

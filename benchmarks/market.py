@@ -261,7 +261,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
             }
             connection.execute(
                 "insert into loop values"
-                " ('instrument', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
+                " ('INSTRUMENT', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
                 [
                     *(instrument_id, as_of, MODEL_ID, WINDOW_DAYS, Jsonb(spec), vector.tobytes()),
                     *(vector.size, hashlib.sha256(window).hexdigest()),

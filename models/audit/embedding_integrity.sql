@@ -159,7 +159,7 @@ checked as (
 absent as (
 
     select
-        'instrument' as entity_type,
+        'INSTRUMENT' as entity_type,
         regimes.instrument_id as entity_id,
         regimes.as_of_date,
         regimes.model_id,
@@ -191,7 +191,7 @@ absent as (
             select 1
             from embeddings
             where
-                embeddings.entity_type = 'instrument'
+                embeddings.entity_type = 'INSTRUMENT'
                 and embeddings.entity_id = regimes.instrument_id
                 and embeddings.as_of_date = regimes.as_of_date
                 and embeddings.model_id = regimes.model_id

@@ -70,7 +70,7 @@ in_place as (
             and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
 
     ) as features
-    where embeddings.entity_type = 'instrument'
+    where embeddings.entity_type = 'INSTRUMENT'
 
 )
 

@@ -1,5 +1,4 @@
 from datetime import date
-from functools import partial
 
 import click
 
@@ -14,7 +13,7 @@ from regime_engine.config import Settings
 
 
 @click.command()
-@partial(series_options, model_id="num-regime-core-v1")
+@series_options
 @instrument_option
 @model_version_option
 @click.option("--as-of", type=DAY, required=True, help="The date to classify.")

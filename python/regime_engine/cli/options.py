@@ -28,7 +28,7 @@ class Day(click.ParamType):
 DAY = Day()
 
 
-def encoding_options(command: Callable, model_id: str = DEFAULT_MODEL_ID) -> Callable:
+def encoding_options(command: Callable) -> Callable:
     """--model-id and --window-days: how windows become embeddings."""
     for option in (
         click.option(
@@ -38,16 +38,16 @@ def encoding_options(command: Callable, model_id: str = DEFAULT_MODEL_ID) -> Cal
             show_default=True,
             help="Observed trading days in a window.",
         ),
-        click.option("--model-id", default=model_id, show_default=True, help="The encoder."),
+        click.option("--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."),
     ):
         command = option(command)
     return command
 
 
-def series_options(command: Callable, model_id: str = DEFAULT_MODEL_ID) -> Callable:
+def series_options(command: Callable) -> Callable:
     """--region, --model-id and --window-days: which series a command is about."""
     region = click.option("--region", required=True, help="A region of seeds/regions.csv.")
-    return region(encoding_options(command, model_id))
+    return region(encoding_options(command))
 
 
 def instrument_option(command: Callable) -> Callable:

@@ -19,7 +19,7 @@ SCOPES = ("region", "regions", "market")
 
 # With the parameters instrument_id, model_id and window_days.
 _OF_INSTRUMENT = sql.SQL("""
-    stored.entity_type = 'instrument' and stored.entity_id = %(instrument_id)s
+    stored.entity_type = 'INSTRUMENT' and stored.entity_id = %(instrument_id)s
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
 """)
 

@@ -181,7 +181,7 @@ def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
     rows = connection.execute(
         sql.SQL("""
             with recursive embedded as (
-                select min(entity_id) as entity_id from {table} where entity_type = 'instrument'
+                select min(entity_id) as entity_id from {table} where entity_type = 'INSTRUMENT'
 
                 union all
 
@@ -189,7 +189,7 @@ def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
                     select min(stored.entity_id)
                     from {table} as stored
                     where
-                        stored.entity_type = 'instrument'
+                        stored.entity_type = 'INSTRUMENT'
                         and stored.entity_id > embedded.entity_id
                 )
                 from embedded
@@ -258,7 +258,7 @@ def _measure_roughly(
                 string_agg(stored.vector, '') as vectors
             from {table} as stored
             where
-                stored.entity_type = 'instrument' and stored.entity_id = wanted.entity_id
+                stored.entity_type = 'INSTRUMENT' and stored.entity_id = wanted.entity_id
                 and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
                 and stored.as_of_date < %(before)s and stored.dimension = %(dimension)s
         ) as entity
@@ -325,7 +325,7 @@ def fetch(
                     as wanted (entity_id, as_of_date)
                 inner join {table} as stored
                     on
-                        stored.entity_type = 'instrument'
+                        stored.entity_type = 'INSTRUMENT'
                         and stored.entity_id = wanted.entity_id
                         and stored.as_of_date = wanted.as_of_date
                         and stored.model_id = %(model_id)s

@@ -27,7 +27,7 @@ INCOMING = sql.SQL("select {} from incoming_embeddings").format(
     names((*EMBEDDINGS.key, *EMBEDDINGS.content))
 )
 _OF_THE_SERIES = sql.SQL("""
-    stored.entity_type = 'instrument'
+    stored.entity_type = 'INSTRUMENT'
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
     and stored.as_of_date between %(first)s and %(last)s
 """)
@@ -71,7 +71,7 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
     digests = binary.sha256(vectors, np.arange(len(vectors)) * size, size)
     return binary.pack(
         [
-            b"instrument",
+            b"INSTRUMENT",
             windows.instrument_id.encode(),
             binary.fixed("date", windows.as_of_dates),
             model_id.encode(),

@@ -102,7 +102,7 @@ def numbers(settings: Settings, schema: str, dimension: int) -> sql.Composed:
 def condition(model_id: str, window_days: int, dimension: int) -> sql.Composed:
     """Which rows are indexed; a query says the same to be answered by the index."""
     return sql.SQL(
-        "entity_type = 'instrument' and model_id = {} and window_days = {} and dimension = {}"
+        "entity_type = 'INSTRUMENT' and model_id = {} and window_days = {} and dimension = {}"
     ).format(*map(sql.Literal, (model_id, window_days, dimension)))
 
 

@@ -226,7 +226,7 @@ _TABLES = (
         embeddings.EMBEDDINGS,
         "window_spec",
         sql.SQL("""
-            stored.entity_type = 'instrument' and stored.entity_id = %(instrument_id)s
+            stored.entity_type = 'INSTRUMENT' and stored.entity_id = %(instrument_id)s
             and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
         """),
         embeddings.INCOMING,

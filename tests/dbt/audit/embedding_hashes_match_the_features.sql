@@ -44,7 +44,7 @@ hashed as (
     from windows
     left join running as until_last
         on
-            windows.entity_type = 'instrument'
+            windows.entity_type = 'INSTRUMENT'
             and windows.entity_id = until_last.instrument_id
             and windows.day_number = until_last.day_number
     left join running as until_first

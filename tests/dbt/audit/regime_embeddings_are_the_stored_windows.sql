@@ -31,7 +31,7 @@ select
 from regimes
 left join embeddings
     on
-        embeddings.entity_type = 'instrument'
+        embeddings.entity_type = 'INSTRUMENT'
         and embeddings.entity_id = regimes.instrument_id
         and embeddings.as_of_date = regimes.as_of_date
         and embeddings.model_id = regimes.model_id

@@ -206,7 +206,7 @@ there as (
     inner join embeddings
         on
             days.table_name = 'numeric_window_embeddings'
-            and embeddings.entity_type = 'instrument'
+            and embeddings.entity_type = 'INSTRUMENT'
             and days.instrument_id = embeddings.entity_id
             and days.as_of_date = embeddings.as_of_date
             and days.model_id = embeddings.model_id

@@ -778,7 +778,7 @@ def wide_market(market) -> psycopg.Connection:
         )
     market.execute(
         "insert into historical.numeric_window_embeddings"
-        " select 'instrument', instrument_id, as_of_date, model_id, window_days,"
+        " select 'INSTRUMENT', instrument_id, as_of_date, model_id, window_days,"
         """ '{"first_trade_date": "2020-01-02", "last_trade_date": "2020-04-01", "rows": 63}',"""
         " '\\x0000803f', 1, '', '', run_id, created_at from runtime.regimes"
         " on conflict do nothing"
