@@ -21,7 +21,7 @@ from scratch import command, describe, forget_environment, scratch_database
 
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.models import Series
+from regime_engine.series import Series
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.rows import Rows
 

@@ -19,11 +19,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import demo, encoders, engine, phases, prices
+from regime_engine import demo, encoders, prices
+from regime_engine.engine import classify, nightly
 from regime_engine.classifiers import prototype
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.models import Series
+from regime_engine.series import Series
 
 MODEL_ID = "num-regime-core-v1"
 SERIES = Series("US", MODEL_ID, 63)
@@ -60,12 +61,12 @@ def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
     with connect(settings) as connection:
         for path in demo.PRICE_FILES:
             prices.load(connection, settings, path)
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
         connection.execute("create schema loop")
         for schema, name in WRITTEN:
             connection.execute(f"create table loop.{name} (like {schema}.{name} including all)")
         connection.execute("vacuum analyze")
-        instrument_id = dict(engine.regions(connection, settings))[SERIES.region]
+        instrument_id = dict(classify.regions(connection, settings))[SERIES.region]
         rows = connection.execute(
             "select trade_date from features.daily_features"
             " where instrument_id = %s and trade_date >= %s order by trade_date limit %s",
@@ -103,7 +104,7 @@ def empty(settings: Settings) -> None:
 
 def backfill(connection: psycopg.Connection, settings: Settings, dates: list) -> float:
     begin = time.perf_counter()
-    outcome = engine.backfill(connection, settings, SERIES, dates[0], dates[-1])
+    outcome = classify.backfill(connection, settings, SERIES, dates[0], dates[-1])
     elapsed = time.perf_counter() - begin
     assert outcome.n_windows == len(dates)
     return elapsed

@@ -16,7 +16,7 @@ from regime_engine.cli.forecast import SCORED_HORIZONS
 from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.models import Series
+from regime_engine.series import Series
 from regime_engine.reading import forecast
 
 CALLS = {  # and the seconds that each may take

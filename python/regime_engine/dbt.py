@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import yaml
 
 from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
-from regime_engine.database import libpq_environment, locked
+from regime_engine.database import Database, libpq_environment, locked
 from regime_engine.errors import RegimeError
 
 PROJECT_NAME = "regime_engine"
@@ -40,25 +39,25 @@ class NodeResult:
     failures_table: tuple[str, str] | None
 
 
-def build(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
+def build(database: Database, selector: str) -> list[NodeResult]:
     """Models and seeds of a selector of selectors.yml, each with its tests, in order of lineage."""
-    return _invoke(settings, connection, "build", selector)
+    return _invoke(database, "build", selector)
 
 
-def test(settings: Settings, connection: psycopg.Connection, selector: str) -> list[NodeResult]:
+def test(database: Database, selector: str) -> list[NodeResult]:
     """Every test of a selector, whereas a build skips those behind one that failed."""
-    return _invoke(settings, connection, "test", selector)
+    return _invoke(database, "test", selector)
 
 
 def _invoke(
-    settings: Settings, connection: psycopg.Connection, command: str, selector: str
+    database: Database, command: str, selector: str
 ) -> list[NodeResult]:
     """Run dbt on the connection's database; one at a time a database.
 
     raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
     not those of the settings
     """
-    project = project_directory(settings)
+    project = project_directory(database)
     arguments = [
         command,
         *_selection(_package_directory(project), selector),
@@ -67,15 +66,15 @@ def _invoke(
         "--no-version-check",
         "--no-write-json",
     ]
-    environment = libpq_environment(connection) | settings.names
-    if builder := roles.builder_of(connection, settings):
+    environment = libpq_environment(database) | database.settings.names
+    if builder := roles.builder_of(database):
         # What dbt makes belongs to all who build, whoever of them it was.
         given = environment.get("PGOPTIONS", "")
         environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
-    target = _target_directory(settings, project, environment)
+    target = _target_directory(database, project, environment)
     arguments += ["--target-path", str(target), "--log-path", str(target)]
 
-    with locked(connection, "dbt"), _environment(environment):
+    with locked(database, "dbt"), _environment(environment):
         outcome = _runner().invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
@@ -92,7 +91,7 @@ def _invoke(
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
     for result in results:
-        _require_names(result.node, connection.info.dbname, settings)
+        _require_names(result.node, database.connection.info.dbname, database)
     return [_node_result(result) for result in results]
 
 

@@ -18,7 +18,7 @@ import polars as pl
 import psycopg
 from psycopg import errors, sql
 
-from regime_engine.config import Settings
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
 from regime_engine.price_columns import (
     ALIASES,
@@ -88,8 +88,7 @@ class PriceFile:
 
 
 def load(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     path: str | Path,
     instrument_id: str | None = None,
     strict: bool = False,
@@ -101,11 +100,11 @@ def load(
     strict: land no price if any row is refused
     raises RegimeError where the file as a whole cannot be read
     """
-    schema = settings.historical_schema
+    schema = database.settings.historical_schema
     with open_prices(Path(path), instrument_id) as file:
-        table_columns = _create_missing_tables(connection, schema)
+        table_columns = _create_missing_tables(database, schema)
         columns = [name for name in file.columns if name in table_columns]
-        with connection.transaction(), connection.cursor() as cursor:
+        with database.transaction(), database.cursor() as cursor:
             rows = _stage(cursor, file)
             _refuse_contradictions(cursor, columns)
             _take_turns(cursor, schema)
@@ -547,10 +546,10 @@ left join {prices} as stored using (instrument_id, trade_date)
 """
 
 
-def _create_missing_tables(connection: psycopg.Connection, schema: str) -> set[str]:
+def _create_missing_tables(database: Database, schema: str) -> set[str]:
     """The columns of prices_daily; it, the table of refused rows and their schema exist then."""
     prices, refused = sql.Identifier(schema, PRICES), sql.Identifier(schema, REFUSED)
-    with connection.transaction(), connection.cursor() as cursor:
+    with database.transaction(), database.cursor() as cursor:
         _take_turns(cursor, schema)
         # `if not exists` would ask for the right to create even where nothing is missing.
         if not _exists(cursor, "to_regnamespace", sql.Identifier(schema)):

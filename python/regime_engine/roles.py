@@ -4,57 +4,57 @@ dbt's `grants` keep their rights on each table and view; what a table cannot hol
 themselves, who owns what dbt made, and the rights on schemas.
 """
 
-import psycopg
 from psycopg import sql
 
 from regime_engine.config import LAYER_OF, Settings
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
 
 AUDITOR, ENGINE, BUILDER = "regime_auditor", "regime_engine", "regime_builder"
 ROLES = (AUDITOR, ENGINE, BUILDER)
 
 
-def create(connection: psycopg.Connection, settings: Settings) -> None:
+def create(database: Database) -> None:
     """Create the roles and hand what dbt has built to regime_builder; twice is as good as once.
 
     To be followed by a dbt build, which grants the rights on the engine tables.
     raises RegimeError where the login may not create roles
     """
-    historical, runtime = settings.historical_schema, settings.runtime_schema
-    staging, features = settings.staging_schema, settings.features_schema
-    audit, failures = settings.audit_schema, settings.failures_schema
-    with connection.transaction():
-        _create_missing(connection)
-        for schema in (historical, runtime, *_built(settings)):
-            connection.execute(
+    historical, runtime = database.settings.historical_schema, database.settings.runtime_schema
+    staging, features = database.settings.staging_schema, database.settings.features_schema
+    audit, failures = database.settings.audit_schema, database.settings.failures_schema
+    with database.transaction():
+        _create_missing(database)
+        for schema in (historical, runtime, *_built(database)):
+            database.execute(
                 sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
             )
-            _grant(connection, "usage, create", "schema", (schema,), BUILDER)
+            _grant(database, "usage, create", "schema", (schema,), BUILDER)
         for schema in (historical, runtime, features, audit, failures):
-            _grant(connection, "usage", "schema", (schema,), AUDITOR)
+            _grant(database, "usage", "schema", (schema,), AUDITOR)
         for schema in (historical, runtime, features, staging):
-            _grant(connection, "usage", "schema", (schema,), ENGINE)
-        _hand_over(connection, settings)
-        if _exists(connection, historical, "prices_daily"):
-            _grant(connection, "select", "table", (historical, "prices_daily"), BUILDER)
+            _grant(database, "usage", "schema", (schema,), ENGINE)
+        _hand_over(database)
+        if _exists(database, historical, "prices_daily"):
+            _grant(database, "select", "table", (historical, "prices_daily"), BUILDER)
         # What dbt makes from now on it grants itself; but for the tables of a test's failures.
-        connection.execute(
+        database.execute(
             sql.SQL(
                 "alter default privileges for role {} in schema {}, {} grant select on tables to {}"
             ).format(*map(sql.Identifier, (BUILDER, audit, failures, AUDITOR)))
         )
         for schema in (features, audit, failures):
-            _grant(connection, "select", "all tables in schema", (schema,), AUDITOR)
-        for table in map(settings.table, ("daily_features", "stg_prices_daily")):
-            if _exists(connection, *table):
-                _grant(connection, "select", "table", table, ENGINE)
+            _grant(database, "select", "all tables in schema", (schema,), AUDITOR)
+        for table in map(database.settings.table, ("daily_features", "stg_prices_daily")):
+            if _exists(database, *table):
+                _grant(database, "select", "table", table, ENGINE)
 
 
-def builder_of(connection: psycopg.Connection, settings: Settings) -> str | None:
+def builder_of(database: Database) -> str | None:
     """regime_builder, where this database has been given to it and the login may act as it."""
     # Postgres 16 tells a member that may act as the role from one that only inherits its rights.
-    right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-    found = connection.execute(
+    right = "SET" if database.connection.info.server_version >= 160000 else "MEMBER"
+    found = database.execute(
         """
         select rolname
         from pg_roles
@@ -69,15 +69,15 @@ def builder_of(connection: psycopg.Connection, settings: Settings) -> str | None
                     and has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'CREATE')
             )
         """,
-        [BUILDER, right, settings.runtime_schema],
+        [BUILDER, right, database.settings.runtime_schema],
     ).fetchone()
     return found[0] if found else None
 
 
-def _create_missing(connection: psycopg.Connection) -> None:
-    known = connection.execute("select rolname from pg_roles").fetchall()
+def _create_missing(database: Database) -> None:
+    known = database.execute("select rolname from pg_roles").fetchall()
     missing = [role for role in ROLES if (role,) not in known]
-    login, is_superuser, may_create = connection.execute(
+    login, is_superuser, may_create = database.execute(
         "select rolname, rolsuper, rolsuper or rolcreaterole"
         " from pg_roles where rolname = current_user"
     ).fetchone()
@@ -87,10 +87,10 @@ def _create_missing(connection: psycopg.Connection) -> None:
             "`regime init --roles` once as one that has CREATEROLE or is a superuser"
         )
     for role in missing:
-        connection.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+        database.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
     if not is_superuser:
         # Only a member can hand a table over.
-        connection.execute(
+        database.execute(
             sql.SQL("grant {} to {}").format(sql.Identifier(BUILDER), sql.Identifier(login))
         )
 
@@ -105,11 +105,11 @@ def _built(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _hand_over(connection: psycopg.Connection, settings: Settings) -> None:
+def _hand_over(database: Database) -> None:
     """What dbt has built belongs to the builders, whoever built it."""
-    embeddings = settings.table("numeric_window_embeddings")
+    embeddings = database.settings.table("numeric_window_embeddings")
     of_runtime = [name for name, layer in LAYER_OF.items() if layer == "runtime"]
-    relations = connection.execute(
+    relations = database.execute(
         """
         select nspname, relname
         from pg_class
@@ -130,28 +130,28 @@ def _hand_over(connection: psycopg.Connection, settings: Settings) -> None:
             and relowner <> (select oid from pg_roles where rolname = %(builder)s)
         """,
         {
-            "built": list(_built(settings)),
-            "runtime": settings.runtime_schema,
-            "tables": [settings.table(name)[1] for name in of_runtime],
+            "built": list(_built(database)),
+            "runtime": database.settings.runtime_schema,
+            "tables": [database.settings.table(name)[1] for name in of_runtime],
             "historical": embeddings[0],
             "embeddings": embeddings[1],
             "builder": BUILDER,
         },
     ).fetchall()
     for name in relations:
-        connection.execute(
+        database.execute(
             sql.SQL("alter table {} owner to {}").format(
                 sql.Identifier(*name), sql.Identifier(BUILDER)
             )
         )
-    routines = connection.execute(
+    routines = database.execute(
         "select oid::regprocedure::text from pg_proc"
         " where pronamespace = (select oid from pg_namespace where nspname = %s)"
         " and proowner <> %s::regrole",
-        [settings.audit_schema, BUILDER],
+        [database.settings.audit_schema, BUILDER],
     ).fetchall()
     for (signature,) in routines:
-        connection.execute(
+        database.execute(
             # As Postgres itself writes it, quoted where it has to be.
             sql.SQL("alter routine {} owner to {}").format(
                 sql.SQL(signature), sql.Identifier(BUILDER)
@@ -160,16 +160,16 @@ def _hand_over(connection: psycopg.Connection, settings: Settings) -> None:
 
 
 def _grant(
-    connection: psycopg.Connection, rights: str, kind: str, name: tuple[str, ...], role: str
+    database: Database, rights: str, kind: str, name: tuple[str, ...], role: str
 ) -> None:
-    connection.execute(
+    database.execute(
         sql.SQL("grant {} on {} {} to {}").format(
             sql.SQL(rights), sql.SQL(kind), sql.Identifier(*name), sql.Identifier(role)
         )
     )
 
 
-def _exists(connection: psycopg.Connection, schema: str, name: str) -> bool:
-    table = sql.Identifier(schema, name).as_string(connection)
-    (found,) = connection.execute("select to_regclass(%s)", [table]).fetchone()
+def _exists(database: Database, schema: str, name: str) -> bool:
+    table = sql.Identifier(schema, name).as_string(database)
+    (found,) = database.execute("select to_regclass(%s)", [table]).fetchone()
     return found is not None

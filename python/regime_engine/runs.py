@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
 from regime_engine.config import Settings
-from regime_engine.database import explain, row_hash
+from regime_engine.database import Database, explain, row_hash
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ ROW_HASH = sql.SQL(
 
 @contextlib.contextmanager
 def ledger(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     command: str,
     parameters: dict[str, object],
     model_id: str | None = None,
@@ -69,16 +68,16 @@ def ledger(
     connection: in autocommit mode, so that the start is seen while the work is under way
     """
     run = Run(uuid.uuid4(), command)
-    table = _table(settings)
-    with connection.transaction():
-        connection.execute(
+    table = _table(database)
+    with database.transaction():
+        database.execute(
             sql.SQL("select pg_advisory_lock({}) from (select %s::uuid as run_id) as run").format(
                 LOCK_KEY
             ),
             [run.run_id],
         )
-        _mark_dead_runs(connection, table)
-        connection.execute(
+        _mark_dead_runs(database, table)
+        database.execute(
             sql.SQL("""
                 insert into {} (
                     run_id, command, parameters, model_id, status, started_at, rows_written,
@@ -98,23 +97,23 @@ def ledger(
                 socket.gethostname(),
             ],
         )
-        _sign(connection, table, [run.run_id])
+        _sign(database, table, [run.run_id])
     try:
         yield run
     except BaseException as error:
         # Of the database's errors the first line alone: the detail quotes the row.
         reason = explain(error) or " ".join(str(error).split()) or type(error).__name__
         with contextlib.suppress(psycopg.Error):
-            _finish(connection, table, run, "FAILED", reason)
+            _finish(database, table, run, "FAILED", reason)
         raise
-    _finish(connection, table, run, "SUCCEEDED", None)
+    _finish(database, table, run, "SUCCEEDED", None)
 
 
 def add_rows_written(
-    connection: psycopg.Connection, settings: Settings, run: Run, counts: dict[str, int]
+    database: Database, run: Run, counts: dict[str, int]
 ) -> None:
     """Add to the run's counts, in the transaction that wrote the rows."""
-    connection.execute(
+    database.execute(
         sql.SQL("""
             update {}
             set rows_written = (
@@ -130,21 +129,21 @@ def add_rows_written(
                 ) as totals
             )
             where run_id = %s
-        """).format(_table(settings)),
+        """).format(_table(database)),
         [Jsonb(counts), run.run_id],
     )
-    _sign(connection, _table(settings), [run.run_id])
+    _sign(database, _table(database), [run.run_id])
 
 
 def record_failures(
-    connection: psycopg.Connection, settings: Settings, run: Run, failures: dict[str, str]
+    database: Database, run: Run, failures: dict[str, str]
 ) -> None:
     """Keep which instruments a run of many could not do, and why."""
-    connection.execute(
-        sql.SQL("update {} set failures = %s where run_id = %s").format(_table(settings)),
+    database.execute(
+        sql.SQL("update {} set failures = %s where run_id = %s").format(_table(database)),
         [Jsonb(failures), run.run_id],
     )
-    _sign(connection, _table(settings), [run.run_id])
+    _sign(database, _table(database), [run.run_id])
 
 
 def orphaned(settings: Settings) -> sql.Composed:
@@ -158,8 +157,8 @@ def orphaned(settings: Settings) -> sql.Composed:
     )""").format(_table(settings), LIVE)
 
 
-def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> None:
-    dead = connection.execute(
+def _mark_dead_runs(database: Database, table: sql.Identifier) -> None:
+    dead = database.execute(
         sql.SQL("""
             update {}
             set
@@ -171,26 +170,26 @@ def _mark_dead_runs(connection: psycopg.Connection, table: sql.Identifier) -> No
         """).format(table, LIVE)
     ).fetchall()
     if dead:
-        _sign(connection, table, [run_id for (run_id,) in dead])
+        _sign(database, table, [run_id for (run_id,) in dead])
 
 
 def _finish(
-    connection: psycopg.Connection,
+    database: Database,
     table: sql.Identifier,
     run: Run,
     status: str,
     error: str | None,
 ) -> None:
-    with connection.transaction():
-        connection.execute(
+    with database.transaction():
+        database.execute(
             sql.SQL(
                 "update {} set status = %s, finished_at = clock_timestamp(), error = %s"
                 " where run_id = %s"
             ).format(table),
             [status, error, run.run_id],
         )
-        _sign(connection, table, [run.run_id])
-    connection.execute(
+        _sign(database, table, [run.run_id])
+    database.execute(
         sql.SQL("select pg_advisory_unlock({}) from (select %s::uuid as run_id) as run").format(
             LOCK_KEY
         ),
@@ -198,13 +197,13 @@ def _finish(
     )
 
 
-def _sign(connection: psycopg.Connection, table: sql.Identifier, run_ids: list[uuid.UUID]) -> None:
+def _sign(database: Database, table: sql.Identifier, run_ids: list[uuid.UUID]) -> None:
     """Hash the rows as they are now; in the transaction that changed them."""
-    connection.execute(
+    database.execute(
         sql.SQL("update {} set row_hash = {} where run_id = any(%s)").format(table, ROW_HASH),
         [run_ids],
     )
 
 
-def _table(settings: Settings) -> sql.Identifier:
-    return sql.Identifier(*settings.table("regime_runs"))
+def _table(database: Database) -> sql.Identifier:
+    return database.table("regime_runs")

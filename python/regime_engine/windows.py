@@ -1,15 +1,11 @@
-"""daily_features → windows of an instrument's last observed rows."""
+"""Arrays of features → windows of an instrument's last observed rows → embeddings."""
 
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import psycopg
 from numpy.lib.stride_tricks import sliding_window_view
-from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.database import binary
 from regime_engine.errors import RegimeError
 
 
@@ -84,147 +80,6 @@ class Windows:
     @property
     def window_days(self) -> int:
         return self.values.shape[1]
-
-
-def instruments(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Every instrument that has a price, by id; one look-up in the prices' index each."""
-    rows = connection.execute(
-        sql.SQL("""
-            with recursive instruments as (
-                (select instrument_id from {prices} order by instrument_id limit 1)
-                union all
-                select (
-                    select prices.instrument_id
-                    from {prices} as prices
-                    where prices.instrument_id > instruments.instrument_id
-                    order by prices.instrument_id
-                    limit 1
-                )
-                from instruments
-                where instruments.instrument_id is not null
-            )
-
-            select instrument_id from instruments where instrument_id is not null
-        """).format(prices=sql.Identifier(*settings.table("stg_prices_daily")))
-    )
-    return [instrument_id for (instrument_id,) in rows]
-
-
-def is_instrument(connection: psycopg.Connection, settings: Settings, instrument_id: str) -> bool:
-    query = sql.SQL("select exists (select 1 from {} where instrument_id = %s)").format(
-        sql.Identifier(*settings.table("stg_prices_daily"))
-    )
-    (found,) = connection.execute(query, [instrument_id]).fetchone()
-    return found
-
-
-def read(
-    connection: psycopg.Connection,
-    settings: Settings,
-    instrument_id: str,
-    columns: tuple[str, ...],
-    stretch: Stretch,
-) -> Windows:
-    """The windows of one instrument; raises RegimeError as `build` does."""
-    (features,) = fetch(connection, settings, [instrument_id], columns, stretch)
-    return build(features, stretch)
-
-
-def fetch(
-    connection: psycopg.Connection,
-    settings: Settings,
-    instrument_ids: list[str],
-    columns: tuple[str, ...],
-    stretch: Stretch,
-) -> list[Features]:
-    """What the windows of each instrument need of daily_features, and no more."""
-    parameters = {
-        "instrument_ids": instrument_ids,
-        "start": stretch.start,
-        "end": stretch.end,
-        "window_days": stretch.window_days,
-    }
-    prices = sql.Identifier(*settings.table("stg_prices_daily"))
-    daily_features = sql.Identifier(*settings.table("daily_features"))
-    last_days = connection.execute(
-        _LAST_DAYS.format(prices=prices, features=daily_features), parameters
-    ).fetchall()
-    arrays = sql.SQL(", ").join(
-        sql.SQL("array_agg(coalesce({}, 'NaN'))").format(sql.Identifier(column))
-        for column in columns
-    )
-    rows = binary.read(
-        connection,
-        _ROWS.format(arrays=arrays, features=daily_features),
-        parameters,
-        ["date", "int8"] + ["float8"] * len(columns),
-    )
-    found = []
-    for instrument_id, days, row in zip(instrument_ids, last_days, rows, strict=True):
-        order = row[0].argsort()
-        dates, hashes, *values = (column[order] for column in row)
-        table = np.column_stack(values)
-        found.append(Features(instrument_id, columns, dates, hashes.view(np.uint64), table, *days))
-    return found
-
-
-_LAST_DAYS = sql.SQL("""
-    select
-        (
-            select trade_date
-            from {prices}
-            where
-                instrument_id = asked.instrument_id
-                and trade_date <= coalesce(%(end)s::date, 'infinity')
-            order by trade_date desc
-            limit 1
-        ),
-        (
-            select trade_date
-            from {features}
-            where
-                instrument_id = asked.instrument_id
-                and trade_date <= coalesce(%(end)s::date, 'infinity')
-            order by trade_date desc
-            limit 1
-        )
-    from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
-    order by asked.ordinal
-""")
-
-# The rows from the first one of the start's window on. In order, which comes from the key's index:
-# it makes the planner look each instrument up, where it would scan all of them.
-_ROWS = sql.SQL("""
-    select needed.*
-    from unnest(%(instrument_ids)s::text[]) with ordinality as asked (instrument_id, ordinal)
-    cross join lateral (
-        select coalesce(min(before.trade_date), '-infinity') as trade_date
-        from (
-            select trade_date
-            from {features}
-            where
-                instrument_id = asked.instrument_id
-                and trade_date <= %(start)s::date
-            order by trade_date desc
-            limit %(window_days)s
-        ) as before
-    ) as first
-    cross join lateral (
-        select
-            array_agg(trade_date),
-            array_agg(coalesce(feature_hash, 0)),
-            {arrays}
-        from (
-            select *
-            from {features}
-            where
-                instrument_id = asked.instrument_id
-                and trade_date between first.trade_date and coalesce(%(end)s::date, 'infinity')
-            order by trade_date
-        ) as in_order
-    ) as needed
-    order by asked.ordinal
-""")
 
 
 def build(features: Features, stretch: Stretch) -> Windows:
@@ -308,3 +163,29 @@ def concatenate(parts: list[Windows]) -> Windows:
     arrays = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
     return replace(parts[0], **joined)
+
+
+def embed(encoder, stretch: Windows) -> np.ndarray:
+    """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
+    embeddings = encoder.encode(stretch.values)
+    require_finite(encoder, stretch, embeddings)
+    return embeddings
+
+
+def require_finite(encoder, stretch: Windows, embeddings: np.ndarray) -> None:
+    """raises RegimeError naming what the windows lack where an embedding is not finite"""
+    unusable = ~np.isfinite(embeddings).all(axis=1)
+    if not unusable.any():
+        return
+    row = int(unusable.argmax())
+    missing = np.isnan(stretch.values[row]).any(axis=0)
+    # The first return may look back before the instrument's first day.
+    missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
+    names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
+    what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
+    raise RegimeError(
+        f"the window of {stretch.instrument_id} from {stretch.first_trade_dates[row]} to "
+        f"{stretch.last_trade_dates[row]} {what}, so {encoder.MODEL_ID} cannot encode "
+        f"{int(unusable.sum())} of {len(stretch)} dates: correct the prices, or choose dates "
+        "whose windows are complete"
+    )

@@ -40,12 +40,12 @@ def analogues(
 ) -> None:
     """The past windows most like a region's, and what the days after them brought."""
     from regime_engine.database import connect
-    from regime_engine.models import Series
     from regime_engine.reading.analogues import analogues
+    from regime_engine.series import Series
 
     series = Series(region, model_id, window_days)
-    with connect(settings) as connection:
-        found = analogues(connection, settings, series, as_of, number, scope)
+    with connect(settings) as database:
+        found = analogues(database, series, as_of, number, scope)
     if len(found.rows) < number:
         click.echo(
             f"{len(found.rows)} of {number} analogues: no more windows lie before the one asked "

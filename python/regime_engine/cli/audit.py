@@ -36,11 +36,11 @@ def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
     price) is shown and does not fail. All offending rows of a test stay in a table of its name in
     the schema audit_failures, until the next audit.
     """
-    from regime_engine import phases
     from regime_engine.database import connect
+    from regime_engine.engine import nightly
 
-    with connect(settings) as connection:
-        results, findings = phases.audit(settings, connection, rows_shown)
+    with connect(settings) as database:
+        results, findings = nightly.audit(database, rows_shown)
     if output_format == "json":
         click.echo(json.dumps(_document(results, findings), default=str, indent=2, allow_nan=False))
     else:

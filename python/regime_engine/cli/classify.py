@@ -44,14 +44,13 @@ def run(
     \b
     regime run --region US --as-of 2018-12-31
     """
-    from regime_engine import engine
     from regime_engine.database import connect
-    from regime_engine.models import Series
+    from regime_engine.engine import classify
+    from regime_engine.series import Series
 
-    with connect(settings) as connection:
-        outcome = engine.run(
-            connection,
-            settings,
+    with connect(settings) as database:
+        outcome = classify.run(
+            database,
             Series(region, model_id, window_days),
             as_of,
             instrument_id,
@@ -89,14 +88,13 @@ def backfill(
     equal to what is stored are left alone; a row that differs (a restated price, a new model)
     replaces the old one, which is kept in regime_revisions.
     """
-    from regime_engine import engine
     from regime_engine.database import connect
-    from regime_engine.models import Series
+    from regime_engine.engine import classify
+    from regime_engine.series import Series
 
-    with connect(settings) as connection:
-        outcome = engine.backfill(
-            connection,
-            settings,
+    with connect(settings) as database:
+        outcome = classify.backfill(
+            database,
             Series(region, model_id, window_days),
             start,
             end,

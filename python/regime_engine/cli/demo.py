@@ -20,29 +20,29 @@ def demo(settings: Settings) -> None:
     The S&P 500 and the NASDAQ Composite, in the database that is set; `make demo` takes the
     embedded one. A second time it changes no row.
     """
-    from regime_engine import demo, engine, fitting, phases, prices
+    from regime_engine import demo, prices
     from regime_engine.database import connect
-    from regime_engine.models import Series
+    from regime_engine.engine import classify, fit, nightly
     from regime_engine.reading import tables
+    from regime_engine.series import Series
 
     all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
-    with connect(settings) as connection:
-        info = connection.info
+    with connect(settings) as database:
+        info = database.connection.info
         click.echo(
             f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}"
         )
         for path in demo.PRICE_FILES:
-            loaded = prices.load(connection, settings, path)
+            loaded = prices.load(database, path)
             click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
-        phases.build_features(settings, connection)
+        nightly.build_features(database)
         click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
         for series in all_series:
-            versions = fitting.walk_forward(
-                connection,
-                settings,
+            versions = fit.walk_forward(
+                database,
                 series,
-                fitting.Recipe(),
-                fitting.WalkForward(),
+                fit.Recipe(),
+                fit.WalkForward(),
                 start=demo.FIRST_DATE,
                 progress=progress_bar(series.region),
             )
@@ -52,9 +52,8 @@ def demo(settings: Settings) -> None:
             )
         outcomes = []
         for series in all_series:
-            outcome = engine.backfill(
-                connection,
-                settings,
+            outcome = classify.backfill(
+                database,
                 series,
                 start=demo.FIRST_DATE,
                 progress=progress_bar(series.region),
@@ -64,12 +63,12 @@ def demo(settings: Settings) -> None:
                 f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
                 f"{outcome.last}; {changes(outcome)}"
             )
-        passed = report(*phases.audit(settings, connection))
+        passed = report(*nightly.audit(database))
         for series in all_series:
-            by_year = tables.days_by_year(connection, settings, series)
+            by_year = tables.days_by_year(database, series)
             click.echo(f"\nDays of {series.region} by label:\n")
             click.echo(table(by_year.headers, by_year.rows))
-        last = tables.transitions(connection, settings, all_series[0], limit=5)
+        last = tables.transitions(database, all_series[0], limit=5)
         click.echo("\nThe last transitions of US:\n")
         click.echo(table(last.headers, last.rows))
         click.echo()

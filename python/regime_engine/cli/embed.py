@@ -100,27 +100,26 @@ def embed(
     if scheduler and workers > 1:
         raise click.UsageError("give either --workers or --scheduler")
 
-    from regime_engine import market
     from regime_engine.database import connect
+    from regime_engine.engine import market
     from regime_engine.windows import Stretch
 
     stretch = Stretch(window_days, start, end)
     if as_of:
         stretch = Stretch(window_days, as_of, as_of, max_staleness_days)
     request = market.Request(model_id, stretch, recompute, classify)
-    with connect(settings) as connection:
+    with connect(settings) as database:
         run_all = partial(market.embed_instruments, settings, request)
         if scheduler:
-            from regime_engine.workers import dask
+            from regime_engine.engine.workers import dask
 
-            run_all = partial(dask, connection, settings, request, scheduler)
+            run_all = partial(dask, database, request, scheduler)
         elif workers > 1:
-            from regime_engine.workers import processes
+            from regime_engine.engine.workers import processes
 
             run_all = partial(processes, settings, request, workers)
         tally = market.embed(
-            connection,
-            settings,
+            database,
             request,
             list(dict.fromkeys(instrument_ids)) or None,
             shard,

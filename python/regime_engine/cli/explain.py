@@ -29,11 +29,11 @@ def explain(
 ) -> None:
     """Why a region has the label it has on a day, and what it rests on."""
     from regime_engine.database import connect
-    from regime_engine.models import Series
     from regime_engine.reading.explain import explain as read
+    from regime_engine.series import Series
 
-    with connect(settings) as connection:
-        explanation = read(connection, settings, Series(region, model_id, window_days), as_of)
+    with connect(settings) as database:
+        explanation = read(database, Series(region, model_id, window_days), as_of)
     if output_format == "json":
         click.echo(json.dumps(asdict(explanation), default=str, indent=2))
     elif output_format == "csv":

@@ -125,22 +125,21 @@ def fit(
         raise click.UsageError("--window says which labels there are: leave --states out")
     if labelled and (start or end):
         raise click.UsageError("--window says what to train on: leave --start and --end out")
-    from regime_engine import fitting
     from regime_engine.database import connect
-    from regime_engine.models import Series
+    from regime_engine.engine import fit
+    from regime_engine.series import Series
 
     series = Series(region, model_id, window_days)
-    recipe = fitting.Recipe(
+    recipe = fit.Recipe(
         classifier=classifier or ("prototype" if labelled else "markov"),
         n_states=None if states == "auto" else int(states or 4),
-        labelled=tuple(fitting.LabelledStretch(*each) for each in labelled),
+        labelled=tuple(fit.LabelledStretch(*each) for each in labelled),
     )
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if walk_forward:
-            schedule = fitting.WalkForward(every or 6, train or 8)
-            models = fitting.walk_forward(
-                connection,
-                settings,
+            schedule = fit.WalkForward(every or 6, train or 8)
+            models = fit.walk_forward(
+                database,
                 series,
                 recipe,
                 schedule,
@@ -151,8 +150,8 @@ def fit(
             )
         else:
             models = [
-                fitting.fit(
-                    connection, settings, series, recipe, start, end, valid_from, instrument_id
+                fit.fit(
+                    database, series, recipe, start, end, valid_from, instrument_id
                 )
             ]
     for model in models:

@@ -46,16 +46,16 @@ def forecast(
     if score and as_of:
         raise click.UsageError("--score is about the whole history: leave --as-of out")
     from regime_engine.database import connect
-    from regime_engine.models import Series
     from regime_engine.reading import forecast as reading
+    from regime_engine.series import Series
 
     series = Series(region, model_id, window_days)
     horizons = tuple(dict.fromkeys(horizons))
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if score:
-            found = reading.score(connection, settings, series, horizons or SCORED_HORIZONS)
+            found = reading.score(database, series, horizons or SCORED_HORIZONS)
         else:
-            found = reading.forecast(connection, settings, series, horizons or (21,), as_of)
+            found = reading.forecast(database, series, horizons or (21,), as_of)
     if score or output_format != "table":
         print_rows(found.headers, found.rows, output_format)
     else:

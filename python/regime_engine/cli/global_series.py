@@ -10,11 +10,11 @@ from regime_engine.config import Settings
 @click.pass_obj
 def global_(settings: Settings, model_id: str, window_days: int) -> None:
     """The regimes of GLOBAL: the regions' own, weighted by regions.csv, day by day."""
-    from regime_engine import voting
     from regime_engine.database import connect
+    from regime_engine.engine import vote
 
-    with connect(settings) as connection:
-        outcome = voting.vote(connection, settings, model_id, window_days)
+    with connect(settings) as database:
+        outcome = vote.vote(database, model_id, window_days)
     click.echo(
         f"{outcome.n_windows:,} dates from {outcome.first} to {outcome.last}: {changes(outcome)}"
     )

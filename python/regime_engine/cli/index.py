@@ -17,10 +17,10 @@ def index(settings: Settings, model_id: str, window_days: int, drop: bool) -> No
     from regime_engine.database import connect
     from regime_engine.store import nearest_index
 
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if drop:
-            nearest_index.drop(connection, settings, model_id, window_days)
+            nearest_index.drop(database, model_id, window_days)
             click.echo(f"there is no index of {model_id} with windows of {window_days} days")
             return
-        name = nearest_index.create(connection, settings, model_id, window_days)
+        name = nearest_index.create(database, model_id, window_days)
         click.echo(f"{name} is an index of {model_id} with windows of {window_days} days")

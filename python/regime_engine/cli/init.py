@@ -17,14 +17,15 @@ def init(settings: Settings, with_roles: bool) -> None:
 
     Through dbt. Run it after an upgrade, and after editing a file of `seeds/`.
     """
-    from regime_engine import phases, roles
+    from regime_engine import roles
     from regime_engine.database import connect
+    from regime_engine.engine import nightly
 
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if with_roles:
-            roles.create(connection, settings)
-        phases.initialise(settings, connection)
-        name = connection.info.dbname
+            roles.create(database)
+        nightly.initialise(database)
+        name = database.connection.info.dbname
         click.echo(f"engine tables and seeds are ready in database {name}")
         if with_roles:
             click.echo(f"its roles are {', '.join(roles.ROLES)}")

@@ -38,10 +38,10 @@ def load(
     from regime_engine.database import connect, explain
 
     failed = False
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for path in files:
             try:
-                result = prices.load(connection, settings, path, instrument_id, strict)
+                result = prices.load(database, path, instrument_id, strict)
             except RegimeError as error:
                 click.echo(f"Error: {error}", err=True)
                 failed = True

@@ -29,11 +29,11 @@ def matrix(
 ) -> None:
     """How often one label follows another, staying included, and how long labels last."""
     from regime_engine.database import connect
-    from regime_engine.models import Series
     from regime_engine.reading.matrix import matrix as read
+    from regime_engine.series import Series
 
-    with connect(settings) as connection:
-        found = read(connection, settings, Series(region, model_id, window_days), shrink)
+    with connect(settings) as database:
+        found = read(database, Series(region, model_id, window_days), shrink)
     if output_format == "table":
         _print_square(found.headers, found.rows)
     else:

@@ -45,19 +45,19 @@ def models(
     if versions and not region:
         raise click.UsageError("--show and --compare need --region")
 
-    from regime_engine import models
+    from regime_engine import model_versions
     from regime_engine.database import connect
-    from regime_engine.models import Series
     from regime_engine.reading import tables
+    from regime_engine.series import Series
 
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if not versions:
-            found = tables.models(connection, settings, region)
+            found = tables.models(database, region)
             print_rows(found.headers, found.rows, output_format)
             return
         series = Series(region, model_id, window_days)
-        stored = models.load(connection, settings, series)
-    chosen = [_fields(models.one(stored, version), output_format) for version in versions]
+        stored = model_versions.load(database, series)
+    chosen = [_fields(model_versions.one(stored, version), output_format) for version in versions]
     names = list(dict.fromkeys(name for fields in chosen for name in fields))
     headers = ["field", *(f"version {version}" for version in versions)]
     rows = [(name, *(fields.get(name) for fields in chosen)) for name in names]
@@ -66,7 +66,7 @@ def models(
 
 def _fields(model, output_format: str) -> dict[str, object]:
     """Name → value, parameters and metrics with their own names; long ones cut in a table."""
-    from regime_engine.models import flat
+    from regime_engine.model_versions import flat
 
     fields = {name: value for name, value in vars(model).items() if name != "series"}
     for group in ("metrics", "parameters"):

@@ -34,18 +34,17 @@ def pipeline(
     alone. A region that cannot be classified does not stop the others. Exit code 1 if there was
     one, or if a test failed.
     """
-    from regime_engine import phases
     from regime_engine.database import connect
+    from regime_engine.engine import nightly
+    from regime_engine.engine.fit import WalkForward
     from regime_engine.errors import RegimeError
-    from regime_engine.fitting import WalkForward
-    from regime_engine.models import GLOBAL
+    from regime_engine.series import GLOBAL
 
-    with connect(settings) as connection:
-        for warning in phases.build_features(settings, connection):
+    with connect(settings) as database:
+        for warning in nightly.build_features(database):
             click.echo(f"warning: {warning.name}: {warning.message}", err=True)
-        outcomes, errors = phases.classify_regions(
-            settings,
-            connection,
+        outcomes, errors = nightly.classify_regions(
+            database,
             model_id,
             window_days,
             progress_bar,
@@ -53,7 +52,7 @@ def pipeline(
             WalkForward() if walk_forward else None,
         )
         try:
-            if voted := phases.vote(settings, connection, model_id, window_days):
+            if voted := nightly.vote(database, model_id, window_days):
                 outcomes.append(voted)
         except RegimeError as error:
             errors[GLOBAL] = error
@@ -61,6 +60,6 @@ def pipeline(
             click.echo(f"{summary(outcome)} ({changes(outcome)})")
         for region, error in errors.items():
             click.echo(f"Error: {region}: {error}", err=True)
-        passed = report(*phases.audit(settings, connection))
+        passed = report(*nightly.audit(database))
     if errors or not passed:
         sys.exit(1)

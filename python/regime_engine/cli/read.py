@@ -51,11 +51,11 @@ def transitions(settings: Settings, output_format: str, **which) -> None:
 
 def _show(settings: Settings, read, which: dict, output_format: str) -> None:
     from regime_engine.database import connect
-    from regime_engine.models import Series
+    from regime_engine.series import Series
 
     series = Series(which.pop("region"), which.pop("model_id"), which.pop("window_days"))
     start: date | None = which["start"]
     end: date | None = which["end"]
-    with connect(settings) as connection:
-        rows = read(connection, settings, series, start, end, which["limit"])
+    with connect(settings) as database:
+        rows = read(database, series, start, end, which["limit"])
     print_rows(rows.headers, rows.rows, output_format)

@@ -49,9 +49,9 @@ def report(
 
     if png and output and png.resolve() == output.resolve():
         raise click.UsageError("--output and --png name the same file")
-    with connect(settings) as connection:
-        verdicts = contents.audit(settings, connection) if audit else None
-        told = contents.read(connection, settings, regions, model_id, window_days, verdicts)
+    with connect(settings) as database:
+        verdicts = contents.audit(database) if audit else None
+        told = contents.read(database, regions, model_id, window_days, verdicts)
     # All is drawn before anything is written.
     files = {}
     if output or not png:

@@ -21,12 +21,12 @@ def status(settings: Settings, runs: int) -> None:
     from regime_engine.database import connect
     from regime_engine.reading import tables
 
-    with connect(settings) as connection:
-        info = connection.info
+    with connect(settings) as database:
+        info = database.connection.info
         version = f"{info.server_version // 10000}.{info.server_version % 10000}"
         place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
-        overview = tables.series_overview(connection, settings)
-        last = tables.last_runs(connection, settings, runs)
+        overview = tables.series_overview(database)
+        last = tables.last_runs(database, runs)
     click.echo(place)
     click.echo()
     for rows, none in (

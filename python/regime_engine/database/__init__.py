@@ -2,10 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Self
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
@@ -16,8 +19,111 @@ CONNECT_TIMEOUT_SECONDS = 10
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
-def connect(settings: Settings) -> psycopg.Connection:
-    """A connection in autocommit mode; the embedded server is started when it is the one meant.
+@dataclass(frozen=True)
+class Rows:
+    """What a query gives: the names of its columns, and a tuple a row."""
+
+    headers: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows by name of column."""
+        return [dict(zip(self.headers, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Database:
+    """A connection in autocommit mode, and what the tables of its database are called.
+
+    A query is a Composable, or a text with slots in braces. A slot is filled by the keyword of its
+    name, else by the table or view of dbt's model of that name:
+    `database.one("select max(trade_date) from {daily_features}")`.
+    """
+
+    connection: psycopg.Connection[tuple[Any, ...]]
+    settings: Settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def table(self, name: str) -> sql.Identifier:
+        """The table, view or function of dbt's model, seed or function of this name."""
+        return sql.Identifier(*self.settings.table(name))
+
+    def compose(self, query: str | sql.Composable, **slots: sql.Composable) -> sql.Composable:
+        """The query with its slots filled."""
+        if isinstance(query, sql.Composable):
+            return query
+        wanted = {name for _, name, _, _ in Formatter().parse(query) if name}
+        return sql.SQL(query).format(
+            **{name: slots[name] if name in slots else self.table(name) for name in wanted}
+        )
+
+    def execute(
+        self,
+        query: str | sql.Composable,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        **slots: sql.Composable,
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self.connection.execute(self.compose(query, **slots), parameters)
+
+    def first(
+        self,
+        query: str | sql.Composable,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        **slots: sql.Composable,
+    ) -> tuple[Any, ...] | None:
+        """The first row, None where there is none."""
+        return self.execute(query, parameters, **slots).fetchone()
+
+    def one(
+        self,
+        query: str | sql.Composable,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        **slots: sql.Composable,
+    ) -> tuple[Any, ...]:
+        """The first row of a query that always has one."""
+        row = self.first(query, parameters, **slots)
+        assert row is not None
+        return row
+
+    def rows(
+        self,
+        query: str | sql.Composable,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        **slots: sql.Composable,
+    ) -> Rows:
+        """All rows, with the names of the columns."""
+        cursor = self.execute(query, parameters, **slots)
+        assert cursor.description is not None
+        return Rows([column.name for column in cursor.description], cursor.fetchall())
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        return self.connection.cursor(*arguments, **options)
+
+    def transaction(self) -> contextlib.AbstractContextManager[psycopg.Transaction]:
+        return self.connection.transaction()
+
+    def pipeline(self) -> contextlib.AbstractContextManager[psycopg.Pipeline]:
+        return self.connection.pipeline()
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the advisory lock of this name on the session; others that want it wait."""
+        key = f"regime:{name}"
+        self.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
+
+
+def connect(settings: Settings) -> Database:
+    """The database of the settings; the embedded server is started if it is the one meant.
 
     raises RegimeError where no server answers or the login is refused, without the password
     """
@@ -32,7 +138,7 @@ def connect(settings: Settings) -> psycopg.Connection:
             "and password in percent-encoding ('@' is %40)"
         )
     try:
-        return psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
+        connection = psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -45,6 +151,7 @@ def connect(settings: Settings) -> psycopg.Connection:
             f"no connection to Postgres: {reason} (check --database-url, REGIME_DATABASE_URL or "
             "the PG… variables)"
         ) from error
+    return Database(connection, settings)
 
 
 def _unless_given(conninfo: str) -> dict[str, object]:
@@ -53,7 +160,7 @@ def _unless_given(conninfo: str) -> dict[str, object]:
     return {name: value for name, value in defaults.items() if name not in given}
 
 
-def libpq_environment(connection: psycopg.Connection) -> dict[str, str]:
+def libpq_environment(connection: psycopg.Connection[Any]) -> dict[str, str]:
     """The variables with which libpq (psql, dbt) reaches the database of this connection."""
     info = connection.info
     variables = {
@@ -70,18 +177,6 @@ def libpq_environment(connection: psycopg.Connection) -> dict[str, str]:
     if info.password:
         variables["PGPASSWORD"] = info.password
     return variables
-
-
-@contextlib.contextmanager
-def locked(connection: psycopg.Connection, name: str) -> Iterator[None]:
-    """Hold the advisory lock of this name on the session; others that want it wait."""
-    key = f"regime:{name}"
-    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
 def row_hash(*values: str) -> str:

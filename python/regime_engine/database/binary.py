@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -37,7 +36,7 @@ def days_since_epoch(dates: np.ndarray) -> np.ndarray:
 
 
 def read(
-    connection: psycopg.Connection,
+    database: Database,
     query: sql.Composable,
     parameters: Mapping[str, object],
     types: Sequence[str],
@@ -46,7 +45,7 @@ def read(
 
     types: names of WIRE_TYPES, one a column; no element may be null, or of another length
     """
-    with connection.cursor(binary=True) as cursor:
+    with database.cursor(binary=True) as cursor:
         result = cursor.execute(query, parameters).pgresult
         return [
             [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
@@ -122,12 +121,12 @@ def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -
 
 
 def send(
-    connection: psycopg.Connection,
+    database: Database,
     statement: sql.Composable,
     blocks: Iterable[np.ndarray | bytes],
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with database.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for block in blocks:
             copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
@@ -135,7 +134,7 @@ def send(
 
 
 def receive(
-    connection: psycopg.Connection, query: sql.Composable, parameters: Mapping[str, object]
+    database: Database, query: sql.Composable, parameters: Mapping[str, object]
 ) -> Iterator[list[memoryview]]:
     """The rows of a query without nulls, as the bytes of their fields, by `copy … to stdout`.
 
@@ -143,7 +142,7 @@ def receive(
     """
     statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
     position = len(HEADER)
-    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+    with database.cursor() as cursor, cursor.copy(statement, parameters) as copy:
         for row in copy:
             count = int.from_bytes(row[position : position + 2], "big", signed=True)
             position += 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regime_engine import encoders, windows
 from regime_engine.encoders import num_regime_core_v2
-from regime_engine.engine import embed
+from regime_engine.engine.classify import embed
 from regime_engine.errors import value_errors
 from regime_engine.notebook.prices import PriceTable, read
 from regime_engine.windows import Features, Stretch

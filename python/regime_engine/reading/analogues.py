@@ -2,16 +2,15 @@
 
 from datetime import date
 
-import psycopg
 from psycopg import sql
 
-from regime_engine import engine
-from regime_engine.config import Settings
+from regime_engine.database import Database
+from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
-from regime_engine.models import GLOBAL, Series
 from regime_engine.reading import nearest
 from regime_engine.reading.nearest import Window
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store.embeddings import EMBEDDINGS
 
 # Whose windows are searched: the region's own, those of all regions, those of all instruments.
@@ -25,8 +24,7 @@ _OF_INSTRUMENT = sql.SQL("""
 
 
 def analogues(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     as_of: date | None = None,
     n: int = 10,
@@ -42,27 +40,27 @@ def analogues(
     """
     if n < 1:
         raise RegimeError(f"-n {n}: ask for at least one analogue")
-    asked = _asked(connection, settings, series, as_of)
+    asked = _asked(database, series, as_of)
     instrument_ids = {
         "region": lambda: [asked.instrument_id],
         "regions": lambda: sorted(
-            {instrument_id for _, instrument_id in engine.regions(connection, settings)}
+            {instrument_id for _, instrument_id in classify.regions(database)}
             | {asked.instrument_id}
         ),
         "market": lambda: None,
     }[scope]()
-    found = nearest.search(connection, settings, series, asked, instrument_ids, n)
-    return _told(connection, settings, series, asked, found)
+    found = nearest.search(database, series, asked, instrument_ids, n)
+    return _told(database, series, asked, found)
 
 
 def _asked(
-    connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None
+    database: Database, series: Series, as_of: date | None
 ) -> Window:
     """The window of the region's instrument as of the date."""
-    instrument_id = _instrument_of(connection, settings, series, as_of)
+    instrument_id = _instrument_of(database, series, as_of)
     parameters = vars(series) | {"instrument_id": instrument_id, "as_of": as_of}
-    table = EMBEDDINGS.identifier(settings)
-    first, last = connection.execute(
+    table = EMBEDDINGS.identifier(database)
+    first, last = database.execute(
         sql.SQL("""
             select
                 (select min(as_of_date) from {table} as stored where {of_instrument}),
@@ -88,43 +86,42 @@ def _asked(
             f"{instrument_id} has no embedding as of {as_of}: the last one before it is as of "
             f"{last}; ask for --as-of {last}, or embed the date with `regime embed --as-of`"
         )
-    (found,) = nearest.fetch(connection, settings, series, [instrument_id], [last])
+    (found,) = nearest.fetch(database, series, [instrument_id], [last])
     return found
 
 
 def _instrument_of(
-    connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None
+    database: Database, series: Series, as_of: date | None
 ) -> str:
     """The instrument whose windows the region was classified by on the date, else that of
     regions.csv: of its last regime up to then, or of the last at all where that is later."""
-    classified = connection.execute(
+    classified = database.execute(
         sql.SQL("""
             select instrument_id
             from {}
             where {}
             order by as_of_date <= coalesce(%(as_of)s::date, 'infinity') desc, as_of_date desc
             limit 1
-        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+        """).format(database.table("regimes"), IS_SERIES),
         vars(series) | {"as_of": as_of},
     ).fetchone()
     return (
         classified[0]
         if classified and series.region != GLOBAL
-        else engine.instrument_of(connection, settings, series.region, None)
+        else classify.instrument_of(database, series.region, None)
     )
 
 
 def _told(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     asked: Window,
     nearest: list[tuple[Window, float]],
 ) -> Rows:
     """The windows with their labels, and their returns as far as known on the asked date."""
-    features = sql.Identifier(*settings.table("daily_features"))
+    features = database.table("daily_features")
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             with nearest as (
                 select *
@@ -163,7 +160,7 @@ def _told(
             left join lateral ({later_63}) as later_63 on true
             order by nearest.rank
         """).format(
-            regimes=sql.Identifier(*settings.table("regimes")),
+            regimes=database.table("regimes"),
             features=features,
             later_21=_later(features, 21),
             later_63=_later(features, 63),

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from regime_engine import encoders
-from regime_engine.config import Settings
-from regime_engine.models import GLOBAL, Series
+from regime_engine.database import Database
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.rows import IS_SERIES, as_written, last_regime_day
+from regime_engine.series import GLOBAL, Series
 
 N_MOVED = 5
 N_ANALOGUES = 5
@@ -79,8 +78,7 @@ class Explanation:
 
 
 def explain(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     as_of: date | None = None,
 ) -> Explanation:
@@ -89,15 +87,15 @@ def explain(
     raises RegimeError where the series has no regime then, or the embedding of that day is gone,
         or a row was edited beyond reading
     """
-    day = last_regime_day(connection, settings, series, as_of)
+    day = last_regime_day(database, series, as_of)
     with as_written(series):
-        return _explanation(connection, settings, series, day)
+        return _explanation(database, series, day)
 
 
 def _explanation(
-    connection: psycopg.Connection, settings: Settings, series: Series, day: date
+    database: Database, series: Series, day: date
 ) -> Explanation:
-    stored = _regime(connection, settings, series, day)
+    stored = _regime(database, series, day)
     metadata = stored["metadata"]
     by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}
     before = stored["embedding_before"]
@@ -121,11 +119,11 @@ def _explanation(
         last_trade_date=metadata.get("last_trade_date"),
         compared_with=compared_with,
         moved=(
-            _moved(connection, settings, series, day, before, stored["embedding"])[:N_MOVED]
+            _moved(database, series, day, before, stored["embedding"])[:N_MOVED]
             if has_windows and compared_with
             else []
         ),
-        analogues=_analogues(connection, settings, series, day) if has_windows else [],
+        analogues=_analogues(database, series, day) if has_windows else [],
         constituents=metadata.get("constituents", []),
     )
 
@@ -146,14 +144,13 @@ def farthest(
 
 
 def _analogues(
-    connection: psycopg.Connection, settings: Settings, series: Series, day: date
+    database: Database, series: Series, day: date
 ) -> list[dict[str, object]]:
-    return analogues(connection, settings, series, day, N_ANALOGUES).records()
+    return analogues(database, series, day, N_ANALOGUES).records()
 
 
 def _moved(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     day: date,
     before: bytes,
@@ -165,7 +162,7 @@ def _moved(
     if not names:
         return []
     first = encoder.layout(series.window_days).index(names[0])
-    rows = connection.execute(
+    rows = database.execute(
         sql.SQL("""
             select substring(regime_embedding from {first_byte} for {n_bytes})
             from {regimes}
@@ -173,7 +170,7 @@ def _moved(
         """).format(
             first_byte=sql.Literal(4 * first + 1),
             n_bytes=sql.Literal(4 * len(names)),
-            regimes=sql.Identifier(*settings.table("regimes")),
+            regimes=database.table("regimes"),
             is_series=IS_SERIES,
         ),
         vars(series) | {"day": day},
@@ -189,11 +186,11 @@ def _moved(
 
 
 def _regime(
-    connection: psycopg.Connection, settings: Settings, series: Series, day: date
+    database: Database, series: Series, day: date
 ) -> dict[str, object]:
     """The row of the day, its model and run, the last change before it and the row before that."""
     return (
-        connection.cursor(row_factory=dict_row)
+        database.cursor(row_factory=dict_row)
         .execute(
             sql.SQL("""
                 select
@@ -260,7 +257,7 @@ def _regime(
             """).format(
                 is_series=IS_SERIES,
                 **{
-                    name: sql.Identifier(*settings.table(table))
+                    name: database.table(table)
                     for name, table in (
                         ("features", "daily_features"),
                         ("regimes", "regimes"),

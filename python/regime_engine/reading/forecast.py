@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
 from regime_engine.reading.rows import (
     IS_OF_TRADING_DAY,
     IS_SERIES,
@@ -28,6 +26,7 @@ from regime_engine.reading.rows import (
     last_regime_day,
     require_regimes,
 )
+from regime_engine.series import Series
 
 # The same as in functions/regime_forecast.sql and functions/smoothed_probabilities.sql.
 KEEP = 0.95
@@ -51,8 +50,7 @@ class History:
 
 
 def forecast(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     horizons: Sequence[int],
     as_of: date | None = None,
@@ -62,9 +60,9 @@ def forecast(
     horizons: trading days ahead; as_of: nothing after it is used, by default all there is
     raises RegimeError where the series has no regime then, or the function is not there
     """
-    day = last_regime_day(connection, settings, series, as_of)
+    day = last_regime_day(database, series, as_of)
     return fetch_audit(
-        connection,
+        database,
         sql.SQL("""
             select
                 as_of_date, horizon, regime_label, label, probability_today, probability,
@@ -75,19 +73,19 @@ def forecast(
                 %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
             ) with ordinality
             order by which, ordinality
-        """).format(sql.Identifier(*settings.table("regime_forecast"))),
+        """).format(database.table("regime_forecast")),
         vars(series) | {"horizons": list(horizons), "day": day},
     )
 
 
 def score(
-    connection: psycopg.Connection, settings: Settings, series: Series, horizons: Sequence[int]
+    database: Database, series: Series, horizons: Sequence[int]
 ) -> Rows:
     """One row a horizon: mean scores of the forecasts of all days but the first 252.
 
     raises RegimeError where the series has too few regimes, or one label only
     """
-    stored = _scored_history(connection, settings, series, max(horizons))
+    stored = _scored_history(database, series, max(horizons))
     found = scores(stored.labels, stored.probabilities, horizons, SCORED_FROM)
     headers = list(next(iter(found.values())))
     return Rows(
@@ -97,22 +95,22 @@ def score(
 
 
 def calibration(
-    connection: psycopg.Connection, settings: Settings, series: Series, horizon: int
+    database: Database, series: Series, horizon: int
 ) -> Rows:
     """One row a tenth of the scale: what was forecast, how often it came, of how many forecasts.
 
     raises RegimeError where the series has too few regimes, or one label only
     """
-    stored = _scored_history(connection, settings, series, horizon)
+    stored = _scored_history(database, series, horizon)
     rows = reliability(stored.labels, stored.probabilities, horizon, SCORED_FROM)
     return Rows(["forecast", "realised", "forecasts"], rows)
 
 
 def _scored_history(
-    connection: psycopg.Connection, settings: Settings, series: Series, longest: int
+    database: Database, series: Series, longest: int
 ) -> History:
     """raises RegimeError where it has one label only, or no forecast of so many days to score"""
-    stored = history(connection, settings, series)
+    stored = history(database, series)
     if len(stored.names) == 1:
         raise RegimeError(
             f"region {series.region} has one label only, {stored.names[0]}: there is nothing to "
@@ -126,16 +124,16 @@ def _scored_history(
     return stored
 
 
-def history(connection: psycopg.Connection, settings: Settings, series: Series) -> History:
+def history(database: Database, series: Series) -> History:
     """raises RegimeError where there is no regime at all, or a row was edited beyond reading"""
-    require_regimes(connection, settings, series)
-    rows = connection.execute(
+    require_regimes(database, series)
+    rows = database.execute(
         sql.SQL("""
             select as_of_date, regime_label, probabilities
             from {}
             where {} and {}
             order by as_of_date
-        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES, IS_OF_TRADING_DAY),
+        """).format(database.table("regimes"), IS_SERIES, IS_OF_TRADING_DAY),
         vars(series),
     ).fetchall()
     with as_written(series):

@@ -1,24 +1,23 @@
 """How often one label follows another."""
 
-import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.models import Series
+from regime_engine.database import Database
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch_audit, require_regimes
+from regime_engine.series import Series
 
 
 def matrix(
-    connection: psycopg.Connection, settings: Settings, series: Series, shrink: bool = False
+    database: Database, series: Series, shrink: bool = False
 ) -> Rows:
     """One row a pair of labels, calmest first: the view transition_matrix.
 
     shrink: with the smoothed probability
     raises RegimeError where the series has no regime at all, or the view is not there
     """
-    require_regimes(connection, settings, series)
+    require_regimes(database, series)
     return fetch_audit(
-        connection,
+        database,
         sql.SQL("""
             select
                 from_label, to_label, transitions, probability, {smoothed}
@@ -29,9 +28,9 @@ def matrix(
             where {is_series}
             order by departing.severity, from_label, arriving.severity, to_label
         """).format(
-            matrix=sql.Identifier(*settings.table("transition_matrix")),
+            matrix=database.table("transition_matrix"),
             smoothed=sql.SQL("smoothed_probability," if shrink else ""),
-            labels=sql.Identifier(*settings.table("regime_labels")),
+            labels=database.table("regime_labels"),
             is_series=IS_SERIES,
         ),
         vars(series),

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.database import binary, connect
-from regime_engine.models import Series
+from regime_engine.database import Database, binary, connect
+from regime_engine.series import Series
 from regime_engine.store import nearest_index
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -61,8 +59,7 @@ class Bounds:
 
 
 def search(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     asked: Window,
     instrument_ids: list[str] | None,
@@ -76,9 +73,9 @@ def search(
     measured: dict[tuple[float, str, date], Window] = {}
     chosen: list[tuple[Window, float]] = []
     # One state of the tables for all that is read, by whichever connection.
-    with connection.transaction():
-        connection.execute("set transaction isolation level repeatable read, read only")
-        for windows, limit in _candidates(connection, settings, series, asked, instrument_ids, n):
+    with database.transaction():
+        database.execute("set transaction isolation level repeatable read, read only")
+        for windows, limit in _candidates(database, series, asked, instrument_ids, n):
             for window in windows:
                 distance = _distance(window.vector, asked.vector)
                 measured[distance, window.instrument_id, window.as_of_date] = window
@@ -89,8 +86,7 @@ def search(
 
 
 def _candidates(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     asked: Window,
     instrument_ids: list[str] | None,
@@ -99,15 +95,15 @@ def _candidates(
     """More and more windows, with the distance that none is nearer than of those to come."""
     if instrument_ids is None:
         extension = nearest_index.extension_of(
-            connection, settings, series.model_id, series.window_days
+            database, series.model_id, series.window_days
         )
         if extension:
             rows = min(4 * n, MAX_ROWS_A_FETCH)
-            yield from _by_index(connection, settings, series, extension, asked, rows)
+            yield from _by_index(database, series, extension, asked, rows)
             return
-        instrument_ids = _embedded(connection, settings)
-    bounds = _lower_bounds(connection, settings, series, asked, instrument_ids)
-    yield from _by_bound(connection, settings, series, bounds, 32 * n)
+        instrument_ids = _embedded(database)
+    bounds = _lower_bounds(database, series, asked, instrument_ids)
+    yield from _by_bound(database, series, bounds, 32 * n)
 
 
 def _distance(vector: np.ndarray, other: np.ndarray) -> float:
@@ -129,8 +125,7 @@ def _apart(
 
 
 def _by_index(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     extension: str,
     asked: Window,
@@ -150,21 +145,21 @@ def _by_index(
         where {condition} and as_of_date < %(before)s
         order by distance
     """).format(
-        numbers=nearest_index.numbers(settings, extension, dimension),
+        numbers=nearest_index.numbers(database, extension, dimension),
         extension=sql.Identifier(extension),
-        table=EMBEDDINGS.identifier(settings),
+        table=EMBEDDINGS.identifier(database),
         condition=nearest_index.condition(series.model_id, series.window_days, dimension),
     )
     vector = asked.vector[: nearest_index.size(dimension)]
     parameters = {"asked": vector.tolist(), "before": asked.first_trade_date}
     # No other plan: it would decode every vector in SQL.
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
-        connection.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
+        database.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
     # What the index sorts: some 50 bytes a window.
-    connection.execute("set local work_mem = '256MB'")
+    database.execute("set local work_mem = '256MB'")
     norm = float(np.linalg.norm(vector))
     limit = 0.0
-    with connection.cursor("nearest", binary=True) as cursor:
+    with database.cursor("nearest", binary=True) as cursor:
         cursor.execute(query, parameters)
         while limit < np.inf:
             rows = cursor.fetchmany(n)
@@ -176,9 +171,9 @@ def _by_index(
             yield [Window(*key, np.frombuffer(sent, "<f4")) for *key, sent, _ in rows], limit
 
 
-def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
+def _embedded(database: Database) -> list[str]:
     """Every instrument with embeddings: one look into the key's index each."""
-    rows = connection.execute(
+    rows = database.execute(
         sql.SQL("""
             with recursive embedded as (
                 select min(entity_id) as entity_id from {table} where entity_type = 'INSTRUMENT'
@@ -197,13 +192,13 @@ def _embedded(connection: psycopg.Connection, settings: Settings) -> list[str]:
             )
 
             select entity_id from embedded where entity_id is not null
-        """).format(table=EMBEDDINGS.identifier(settings))
+        """).format(table=EMBEDDINGS.identifier(database))
     )
     return [instrument_id for (instrument_id,) in rows]
 
 
 def _by_bound(
-    connection: psycopg.Connection, settings: Settings, series: Series, bounds: Bounds, n: int
+    database: Database, series: Series, bounds: Bounds, n: int
 ) -> Iterator[tuple[list[Window], float]]:
     """Windows by their bounds, first the n nearest; and what no window to come is nearer than."""
     done = -np.inf
@@ -213,13 +208,12 @@ def _by_bound(
         which = (bounds.distances > done) & (bounds.distances <= limit)
         instrument_ids = bounds.instrument_ids[which].tolist()
         as_of_dates = bounds.as_of_dates[which].tolist()
-        yield fetch(connection, settings, series, instrument_ids, as_of_dates), limit
+        yield fetch(database, series, instrument_ids, as_of_dates), limit
         done, n = limit, 2 * n
 
 
 def _lower_bounds(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     asked: Window,
     instrument_ids: list[str],
@@ -227,22 +221,21 @@ def _lower_bounds(
     """Of every window that ends before the asked one begins, by several connections at once."""
     n = min(len(instrument_ids) // INSTRUMENTS_A_CONNECTION, os.cpu_count() or 1, MAX_CONNECTIONS)
     if n < 2:
-        return _concatenate(_measure_roughly(connection, settings, series, asked, instrument_ids))
-    (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone()
+        return _concatenate(_measure_roughly(database, series, asked, instrument_ids))
+    (snapshot,) = database.execute("select pg_export_snapshot()").fetchone()
 
     def share(k: int) -> list[Bounds]:
-        with connect(settings) as other, other.transaction():
+        with connect(database) as other, other.transaction():
             other.execute("set transaction isolation level repeatable read, read only")
             other.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
-            return _measure_roughly(other, settings, series, asked, instrument_ids[k::n])
+            return _measure_roughly(other, database, series, asked, instrument_ids[k::n])
 
     with ThreadPoolExecutor(n) as pool:
         return _concatenate([part for parts in pool.map(share, range(n)) for part in parts])
 
 
 def _measure_roughly(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     asked: Window,
     instrument_ids: list[str],
@@ -263,7 +256,7 @@ def _measure_roughly(
                 and stored.as_of_date < %(before)s and stored.dimension = %(dimension)s
         ) as entity
         where entity.vectors is not null
-    """).format(table=EMBEDDINGS.identifier(settings))
+    """).format(table=EMBEDDINGS.identifier(database))
     parameters = vars(series) | {
         "instrument_ids": instrument_ids,
         "before": asked.first_trade_date,
@@ -272,7 +265,7 @@ def _measure_roughly(
     # A sum of so many squares in float32 is off by no more than this part of it.
     rounding = (dimension + 2) * np.finfo(np.float32).eps
     bounds = []
-    for number, as_of_dates, vectors in binary.receive(connection, query, parameters):
+    for number, as_of_dates, vectors in binary.receive(database, query, parameters):
         instrument_id = instrument_ids[int.from_bytes(number, "big") - 1]
         squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
         bounds.append(
@@ -305,14 +298,13 @@ def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def fetch(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     instrument_ids: list[str],
     as_of_dates: list[date],
 ) -> list[Window]:
     """The windows of these keys, as far as they are stored."""
-    with connection.cursor(binary=True) as cursor:
+    with database.cursor(binary=True) as cursor:
         rows = cursor.execute(
             sql.SQL("""
                 select
@@ -330,7 +322,7 @@ def fetch(
                         and stored.as_of_date = wanted.as_of_date
                         and stored.model_id = %(model_id)s
                         and stored.window_days = %(window_days)s
-            """).format(table=EMBEDDINGS.identifier(settings)),
+            """).format(table=EMBEDDINGS.identifier(database)),
             vars(series) | {"instrument_ids": instrument_ids, "as_of_dates": as_of_dates},
         )
         return [Window(*key, np.frombuffer(vector, "<f4")) for *key, vector in rows]

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
-import psycopg
 from psycopg import errors, sql
 
-from regime_engine.config import Settings
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
-from regime_engine.models import GLOBAL, Series
+from regime_engine.series import GLOBAL, Series
 
 # With vars(series) as parameters.
 IS_SERIES = sql.SQL(
@@ -37,22 +36,22 @@ class Rows:
 
 
 def fetch(
-    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+    database: Database, query: sql.Composable, parameters: dict | None = None
 ) -> Rows:
     """The rows of a query, with the names of its columns."""
-    cursor = connection.execute(query, parameters)
+    cursor = database.execute(query, parameters)
     return Rows([column.name for column in cursor.description], cursor.fetchall())
 
 
 def fetch_audit(
-    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+    database: Database, query: sql.Composable, parameters: dict | None = None
 ) -> Rows:
     """The rows of a query on the schema audit.
 
     raises RegimeError where its views and functions are missing or older than this package
     """
     try:
-        return fetch(connection, query, parameters)
+        return fetch(database, query, parameters)
     except (
         errors.InvalidSchemaName,
         errors.UndefinedTable,
@@ -79,20 +78,20 @@ def as_written(series: Series) -> Iterator[None]:
 
 
 def last_regime_day(
-    connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None = None
+    database: Database, series: Series, as_of: date | None = None
 ) -> date:
     """The day of the series' last regime up to as_of, or of its last one at all.
 
     raises RegimeError where there is none, or it is more than a week older than as_of
     """
-    require_regimes(connection, settings, series)
-    first, last = connection.execute(
+    require_regimes(database, series)
+    first, last = database.execute(
         sql.SQL("""
             select
                 min(as_of_date),
                 max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s, as_of_date))
             from {} where {}
-        """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
+        """).format(database.table("regimes"), IS_SERIES),
         vars(series) | {"as_of": as_of},
     ).fetchone()
     if last is None:
@@ -108,11 +107,11 @@ def last_regime_day(
     return last
 
 
-def require_regimes(connection: psycopg.Connection, settings: Settings, series: Series) -> None:
+def require_regimes(database: Database, series: Series) -> None:
     """raises RegimeError where the series has no regime at all"""
-    (exists,) = connection.execute(
+    (exists,) = database.execute(
         sql.SQL("select exists (select 1 from {} where {})").format(
-            sql.Identifier(*settings.table("regimes")), IS_SERIES
+            database.table("regimes"), IS_SERIES
         ),
         vars(series),
     ).fetchone()

@@ -2,18 +2,16 @@
 
 from datetime import date
 
-import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.models import Series
+from regime_engine.database import Database
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch, require_regimes
 from regime_engine.runs import LIVE
+from regime_engine.series import Series
 
 
 def history(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     start: date | None = None,
     end: date | None = None,
@@ -31,12 +29,11 @@ def history(
         "instrument_id",
         "model_version",
     )
-    return _of_series(connection, settings, "regimes", columns, series, start, end, limit)
+    return _of_series(database, "regimes", columns, series, start, end, limit)
 
 
 def transitions(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     start: date | None = None,
     end: date | None = None,
@@ -55,21 +52,21 @@ def transitions(
         "previous_as_of_date",
     )
     return _of_series(
-        connection, settings, "regime_transitions", columns, series, start, end, limit
+        database, "regime_transitions", columns, series, start, end, limit
     )
 
 
-def labels(connection: psycopg.Connection, settings: Settings) -> list[str]:
+def labels(database: Database) -> list[str]:
     """The labels of regime_labels, calmest first."""
-    table = sql.Identifier(*settings.table("regime_labels"))
+    table = database.table("regime_labels")
     query = sql.SQL("select label from {} order by severity").format(table)
-    return [label for (label,) in connection.execute(query)]
+    return [label for (label,) in database.execute(query)]
 
 
-def days_by_year(connection: psycopg.Connection, settings: Settings, series: Series) -> Rows:
+def days_by_year(database: Database, series: Series) -> Rows:
     """One row a year: how many days of each label of regime_labels, calmest first."""
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             select extract(year from as_of_date)::int::text as year, {counts}
             from {regimes}
@@ -81,19 +78,19 @@ def days_by_year(connection: psycopg.Connection, settings: Settings, series: Ser
                 sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
                     sql.Literal(label), sql.Identifier(label)
                 )
-                for label in labels(connection, settings)
+                for label in labels(database)
             ),
-            regimes=sql.Identifier(*settings.table("regimes")),
+            regimes=database.table("regimes"),
             is_series=IS_SERIES,
         ),
         vars(series),
     )
 
 
-def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
+def series_overview(database: Database) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             with
 
@@ -128,16 +125,16 @@ def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
                     and latest.window_days = spans.window_days
             order by spans.region, spans.model_id, spans.window_days
         """).format(
-            regimes=sql.Identifier(*settings.table("regimes")),
-            transitions=sql.Identifier(*settings.table("regime_transitions")),
+            regimes=database.table("regimes"),
+            transitions=database.table("regime_transitions"),
         ),
     )
 
 
-def models(connection: psycopg.Connection, settings: Settings, region: str | None = None) -> Rows:
+def models(database: Database, region: str | None = None) -> Rows:
     """One row a model version, by series and first valid day."""
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             select
                 region, model_id, window_days, version, classifier,
@@ -148,15 +145,15 @@ def models(connection: psycopg.Connection, settings: Settings, region: str | Non
             from {}
             where region = coalesce(%(region)s, region)
             order by region, model_id, window_days, valid_from, version
-        """).format(sql.Identifier(*settings.table("regime_models"))),
+        """).format(database.table("regime_models")),
         {"region": region},
     )
 
 
-def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 10) -> Rows:
+def last_runs(database: Database, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             select
                 started_at, command,
@@ -170,14 +167,13 @@ def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 1
             from {runs}
             order by started_at desc, run_id
             limit %(limit)s
-        """).format(live=LIVE, runs=sql.Identifier(*settings.table("regime_runs"))),
+        """).format(live=LIVE, runs=database.table("regime_runs")),
         {"limit": limit},
     )
 
 
 def _of_series(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     table: str,
     columns: tuple[str, ...],
     series: Series,
@@ -185,10 +181,10 @@ def _of_series(
     end: date | None,
     limit: int | None,
 ) -> Rows:
-    require_regimes(connection, settings, series)
+    require_regimes(database, series)
     which = vars(series) | {"start": start, "end": end, "limit": limit}
     return fetch(
-        connection,
+        database,
         sql.SQL("""
             select *
             from (
@@ -204,7 +200,7 @@ def _of_series(
             order by as_of_date
         """).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            table=sql.Identifier(*settings.table(table)),
+            table=database.table(table),
             is_series=IS_SERIES,
         ),
         which,

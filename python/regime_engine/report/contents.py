@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from regime_engine import phases
-from regime_engine.config import Settings
+from regime_engine.database import Database
+from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
 from regime_engine.reading import tables
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.forecast import calibration, forecast
 from regime_engine.reading.matrix import matrix
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch_audit, require_regimes
+from regime_engine.series import Series
 
 MOST_REGIONS = 20
 LAST_RUNS = 12
@@ -91,8 +91,7 @@ class Report:
 
 
 def read(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     regions: tuple[str, ...],
     model_id: str,
     window_days: int,
@@ -104,24 +103,24 @@ def read(
     raises RegimeError where there is no regime, or more regions than a page can show
     """
     # The level that the search for analogues sets too: within a transaction no other could be set.
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    with connection.transaction():
-        names = regions or _regions(connection, settings, model_id, window_days)
-        described = _descriptions(connection, settings)
+    database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with database.transaction():
+        names = regions or _regions(database, model_id, window_days)
+        described = _descriptions(database)
         return Report(
             [
-                _region(connection, settings, Series(name, model_id, window_days), described)
+                _region(database, Series(name, model_id, window_days), described)
                 for name in dict.fromkeys(names)
             ],
-            _kept_failures(connection, settings) if fresh is None else fresh,
+            _kept_failures(database) if fresh is None else fresh,
             fresh is not None,
             datetime.now(UTC),
         )
 
 
-def audit(settings: Settings, connection: psycopg.Connection) -> list[Verdict]:
+def audit(database: Database) -> list[Verdict]:
     """Run the dbt audit: a verdict each test."""
-    results, _ = phases.audit(settings, connection, rows_shown=0)
+    results, _ = nightly.audit(database, rows_shown=0)
     return [
         Verdict(
             result.name, result.status, result.failures or 0, " ".join(result.description.split())
@@ -131,14 +130,14 @@ def audit(settings: Settings, connection: psycopg.Connection) -> list[Verdict]:
 
 
 def _regions(
-    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> list[str]:
     """Every region that has regimes of this kind."""
-    found = connection.execute(
+    found = database.execute(
         sql.SQL(
             "select distinct region from {} where model_id = %s and window_days = %s"
             " order by region"
-        ).format(sql.Identifier(*settings.table("regimes"))),
+        ).format(database.table("regimes")),
         [model_id, window_days],
     ).fetchall()
     if not found:
@@ -154,29 +153,28 @@ def _regions(
     return [region for (region,) in found]
 
 
-def _descriptions(connection: psycopg.Connection, settings: Settings) -> dict[str, str | None]:
-    table = sql.Identifier(*settings.table("regions"))
+def _descriptions(database: Database) -> dict[str, str | None]:
+    table = database.table("regions")
     return dict(
-        connection.execute(sql.SQL("select region, description from {}").format(table)).fetchall()
+        database.execute(sql.SQL("select region, description from {}").format(table)).fetchall()
     )
 
 
 def _region(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     described: dict[str, str | None],
 ) -> RegionReport:
-    require_regimes(connection, settings, series)
-    days = _days(connection, settings, series)
+    require_regimes(database, series)
+    days = _days(database, series)
     now = next(day for day in reversed(days) if day["regime_label"] is not None)
-    known = tables.labels(connection, settings)
+    known = tables.labels(database)
     occurring = {label for day in days for label in (day["regime_label"], *day["probabilities"])}
     without: dict[str, str] = {}
 
     def records_or_why(panel: str, read: Callable[..., Rows], *arguments: object) -> list[Record]:
         try:
-            return read(connection, settings, series, *arguments).records()
+            return read(database, series, *arguments).records()
         except RegimeError as error:
             without[panel] = str(error)
             return []
@@ -187,24 +185,23 @@ def _region(
         labels=[*known, *sorted(occurring - {*known, None})],
         now=now,
         days=days,
-        spells=_of_series(connection, settings, series, "regime_spells", "spell_number"),
-        matrix=matrix(connection, settings, series).records(),
-        profile=_of_series(connection, settings, series, "label_profile", "regime_label"),
-        version=_version(connection, settings, series, now),
-        checks=_checks(connection, settings, series, now["instrument_id"]),
-        runs=_runs(connection, settings, series, now),
-        forecast=forecast(connection, settings, series, HORIZONS).records(),
+        spells=_of_series(database, series, "regime_spells", "spell_number"),
+        matrix=matrix(database, series).records(),
+        profile=_of_series(database, series, "label_profile", "regime_label"),
+        version=_version(database, series, now),
+        checks=_checks(database, series, now["instrument_id"]),
+        runs=_runs(database, series, now),
+        forecast=forecast(database, series, HORIZONS).records(),
         calibration=records_or_why("calibration", calibration, CALIBRATED_HORIZON),
         analogues=records_or_why("analogues", analogues),
         without=without,
     )
 
 
-def _days(connection: psycopg.Connection, settings: Settings, series: Series) -> list[Record]:
+def _days(database: Database, series: Series) -> list[Record]:
     """The timeline, oldest first, with the probabilities of all labels; none on a missing day."""
     return _query(
-        connection,
-        settings,
+        database,
         """
         select
             timeline.as_of_date, timeline.instrument_id, timeline.regime_label,
@@ -221,22 +218,21 @@ def _days(connection: psycopg.Connection, settings: Settings, series: Series) ->
 
 
 def _of_series(
-    connection: psycopg.Connection, settings: Settings, series: Series, view: str, order: str
+    database: Database, series: Series, view: str, order: str
 ) -> list[Record]:
-    table = sql.Identifier(*settings.table(view))
+    table = database.table(view)
     query = sql.SQL("select * from {} where {} order by {}").format(
         table, IS_SERIES, sql.Identifier(order)
     )
-    return fetch_audit(connection, query, vars(series)).records()
+    return fetch_audit(database, query, vars(series)).records()
 
 
 def _version(
-    connection: psycopg.Connection, settings: Settings, series: Series, now: Record
+    database: Database, series: Series, now: Record
 ) -> Record:
     """The model version behind the last regime: its lineage, parameters and metrics."""
     (lineage,) = _query(
-        connection,
-        settings,
+        database,
         """
         select
             lineage.*, models.parameters, models.metrics,
@@ -254,7 +250,7 @@ def _version(
 
 
 def _checks(
-    connection: psycopg.Connection, settings: Settings, series: Series, instrument_id: str
+    database: Database, series: Series, instrument_id: str
 ) -> list[Record]:
     """What the views say is not as it should be, counted now: name, found, the SQL for the rows.
 
@@ -301,13 +297,13 @@ def _checks(
     literals = {name: sql.Literal(value) for name, value in vars(series).items()}
     literals["instrument_id"] = sql.Literal(instrument_id)
     of_kind = "model_id = {model_id} and window_days = {window_days}"
-    names = _names(settings) | literals
+    names = _names(database) | literals
     names["of_series"] = sql.SQL("region = {region} and " + of_kind).format(**literals)
     names["of_windows"] = sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals)
     found = []
     for name, is_fault, rows in checks:
         look_further = sql.SQL("select * from {}").format(sql.SQL(rows).format(**names))
-        (count,) = connection.execute(
+        (count,) = database.execute(
             sql.SQL("select count(*) from ({}) as found").format(look_further)
         ).fetchone()
         found.append(
@@ -315,19 +311,18 @@ def _checks(
                 "name": name,
                 "is_fault": is_fault,
                 "found": count,
-                "look_further": look_further.as_string(connection),
+                "look_further": look_further.as_string(database),
             }
         )
     return found
 
 
 def _runs(
-    connection: psycopg.Connection, settings: Settings, series: Series, now: Record
+    database: Database, series: Series, now: Record
 ) -> list[Record]:
     """The run behind now, and the last ones about the region, newest first."""
     return _query(
-        connection,
-        settings,
+        database,
         """
         select
             started_at, command, status, seconds, database_user, regimes_in_force,
@@ -341,41 +336,41 @@ def _runs(
     )
 
 
-def _kept_failures(connection: psycopg.Connection, settings: Settings) -> list[Verdict] | None:
+def _kept_failures(database: Database) -> list[Verdict] | None:
     """The rows that the last audit kept, a test each; None where there was none.
 
     dbt stores neither when it was run nor which tests only warn.
     """
     names = [
         name
-        for (name,) in connection.execute(
+        for (name,) in database.execute(
             "select relname from pg_class where relkind = 'r'"
             " and relnamespace = (select oid from pg_namespace where nspname = %s)"
             " order by relname",
-            [settings.failures_schema],
+            [database.settings.failures_schema],
         )
     ]
     if not names:
         return None
     counts = sql.SQL(" union all ").join(
         sql.SQL("select {}, count(*) from {}").format(
-            sql.Literal(name), sql.Identifier(settings.failures_schema, name)
+            sql.Literal(name), sql.Identifier(database.settings.failures_schema, name)
         )
         for name in names
     )
     return [
         Verdict(name, "kept" if count else "none", count)
-        for name, count in connection.execute(counts)
+        for name, count in database.execute(counts)
     ]
 
 
 def _query(
-    connection: psycopg.Connection, settings: Settings, query: str, parameters: Record
+    database: Database, query: str, parameters: Record
 ) -> list[Record]:
     """The rows of a query whose tables stand in braces, with is_series for those of a series."""
-    names = _names(settings) | {"is_series": IS_SERIES}
-    return fetch_audit(connection, sql.SQL(query).format(**names), parameters).records()
+    names = _names(database) | {"is_series": IS_SERIES}
+    return fetch_audit(database, sql.SQL(query).format(**names), parameters).records()
 
 
-def _names(settings: Settings) -> dict[str, sql.Identifier]:
-    return {name: sql.Identifier(*settings.table(name)) for name in TABLES}
+def _names(database: Database) -> dict[str, sql.Identifier]:
+    return {name: database.table(name) for name in TABLES}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from regime_engine.models import flat
+from regime_engine.model_versions import flat
 from regime_engine.report import charts
 from regime_engine.report.contents import Record, RegionReport
 

@@ -10,8 +10,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.database import binary
+from regime_engine.database import Database, binary
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
 from regime_engine.windows import Windows
@@ -94,10 +93,10 @@ def hash_text(hashes: np.ndarray) -> np.ndarray:
 
 
 def lock(
-    connection: psycopg.Connection, instrument_ids: list[str], model_id: str, window_days: int
+    database: Database, instrument_ids: list[str], model_id: str, window_days: int
 ) -> None:
     """Writers of an instrument's embeddings take turns until commit; all lock in one order."""
-    connection.execute(
+    database.execute(
         """
         select pg_advisory_xact_lock(key)
         from (
@@ -114,8 +113,7 @@ def lock(
 
 
 def fetch(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     instrument_ids: list[str],
     model_id: str,
     window_days: int,
@@ -139,12 +137,12 @@ def fetch(
         ) as found
         order by asked.ordinal
     """).format(
-        table=EMBEDDINGS.identifier(settings),
-        orphaned=orphaned(settings),
+        table=EMBEDDINGS.identifier(database),
+        orphaned=orphaned(database),
         of_the_series=_OF_THE_SERIES,
     )
     rows = binary.read(
-        connection,
+        database,
         statement,
         _parameters(instrument_ids, model_id, window_days, span),
         ["date", "hex_64_bits", "bool"],
@@ -157,8 +155,7 @@ def fetch(
 
 
 def write(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     run: Run,
     model_id: str,
     window_days: int,
@@ -169,35 +166,35 @@ def write(
     parameters = _parameters(batch.instrument_ids, model_id, window_days, span) | {
         "run_id": run.run_id
     }
-    table = EMBEDDINGS.identifier(settings)
-    with connection.transaction():
+    table = EMBEDDINGS.identifier(database)
+    with database.transaction():
         # Where there should be no row, the planner, who expects many, would scan the table for one.
-        connection.execute("set local enable_seqscan = off")
-        lock(connection, batch.instrument_ids, model_id, window_days)
-        (is_empty,) = connection.execute(
+        database.execute("set local enable_seqscan = off")
+        lock(database, batch.instrument_ids, model_id, window_days)
+        (is_empty,) = database.execute(
             sql.SQL("select not exists (select 1 from {} as stored where {})").format(
                 table, _ASKED
             ),
             parameters,
         ).fetchone()
         if is_empty:
-            send_straight(connection, settings, batch.rows)
+            send_straight(database, batch.rows)
             written = sum(map(len, batch.rows))
         else:
-            send_incoming(connection, settings, batch.rows)
-            written = _merge(connection, settings, batch, parameters)
-        add_rows_written(connection, settings, run, {EMBEDDINGS.name: written})
+            send_incoming(database, batch.rows)
+            written = _merge(database, batch, parameters)
+        add_rows_written(database, run, {EMBEDDINGS.name: written})
     return written
 
 
-def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
+def mark_visible(database: Database) -> None:
     """Vacuum where many pages are new or many rows dead, which leaves pages without the mark that
     all see them: of marked ones the key's index alone tells which windows are stored.
 
     Nothing but time depends on it: what the login may not vacuum, or not in time, autovacuum does.
     """
     may_vacuum = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
-    if connection.info.server_version < 170000:
+    if database.connection.info.server_version < 170000:
         may_vacuum = "pg_has_role(relowner, 'USAGE')"
     statement = sql.SQL("""
         select nspname, relname
@@ -219,35 +216,35 @@ def mark_visible(connection: psycopg.Connection, settings: Settings) -> None:
             )
         order by 1, 2
     """).format(sql.SQL(may_vacuum))
-    parameters = {"table": EMBEDDINGS.identifier(settings).as_string(), "most": MOST_UNMARKED}
+    parameters = {"table": EMBEDDINGS.identifier(database).as_string(), "most": MOST_UNMARKED}
     with contextlib.suppress(psycopg.OperationalError):
-        tables = connection.execute(statement, parameters).fetchall()
+        tables = database.execute(statement, parameters).fetchall()
         if tables:
             parts = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
-            connection.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(parts))
+            database.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(parts))
 
 
 def send_incoming(
-    connection: psycopg.Connection, settings: Settings, rows: Iterable[np.ndarray]
+    database: Database, rows: Iterable[np.ndarray]
 ) -> None:
     """Packed rows into the temporary table incoming_embeddings, emptied at commit."""
-    connection.execute(
+    database.execute(
         sql.SQL(
             "create temporary table if not exists incoming_embeddings (like {})"
             " on commit delete rows"
-        ).format(EMBEDDINGS.identifier(settings))
+        ).format(EMBEDDINGS.identifier(database))
     )
-    _send(connection, sql.Identifier("incoming_embeddings"), rows)
+    _send(database, sql.Identifier("incoming_embeddings"), rows)
 
 
 def _merge(
-    connection: psycopg.Connection, settings: Settings, batch: Batch, parameters: dict[str, object]
+    database: Database, batch: Batch, parameters: dict[str, object]
 ) -> int:
     vanished = {
         "vanished_ids": [instrument_id for instrument_id, _ in batch.vanished],
         "vanished_dates": [as_of for _, as_of in batch.vanished],
     }
-    with connection.pipeline():
+    with database.pipeline():
         if batch.vanished:
             which = sql.SQL("""
                 {}
@@ -255,43 +252,43 @@ def _merge(
                     select * from unnest(%(vanished_ids)s::text[], %(vanished_dates)s::date[])
                 )
             """).format(_ASKED)
-            connection.execute(
-                remove_vanished(settings, EMBEDDINGS, "window_spec", which), parameters | vanished
+            database.execute(
+                remove_vanished(database, EMBEDDINGS, "window_spec", which), parameters | vanished
             )
-        connection.execute(remove_different(settings, EMBEDDINGS, INCOMING), parameters)
-        written = [connection.execute(insert_missing(settings, EMBEDDINGS, INCOMING), parameters)]
+        database.execute(remove_different(database, EMBEDDINGS, INCOMING), parameters)
+        written = [database.execute(insert_missing(database, EMBEDDINGS, INCOMING), parameters)]
         if batch.has_orphans:
-            written.append(connection.execute(_take_over(settings), parameters))
+            written.append(database.execute(_take_over(database), parameters))
     return sum(cursor.rowcount for cursor in written)
 
 
-def _take_over(settings: Settings) -> sql.Composed:
+def _take_over(database: Database) -> sql.Composed:
     """Rows that are right as they stand, of runs that failed or died, become this run's."""
     return sql.SQL("""
         update {table} as stored
         set run_id = %(run_id)s, created_at = clock_timestamp()
         where {asked} and {orphaned}
-    """).format(table=EMBEDDINGS.identifier(settings), asked=_ASKED, orphaned=orphaned(settings))
+    """).format(table=EMBEDDINGS.identifier(database), asked=_ASKED, orphaned=orphaned(database))
 
 
 def send_straight(
-    connection: psycopg.Connection, settings: Settings, rows: list[np.ndarray]
+    database: Database, rows: list[np.ndarray]
 ) -> None:
     """Packed rows into the table itself; fails where one is stored already."""
-    (now,) = connection.execute(
+    (now,) = database.execute(
         "select int8send((extract(epoch from clock_timestamp() - timestamptz '2000-01-01Z') * 1e6)"
         "::bigint)"
     ).fetchone()
     for block in rows:
         block[:, -8:] = np.frombuffer(now, np.uint8)
-    _send(connection, EMBEDDINGS.identifier(settings), rows)
+    _send(database, EMBEDDINGS.identifier(database), rows)
 
 
 def _send(
-    connection: psycopg.Connection, table: sql.Identifier, rows: Iterable[np.ndarray]
+    database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]
 ) -> None:
     binary.send(
-        connection,
+        database,
         sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS),
         rows,
     )

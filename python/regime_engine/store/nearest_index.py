@@ -6,12 +6,11 @@ holds the first three quarters of the numbers in half precision. Postgres keeps 
 that is written. Its distances are bounds from below, but for the rounding; who asks measures again.
 """
 
-import psycopg
 from psycopg import sql
 
 from regime_engine import encoders
 from regime_engine.config import Settings
-from regime_engine.database import locked
+from regime_engine.database import Database, locked
 from regime_engine.errors import RegimeError
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -20,7 +19,7 @@ PGVECTOR = (0, 7)
 
 
 def create(
-    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> str:
     """Create the index where it is not there yet; returns its name.
 
@@ -34,17 +33,17 @@ def create(
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)
-    with locked(connection, f"index/{name}"):
-        schema = _extension(connection)
-        connection.execute(
+    with locked(database, f"index/{name}"):
+        schema = _extension(database)
+        database.execute(
             sql.SQL("""
                 create index if not exists {name} on {table}
                 using ivfflat (({numbers}) {schema}.halfvec_l2_ops) with (lists = 1)
                 where {condition}
             """).format(
                 name=sql.Identifier(name),
-                table=EMBEDDINGS.identifier(settings),
-                numbers=numbers(settings, schema, dimension),
+                table=EMBEDDINGS.identifier(database),
+                numbers=numbers(database, schema, dimension),
                 schema=sql.Identifier(schema),
                 condition=condition(model_id, window_days, dimension),
             )
@@ -53,21 +52,21 @@ def create(
 
 
 def drop(
-    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> str:
     """Drop the index if it is there; returns its name."""
     name = _name(model_id, window_days)
-    schema, _ = settings.table(EMBEDDINGS.name)
-    connection.execute(sql.SQL("drop index if exists {}").format(sql.Identifier(schema, name)))
+    schema, _ = database.settings.table(EMBEDDINGS.name)
+    database.execute(sql.SQL("drop index if exists {}").format(sql.Identifier(schema, name)))
     return name
 
 
 def extension_of(
-    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> str | None:
     """The schema of pgvector, where the index is there and complete."""
-    schema, _ = settings.table(EMBEDDINGS.name)
-    found = connection.execute(
+    schema, _ = database.settings.table(EMBEDDINGS.name)
+    found = database.execute(
         """
         select extension_schema.nspname
         from pg_index
@@ -110,10 +109,10 @@ def _name(model_id: str, window_days: int) -> str:
     return f"nearest_{model_id}_{window_days}"
 
 
-def _extension(connection: psycopg.Connection) -> str:
+def _extension(database: Database) -> str:
     """Create the extension if it is not there; returns its schema."""
     wanted = ".".join(map(str, PGVECTOR))
-    available = connection.execute(
+    available = database.execute(
         "select from pg_available_extensions where name = 'vector'"
     ).fetchone()
     if available is None:
@@ -121,8 +120,8 @@ def _extension(connection: psycopg.Connection) -> str:
             f"this server has no pgvector: install the extension {wanted} or newer beside it, or "
             "search exactly, as `regime analogues` does without an index"
         )
-    connection.execute("create extension if not exists vector")
-    version, schema = connection.execute(
+    database.execute("create extension if not exists vector")
+    version, schema = database.execute(
         """
         select extversion, nspname
         from pg_extension

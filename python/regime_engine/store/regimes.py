@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.database import binary, row_hash
-from regime_engine.models import Series
+from regime_engine.database import Database, binary, row_hash
 from regime_engine.runs import Run, add_rows_written, orphaned
+from regime_engine.series import Series
 from regime_engine.store import embeddings
 from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
 from regime_engine.windows import Windows
@@ -34,8 +32,7 @@ class Regimes:
 
 
 def write_batch(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     run: Run,
     series: Series,
     windows: Windows,
@@ -49,19 +46,18 @@ def write_batch(
     vectors: (n, dimension) float32, one a window
     span: first and last day that the batch answers for; it has all trading days between them
     """
-    with connection.transaction():
-        lock_series(connection, windows.instrument_id, series)
+    with database.transaction():
+        lock_series(database, windows.instrument_id, series)
         embeddings.send_incoming(
-            connection, settings, [embeddings.pack(run, series.model_id, windows, vectors)]
+            database, [embeddings.pack(run, series.model_id, windows, vectors)]
         )
-        _send_incoming(connection, windows.as_of_dates, _with_dates(windows, regimes))
+        _send_incoming(database, windows.as_of_dates, _with_dates(windows, regimes))
         values = _values(run, series, windows.instrument_id, span)
-        return _merge(connection, settings, run, _TABLES, values)
+        return _merge(database, run, _TABLES, values)
 
 
 def write_votes(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     run: Run,
     series: Series,
     instrument_id: str,
@@ -75,11 +71,11 @@ def write_votes(
     worked out. A stored row of another day is removed.
     vectors: float32, what each regime was classified from
     """
-    embeddings.send_incoming(connection, settings, [])
-    _send_incoming(connection, np.array(as_of_dates, "datetime64[D]"), regimes, vectors)
+    embeddings.send_incoming(database, [])
+    _send_incoming(database, np.array(as_of_dates, "datetime64[D]"), regimes, vectors)
     span = (date(1, 1, 1), date(9999, 12, 31))
     values = _values(run, series, instrument_id, span)
-    return _merge(connection, settings, run, _VOTED_TABLES, values)
+    return _merge(database, run, _VOTED_TABLES, values)
 
 
 def _values(
@@ -97,36 +93,35 @@ def _values(
 
 
 def _merge(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     run: Run,
     tables: tuple[tuple[Table, str, sql.Composable, sql.Composable], ...],
     values: dict[str, object],
 ) -> dict[str, int]:
     """The incoming rows into the tables, and the transitions that follow; table → rows written."""
-    with connection.pipeline():
+    with database.pipeline():
         inserted = {}
         for table, document, is_series, incoming in tables:
             vanished = sql.SQL("{} and not exists ({})").format(is_series, _SAME_DAY)
             for statement in (
-                remove_vanished(settings, table, document, vanished),
-                remove_different(settings, table, incoming),
+                remove_vanished(database, table, document, vanished),
+                remove_different(database, table, incoming),
             ):
-                connection.execute(statement, values)
-            inserted[table.name] = connection.execute(
-                insert_missing(settings, table, incoming), values
+                database.execute(statement, values)
+            inserted[table.name] = database.execute(
+                insert_missing(database, table, incoming), values
             )
-        transitions = connection.execute(_replace_transitions(settings), values)
+        transitions = database.execute(_replace_transitions(database), values)
     written = {table: cursor.rowcount for table, cursor in inserted.items()}
     (written["regime_transitions"],) = transitions.fetchone()
-    add_rows_written(connection, settings, run, written)
+    add_rows_written(database, run, written)
     return written
 
 
-def lock_series(connection: psycopg.Connection, instrument_id: str, series: Series) -> None:
+def lock_series(database: Database, instrument_id: str, series: Series) -> None:
     """Writers of one series, and of one instrument's embeddings, take turns until commit."""
-    embeddings.lock(connection, [instrument_id], series.model_id, series.window_days)
-    connection.execute(
+    embeddings.lock(database, [instrument_id], series.model_id, series.window_days)
+    database.execute(
         "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"regime:regimes/{series}"]
     )
 
@@ -147,7 +142,7 @@ def _with_dates(windows: Windows, regimes: Regimes) -> Regimes:
 
 
 def _send_incoming(
-    connection: psycopg.Connection,
+    database: Database,
     as_of_dates: np.ndarray,
     regimes: Regimes,
     vectors: list[np.ndarray] | None = None,
@@ -156,7 +151,7 @@ def _send_incoming(
 
     vectors: default those of incoming_embeddings
     """
-    connection.execute("""
+    database.execute("""
         create temporary table if not exists incoming_regimes (
             as_of_date date,
             model_version int,
@@ -184,7 +179,7 @@ def _send_incoming(
         len(as_of_dates),
     )
     statement = sql.SQL("copy incoming_regimes from stdin (format binary)")
-    binary.send(connection, statement, [rows])
+    binary.send(database, statement, [rows])
 
 
 REGIMES = Table(
@@ -266,7 +261,7 @@ _VOTED_TABLES = (
 )
 
 
-def _replace_transitions(settings: Settings) -> sql.Composed:
+def _replace_transitions(database: Database) -> sql.Composed:
     """Recompute the transitions from the batch's first date to the row after its last one."""
     content = (
         "previous_as_of_date",
@@ -359,8 +354,8 @@ def _replace_transitions(settings: Settings) -> sql.Composed:
 
         select (select count(*) from written) + (select count(*) from removed)
     """).format(
-        regimes=REGIMES.identifier(settings),
-        transitions=sql.Identifier(*settings.table("regime_transitions")),
+        regimes=REGIMES.identifier(database),
+        transitions=database.table("regime_transitions"),
         content=names(content),
         expected_content=names(content, "expected"),
         stored_content=names(content, "stored"),
@@ -368,5 +363,5 @@ def _replace_transitions(settings: Settings) -> sql.Composed:
             sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
             for name in (*content, "run_id", "created_at")
         ),
-        orphaned=orphaned(settings),
+        orphaned=orphaned(database),
     )

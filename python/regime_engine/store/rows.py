@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from regime_engine.config import Settings
-from regime_engine.database import row_hash
+from regime_engine.database import Database, row_hash
 from regime_engine.runs import orphaned
 
 
@@ -21,19 +20,19 @@ class Table:
     key: tuple[str, ...]
     content: tuple[str, ...]
 
-    def identifier(self, settings: Settings) -> sql.Identifier:
-        return sql.Identifier(*settings.table(self.name))
+    def identifier(self, database: Database) -> sql.Identifier:
+        return database.table(self.name)
 
 
 def remove_vanished(
-    settings: Settings, table: Table, document: str, which: sql.Composable
+    database: Database, table: Table, document: str, which: sql.Composable
 ) -> sql.Composed:
     """Remove stored rows of days that ended a window and are no trading days any more.
 
     document: the jsonb column that names the window's dates; which: the condition on `stored`
     """
     return _remove(
-        settings,
+        database,
         table,
         sql.SQL("""
             delete from {table} as stored
@@ -43,18 +42,18 @@ def remove_vanished(
                 and {which}
             returning to_jsonb(stored) as old_row, true as is_revised
         """).format(
-            table=table.identifier(settings),
+            table=table.identifier(database),
             document=sql.Identifier(document),
             which=which,
         ),
     )
 
 
-def remove_different(settings: Settings, table: Table, incoming: sql.Composable) -> sql.Composed:
+def remove_different(database: Database, table: Table, incoming: sql.Composable) -> sql.Composed:
     """Remove the stored rows that are to be replaced."""
     new_content, stored_content = names(table.content, "new"), names(table.content, "stored")
     return _remove(
-        settings,
+        database,
         table,
         sql.SQL("""
             delete from {table} as stored
@@ -67,18 +66,18 @@ def remove_different(settings: Settings, table: Table, incoming: sql.Composable)
                 to_jsonb(stored) as old_row,
                 ({new_content}) is distinct from ({stored_content}) as is_revised
         """).format(
-            table=table.identifier(settings),
+            table=table.identifier(database),
             incoming=incoming,
             columns=names((*table.key, *table.content)),
             same_key=_same_key(table),
             new_content=new_content,
             stored_content=stored_content,
-            orphaned=orphaned(settings),
+            orphaned=orphaned(database),
         ),
     )
 
 
-def insert_missing(settings: Settings, table: Table, incoming: sql.Composable) -> sql.Composed:
+def insert_missing(database: Database, table: Table, incoming: sql.Composable) -> sql.Composed:
     """Insert the rows of which none is stored; the others are equal by now."""
     columns = (*table.key, *table.content)
     return sql.SQL("""
@@ -94,7 +93,7 @@ def insert_missing(settings: Settings, table: Table, incoming: sql.Composable) -
         )
     """).format(
         incoming=incoming,
-        table=table.identifier(settings),
+        table=table.identifier(database),
         columns=names(columns),
         same_key=_same_key(table),
     )
@@ -104,7 +103,7 @@ def names(columns: tuple[str, ...], table: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(*filter(None, (table, name))) for name in columns)
 
 
-def _remove(settings: Settings, table: Table, delete: sql.Composed) -> sql.Composed:
+def _remove(database: Database, table: Table, delete: sql.Composed) -> sql.Composed:
     """The deletion, keeping what the revised rows said."""
     return sql.SQL("""
         with removed as ({delete})
@@ -126,7 +125,7 @@ def _remove(settings: Settings, table: Table, delete: sql.Composed) -> sql.Compo
         ) as revised
     """).format(
         delete=delete,
-        revisions=sql.Identifier(*settings.table("regime_revisions")),
+        revisions=database.table("regime_revisions"),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
         row_hash=sql.SQL(

@@ -21,7 +21,8 @@ from commands import regime_command
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, phases, prices
+from regime_engine import demo, prices
+from regime_engine.engine import nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
 
@@ -122,7 +123,7 @@ def features_template(server: TestServer) -> str:
     ):
         for path in demo.PRICE_FILES:
             prices.load(connection, settings, path)
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
     return "template_features"
 
 

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from commands import regime_command
 
-from regime_engine import engine
+from regime_engine.engine import classify
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
+from regime_engine.series import Series
 from regime_engine.reading import nearest
 from regime_engine.reading.analogues import analogues
 from regime_engine.store import nearest_index
@@ -30,9 +30,9 @@ def settings(server, features_template) -> Iterator[Settings]:
     settings = server.create_database("test_analogues", features_template)
     with connect(settings) as connection:
         for series in (US, US_TECH, US_V1):
-            engine.backfill(connection, settings, series, end=date(2003, 12, 31))
+            classify.backfill(connection, settings, series, end=date(2003, 12, 31))
         # A day without trading has the window of the trading day before it.
-        engine.run(connection, settings, US, date(2002, 7, 20))
+        classify.run(connection, settings, US, date(2002, 7, 20))
     yield settings
     server.drop_database("test_analogues")
 
@@ -165,7 +165,7 @@ def test_the_index_knows_each_window_that_is_written(indexed):
         without = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
         assert without != before
         series = US if before[0][1] == "GSPC.INDX" else US_TECH
-        engine.backfill(connection, indexed, series, before[0][2], before[0][2])
+        classify.backfill(connection, indexed, series, before[0][2], before[0][2])
         assert analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows == before
 
 
@@ -305,7 +305,7 @@ def test_what_cannot_be_answered_is_said_in_one_line(
 def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
     with connect(own) as connection:
         before = analogues(connection, own, US, date(2003, 12, 30), 5)
-        engine.run(connection, own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
+        classify.run(connection, own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
         assert analogues(connection, own, US, date(2003, 12, 30), 5) == before
         after = analogues(connection, own, US, date(2003, 12, 31), 5)
     assert {row[1] for row in before.rows} == {INSTRUMENTS["US"]}

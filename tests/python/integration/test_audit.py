@@ -14,11 +14,12 @@ import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
 
-from regime_engine import dbt, engine, fitting, phases
+from regime_engine import dbt
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.fitting import LabelledStretch, Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -33,15 +34,15 @@ INSIDE = "2011-09-15"
 
 @pytest.fixture
 def classified(connection, features_database) -> psycopg.Connection:
-    fitting.fit(connection, features_database, US, Recipe("prototype", labelled=LABELLED))
-    engine.backfill(connection, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
+    fit.fit(connection, features_database, US, Recipe("prototype", labelled=LABELLED))
+    classify.backfill(connection, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
     return connection
 
 
 def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_database, regime):
     # A month left out, a new model, a region that is no more.
-    engine.backfill(classified, features_database, US, date(2012, 2, 1), date(2012, 2, 29))
-    fitting.fit(classified, features_database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
+    classify.backfill(classified, features_database, US, date(2012, 2, 1), date(2012, 2, 29))
+    fit.fit(classified, features_database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
     classified.execute("delete from runtime.regions where region = 'US'")
     result = regime("audit")
     assert result.returncode == 0
@@ -61,14 +62,14 @@ def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.backfill(
+        classify.backfill(
             *(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30)),
             progress=kill,
         )
-    _, findings = phases.audit(features_database, classified)
+    _, findings = nightly.audit(features_database, classified)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
-    engine.backfill(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30))
-    _, findings = phases.audit(features_database, classified)
+    classify.backfill(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30))
+    _, findings = nightly.audit(features_database, classified)
     assert findings == []
 
 

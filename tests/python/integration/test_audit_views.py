@@ -16,13 +16,14 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from test_dbt import PROJECT_FILES, change, copy_project
 
-from regime_engine import classifiers, encoders, engine, fitting, models, phases
+from regime_engine import classifiers, encoders, model_versions
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import RegimeError
-from regime_engine.fitting import LabelledStretch, Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -123,7 +124,7 @@ def market(server) -> Iterator[psycopg.Connection]:
         ahead = np.full(30, 100.0)
         ahead[21], ahead[22] = 101, 99
         add_prices(connection, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
         add_regimes(
             connection, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True)
         )
@@ -555,8 +556,8 @@ def classified_template(server, features_template) -> str:
     ):
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
-            fitting.fit(connection, settings, series, Recipe("prototype", labelled=LABELLED))
-            engine.backfill(connection, settings, series, FIRST, LAST)
+            fit.fit(connection, settings, series, Recipe("prototype", labelled=LABELLED))
+            classify.backfill(connection, settings, series, FIRST, LAST)
     return "template_classified"
 
 
@@ -585,7 +586,7 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
     series = Series("US", "num-regime-core-v2", 63)
-    (model,) = models.load(psycopg_tuples(connection), settings, series)
+    (model,) = model_versions.load(psycopg_tuples(connection), settings, series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
     day = date(2011, 8, 8)
@@ -711,7 +712,7 @@ def test_a_restated_price_is_found_with_its_days(classified):
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    phases.build_features(settings, psycopg_tuples(connection))
+    nightly.build_features(settings, psycopg_tuples(connection))
     connection.row_factory = dict_row
 
     def told(instrument, model_id, day="2011-09-15"):
@@ -831,7 +832,7 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     connection.execute("create view public.prices as select * from staging.stg_prices_daily")
     kinds = "select relname, oid from pg_class where relname in ('mine', 'prices') order by 1"
     before = connection.execute(kinds).fetchall()
-    phases.build_features(features_database, connection)
+    nightly.build_features(features_database, connection)
     assert connection.execute(kinds).fetchall() == before
 
     assert "functions" in PROJECT_FILES
@@ -843,8 +844,8 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
     settings = replace(features_database, project_directory=project)
     with pytest.raises(RegimeError, match="other views read it: drop mine first"):
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
     connection.execute("drop view public.mine")
-    phases.build_features(settings, connection)
+    nightly.build_features(settings, connection)
     columns = connection.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]

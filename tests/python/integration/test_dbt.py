@@ -18,11 +18,12 @@ from commands import environment
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from regime_engine import dbt, demo, encoders, engine, phases, prices
+from regime_engine import dbt, demo, encoders, prices
+from regime_engine.engine import classify, nightly
 from regime_engine.config import LAYER_OF, Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
+from regime_engine.series import Series
 from regime_engine.reading.forecast import forecast
 
 pytestmark = pytest.mark.one_server
@@ -154,7 +155,7 @@ def test_dbt_builds_and_tests_everything_from_a_shell(database, shell, tmp_path,
 def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
     connection, features_database, shell
 ):
-    engine.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, features_database, US, START, END)
     before = rows(connection, BUILT_TABLES)
     assert before["runtime.regimes"]
     refreshed = shell(features_database, "dbt build --full-refresh --profiles-dir profiles")
@@ -171,7 +172,7 @@ def test_an_empty_build_of_a_new_database_makes_every_table(database, shell):
 
 
 def test_an_empty_build_of_a_filled_database_deletes_nothing(connection, features_database, shell):
-    engine.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, features_database, US, START, END)
     before = rows(connection, BUILT_TABLES)
     assert before["features.daily_features"]
     built = shell(features_database, "dbt build --empty --profiles-dir profiles")
@@ -179,7 +180,7 @@ def test_an_empty_build_of_a_filled_database_deletes_nothing(connection, feature
     assert rows(connection, BUILT_TABLES) == before
     # Nor does a function forget which tables it reads.
     assert forecast(connection, features_database, US, [5]).rows
-    phases.build_features(features_database, connection)
+    nightly.build_features(features_database, connection)
     assert rows(connection, BUILT_TABLES) == before
 
 
@@ -214,8 +215,8 @@ def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(
     }
     singular = {path.stem for path in (PROJECT / "tests/dbt/audit").glob("*.sql")}
     assert singular < expected
-    engine.backfill(connection, features_database, US, START, END)
-    results, findings = phases.audit(features_database, connection)
+    classify.backfill(connection, features_database, US, START, END)
+    results, findings = nightly.audit(features_database, connection)
     assert {result.name for result in results} == expected
     assert findings == []
 
@@ -240,11 +241,11 @@ def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothin
         return connection.execute(catalog).fetchall(), seeds, schemas(connection)
 
     with connect(database) as connection:
-        phases.initialise(database, connection)
+        nightly.initialise(database, connection)
         first = state(connection)
         assert not any(rows(connection, ENGINE_TABLES).values())
         assert len(first[1]["runtime.regime_labels"]) == 4
-        phases.initialise(database, connection)
+        nightly.initialise(database, connection)
         assert state(connection) == first
         assert first[2] == {"historical", "runtime"}
 
@@ -264,9 +265,9 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(database, 
     )
     with connect(odd) as connection:
         load_bundled_prices(connection, odd)
-        assert phases.build_features(odd, connection) == []
-        engine.backfill(connection, odd, US, START, END)
-        _, findings = phases.audit(odd, connection)
+        assert nightly.build_features(odd, connection) == []
+        classify.backfill(connection, odd, US, START, END)
+        _, findings = nightly.audit(odd, connection)
         assert findings == []
         names = {"Hist 1", "Läufe-2", "an_staging", "an_features", "an_audit", "an_audit_failures"}
         assert schemas(connection) == names
@@ -332,7 +333,7 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             " from generate_series(now() at time zone 'UTC' - '100 days'::interval,"
             " now() at time zone 'UTC', '1 day') as day"
         )
-        assert phases.build_features(settings, connection) == []
+        assert nightly.build_features(settings, connection) == []
         found = connection.execute(
             "select count(*), bool_and(adjusted_close = close), bool_and(volume = 1000000),"
             " bool_and(adjusted_log_return is not distinct from log_return),"
@@ -340,14 +341,14 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             " from features.daily_features where instrument_id = 'GSPC.INDX'"
         ).fetchone()
         assert found == (101, True, True, True, True)
-        outcome = engine.backfill(connection, settings, US)
+        outcome = classify.backfill(connection, settings, US)
         assert outcome.n_windows == 101 - 62
-        _, findings = phases.audit(settings, connection)
+        _, findings = nightly.audit(settings, connection)
         assert findings == []
 
         monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
         with pytest.raises(RegimeError, match="needs the column of load times"):
-            phases.build_features(settings, connection)
+            nightly.build_features(settings, connection)
         connection.execute(
             "delete from historical.prices_daily"
             """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
@@ -360,7 +361,7 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
 def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
     connection, features_database, tmp_path
 ):
-    engine.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, features_database, US, START, END)
     before = rows(connection, ENGINE_TABLES)["runtime.regimes"]
     project = copy_project(tmp_path)
     change(
@@ -376,10 +377,10 @@ def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
     )
     model.write_text(yaml.safe_dump(described))
 
-    phases.initialise(replace(features_database, project_directory=project), connection)
+    nightly.initialise(replace(features_database, project_directory=project), connection)
     after = rows(connection, ENGINE_TABLES)["runtime.regimes"]
     assert after == [(row.removesuffix(")") + ",)",) for (row,) in before]
-    engine.backfill(connection, features_database, US, END, date(2009, 1, 30))
+    classify.backfill(connection, features_database, US, END, date(2009, 1, 30))
     assert len(rows(connection, ENGINE_TABLES)["runtime.regimes"]) > len(after)
 
 

@@ -9,7 +9,8 @@ import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
 
-from regime_engine import phases, prices
+from regime_engine import prices
+from regime_engine.engine import nightly
 from regime_engine.database import connect
 
 pytestmark = pytest.mark.one_server
@@ -40,7 +41,7 @@ def peculiar(server, features_template, tmp_path_factory):
                 writer.writerow([instrument_id, day, close, "" if missing else volume])
     with connect(settings) as connection:
         prices.load(connection, settings, path)
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
         # Prices that came after the features were built.
         connection.execute(
             "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"

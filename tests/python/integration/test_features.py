@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from regime_engine import daily_features, dbt, phases
+from regime_engine import daily_features, dbt
+from regime_engine.engine import nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
@@ -366,12 +367,12 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
 def build_in_another_process(market: Market) -> Iterator[subprocess.Popen]:
     """A build that has its new rows and waits to write them, until the body has ended."""
     program = """
-from regime_engine import phases
+from regime_engine.engine import nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
 settings = Settings.from_environment()
 with connect(settings) as connection:
-    phases.build_features(settings, connection)
+    nightly.build_features(settings, connection)
 """
     with connect(market.settings) as other, other.transaction():
         other.execute("lock table features.daily_features in share mode")
@@ -465,7 +466,7 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         " ('ONE', '-infinity', 1)"
     )
     before = row_versions(market.connection)
-    warnings = phases.build_features(market.settings, market.connection)
+    warnings = nightly.build_features(market.settings, market.connection)
 
     assert [warning.failures for warning in warnings] == [len(refused) + 4]
     found = market.connection.execute(

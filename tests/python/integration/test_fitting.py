@@ -8,11 +8,12 @@ import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
 
-from regime_engine import demo, engine, fitting, models, phases, prices
+from regime_engine import demo, model_versions, prices
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
-from regime_engine.fitting import Recipe, WalkForward
-from regime_engine.models import Series
+from regime_engine.engine.fit import Recipe, WalkForward
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -31,10 +32,10 @@ def rows_up_to(connection, day: date) -> list[tuple]:
 @pytest.fixture
 def walked(connection, features_database):
     """Yearly versions from 2005 on and the regimes that they give."""
-    fitting.walk_forward(
+    fit.walk_forward(
         connection, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
     )
-    engine.backfill(connection, features_database, US, date(2005, 1, 1))
+    classify.backfill(connection, features_database, US, date(2005, 1, 1))
     return connection
 
 
@@ -87,48 +88,48 @@ def test_lehman_is_a_crisis_and_2017_is_carry(walked):
 
 
 def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, features_database):
-    _, findings = phases.audit(features_database, walked)
+    _, findings = nightly.audit(features_database, walked)
     assert findings == []
 
 
 def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, features_database):
     walked.execute("update runtime.regime_models set trained_to = '2010-06-30' where version = 6")
-    _, findings = phases.audit(features_database, walked)
+    _, findings = nightly.audit(features_database, walked)
     (finding,) = [f for f in findings if f.test.name == "regime_versions_were_valid"]
     assert finding.test.failures == 124  # trading days of the first half of 2010
 
 
 def test_fitting_again_stores_nothing_and_fits_nothing(walked, features_database, monkeypatch):
-    before = models.load(walked, features_database, US)
+    before = model_versions.load(walked, features_database, US)
     monkeypatch.setattr(
         "regime_engine.classifiers.markov.train", lambda *_: pytest.fail("fitted again")
     )
-    again = fitting.walk_forward(
+    again = fit.walk_forward(
         walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
     )
-    assert again == before == models.load(walked, features_database, US)
+    assert again == before == model_versions.load(walked, features_database, US)
 
 
 def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, features_database):
     def fit(n_states):
         recipe = Recipe(n_states=n_states)
-        return fitting.fit(connection, features_database, US, recipe, end=date(2004, 12, 31))
+        return fit.fit(connection, features_database, US, recipe, end=date(2004, 12, 31))
 
     assert [fit(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
-    engine.backfill(connection, features_database, US, date(2005, 1, 3), date(2005, 6, 30))
+    classify.backfill(connection, features_database, US, date(2005, 1, 3), date(2005, 6, 30))
     versions = connection.execute("select distinct model_version from runtime.regimes").fetchall()
     assert versions == [(3,)]
-    _, findings = phases.audit(features_database, connection)
+    _, findings = nightly.audit(features_database, connection)
     assert findings == []
     fit(4)
-    _, findings = phases.audit(features_database, connection)
+    _, findings = nightly.audit(features_database, connection)
     assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
 
 
 def test_models_of_a_run_that_died_are_taken_over(walked, features_database):
     walked.execute("update runtime.regime_runs set status = 'FAILED' where command = 'fit'")
-    fitting.walk_forward(walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1))
-    _, findings = phases.audit(features_database, walked)
+    fit.walk_forward(walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1))
+    _, findings = nightly.audit(features_database, walked)
     # The status was edited, which is found; the models are those of a run that succeeded.
     assert [finding.test.name for finding in findings] == ["runs_are_as_they_were_recorded"]
 
@@ -139,9 +140,9 @@ def test_new_prices_change_no_old_row(database):
     with connect(database) as connection:
 
         def night():
-            phases.build_features(database, connection)
-            fitting.walk_forward(connection, database, US, Recipe(), YEARLY, start=date(2009, 1, 1))
-            engine.backfill(connection, database, US, date(2009, 1, 1))
+            nightly.build_features(database, connection)
+            fit.walk_forward(connection, database, US, Recipe(), YEARLY, start=date(2009, 1, 1))
+            classify.backfill(connection, database, US, date(2009, 1, 1))
 
         for path in demo.PRICE_FILES:
             prices.load(connection, database, path)
@@ -153,7 +154,7 @@ def test_new_prices_change_no_old_row(database):
         night()
         assert len(before) > 800
         assert rows_up_to(connection, cut) == before
-        assert len(models.load(connection, database, US)) == 10
+        assert len(model_versions.load(connection, database, US)) == 10
         (revised,) = connection.execute("select count(*) from runtime.regime_revisions").fetchone()
         assert revised == 0
 
@@ -167,7 +168,7 @@ def test_a_given_version_classifies_and_the_row_says_so(walked, features_databas
         " metadata ->> 'in_sample' from runtime.regimes where metadata ? 'version_given' order by 1"
     ).fetchall()
     assert rows == [("2006-06-30", 3, "true", "true"), ("2015-06-30", 3, "true", "false")]
-    _, findings = phases.audit(features_database, walked)
+    _, findings = nightly.audit(features_database, walked)
     assert findings == []
 
 
@@ -191,7 +192,7 @@ def synthetic(server, features_template, tmp_path_factory):
         connect(settings) as connection,
     ):
         prices.load(connection, settings, path)
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
     yield server.create_database(MODULE_DATABASE, "template_synthetic")
     server.drop_database(MODULE_DATABASE)
 
@@ -242,13 +243,13 @@ def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(
     connection, features_database
 ):
     def fit() -> int:
-        model = fitting.fit(
+        model = fit.fit(
             connection, features_database, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31)
         )
         return model.version
 
     def backfill():
-        return engine.backfill(
+        return classify.backfill(
             connection, features_database, US, date(2005, 1, 1), date(2005, 3, 31)
         )
 
@@ -282,26 +283,26 @@ def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
 def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
     connection, features_database
 ):
-    labelled = fitting.fit(
+    labelled = fit.fit(
         connection,
         features_database,
         US,
         Recipe(
             "prototype",
             labelled=(
-                fitting.LabelledStretch("CARRY", date(2006, 1, 1), date(2006, 12, 31)),
-                fitting.LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
+                fit.LabelledStretch("CARRY", date(2006, 1, 1), date(2006, 12, 31)),
+                fit.LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
             ),
         ),
     )
-    found = fitting.fit(
+    found = fit.fit(
         connection, features_database, US, Recipe("prototype", 3), end=date(2012, 12, 31)
     )
     assert (labelled.labels, found.labels) == (
         ("CARRY", "CRISIS"),
         ("CARRY", "NEUTRAL", "CRISIS"),
     )
-    engine.backfill(connection, features_database, US, date(2009, 4, 1))
+    classify.backfill(connection, features_database, US, date(2009, 4, 1))
     counts = dict(
         connection.execute(
             "select model_version, count(*) from runtime.regimes group by 1"
@@ -335,8 +336,8 @@ def test_the_layout_names_all_384_numbers(regime):
 
 
 def test_versions_are_records_of_their_training(walked, features_database):
-    first = models.load(walked, features_database, US)[0]
-    refitted = fitting.fit(
+    first = model_versions.load(walked, features_database, US)[0]
+    refitted = fit.fit(
         walked,
         features_database,
         US,

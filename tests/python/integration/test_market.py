@@ -21,7 +21,8 @@ from conftest import DATABASE
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, phases, prices
+from regime_engine import demo, prices
+from regime_engine.engine import nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
 
@@ -55,7 +56,7 @@ def make_market(connection: psycopg.Connection, settings: Settings) -> None:
         """,
         [FIRST_DAY, N_INSTRUMENTS, N_DAYS],
     )
-    phases.build_features(settings, connection)
+    nightly.build_features(settings, connection)
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +199,7 @@ def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_da
         "update historical.prices_daily set adjusted_close = adjusted_close * 1.01, loaded_at = now()"
         " where instrument_id = 'SYN09' and trade_date = '2018-06-27'"
     )
-    phases.build_features(market_database, connection)
+    nightly.build_features(market_database, connection)
     result = regime("embed", "--all")
     # 27, 28 and 29 June are the last days that there are.
     assert "rows written: 3 in numeric_window_embeddings" in result.stdout
@@ -221,7 +222,7 @@ def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
         "delete from historical.prices_daily"
         " where instrument_id = 'SYN03' and trade_date = '2018-06-28'"
     )
-    phases.build_features(market_database, connection)
+    nightly.build_features(market_database, connection)
     regime("embed", "--all")
     rows = connection.execute(
         f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
@@ -301,7 +302,7 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
                 " where instrument_id = %s and trade_date = '2018-06-25'",
                 [instrument_id],
             )
-        phases.build_features(market_database, other)
+        nightly.build_features(market_database, other)
     release(connection)
     process.communicate()
     assert process.returncode == 0
@@ -344,7 +345,7 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
         "update historical.prices_daily set volume = null"
         " where instrument_id = 'SYN02' and trade_date = '2018-06-29'"
     )
-    phases.build_features(market_database, connection)
+    nightly.build_features(market_database, connection)
     connection.execute(
         "insert into historical.prices_daily (instrument_id, trade_date, close)"
         " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"

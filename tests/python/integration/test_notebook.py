@@ -17,8 +17,8 @@ from regime_engine import (
     fitting,
 )
 from regime_engine.database import connect, libpq_environment
-from regime_engine.fitting import LabelledStretch, Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from commands import regime_command
 
-from regime_engine import dbt, engine, phases
+from regime_engine import dbt
+from regime_engine.engine import classify, nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.models import Series
+from regime_engine.series import Series
 
 US = Series("US", "num-regime-core-v1", 63)
 EMBEDDINGS = "historical.numeric_window_embeddings"
@@ -91,7 +92,7 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
                 if each is settings:
                     connection.execute(f"drop table {EMBEDDINGS} cascade")
                     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
-                    phases.initialise(each, connection)
+                    nightly.initialise(each, connection)
                     assert set(partitions(connection)) == {
                         "default",
                         *map(str, range(2000, NEXT_YEAR + 1)),
@@ -103,15 +104,15 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
                 restate_and_delete(connection, each)
                 backfill(connection, each)
                 found.append((contents(connection), definition(connection)))
-                assert phases.audit(each, connection)[1] == []
+                assert nightly.audit(each, connection)[1] == []
                 if each is settings:
                     counts = {name: count for name, (_, count) in partitions(connection).items()}
                     assert {name for name, count in counts.items() if count} == {"2003", "2004"}
         assert found[0] == found[1]
         before = scans(settings)
         with connect(settings) as connection:
-            engine.run(connection, settings, US, date(2004, 3, 1))
-            engine.backfill(connection, settings, US, date(2004, 3, 1), date(2004, 6, 30))
+            classify.run(connection, settings, US, date(2004, 3, 1))
+            classify.backfill(connection, settings, US, date(2004, 3, 1), date(2004, 6, 30))
         after = scans(settings)
         assert {name for name in after if after[name] != before[name]} == {
             "numeric_window_embeddings_2004"
@@ -121,7 +122,7 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
 
 
 def backfill(connection: psycopg.Connection, settings: Settings) -> None:
-    engine.backfill(connection, settings, US, date(2003, 10, 1), date(2004, 6, 30))
+    classify.backfill(connection, settings, US, date(2003, 10, 1), date(2004, 6, 30))
 
 
 def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> None:
@@ -133,7 +134,7 @@ def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> No
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
     )
-    phases.build_features(settings, connection)
+    nightly.build_features(settings, connection)
 
 
 def versions(connection: psycopg.Connection) -> list[tuple]:
@@ -164,7 +165,7 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
 ):
     connection.execute(f"drop table {EMBEDDINGS} cascade")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2004")
-    phases.initialise(features_database, connection)
+    nightly.initialise(features_database, connection)
     backfill(connection, features_database)
     assert {name for name, (_, count) in partitions(connection).items() if count} == {
         "default",
@@ -183,7 +184,7 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
     assert in_line(connection) == leaves | {"regimes"}
 
     monkeypatch.setenv("DBT_FULL_REFRESH", "true")
-    phases.initialise(features_database, connection)
+    nightly.initialise(features_database, connection)
     assert (contents(connection), definition(connection), versions(connection)) == before
 
 

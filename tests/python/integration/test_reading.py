@@ -15,15 +15,15 @@ import pytest
 from click.testing import CliRunner
 from commands import environment
 
-from regime_engine import engine, fitting, voting
+from regime_engine.engine import classify, fit, vote
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import RegimeError
-from regime_engine.fitting import Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import Recipe
+from regime_engine.series import Series
 from regime_engine.reading import forecast as forecasts
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
@@ -42,10 +42,10 @@ def settings(server, features_template) -> Iterator[Settings]:
     knows one label; their vote."""
     settings = server.create_database("test_reading", features_template)
     with connect(settings) as connection:
-        fitting.fit(connection, settings, US, Recipe(), end=date(2005, 12, 30))
-        engine.backfill(connection, settings, US, FIRST, LAST)
-        engine.backfill(connection, settings, US_TECH, FIRST, date(2006, 12, 29))
-        voting.vote(connection, settings, V2, 63)
+        fit.fit(connection, settings, US, Recipe(), end=date(2005, 12, 30))
+        classify.backfill(connection, settings, US, FIRST, LAST)
+        classify.backfill(connection, settings, US_TECH, FIRST, date(2006, 12, 29))
+        vote.vote(connection, settings, V2, 63)
     yield settings
     server.drop_database("test_reading")
 
@@ -470,7 +470,7 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     with connect(own) as connection:
         before = read(connection)
         for day in (date(2008, 10, 11), date(2008, 10, 12)):
-            engine.run(connection, own, US, day)
+            classify.run(connection, own, US, day)
         assert len(history(connection)) == before[2].rows[0][2] + 252 + 5 + 2
         assert read(connection) == before
 
@@ -520,7 +520,7 @@ def test_tables_are_found_under_the_names_of_the_settings(own):
         ahead = forecasts.forecast(connection, named, US, [5])
         connection.execute("alter schema runtime rename to engine")
         connection.execute("alter schema features rename to days")
-        connection.execute("alter table engine.regimes rename to market_regimes")
+        connection.execute("alter table classify.regimes rename to market_regimes")
         connection.execute("alter view audit.transition_matrix rename to chain")
         named = replace(
             own,

@@ -17,11 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from regime_engine import engine, fitting
+from regime_engine.engine import classify, fit
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
-from regime_engine.fitting import Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import Recipe
+from regime_engine.series import Series
 from regime_engine.report import charts, contents, page
 from regime_engine.report.tables import tables
 
@@ -40,9 +40,9 @@ def settings(server, features_template) -> Iterator:
     settings = server.create_database("test_report", features_template)
     with connect(settings) as connection:
         connection.execute("delete from features.daily_features where trade_date > '2010-12-31'")
-        fitting.fit(connection, settings, US, Recipe(), end=date(2006, 12, 29))
-        engine.backfill(connection, settings, US, date(2007, 1, 3), date(2010, 12, 31))
-        engine.backfill(connection, settings, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
+        fit.fit(connection, settings, US, Recipe(), end=date(2006, 12, 29))
+        classify.backfill(connection, settings, US, date(2007, 1, 3), date(2010, 12, 31))
+        classify.backfill(connection, settings, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
         connection.execute(
             "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
         )

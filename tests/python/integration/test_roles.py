@@ -12,11 +12,12 @@ from conftest import DATABASE, MODULE_DATABASE
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import dbt, engine, fitting, phases, roles
+from regime_engine import dbt, roles
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.fitting import LabelledStretch, Recipe
-from regime_engine.models import Series
+from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.series import Series
 
 US = Series("US", "num-regime-core-v2", 63)
 LABELLED = (
@@ -97,8 +98,8 @@ def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
     settings = server.create_database(MODULE_DATABASE, features_template)
     with connect(settings) as connection:
-        fitting.fit(connection, settings, US, Recipe("prototype", labelled=LABELLED))
-        engine.backfill(connection, settings, US, date(2011, 6, 1), date(2011, 12, 30))
+        fit.fit(connection, settings, US, Recipe("prototype", labelled=LABELLED))
+        classify.backfill(connection, settings, US, date(2011, 6, 1), date(2011, 12, 30))
     for _ in range(2):
         result = regime_command(settings, "init", "--roles")
         assert result.returncode == 0, result.stderr
@@ -304,7 +305,7 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
         before = rights(connection)
         assert any("regime_auditor=r" in str(acl) for _, name, acl in before if name == "regimes")
         connection.execute("drop table features.daily_features cascade")
-        phases.build_features(settings, connection)
+        nightly.build_features(settings, connection)
         dbt.test(settings, connection, "audit")
         after = rights(connection)
     lost = {"pg_monitor"}  # what was granted on a table that was dropped

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from regime_engine import market
+from regime_engine.engine import market
 from regime_engine.cli import embed, regime
-from regime_engine.market import Tally
+from regime_engine.engine.market import Tally
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from regime_engine import MarkovRegimes, PrototypeRegimes
-from regime_engine.fitting import HELD_OUT, score_states
+from regime_engine.engine.fit import HELD_OUT, score_states
 
 # Of any columns, so that the tables that scikit-learn draws can be fitted.
 ANY_COLUMNS = PrototypeRegimes(model_id="numeric-simple-v1")

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from regime_engine.config import Settings
-from regime_engine.database import row_hash
+from regime_engine.database import Database, row_hash
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written, orphaned
+from regime_engine.series import Series
 
 # What a version is and what its parameters_hash is over: column → type.
 COLUMNS = {
@@ -30,22 +29,6 @@ COLUMNS = {
     "metrics": "jsonb",
     "valid_from": "date",
 }
-
-
-# The region that is the vote of the others.
-GLOBAL = "GLOBAL"
-
-
-@dataclass(frozen=True)
-class Series:
-    """What a regime history is one of: a region, seen through an encoder and a window length."""
-
-    region: str
-    model_id: str
-    window_days: int
-
-    def __str__(self) -> str:
-        return f"{self.region}/{self.model_id}/{self.window_days}"
 
 
 @dataclass(frozen=True)
@@ -80,9 +63,9 @@ def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
         yield from flat(f"{name}.{key}", each)
 
 
-def load(connection: psycopg.Connection, settings: Settings, series: Series) -> list[FittedModel]:
+def load(database: Database, series: Series) -> list[FittedModel]:
     """All versions of a series, in the order in which they become valid."""
-    rows = connection.execute(
+    rows = database.execute(
         sql.SQL("""
             select
                 version, classifier, labels, parameters, trained_from, trained_to, n_windows,
@@ -90,7 +73,7 @@ def load(connection: psycopg.Connection, settings: Settings, series: Series) -> 
             from {}
             where region = %s and model_id = %s and window_days = %s
             order by valid_from, version
-        """).format(_table(settings)),
+        """).format(_table(database)),
         [series.region, series.model_id, series.window_days],
     ).fetchall()
     return [
@@ -100,13 +83,13 @@ def load(connection: psycopg.Connection, settings: Settings, series: Series) -> 
 
 
 def save(
-    connection: psycopg.Connection, settings: Settings, run: Run, fitted: list[FittedModel]
+    database: Database, run: Run, fitted: list[FittedModel]
 ) -> list[FittedModel]:
     """Store models under the next free versions; one that has a version is stored already.
 
     To be called in a transaction that holds the lock of the series.
     """
-    stored = load(connection, settings, fitted[0].series)
+    stored = load(database, fitted[0].series)
     version = max((model.version for model in stored), default=0)
     saved, new = [], []
     for model in fitted:
@@ -117,14 +100,14 @@ def save(
         version += 1
         new.append(replace(model, version=version))
         saved.append(new[-1])
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.executemany(
             sql.SQL("""
                 insert into {table} ({columns}, parameters_hash, run_id, created_at)
                 select {columns}, {parameters_hash}, %s, now()
                 from (values ({values})) as new ({columns})
             """).format(
-                table=_table(settings),
+                table=_table(database),
                 columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
                 parameters_hash=sql.SQL(row_hash(*COLUMNS)),
                 values=sql.SQL(", ").join(sql.SQL(f"%s::{each}") for each in COLUMNS.values()),
@@ -143,20 +126,20 @@ def save(
             ],
         )
     series = fitted[0].series
-    connection.execute(
+    database.execute(
         sql.SQL("""
             update {table} as stored
             set run_id = %s
             where
                 region = %s and model_id = %s and window_days = %s and version = any(%s)
                 and {orphaned}
-        """).format(table=_table(settings), orphaned=orphaned(settings)),
+        """).format(table=_table(database), orphaned=orphaned(database)),
         [
             *(run.run_id, series.region, series.model_id, series.window_days),
             [model.version for model in saved],
         ],
     )
-    add_rows_written(connection, settings, run, {"regime_models": len(new)})
+    add_rows_written(database, run, {"regime_models": len(new)})
     return saved
 
 
@@ -184,5 +167,5 @@ def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:
     return np.searchsorted(valid_from, dates, side="right") - 1
 
 
-def _table(settings: Settings) -> sql.Identifier:
-    return sql.Identifier(*settings.table("regime_models"))
+def _table(database: Database) -> sql.Identifier:
+    return database.table("regime_models")

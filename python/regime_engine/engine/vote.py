@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
 from regime_engine import runs
-from regime_engine.config import Settings
-from regime_engine.engine import Outcome, series_parameters
+from regime_engine.database import Database
+from regime_engine.engine.classify import Outcome, series_parameters
 from regime_engine.errors import RegimeError
-from regime_engine.models import GLOBAL, Series
 from regime_engine.reading.tables import labels
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store.regimes import Regimes, lock_series, write_votes
 
 # How old a region's last regime may be to count on a day on which the region did not trade.
@@ -43,34 +42,34 @@ class Voter:
 
 
 def vote(
-    connection: psycopg.Connection, settings: Settings, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> Outcome:
     """Vote on every day on which a region traded, and store the result as the series GLOBAL.
 
     raises RegimeError where the weights make no vote or no region has a regime
     """
     series = Series(GLOBAL, model_id, window_days)
-    regions = voting_regions(connection, settings)
+    regions = voting_regions(database)
     # Whose prices and calendar stand for GLOBAL where a view shows any.
     lead = max(regions, key=lambda region: region.weight)
     parameters = series_parameters(series, lead.instrument_id) | {
         "weights": {region.region: region.weight for region in regions}
     }
     with (
-        runs.ledger(connection, settings, "global", parameters, model_id) as run,
-        connection.transaction(),
+        runs.ledger(database, "global", parameters, model_id) as run,
+        database.transaction(),
     ):
-        lock_series(connection, lead.instrument_id, series)
-        voters = _voters(connection, settings, series, regions)
+        lock_series(database, lead.instrument_id, series)
+        voters = _voters(database, series, regions)
         if not voters:
             raise RegimeError(
                 f"no regimes by {model_id} with windows of {window_days} days of any of "
                 f"{', '.join(region.region for region in regions)}: write them with "
                 "`regime backfill --region …`"
             )
-        dates, vectors, regimes = _count(voters, labels(connection, settings))
+        dates, vectors, regimes = _count(voters, labels(database))
         written = write_votes(
-            connection, settings, run, series, lead.instrument_id, dates, vectors, regimes
+            database, run, series, lead.instrument_id, dates, vectors, regimes
         )
     return Outcome(
         series,
@@ -85,26 +84,26 @@ def vote(
     )
 
 
-def is_wanted(connection: psycopg.Connection, settings: Settings) -> bool:
+def is_wanted(database: Database) -> bool:
     """Whether GLOBAL is stored already, or regions.csv states a weight and several regions vote."""
-    is_stored, is_weighted = connection.execute(
+    is_stored, is_weighted = database.execute(
         sql.SQL("""
             select
                 exists (select 1 from {} where region = %s),
                 exists (select 1 from {} as regions where {weight} is not null)
-        """).format(*_tables(settings, "regimes", "regions"), weight=_WEIGHT),
+        """).format(*_tables(database, "regimes", "regions"), weight=_WEIGHT),
         [GLOBAL],
     ).fetchone()
-    return is_stored or (is_weighted and len(voting_regions(connection, settings)) > 1)
+    return is_stored or (is_weighted and len(voting_regions(database)) > 1)
 
 
-def voting_regions(connection: psycopg.Connection, settings: Settings) -> list[Region]:
+def voting_regions(database: Database) -> list[Region]:
     """The regions with a weight above 0, by name; an empty weight is 1."""
-    rows = connection.execute(
+    rows = database.execute(
         sql.SQL(
             "select region, instrument_id, coalesce({weight}, 1) from {} as regions"
             ' order by region collate "C"'
-        ).format(*_tables(settings, "regions"), weight=_WEIGHT)
+        ).format(*_tables(database, "regions"), weight=_WEIGHT)
     )
     regions = [Region(*row) for row in rows]
     for region in regions:
@@ -132,11 +131,11 @@ def voting_regions(connection: psycopg.Connection, settings: Settings) -> list[R
 
 
 def _voters(
-    connection: psycopg.Connection, settings: Settings, series: Series, regions: list[Region]
+    database: Database, series: Series, regions: list[Region]
 ) -> list[Voter]:
     """The regimes of the regions' trading days, by date and region."""
     known = {region.region: region for region in regions}
-    rows = connection.execute(
+    rows = database.execute(
         sql.SQL("""
             select
                 region, as_of_date, regime_label, probabilities, run_id::text,
@@ -148,7 +147,7 @@ def _voters(
                 and model_id = %(model_id)s and window_days = %(window_days)s
                 and (metadata ->> 'last_trade_date')::date = as_of_date
             order by as_of_date, region collate "C"
-        """).format(*_tables(settings, "regimes")),
+        """).format(*_tables(database, "regimes")),
         vars(series) | {"regions": list(known)},
     )
     return [Voter(known[region], *rest) for region, *rest in rows]
@@ -232,5 +231,5 @@ def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, obje
     }
 
 
-def _tables(settings: Settings, *names: str) -> list[sql.Identifier]:
-    return [sql.Identifier(*settings.table(name)) for name in names]
+def _tables(database: Database, *names: str) -> list[sql.Identifier]:
+    return [database.table(name) for name in names]

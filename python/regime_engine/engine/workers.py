@@ -13,11 +13,11 @@ from dataclasses import replace
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import market
 from regime_engine.config import Settings
-from regime_engine.database import explain
+from regime_engine.database import Database, explain
+from regime_engine.engine import market
+from regime_engine.engine.market import Request, Tally
 from regime_engine.errors import RegimeError
-from regime_engine.market import Request, Tally
 from regime_engine.runs import Run
 
 TASK_INSTRUMENTS = 50
@@ -49,8 +49,7 @@ def processes(
 
 
 def dask(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     request: Request,
     scheduler: str,
     run: Run,
@@ -67,8 +66,8 @@ def dask(
         raise RegimeError(
             "--scheduler needs Dask: install it with pip install 'regime-engine[dask]'"
         ) from error
-    conninfo = make_conninfo(**connection.info.get_parameters())
-    settings = replace(settings, database_url=conninfo, state_directory=None)
+    conninfo = make_conninfo(**database.connection.info.get_parameters())
+    settings = replace(database, database_url=conninfo, state_directory=None)
     try:
         client = distributed.Client(scheduler, timeout=DASK_TIMEOUT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

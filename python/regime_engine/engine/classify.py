@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
-from regime_engine import classifiers, encoders, models, runs, windows
+from regime_engine import classifiers, encoders, model_versions, runs, windows
 from regime_engine.classifiers import Classification, prototype
-from regime_engine.config import Settings
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
-from regime_engine.models import GLOBAL, FittedModel, Series
+from regime_engine.model_versions import FittedModel
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store.regimes import Regimes, write_batch
-from regime_engine.windows import Stretch, Windows
+from regime_engine.windows import Stretch
 
 BATCH_WINDOWS = 2000
 
@@ -35,8 +35,7 @@ class Outcome:
 
 
 def run(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     as_of: date,
     instrument_id: str | None = None,
@@ -51,22 +50,21 @@ def run(
     """
     encoder = encoders.get(series.model_id)
     encoder.dimension(series.window_days)
-    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    instrument_id = instrument_of(database, series.region, instrument_id)
     parameters = series_parameters(series, instrument_id) | {
         "as_of": as_of.isoformat(),
         "max_staleness_days": max_staleness_days,
         "model_version": model_version,
     }
-    with runs.ledger(connection, settings, "run", parameters, series.model_id) as ledger_run:
+    with runs.ledger(database, "run", parameters, series.model_id) as ledger_run:
         stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
         return classify(
-            connection, settings, ledger_run, series, instrument_id, stretch, model_version
+            database, ledger_run, series, instrument_id, stretch, model_version
         )
 
 
 def backfill(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     start: date | None = None,
     end: date | None = None,
@@ -84,17 +82,16 @@ def backfill(
         raise RegimeError(f"--start {start} is after --end {end}")
     encoder = encoders.get(series.model_id)
     encoder.dimension(series.window_days)
-    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
+    instrument_id = instrument_of(database, series.region, instrument_id)
     parameters = series_parameters(series, instrument_id) | {
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
         "model_version": model_version,
     }
-    with runs.ledger(connection, settings, "backfill", parameters, series.model_id) as ledger_run:
+    with runs.ledger(database, "backfill", parameters, series.model_id) as ledger_run:
         stretch = Stretch(series.window_days, start, end)
         return classify(
-            connection,
-            settings,
+            database,
             ledger_run,
             series,
             instrument_id,
@@ -104,28 +101,28 @@ def backfill(
         )
 
 
-def regions(connection: psycopg.Connection, settings: Settings) -> list[tuple[str, str]]:
+def regions(database: Database) -> list[tuple[str, str]]:
     """(region, instrument_id) of every region, by name."""
-    table = sql.Identifier(*settings.table("regions"))
-    return connection.execute(
+    table = database.table("regions")
+    return database.execute(
         sql.SQL("select region, instrument_id from {} order by region").format(table)
     ).fetchall()
 
 
-def first_date(connection: psycopg.Connection, settings: Settings, series: Series) -> date | None:
+def first_date(database: Database, series: Series) -> date | None:
     """The first day of a series' stored regimes, None where it has none."""
-    (first,) = connection.execute(
+    (first,) = database.execute(
         sql.SQL(
             "select min(as_of_date) from {} where region = %(region)s"
             " and model_id = %(model_id)s and window_days = %(window_days)s"
-        ).format(sql.Identifier(*settings.table("regimes"))),
+        ).format(database.table("regimes")),
         vars(series),
     ).fetchone()
     return first
 
 
 def instrument_of(
-    connection: psycopg.Connection, settings: Settings, region: str, instrument_id: str | None
+    database: Database, region: str, instrument_id: str | None
 ) -> str:
     """The instrument given, else that of regions.csv; an instrument is a region of its own.
 
@@ -136,8 +133,8 @@ def instrument_of(
             f"{GLOBAL} is the vote of the regions and has no prices of its own: write it with "
             "`regime global`, or name one of the regions"
         )
-    known = dict(regions(connection, settings))
-    if region not in known and windows.is_instrument(connection, settings, region):
+    known = dict(regions(database))
+    if region not in known and windows.is_instrument(database, region):
         known[region] = region
     if region not in known:
         raise RegimeError(
@@ -157,8 +154,7 @@ def series_parameters(series: Series, instrument_id: str) -> dict[str, object]:
 
 
 def classify(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     run: runs.Run,
     series: Series,
     instrument_id: str,
@@ -171,11 +167,11 @@ def classify(
     raises RegimeError where the windows cannot be read, encoded or classified
     """
     encoder = encoders.get(series.model_id)
-    found = windows.read(connection, settings, instrument_id, encoder.COLUMNS, stretch)
+    found = windows.read(database, instrument_id, encoder.COLUMNS, stretch)
     embeddings = embed(encoder, found)
-    versions = models.load(connection, settings, series)
+    versions = model_versions.load(database, series)
     if model_version is not None:
-        versions = [replace(models.one(versions, model_version), valid_from=date.min)]
+        versions = [replace(model_versions.one(versions, model_version), valid_from=date.min)]
     first, last = stretch.span
     total: dict[str, int] = {}
     for begin in range(0, len(found), BATCH_WINDOWS):
@@ -187,7 +183,7 @@ def classify(
         is_last = begin + BATCH_WINDOWS >= len(found)
         until = last if is_last else found.as_of_dates[rows][-1].item()
         written = write_batch(
-            *(connection, settings, run, series, found[rows], embeddings[rows], regimes),
+            *(database, run, series, found[rows], embeddings[rows], regimes),
             span=(first, until),
         )
         if not is_last:
@@ -207,32 +203,6 @@ def classify(
     )
 
 
-def embed(encoder, stretch: Windows) -> np.ndarray:
-    """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
-    embeddings = encoder.encode(stretch.values)
-    require_finite(encoder, stretch, embeddings)
-    return embeddings
-
-
-def require_finite(encoder, stretch: Windows, embeddings: np.ndarray) -> None:
-    """raises RegimeError naming what the windows lack where an embedding is not finite"""
-    unusable = ~np.isfinite(embeddings).all(axis=1)
-    if not unusable.any():
-        return
-    row = int(unusable.argmax())
-    missing = np.isnan(stretch.values[row]).any(axis=0)
-    # The first return may look back before the instrument's first day.
-    missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
-    names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
-    what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
-    raise RegimeError(
-        f"the window of {stretch.instrument_id} from {stretch.first_trade_dates[row]} to "
-        f"{stretch.last_trade_dates[row]} {what}, so {encoder.MODEL_ID} cannot encode "
-        f"{int(unusable.sum())} of {len(stretch)} dates: correct the prices, or choose dates "
-        "whose windows are complete"
-    )
-
-
 def _classify(
     versions: list[FittedModel],
     version_given: bool,
@@ -240,7 +210,7 @@ def _classify(
     embeddings: np.ndarray,
 ) -> Regimes:
     """Each date by the version valid on it, and by the seed rule before the first."""
-    valid = models.valid_on(versions, as_of_dates)
+    valid = model_versions.valid_on(versions, as_of_dates)
     n = len(as_of_dates)
     labels, runners_up = np.empty(n, object), np.empty(n, object)
     probabilities, metadata = [{}] * n, [{}] * n

@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import sql
 
-from regime_engine import dbt, engine, fitting, roles, voting
-from regime_engine.config import Settings
-from regime_engine.database import locked
+from regime_engine import dbt, roles
+from regime_engine.database import Database, locked
 from regime_engine.dbt import NodeResult
-from regime_engine.engine import Outcome
+from regime_engine.engine import classify, fit, vote
+from regime_engine.engine.classify import Outcome
+from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
-from regime_engine.fitting import Recipe, WalkForward
-from regime_engine.models import Series
 from regime_engine.reading.rows import Rows, fetch
+from regime_engine.series import Series
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,15 @@ class Finding:
     look_further: str
 
 
-def initialise(settings: Settings, connection: psycopg.Connection) -> None:
+def initialise(database: Database) -> None:
     """Create or upgrade schemas, engine tables and seeds."""
-    dbt.require_success(dbt.build(settings, connection, "engine_tables"), "init")
+    dbt.require_success(dbt.build(database, "engine_tables"), "init")
 
 
-def build_features(settings: Settings, connection: psycopg.Connection) -> list[NodeResult]:
+def build_features(database: Database) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
-    results = dbt.build(settings, connection, "features")
-    prices = f"{settings.historical_schema}.prices_daily"
+    results = dbt.build(database, "features")
+    prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
         raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
     dbt.require_success(results, "building the features")
@@ -45,20 +44,20 @@ def build_features(settings: Settings, connection: psycopg.Connection) -> list[N
 
 
 def audit(
-    settings: Settings, connection: psycopg.Connection, rows_shown: int = 20
+    database: Database, rows_shown: int = 20
 ) -> tuple[list[NodeResult], list[Finding]]:
     """All results of the audit phase, and what its failed and warning tests found.
 
     raises RegimeError where a test could not be run at all, or the login may not keep what it finds
     """
-    _require_failures_can_be_kept(settings, connection)
+    _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with locked(connection, "dbt"):
-        results = dbt.test(settings, connection, "audit")
+    with locked(database, "dbt"):
+        results = dbt.test(database, "audit")
         broken = [result for result in results if result.status == "error"]
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         findings = [
-            _finding(connection, result, rows_shown)
+            _finding(database, result, rows_shown)
             for result in results
             if result.status in ("fail", "warn")
         ]
@@ -66,8 +65,7 @@ def audit(
 
 
 def classify_regions(
-    settings: Settings,
-    connection: psycopg.Connection,
+    database: Database,
     model_id: str,
     window_days: int,
     progress: Callable[[str], Callable[[int, int], None]],
@@ -80,18 +78,18 @@ def classify_regions(
     progress: region → a callback of windows done and in all
     schedule: store the Markov versions that are due first, and begin with the first of them
     """
-    known = [region for region, _ in engine.regions(connection, settings)]
+    known = [region for region, _ in classify.regions(database)]
     outcomes, errors = [], {}
     for region in only or known:
         series = Series(region, model_id, window_days)
         try:
-            begins = [engine.first_date(connection, settings, series)]
+            begins = [classify.first_date(database, series)]
             if schedule:
-                versions = fitting.walk_forward(connection, settings, series, Recipe(), schedule)
+                versions = fit.walk_forward(database, series, Recipe(), schedule)
                 begins.append(versions[0].valid_from)
             start = min(filter(None, begins), default=None)
             outcomes.append(
-                engine.backfill(connection, settings, series, start, progress=progress(region))
+                classify.backfill(database, series, start, progress=progress(region))
             )
         except RegimeError as error:
             errors[region] = error
@@ -99,38 +97,38 @@ def classify_regions(
 
 
 def vote(
-    settings: Settings, connection: psycopg.Connection, model_id: str, window_days: int
+    database: Database, model_id: str, window_days: int
 ) -> Outcome | None:
     """The vote of the regions, where it is wanted."""
-    if not voting.is_wanted(connection, settings):
+    if not vote.is_wanted(database):
         return None
-    return voting.vote(connection, settings, model_id, window_days)
+    return vote.vote(database, model_id, window_days)
 
 
-def _require_failures_can_be_kept(settings: Settings, connection: psycopg.Connection) -> None:
-    may = connection.execute(
+def _require_failures_can_be_kept(database: Database) -> None:
+    may = database.execute(
         "select current_user, has_schema_privilege(oid, 'CREATE')"
         " from pg_namespace where nspname = %s",
-        [settings.failures_schema],
+        [database.settings.failures_schema],
     ).fetchone()
-    if may and not may[1] and not roles.builder_of(connection, settings):
+    if may and not may[1] and not roles.builder_of(database):
         raise RegimeError(
             f"the login {may[0]} may not keep what an audit finds: run it as a member of "
             f"{roles.BUILDER}, or read what the last one found in the schema "
-            f"{settings.failures_schema}"
+            f"{database.settings.failures_schema}"
         )
 
 
-def _finding(connection: psycopg.Connection, test: NodeResult, limit: int) -> Finding:
+def _finding(database: Database, test: NodeResult, limit: int) -> Finding:
     if test.failures_table is None:
         query = sql.SQL(test.query.strip())
     else:
-        (failures,) = connection.execute(
+        (failures,) = database.execute(
             "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
         ).fetchone()
         query = sql.SQL("select * from {}").format(sql.SQL(failures))
     rows = fetch(
-        connection,
+        database,
         sql.SQL("select * from (\n{}\n) as failures limit {}").format(query, sql.Literal(limit)),
     )
-    return Finding(test, rows, query.as_string(connection))
+    return Finding(test, rows, query.as_string(database))

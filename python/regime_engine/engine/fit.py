@@ -9,15 +9,15 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-import psycopg
 
-from regime_engine import classifiers, encoders, models, runs, windows
+from regime_engine import classifiers, encoders, model_versions, runs, windows
 from regime_engine.classifiers import markov
-from regime_engine.config import Settings
-from regime_engine.engine import embed, instrument_of, series_parameters
+from regime_engine.database import Database
+from regime_engine.engine.classify import embed, instrument_of, series_parameters
 from regime_engine.errors import RegimeError
-from regime_engine.models import FittedModel, Series
+from regime_engine.model_versions import FittedModel
 from regime_engine.reading import tables
+from regime_engine.series import Series
 from regime_engine.store.regimes import lock_series
 from regime_engine.windows import Stretch, Windows
 
@@ -79,8 +79,7 @@ class _Training:
 
 
 def fit(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     recipe: Recipe,
     start: date | None = None,
@@ -94,26 +93,25 @@ def fit(
         a model of its own future
     raises RegimeError for unknown labels, overlapping stretches or too few windows
     """
-    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, tables.labels(connection, settings))
+    instrument_id = instrument_of(database, series.region, instrument_id)
+    _require_usable(recipe, tables.labels(database))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "valid_from": valid_from and valid_from.isoformat()
     }
-    with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
-        training = _read_training(connection, settings, series, instrument_id, recipe, start, end)
+    with runs.ledger(database, "fit", parameters, series.model_id) as run:
+        training = _read_training(database, series, instrument_id, recipe, start, end)
         trained_to = training.windows.as_of_dates[-1].item()
-        stored = models.load(connection, settings, series)
+        stored = model_versions.load(database, series)
         model = _fit_version(
             series, recipe, training, valid_from or trained_to + timedelta(days=1), stored
         )
-        with connection.transaction():
-            lock_series(connection, instrument_id, series)
-            return models.save(connection, settings, run, [model])[0]
+        with database.transaction():
+            lock_series(database, instrument_id, series)
+            return model_versions.save(database, run, [model])[0]
 
 
 def walk_forward(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     recipe: Recipe,
     schedule: WalkForward,
@@ -130,16 +128,16 @@ def walk_forward(
     """
     if recipe.labelled:
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
-    instrument_id = instrument_of(connection, settings, series.region, instrument_id)
-    _require_usable(recipe, tables.labels(connection, settings))
+    instrument_id = instrument_of(database, series.region, instrument_id)
+    _require_usable(recipe, tables.labels(database))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "every_months": schedule.every_months,
         "train_years": schedule.train_years,
     }
-    with runs.ledger(connection, settings, "fit", parameters, series.model_id) as run:
-        training = _read_training(connection, settings, series, instrument_id, recipe, None, end)
+    with runs.ledger(database, "fit", parameters, series.model_id) as run:
+        training = _read_training(database, series, instrument_id, recipe, None, end)
         days = training.windows.as_of_dates
-        stored = models.load(connection, settings, series)
+        stored = model_versions.load(database, series)
         due = _due_dates(days, schedule, start)
         fitted = []
         for done, valid_from in enumerate(due, 1):
@@ -147,9 +145,9 @@ def walk_forward(
             rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
             fitted.append(_fit_version(series, recipe, training[rows], valid_from, stored))
             progress(done, len(due))
-        with connection.transaction():
-            lock_series(connection, instrument_id, series)
-            return models.save(connection, settings, run, fitted)
+        with database.transaction():
+            lock_series(database, instrument_id, series)
+            return model_versions.save(database, run, fitted)
 
 
 def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
@@ -179,7 +177,7 @@ def _fit_version(
 ) -> FittedModel:
     """A version of the training, or the one that is stored for it."""
     training_hash = training.hash()
-    known = models.in_force(stored, valid_from)
+    known = model_versions.in_force(stored, valid_from)
     if known and known.training_hash == training_hash and _is_by(recipe, known):
         return known
     metrics: dict[str, object] = {}
@@ -231,8 +229,7 @@ def _is_by(recipe: Recipe, model: FittedModel) -> bool:
 
 
 def _read_training(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     series: Series,
     instrument_id: str,
     recipe: Recipe,
@@ -245,7 +242,7 @@ def _read_training(
     spans = [(stretch.start, stretch.end) for stretch in stretches] or [(start, end)]
     parts = [
         windows.read(
-            *(connection, settings, instrument_id, encoder.COLUMNS),
+            *(database, instrument_id, encoder.COLUMNS),
             Stretch(series.window_days, *span),
         )
         for span in spans

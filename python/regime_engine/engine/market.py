@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-import psycopg
 
-from regime_engine import encoders, engine, runs, windows
+from regime_engine import encoders, runs, windows
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
-from regime_engine.models import Series
 from regime_engine.runs import Run
+from regime_engine.series import Series
 from regime_engine.store import embeddings
 from regime_engine.store.embeddings import Batch, Stored
 from regime_engine.windows import Features, Stretch, Windows
@@ -84,8 +84,7 @@ def in_shard(instrument_id: str, shard: tuple[int, int]) -> bool:
 
 
 def embed(
-    connection: psycopg.Connection,
-    settings: Settings,
+    database: Database,
     request: Request,
     instrument_ids: list[str] | None,
     shard: tuple[int, int],
@@ -112,8 +111,8 @@ def embed(
         "recompute": request.recompute,
         "classify": request.classify,
     }
-    with runs.ledger(connection, settings, "embed", parameters, request.model_id) as run:
-        known = instrument_ids or windows.instruments(connection, settings)
+    with runs.ledger(database, "embed", parameters, request.model_id) as run:
+        known = instrument_ids or windows.instruments(database)
         if not known:
             raise RegimeError("there are no prices: load them with `regime load`")
         chosen = [instrument_id for instrument_id in known if in_shard(instrument_id, shard)]
@@ -121,8 +120,8 @@ def embed(
         for tally in run_all(run, chosen):
             total += tally
             progress(total, len(chosen))
-        runs.record_failures(connection, settings, run, total.failures)
-    embeddings.mark_visible(connection, settings)
+        runs.record_failures(database, run, total.failures)
+    embeddings.mark_visible(database)
     return total
 
 
@@ -162,12 +161,12 @@ def _classify(
     settings: Settings, request: Request, run: Run, instrument_ids: list[str]
 ) -> Iterator[Tally]:
     """Embeddings and regimes, instrument by instrument, as `regime backfill` writes them."""
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for instrument_id in instrument_ids:
             series = Series(instrument_id, request.model_id, request.stretch.window_days)
             try:
-                outcome = engine.classify(
-                    connection, settings, run, series, instrument_id, request.stretch
+                outcome = classify.classify(
+                    database, run, series, instrument_id, request.stretch
                 )
                 yield Tally(1, outcome.n_windows, outcome.written)
             except RegimeError as error:
@@ -181,20 +180,20 @@ def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:
 
 
 def _fetch_features(
-    connection: psycopg.Connection, settings: Settings, request: Request, groups: list[list[str]]
+    database: Database, request: Request, groups: list[list[str]]
 ) -> Iterator[list[Features]]:
     columns = encoders.get(request.model_id).COLUMNS
     for group in groups:
-        yield windows.fetch(connection, settings, group, columns, request.stretch)
+        yield windows.fetch(database, group, columns, request.stretch)
 
 
 def _fetch_stored(
-    connection: psycopg.Connection, settings: Settings, request: Request, groups: list[list[str]]
+    database: Database, request: Request, groups: list[list[str]]
 ) -> Iterator[list[Stored]]:
     stretch = request.stretch
     for group in groups:
         yield embeddings.fetch(
-            *(connection, settings, group, request.model_id, stretch.window_days, stretch.span)
+            *(database, group, request.model_id, stretch.window_days, stretch.span)
         )
 
 
@@ -260,7 +259,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:
-            engine.require_finite(encoder, found, of_part)
+            classify.require_finite(encoder, found, of_part)
         except RegimeError as error:
             failures[instrument_id] = str(error)
             continue
