@@ -21,9 +21,9 @@ from scratch import command, describe, forget_environment, scratch_database
 
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.series import Series
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.rows import Rows
+from regime_engine.series import Series
 
 REGION = "SYN000001"
 
@@ -90,7 +90,7 @@ def answers(settings: Settings, instruments: int, questions: int) -> tuple[float
             series = Series(f"SYN{chance.randint(1, instruments):06d}", "num-regime-core-v2", 63)
             (as_of,) = chance.choice(dates[len(dates) // 2 :])
             begin = time.perf_counter()
-            found.append(analogues(connection, settings, series, as_of, 10, "market"))
+            found.append(analogues(connection, series, as_of, 10, "market"))
             seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds), found
 

@@ -19,11 +19,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import demo, encoders, prices
-from regime_engine.engine import classify, nightly
+from regime_engine import demo, encoders, prices, seeds
 from regime_engine.classifiers import prototype
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, nightly
 from regime_engine.series import Series
 
 MODEL_ID = "num-regime-core-v1"
@@ -60,13 +60,13 @@ def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
     """Prices, features and the loop's own tables; the dates to be classified."""
     with connect(settings) as connection:
         for path in demo.PRICE_FILES:
-            prices.load(connection, settings, path)
-        nightly.build_features(settings, connection)
+            prices.load(connection, path)
+        nightly.build_features(connection)
         connection.execute("create schema loop")
         for schema, name in WRITTEN:
             connection.execute(f"create table loop.{name} (like {schema}.{name} including all)")
         connection.execute("vacuum analyze")
-        instrument_id = dict(classify.regions(connection, settings))[SERIES.region]
+        instrument_id = dict(seeds.regions(connection))[SERIES.region]
         rows = connection.execute(
             "select trade_date from features.daily_features"
             " where instrument_id = %s and trade_date >= %s order by trade_date limit %s",
@@ -102,15 +102,15 @@ def empty(settings: Settings) -> None:
         connection.execute(f"truncate {tables}")
 
 
-def backfill(connection: psycopg.Connection, settings: Settings, dates: list) -> float:
+def backfill(connection: Database, settings: Settings, dates: list) -> float:
     begin = time.perf_counter()
-    outcome = classify.backfill(connection, settings, SERIES, dates[0], dates[-1])
+    outcome = classify.backfill(connection, SERIES, dates[0], dates[-1])
     elapsed = time.perf_counter() - begin
     assert outcome.n_windows == len(dates)
     return elapsed
 
 
-def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: list) -> float:
+def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> float:
     """The workflow that the engine supersedes: a window at a time, three commits each.
 
     It has what psycopg gives by default: transactions begin by themselves, and statements are
@@ -140,7 +140,7 @@ def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: lis
                 *(window_hash, hashlib.sha256(vector).hexdigest(), run_id),
             ],
         )
-        connection.commit()
+        connection.connection.commit()
 
         told = prototype.seed_rule(vector)
         label, confidence = told.labels[told.winners[0]], float(told.probabilities.max())
@@ -152,7 +152,7 @@ def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: lis
             " values (%s, %s, %s, %s, %s, 0, %s, %s, %s, null, %s, %s, '', %s, now())",
             [SERIES.region, *series, instrument_id, *regime, run_id],
         )
-        connection.commit()
+        connection.connection.commit()
 
         previous = connection.execute(
             "select as_of_date, regime_label, confidence from loop.regimes"
@@ -167,17 +167,17 @@ def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: lis
                 " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
                 [SERIES.region, *series, *change, run_id],
             )
-        connection.commit()
+        connection.connection.commit()
     return time.perf_counter() - begin
 
 
-def smallest_commit(connection: psycopg.Connection) -> float:
+def smallest_commit(connection: Database) -> float:
     """Median seconds of 20 commits of a few bytes: what the disk asks of each commit."""
     seconds = []
     for _ in range(20):
         connection.execute("select pg_logical_emit_message(true, '', '')")
         begin = time.perf_counter()
-        connection.commit()
+        connection.connection.commit()
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
 

@@ -26,7 +26,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import dbt, demo, encoders, prices, windows
+from regime_engine import dbt, demo, encoders, features, prices, windows
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.runs import Run
@@ -98,7 +98,7 @@ def make_market(settings: Settings, instruments: int, days: int) -> None:
     """Random walks on weekdays, each price loaded on the evening of its day."""
     with connect(settings) as connection:
         # For the table that `regime load` makes.
-        prices.load(connection, settings, demo.PRICE_FILES[0])
+        prices.load(connection, demo.PRICE_FILES[0])
         connection.execute("truncate historical.prices_daily")
         connection.execute("drop table if exists features.daily_features cascade")
         connection.execute("select setseed(0.5)")
@@ -202,7 +202,7 @@ def build_features(settings: Settings, selector: str, from_nothing: bool = False
         if from_nothing:
             connection.execute("drop table features.daily_features cascade")
         begin = time.perf_counter()
-        dbt.require_success(dbt.build(settings, connection, selector), "building the features")
+        dbt.require_success(dbt.build(connection, selector), "building the features")
         elapsed = time.perf_counter() - begin
         connection.execute("vacuum analyze features.daily_features")
     return elapsed
@@ -214,10 +214,8 @@ def prepacked(settings: Settings) -> list[np.ndarray]:
     run = Run(uuid.uuid4(), "embed")
     blocks = []
     with connect(settings) as connection:
-        for instrument_id in windows.instruments(connection, settings):
-            found = windows.read(
-                connection, settings, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS)
-            )
+        for instrument_id in features.instruments(connection):
+            found = features.read(connection, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS))
             blocks.append(embeddings.pack(run, MODEL_ID, found, encoder.encode(found.values)))
     return blocks
 
@@ -225,7 +223,7 @@ def prepacked(settings: Settings) -> list[np.ndarray]:
 def floor(settings: Settings, blocks: list[np.ndarray]) -> float:
     with connect(settings) as connection:
         begin = time.perf_counter()
-        embeddings.send_straight(connection, settings, blocks)
+        embeddings.send_straight(connection, blocks)
         return time.perf_counter() - begin
 
 
@@ -236,13 +234,13 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
     with psycopg.connect(conninfo(settings)) as connection:
         connection.execute("drop table if exists loop")
         connection.execute(f"create table loop (like {TABLE} including all)")
-        connection.commit()
+        connection.connection.commit()
         asked = connection.execute(
             "select instrument_id, trade_date from features.daily_features"
             " where day_number = %s order by instrument_id limit %s",
             [WINDOW_DAYS + 1, n_windows],
         ).fetchall()
-        connection.commit()
+        connection.connection.commit()
         begin = time.perf_counter()
         for instrument_id, as_of in asked:
             rows = connection.execute(
@@ -268,7 +266,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
                     *(hashlib.sha256(vector).hexdigest(), run_id),
                 ],
             )
-            connection.commit()
+            connection.connection.commit()
         elapsed = time.perf_counter() - begin
     return elapsed / len(asked) * n_windows
 

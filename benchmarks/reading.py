@@ -16,8 +16,8 @@ from regime_engine.cli.forecast import SCORED_HORIZONS
 from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.series import Series
 from regime_engine.reading import forecast
+from regime_engine.series import Series
 
 CALLS = {  # and the seconds that each may take
     "matrix": 0.5,
@@ -59,7 +59,7 @@ def gains_by_year(settings: Settings, region: str, horizon: int) -> dict[str, np
     """rival → (years,) how much better than its mean log score that of the forecasts has been"""
     series = Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS)
     with connect(settings) as connection:
-        history = forecast.history(connection, settings, series)
+        history = forecast.history(connection, series)
     years = history.days.astype("datetime64[Y]")
     first_scored = forecast.SCORED_FROM
     by_year = []

@@ -78,7 +78,7 @@ def describe(settings: Settings) -> str:
             name: connection.execute("select current_setting(%s)", [name]).fetchone()[0]
             for name in ("fsync", "synchronous_commit", "shared_buffers")
         }
-        version = connection.info.server_version
+        version = connection.connection.info.server_version
     server = ", ".join(f"{name} {value}" for name, value in values.items())
     return (
         f"Postgres {version // 10000}.{version % 10000} ({server}), {os.cpu_count()} cores, "

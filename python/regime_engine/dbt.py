@@ -14,7 +14,7 @@ import yaml
 
 from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
-from regime_engine.database import Database, libpq_environment, locked
+from regime_engine.database import Database, libpq_environment
 from regime_engine.errors import RegimeError
 
 PROJECT_NAME = "regime_engine"
@@ -49,32 +49,31 @@ def test(database: Database, selector: str) -> list[NodeResult]:
     return _invoke(database, "test", selector)
 
 
-def _invoke(
-    database: Database, command: str, selector: str
-) -> list[NodeResult]:
+def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]:
     """Run dbt on the connection's database; one at a time a database.
 
     raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
     not those of the settings
     """
-    project = project_directory(database)
+    settings = database.settings
+    project = project_directory(settings)
     arguments = [
         command,
-        *_selection(_package_directory(project), selector),
+        *_selection(project, selector),
         *("--project-dir", str(project), *_profiles(project)),
         *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
         "--no-version-check",
         "--no-write-json",
     ]
-    environment = libpq_environment(database) | database.settings.names
+    environment = libpq_environment(database) | settings.names
     if builder := roles.builder_of(database):
         # What dbt makes belongs to all who build, whoever of them it was.
         given = environment.get("PGOPTIONS", "")
         environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
-    target = _target_directory(database, project, environment)
+    target = _target_directory(settings, project, environment)
     arguments += ["--target-path", str(target), "--log-path", str(target)]
 
-    with locked(database, "dbt"), _environment(environment):
+    with database.locked("dbt"), _environment(environment):
         outcome = _runner().invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
@@ -91,7 +90,7 @@ def _invoke(
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
     for result in results:
-        _require_names(result.node, database.connection.info.dbname, database)
+        _require_names(result.node, database.connection.info.dbname, settings)
     return [_node_result(result) for result in results]
 
 
@@ -140,8 +139,12 @@ def _package_directory(project: Path) -> Path | None:
     return None
 
 
-def _selection(package: Path, selector: str) -> list[str]:
-    """dbt's arguments for a selector of selectors.yml: --selector would ask the team's."""
+def _selection(project: Path, selector: str) -> list[str]:
+    """dbt's arguments for a selector of this package's selectors.yml.
+
+    dbt's own --selector would read the selectors of the team's project.
+    """
+    package = _package_directory(project) or project
     selectors = yaml.safe_load((package / "selectors.yml").read_text())["selectors"]
     (definition,) = (s["definition"]["union"] for s in selectors if s["name"] == selector)
     chosen = [_criterion(part) for part in definition if "exclude" not in part]

@@ -66,30 +66,29 @@ def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
 def load(database: Database, series: Series) -> list[FittedModel]:
     """All versions of a series, in the order in which they become valid."""
     rows = database.execute(
-        sql.SQL("""
-            select
-                version, classifier, labels, parameters, trained_from, trained_to, n_windows,
-                training_hash, metrics, valid_from
-            from {}
-            where region = %s and model_id = %s and window_days = %s
-            order by valid_from, version
-        """).format(_table(database)),
-        [series.region, series.model_id, series.window_days],
-    ).fetchall()
+        """
+        select
+            version, classifier, labels, parameters, trained_from, trained_to, n_windows,
+            training_hash, metrics, valid_from
+        from {regime_models}
+        where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        order by valid_from, version
+        """,
+        vars(series),
+    )
     return [
         FittedModel(series, version, classifier, tuple(labels), *rest)
         for version, classifier, labels, *rest in rows
     ]
 
 
-def save(
-    database: Database, run: Run, fitted: list[FittedModel]
-) -> list[FittedModel]:
+def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[FittedModel]:
     """Store models under the next free versions; one that has a version is stored already.
 
     To be called in a transaction that holds the lock of the series.
     """
-    stored = load(database, fitted[0].series)
+    series = fitted[0].series
+    stored = load(database, series)
     version = max((model.version for model in stored), default=0)
     saved, new = [], []
     for model in fitted:
@@ -100,47 +99,45 @@ def save(
         version += 1
         new.append(replace(model, version=version))
         saved.append(new[-1])
-    with database.cursor() as cursor:
-        cursor.executemany(
-            sql.SQL("""
-                insert into {table} ({columns}, parameters_hash, run_id, created_at)
-                select {columns}, {parameters_hash}, %s, now()
-                from (values ({values})) as new ({columns})
-            """).format(
-                table=_table(database),
-                columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
-                parameters_hash=sql.SQL(row_hash(*COLUMNS)),
-                values=sql.SQL(", ").join(sql.SQL(f"%s::{each}") for each in COLUMNS.values()),
-            ),
-            [
-                (
-                    run.run_id,
-                    *(model.series.region, model.series.model_id, model.series.window_days),
-                    *(model.version, model.classifier, list(model.labels)),
-                    Jsonb(model.parameters),
-                    *(model.trained_from, model.trained_to, model.n_windows, model.training_hash),
-                    Jsonb(model.metrics),
-                    model.valid_from,
-                )
-                for model in new
-            ],
-        )
-    series = fitted[0].series
+    for model in new:
+        _insert(database, run, model)
     database.execute(
-        sql.SQL("""
-            update {table} as stored
-            set run_id = %s
-            where
-                region = %s and model_id = %s and window_days = %s and version = any(%s)
-                and {orphaned}
-        """).format(table=_table(database), orphaned=orphaned(database)),
-        [
-            *(run.run_id, series.region, series.model_id, series.window_days),
-            [model.version for model in saved],
-        ],
+        """
+        update {regime_models} as stored
+        set run_id = %(run_id)s
+        where
+            region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+            and version = any(%(versions)s)
+            and {orphaned}
+        """,
+        vars(series) | {"run_id": run.run_id, "versions": [model.version for model in saved]},
+        orphaned=orphaned(database),
     )
     add_rows_written(database, run, {"regime_models": len(new)})
     return saved
+
+
+def _insert(database: Database, run: Run, model: FittedModel) -> None:
+    values = vars(model.series) | vars(model)
+    values |= {
+        "labels": list(model.labels),
+        "parameters": Jsonb(model.parameters),
+        "metrics": Jsonb(model.metrics),
+    }
+    database.execute(
+        """
+        insert into {regime_models} ({columns}, parameters_hash, run_id, created_at)
+        select {columns}, {parameters_hash}, %(run_id)s, now()
+        from (values ({values})) as new ({columns})
+        """,
+        {name: values[name] for name in COLUMNS} | {"run_id": run.run_id},
+        columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+        parameters_hash=row_hash(*COLUMNS),
+        values=sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_name))
+            for name, type_name in COLUMNS.items()
+        ),
+    )
 
 
 def one(models: list[FittedModel], version: int) -> FittedModel:
@@ -165,7 +162,3 @@ def valid_on(versions: list[FittedModel], dates: np.ndarray) -> np.ndarray:
     """
     valid_from = np.array([model.valid_from for model in versions], "datetime64[D]")
     return np.searchsorted(valid_from, dates, side="right") - 1
-
-
-def _table(database: Database) -> sql.Identifier:
-    return database.table("regime_models")

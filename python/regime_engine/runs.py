@@ -11,7 +11,6 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
-from regime_engine.config import Settings
 from regime_engine.database import Database, explain, row_hash
 
 
@@ -35,24 +34,21 @@ LIVE = sql.SQL("""{key} in (
         and database = (select oid from pg_database where datname = current_database())
 )""").format(key=LOCK_KEY)
 
-
-ROW_HASH = sql.SQL(
-    row_hash(
-        "run_id",
-        "command",
-        "parameters",
-        "model_id",
-        "status",
-        "extract(epoch from started_at)",
-        "extract(epoch from finished_at)",
-        "rows_written",
-        "error",
-        "failures",
-        "package_version",
-        "database_user",
-        "host",
-        "previous_run_id",
-    )
+ROW_HASH = row_hash(
+    "run_id",
+    "command",
+    "parameters",
+    "model_id",
+    "status",
+    "extract(epoch from started_at)",
+    "extract(epoch from finished_at)",
+    "rows_written",
+    "error",
+    "failures",
+    "package_version",
+    "database_user",
+    "host",
+    "previous_run_id",
 )
 
 
@@ -65,29 +61,23 @@ def ledger(
 ) -> Iterator[Run]:
     """A run from its start to SUCCEEDED, or to FAILED with the message of what was raised.
 
-    connection: in autocommit mode, so that the start is seen while the work is under way
+    The start is committed before the work begins, so that others see it.
     """
     run = Run(uuid.uuid4(), command)
-    table = _table(database)
     with database.transaction():
+        _lock(database, run)
+        _mark_dead_runs(database)
         database.execute(
-            sql.SQL("select pg_advisory_lock({}) from (select %s::uuid as run_id) as run").format(
-                LOCK_KEY
-            ),
-            [run.run_id],
-        )
-        _mark_dead_runs(database, table)
-        database.execute(
-            sql.SQL("""
-                insert into {} (
-                    run_id, command, parameters, model_id, status, started_at, rows_written,
-                    package_version, database_user, host, previous_run_id, row_hash
-                )
-                values (
-                    %s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s,
-                    (select run_id from {} order by started_at desc, run_id limit 1), ''
-                )
-            """).format(table, table),
+            """
+            insert into {regime_runs} (
+                run_id, command, parameters, model_id, status, started_at, rows_written,
+                package_version, database_user, host, previous_run_id, row_hash
+            )
+            values (
+                %s, %s, %s, %s, 'RUNNING', now(), '{{}}', %s, session_user, %s,
+                (select run_id from {regime_runs} order by started_at desc, run_id limit 1), ''
+            )
+            """,
             [
                 run.run_id,
                 command,
@@ -97,113 +87,113 @@ def ledger(
                 socket.gethostname(),
             ],
         )
-        _sign(database, table, [run.run_id])
+        _sign(database, [run.run_id])
     try:
         yield run
     except BaseException as error:
-        # Of the database's errors the first line alone: the detail quotes the row.
+        # The first line of the database's error alone: its detail quotes the row.
         reason = explain(error) or " ".join(str(error).split()) or type(error).__name__
         with contextlib.suppress(psycopg.Error):
-            _finish(database, table, run, "FAILED", reason)
+            _finish(database, run, "FAILED", reason)
         raise
-    _finish(database, table, run, "SUCCEEDED", None)
+    _finish(database, run, "SUCCEEDED", None)
 
 
-def add_rows_written(
-    database: Database, run: Run, counts: dict[str, int]
-) -> None:
+def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> None:
     """Add to the run's counts, in the transaction that wrote the rows."""
     database.execute(
-        sql.SQL("""
-            update {}
-            set rows_written = (
-                select coalesce(jsonb_object_agg(table_name, total), '{{}}')
+        """
+        update {regime_runs}
+        set rows_written = (
+            select coalesce(jsonb_object_agg(table_name, total), '{{}}')
+            from (
+                select key as table_name, sum(value::bigint) as total
                 from (
-                    select key as table_name, sum(value::bigint) as total
-                    from (
-                        select * from jsonb_each_text(rows_written)
-                        union all
-                        select * from jsonb_each_text(%s)
-                    ) as counts
-                    group by key
-                ) as totals
-            )
-            where run_id = %s
-        """).format(_table(database)),
+                    select * from jsonb_each_text(rows_written)
+                    union all
+                    select * from jsonb_each_text(%s)
+                ) as counts
+                group by key
+            ) as totals
+        )
+        where run_id = %s
+        """,
         [Jsonb(counts), run.run_id],
     )
-    _sign(database, _table(database), [run.run_id])
+    _sign(database, [run.run_id])
 
 
-def record_failures(
-    database: Database, run: Run, failures: dict[str, str]
-) -> None:
+def record_failures(database: Database, run: Run, failures: dict[str, str]) -> None:
     """Keep which instruments a run of many could not do, and why."""
     database.execute(
-        sql.SQL("update {} set failures = %s where run_id = %s").format(_table(database)),
+        "update {regime_runs} set failures = %s where run_id = %s",
         [Jsonb(failures), run.run_id],
     )
-    _sign(database, _table(database), [run.run_id])
+    _sign(database, [run.run_id])
 
 
-def orphaned(settings: Settings) -> sql.Composed:
-    """Whether the row `stored` is of a run that failed or died after the row was committed.
+def orphaned(database: Database) -> sql.Composed:
+    """Whether the run of the row `stored` failed or died after the row was committed.
 
-    Such a row is right as it stands, and the run that finds it so takes it over, since a row's run
+    Such a row is right as it stands. The run that finds it takes it over, since the run of a row
     has to be one that succeeded.
     """
-    return sql.SQL("""stored.run_id in (
-        select run_id from {} where status = 'FAILED' or (status = 'RUNNING' and not {})
-    )""").format(_table(settings), LIVE)
+    return database.compose(
+        """
+        stored.run_id in (
+            select run_id
+            from {regime_runs}
+            where status = 'FAILED' or (status = 'RUNNING' and not {live})
+        )
+        """,
+        live=LIVE,
+    )
 
 
-def _mark_dead_runs(database: Database, table: sql.Identifier) -> None:
+def _mark_dead_runs(database: Database) -> None:
     dead = database.execute(
-        sql.SQL("""
-            update {}
-            set
-                status = 'FAILED',
-                finished_at = now(),
-                error = 'the process ended before the run did'
-            where status = 'RUNNING' and not {}
-            returning run_id
-        """).format(table, LIVE)
+        """
+        update {regime_runs}
+        set
+            status = 'FAILED',
+            finished_at = now(),
+            error = 'the process ended before the run did'
+        where status = 'RUNNING' and not {live}
+        returning run_id
+        """,
+        live=LIVE,
     ).fetchall()
     if dead:
-        _sign(database, table, [run_id for (run_id,) in dead])
+        _sign(database, [run_id for (run_id,) in dead])
 
 
-def _finish(
-    database: Database,
-    table: sql.Identifier,
-    run: Run,
-    status: str,
-    error: str | None,
-) -> None:
+def _finish(database: Database, run: Run, status: str, error: str | None) -> None:
     with database.transaction():
         database.execute(
-            sql.SQL(
-                "update {} set status = %s, finished_at = clock_timestamp(), error = %s"
-                " where run_id = %s"
-            ).format(table),
+            "update {regime_runs} set status = %s, finished_at = clock_timestamp(), error = %s"
+            " where run_id = %s",
             [status, error, run.run_id],
         )
-        _sign(database, table, [run.run_id])
+        _sign(database, [run.run_id])
     database.execute(
-        sql.SQL("select pg_advisory_unlock({}) from (select %s::uuid as run_id) as run").format(
-            LOCK_KEY
-        ),
+        "select pg_advisory_unlock({key}) from (select %s::uuid as run_id) as run",
         [run.run_id],
+        key=LOCK_KEY,
     )
 
 
-def _sign(database: Database, table: sql.Identifier, run_ids: list[uuid.UUID]) -> None:
-    """Hash the rows as they are now; in the transaction that changed them."""
+def _lock(database: Database, run: Run) -> None:
     database.execute(
-        sql.SQL("update {} set row_hash = {} where run_id = any(%s)").format(table, ROW_HASH),
-        [run_ids],
+        "select pg_advisory_lock({key}) from (select %s::uuid as run_id) as run",
+        [run.run_id],
+        key=LOCK_KEY,
     )
 
 
-def _table(database: Database) -> sql.Identifier:
-    return database.table("regime_runs")
+def _sign(database: Database, run_ids: list[uuid.UUID]) -> None:
+    """Hash the rows as they are now; to be called in the transaction that changed them."""
+    database.execute(
+        "update {regime_runs} set row_hash = {row_hash} where run_id = any(%s)",
+        [run_ids],
+        row_hash=ROW_HASH,
+    )

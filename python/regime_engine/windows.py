@@ -160,9 +160,14 @@ def concatenate(parts: list[Windows]) -> Windows:
     """The windows of one instrument's stretches, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    arrays = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-    return replace(parts[0], **joined)
+    return replace(
+        parts[0],
+        as_of_dates=np.concatenate([part.as_of_dates for part in parts]),
+        first_trade_dates=np.concatenate([part.first_trade_dates for part in parts]),
+        last_trade_dates=np.concatenate([part.last_trade_dates for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
+        hashes=np.concatenate([part.hashes for part in parts]),
+    )
 
 
 def embed(encoder, stretch: Windows) -> np.ndarray:

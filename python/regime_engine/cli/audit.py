@@ -47,12 +47,12 @@ def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
         for result in results:
             if result.status not in ("fail", "warn"):
                 click.echo(f"{VERDICTS.get(result.status, NOT_RUN)} {result.name}")
-        report(results, findings)
+        print_verdicts(results, findings)
     if not _passed(results):
         sys.exit(1)
 
 
-def report(results, findings) -> bool:
+def print_verdicts(results, findings) -> bool:
     """Print what was found and the verdict; True where every test was run and none failed."""
     for finding in findings:
         test = finding.test

@@ -9,7 +9,10 @@ from regime_engine.cli.options import (
     series_options,
     stretch_options,
 )
+from regime_engine.cli.output import dates_written, last_regime
+from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
+from regime_engine.series import MAX_STALENESS_DAYS, Series
 
 
 @click.command()
@@ -20,7 +23,7 @@ from regime_engine.config import Settings
 @click.option(
     "--max-staleness-days",
     type=click.IntRange(min=0),
-    default=7,
+    default=MAX_STALENESS_DAYS,
     show_default=True,
     help="How many calendar days before --as-of the last price may lie.",
 )
@@ -46,7 +49,6 @@ def run(
     """
     from regime_engine.database import connect
     from regime_engine.engine import classify
-    from regime_engine.series import Series
 
     with connect(settings) as database:
         outcome = classify.run(
@@ -63,7 +65,7 @@ def run(
             f"{outcome.window_end}",
             err=True,
         )
-    click.echo(summary(outcome))
+    click.echo(last_regime(outcome))
 
 
 @click.command()
@@ -90,7 +92,6 @@ def backfill(
     """
     from regime_engine.database import connect
     from regime_engine.engine import classify
-    from regime_engine.series import Series
 
     with connect(settings) as database:
         outcome = classify.backfill(
@@ -99,7 +100,7 @@ def backfill(
             start,
             end,
             instrument_id,
-            progress_bar(region),
+            windows_progress(region),
             model_version,
         )
     if start and outcome.first > start:
@@ -108,34 +109,5 @@ def backfill(
             f"{outcome.first}",
             err=True,
         )
-    click.echo(
-        f"{outcome.n_windows:,} dates from {outcome.first} to {outcome.last}: {changes(outcome)}"
-    )
-    click.echo(summary(outcome))
-
-
-def summary(outcome) -> str:
-    return (
-        f"Regime as of {outcome.last} for region {outcome.series.region}: "
-        f"label={outcome.label}, confidence={outcome.confidence:.3f}"
-    )
-
-
-def changes(outcome) -> str:
-    counts = [f"{count:,} in {table}" for table, count in outcome.written.items() if count]
-    return "rows written: " + ", ".join(counts) if counts else "nothing to change"
-
-
-def progress_bar(region: str):
-    """A progress callback that draws a bar where stderr is a terminal, and is silent elsewhere."""
-    stream = click.get_text_stream("stderr")
-    if not stream.isatty():
-        return lambda done, total: None
-
-    def draw(done: int, total: int) -> None:
-        filled = 30 * done // total
-        end = "\n" if done >= total else ""
-        stream.write(f"\r{region} [{'#' * filled}{'.' * (30 - filled)}] {done:,}/{total:,}{end}")
-        stream.flush()
-
-    return draw
+    click.echo(dates_written(outcome))
+    click.echo(last_regime(outcome))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from regime_engine.cli.audit import report
-from regime_engine.cli.classify import changes, progress_bar, summary
+from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
-from regime_engine.cli.output import table
+from regime_engine.cli.output import last_regime, rows_written, table
+from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
 
@@ -44,7 +44,7 @@ def demo(settings: Settings) -> None:
                 fit.Recipe(),
                 fit.WalkForward(),
                 start=demo.FIRST_DATE,
-                progress=progress_bar(series.region),
+                progress=windows_progress(series.region),
             )
             click.echo(
                 f"Models: {series.region}, {len(versions)} versions, one every half-year from "
@@ -56,14 +56,14 @@ def demo(settings: Settings) -> None:
                 database,
                 series,
                 start=demo.FIRST_DATE,
-                progress=progress_bar(series.region),
+                progress=windows_progress(series.region),
             )
             outcomes.append(outcome)
             click.echo(
                 f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
-                f"{outcome.last}; {changes(outcome)}"
+                f"{outcome.last}; {rows_written(outcome.written)}"
             )
-        passed = report(*nightly.audit(database))
+        passed = print_verdicts(*nightly.audit(database))
         for series in all_series:
             by_year = tables.days_by_year(database, series)
             click.echo(f"\nDays of {series.region} by label:\n")
@@ -73,7 +73,7 @@ def demo(settings: Settings) -> None:
         click.echo(table(last.headers, last.rows))
         click.echo()
         for outcome in outcomes:
-            click.echo(summary(outcome))
+            click.echo(last_regime(outcome))
     click.echo("\nNext:")
     for arguments in (
         "history --region US --start 2008-09-15 --end 2008-10-15",

@@ -1,16 +1,15 @@
 import re
-import time
-from collections.abc import Callable
 from datetime import date
 from functools import partial
 
 import click
 
 from regime_engine.cli.options import DAY, encoding_options, stretch_options
+from regime_engine.cli.output import rows_written
+from regime_engine.cli.progress import instruments_progress
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-
-LOG_SECONDS = 60
+from regime_engine.series import MAX_STALENESS_DAYS
 
 
 class Shard(click.ParamType):
@@ -39,7 +38,7 @@ class Shard(click.ParamType):
 @click.option(
     "--max-staleness-days",
     type=click.IntRange(min=0),
-    default=7,
+    default=MAX_STALENESS_DAYS,
     show_default=True,
     help="With --as-of: how many calendar days before it the last price may lie.",
 )
@@ -124,50 +123,16 @@ def embed(
             list(dict.fromkeys(instrument_ids)) or None,
             shard,
             run_all,
-            progress(),
+            instruments_progress(),
         )
     for instrument_id, reason in tally.failures.items():
         click.echo(f"{instrument_id}: {reason}", err=True)
-    click.echo(summary(tally))
+    click.echo(
+        f"{tally.instruments:,} instruments, {tally.windows:,} windows; "
+        f"{rows_written(tally.written)}"
+    )
     if tally.failures and not allow_failures:
         raise RegimeError(
             f"{len(tally.failures):,} of {tally.instruments:,} instruments could not be embedded; "
             "the reasons are above and in regime_runs.failures (--allow-failures accepts them)"
         )
-
-
-def summary(tally) -> str:
-    written = ", ".join(f"{count:,} in {table}" for table, count in tally.written.items() if count)
-    return f"{tally.instruments:,} instruments, {tally.windows:,} windows; " + (
-        f"rows written: {written}" if written else "nothing to change"
-    )
-
-
-def progress() -> Callable:
-    """Draws a bar where stderr is a terminal; elsewhere writes a line a minute."""
-    stream = click.get_text_stream("stderr")
-    is_terminal = stream.isatty()
-    begin = last = time.monotonic()
-
-    def show(tally, instruments: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        is_done = tally.instruments >= instruments
-        if now - last < (0.1 if is_terminal else LOG_SECONDS) and not (is_terminal and is_done):
-            return
-        last, elapsed = now, max(now - begin, 1e-3)
-        rate = tally.windows / elapsed
-        left = elapsed * (instruments / max(tally.instruments, 1) - 1)
-        text = (
-            f"{tally.instruments:,}/{instruments:,} instruments, {rate:,.0f} windows/s, "
-            f"{left:,.0f} s left"
-        )
-        if is_terminal:
-            filled = 30 * tally.instruments // max(instruments, 1)
-            bar = "#" * filled + "." * (30 - filled)
-            stream.write(f"\r\x1b[K[{bar}] {text}" + ("\n" if is_done else ""))
-            stream.flush()
-        else:
-            click.echo(f"embed: {text}", err=True)
-
-    return show

@@ -2,9 +2,9 @@ from datetime import date
 
 import click
 
-from regime_engine.cli.classify import progress_bar
 from regime_engine.cli.options import DAY, instrument_option, series_options
 from regime_engine.cli.output import table
+from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
 
@@ -146,14 +146,10 @@ def fit(
                 start,
                 end,
                 instrument_id,
-                progress_bar(region),
+                windows_progress(region),
             )
         else:
-            models = [
-                fit.fit(
-                    database, series, recipe, start, end, valid_from, instrument_id
-                )
-            ]
+            models = [fit.fit(database, series, recipe, start, end, valid_from, instrument_id)]
     for model in models:
         if tried := model.metrics.get("states_tried"):
             best = max(tried.values())

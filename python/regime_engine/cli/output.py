@@ -1,12 +1,16 @@
-"""Rows on stdout, as a table, JSON or CSV."""
+"""What commands print on stdout: rows as a table, JSON or CSV, and what a run wrote."""
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from regime_engine.engine.classify import Outcome
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: str) -> None:
@@ -38,6 +42,26 @@ def table(headers: Sequence[str], rows: Sequence[Sequence], digits: int = 3) -> 
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(headers), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def last_regime(outcome: "Outcome") -> str:
+    return (
+        f"Regime as of {outcome.last} for region {outcome.series.region}: "
+        f"label={outcome.label}, confidence={outcome.confidence:.3f}"
+    )
+
+
+def dates_written(outcome: "Outcome") -> str:
+    return (
+        f"{outcome.n_windows:,} dates from {outcome.first} to {outcome.last}: "
+        f"{rows_written(outcome.written)}"
+    )
+
+
+def rows_written(written: Mapping[str, int]) -> str:
+    """written: table → rows"""
+    counts = [f"{count:,} in {table}" for table, count in written.items() if count]
+    return "rows written: " + ", ".join(counts) if counts else "nothing to change"
 
 
 def _cell(value: object, digits: int) -> str:

@@ -2,9 +2,10 @@ import sys
 
 import click
 
-from regime_engine.cli.audit import report
-from regime_engine.cli.classify import changes, progress_bar, summary
+from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import encoding_options
+from regime_engine.cli.output import last_regime, rows_written
+from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
 
@@ -47,19 +48,19 @@ def pipeline(
             database,
             model_id,
             window_days,
-            progress_bar,
+            windows_progress,
             only,
             WalkForward() if walk_forward else None,
         )
         try:
-            if voted := nightly.vote(database, model_id, window_days):
+            if voted := nightly.vote_if_wanted(database, model_id, window_days):
                 outcomes.append(voted)
         except RegimeError as error:
             errors[GLOBAL] = error
         for outcome in outcomes:
-            click.echo(f"{summary(outcome)} ({changes(outcome)})")
-        for region, error in errors.items():
-            click.echo(f"Error: {region}: {error}", err=True)
-        passed = report(*nightly.audit(database))
+            click.echo(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
+        for region, reason in errors.items():
+            click.echo(f"Error: {region}: {reason}", err=True)
+        passed = print_verdicts(*nightly.audit(database))
     if errors or not passed:
         sys.exit(1)

@@ -5,15 +5,19 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Self
+from typing import Any, LiteralString, Self, TypeAlias
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+Query: TypeAlias = LiteralString | sql.SQL | sql.Composed
+Parameters: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 # What psycopg warns of on the way out of a failed block is raised as an error too.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -35,8 +39,8 @@ class Rows:
 class Database:
     """A connection in autocommit mode, and what the tables of its database are called.
 
-    A query is a Composable, or a text with slots in braces. A slot is filled by the keyword of its
-    name, else by the table or view of dbt's model of that name:
+    A query is a text with slots in braces, or composed already. The keyword of a slot's name fills
+    it, else the table or view of dbt's model of that name:
     `database.one("select max(trade_date) from {daily_features}")`.
     """
 
@@ -53,27 +57,30 @@ class Database:
         """The table, view or function of dbt's model, seed or function of this name."""
         return sql.Identifier(*self.settings.table(name))
 
-    def compose(self, query: str | sql.Composable, **slots: sql.Composable) -> sql.Composable:
+    def compose(self, query: Query, /, **slots: sql.Composable) -> sql.Composed:
         """The query with its slots filled."""
-        if isinstance(query, sql.Composable):
+        if isinstance(query, sql.Composed):
             return query
-        wanted = {name for _, name, _, _ in Formatter().parse(query) if name}
-        return sql.SQL(query).format(
+        template = query if isinstance(query, sql.SQL) else sql.SQL(query)
+        wanted = {name for _, name, _, _ in Formatter().parse(template.as_string()) if name}
+        return template.format(
             **{name: slots[name] if name in slots else self.table(name) for name in wanted}
         )
 
     def execute(
         self,
-        query: str | sql.Composable,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        query: Query,
+        parameters: Parameters = None,
+        /,
         **slots: sql.Composable,
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         return self.connection.execute(self.compose(query, **slots), parameters)
 
     def first(
         self,
-        query: str | sql.Composable,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        query: Query,
+        parameters: Parameters = None,
+        /,
         **slots: sql.Composable,
     ) -> tuple[Any, ...] | None:
         """The first row, None where there is none."""
@@ -81,8 +88,9 @@ class Database:
 
     def one(
         self,
-        query: str | sql.Composable,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        query: Query,
+        parameters: Parameters = None,
+        /,
         **slots: sql.Composable,
     ) -> tuple[Any, ...]:
         """The first row of a query that always has one."""
@@ -92,8 +100,9 @@ class Database:
 
     def rows(
         self,
-        query: str | sql.Composable,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        query: Query,
+        parameters: Parameters = None,
+        /,
         **slots: sql.Composable,
     ) -> Rows:
         """All rows, with the names of the columns."""
@@ -138,7 +147,7 @@ def connect(settings: Settings) -> Database:
             "and password in percent-encoding ('@' is %40)"
         )
     try:
-        connection = psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
+        connection = psycopg.connect(_with_defaults(conninfo), autocommit=True)
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -154,14 +163,18 @@ def connect(settings: Settings) -> Database:
     return Database(connection, settings)
 
 
-def _unless_given(conninfo: str) -> dict[str, object]:
-    given = psycopg.conninfo.conninfo_to_dict(conninfo)
-    defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
-    return {name: value for name, value in defaults.items() if name not in given}
+def _with_defaults(conninfo: str) -> str:
+    given = conninfo_to_dict(conninfo)
+    defaults: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": "regime",
+    }
+    return make_conninfo(conninfo, **(defaults | given))
 
 
-def libpq_environment(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """The variables with which libpq (psql, dbt) reaches the database of this connection."""
+def libpq_environment(database: Database) -> dict[str, str]:
+    """The variables with which libpq (psql, dbt) reaches the database."""
+    connection = database.connection
     info = connection.info
     variables = {
         option.envvar.decode(): option.val.decode()
@@ -179,18 +192,21 @@ def libpq_environment(connection: psycopg.Connection[Any]) -> dict[str, str]:
     return variables
 
 
-def row_hash(*values: str) -> str:
+def row_hash(*values: LiteralString) -> sql.SQL:
     """SQL for the sha-256 (hex) over a row's values, as the canonical text of a JSON array.
 
-    The same as the macro row_hash, by which the audit finds an edited row. values: SQL expressions;
-    a timestamp goes in as its epoch, since the text of one depends on the session's time zone.
+    The macro row_hash gives the same expression to the audit, which finds an edited row by it.
+    values: SQL expressions. A timestamp is hashed as its epoch, since its text depends on the
+    time zone of the session.
     """
-    return (
-        f"encode(sha256(convert_to(jsonb_build_array({', '.join(values)})::text, 'UTF8')), 'hex')"
+    return sql.SQL(
+        "encode(sha256(convert_to(jsonb_build_array("
+        + ", ".join(values)
+        + ")::text, 'UTF8')), 'hex')"
     )
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: BaseException) -> str | None:
     """One line for what the database refused, None for an error that is not the database's."""
     if not isinstance(error, psycopg.Error):
         return None

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from psycopg import sql
 
+from regime_engine.database import Database
+
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
@@ -129,7 +131,7 @@ def send(
     with database.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for block in blocks:
-            copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
+            copy.write(block if isinstance(block, bytes) else block.data.cast("B"))
         copy.write(TRAILER)
 
 
@@ -169,7 +171,7 @@ def rows(
 
 def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
     """(n, 32) uint8, as sha256() in SQL gives it, of the `size` bytes from each of n starts on."""
-    view = memoryview(content).cast("B")
+    view = content.data.cast("B")
     digests = [hashlib.sha256(view[start : start + size]).digest() for start in starts.tolist()]
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
-from psycopg import sql
 
-from regime_engine import classifiers, encoders, model_versions, runs, windows
+from regime_engine import classifiers, encoders, features, model_versions, runs
 from regime_engine.classifiers import Classification, prototype
 from regime_engine.database import Database
 from regime_engine.errors import RegimeError
 from regime_engine.model_versions import FittedModel
-from regime_engine.series import GLOBAL, Series
+from regime_engine.seeds import instrument_of
+from regime_engine.series import MAX_STALENESS_DAYS, Series
 from regime_engine.store.regimes import Regimes, write_batch
-from regime_engine.windows import Stretch
+from regime_engine.windows import Stretch, embed
 
 BATCH_WINDOWS = 2000
 
@@ -39,7 +39,7 @@ def run(
     series: Series,
     as_of: date,
     instrument_id: str | None = None,
-    max_staleness_days: int = 7,
+    max_staleness_days: int = MAX_STALENESS_DAYS,
     model_version: int | None = None,
 ) -> Outcome:
     """Classify a region on one date and store the result.
@@ -58,9 +58,7 @@ def run(
     }
     with runs.ledger(database, "run", parameters, series.model_id) as ledger_run:
         stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
-        return classify(
-            database, ledger_run, series, instrument_id, stretch, model_version
-        )
+        return classify(database, ledger_run, series, instrument_id, stretch, model_version)
 
 
 def backfill(
@@ -101,47 +99,17 @@ def backfill(
         )
 
 
-def regions(database: Database) -> list[tuple[str, str]]:
-    """(region, instrument_id) of every region, by name."""
-    table = database.table("regions")
-    return database.execute(
-        sql.SQL("select region, instrument_id from {} order by region").format(table)
-    ).fetchall()
-
-
 def first_date(database: Database, series: Series) -> date | None:
     """The first day of a series' stored regimes, None where it has none."""
-    (first,) = database.execute(
-        sql.SQL(
-            "select min(as_of_date) from {} where region = %(region)s"
-            " and model_id = %(model_id)s and window_days = %(window_days)s"
-        ).format(database.table("regimes")),
+    (first,) = database.one(
+        """
+        select min(as_of_date)
+        from {regimes}
+        where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        """,
         vars(series),
-    ).fetchone()
+    )
     return first
-
-
-def instrument_of(
-    database: Database, region: str, instrument_id: str | None
-) -> str:
-    """The instrument given, else that of regions.csv; an instrument is a region of its own.
-
-    raises RegimeError for an unknown region, and for the vote of the regions
-    """
-    if region == GLOBAL:
-        raise RegimeError(
-            f"{GLOBAL} is the vote of the regions and has no prices of its own: write it with "
-            "`regime global`, or name one of the regions"
-        )
-    known = dict(regions(database))
-    if region not in known and windows.is_instrument(database, region):
-        known[region] = region
-    if region not in known:
-        raise RegimeError(
-            f"unknown region {region!r}: known are {', '.join(known) or 'none'}; add it to "
-            "seeds/regions.csv and run `regime init`"
-        )
-    return instrument_id or known[region]
 
 
 def series_parameters(series: Series, instrument_id: str) -> dict[str, object]:
@@ -167,7 +135,7 @@ def classify(
     raises RegimeError where the windows cannot be read, encoded or classified
     """
     encoder = encoders.get(series.model_id)
-    found = windows.read(database, instrument_id, encoder.COLUMNS, stretch)
+    found = features.read(database, instrument_id, encoder.COLUMNS, stretch)
     embeddings = embed(encoder, found)
     versions = model_versions.load(database, series)
     if model_version is not None:
@@ -183,8 +151,7 @@ def classify(
         is_last = begin + BATCH_WINDOWS >= len(found)
         until = last if is_last else found.as_of_dates[rows][-1].item()
         written = write_batch(
-            *(database, run, series, found[rows], embeddings[rows], regimes),
-            span=(first, until),
+            database, run, series, found[rows], embeddings[rows], regimes, span=(first, until)
         )
         if not is_last:
             first = until + timedelta(days=1)
@@ -213,8 +180,9 @@ def _classify(
     valid = model_versions.valid_on(versions, as_of_dates)
     n = len(as_of_dates)
     labels, runners_up = np.empty(n, object), np.empty(n, object)
-    probabilities, metadata = [{}] * n, [{}] * n
-    confidence, model_versions = np.empty(n), np.zeros(n, int)
+    probabilities: list[dict[str, float]] = [{}] * n
+    metadata: list[dict[str, object]] = [{}] * n
+    confidence, version_numbers = np.empty(n), np.zeros(n, int)
     for position in sorted(set(valid.tolist())):
         rows = np.flatnonzero(valid == position)
         if position < 0:
@@ -226,7 +194,7 @@ def _classify(
             classifier = classifiers.get(model.classifier)
             parameters = classifiers.read(model.classifier, model.labels, model.parameters)
             told = classifier.classify(parameters, embeddings[rows])
-            model_versions[rows] = model.version
+            version_numbers[rows] = model.version
         names = np.array(told.labels, object)
         labels[rows] = names[told.winners]
         confidence[rows] = told.probabilities[np.arange(len(rows)), told.winners]
@@ -240,12 +208,12 @@ def _classify(
             if version_given:
                 metadata[row]["version_given"] = True
     return Regimes(
-        labels.tolist(),
-        confidence,
-        probabilities,
-        runners_up.tolist(),
-        metadata,
-        model_versions,
+        labels=labels.tolist(),
+        confidence=confidence,
+        probabilities=probabilities,
+        runner_up_labels=runners_up.tolist(),
+        metadata=metadata,
+        model_versions=version_numbers,
     )
 
 
@@ -260,7 +228,7 @@ def _runners_up(told: Classification) -> np.ndarray:
 
 def _evidence(told: Classification) -> list[dict[str, object]]:
     """What the classifier saw, row by row: name → (label → number), constants, novelty."""
-    rows = [dict(told.constants) for _ in told.winners]
+    rows: list[dict[str, object]] = [dict(told.constants) for _ in told.winners]
     for name, numbers in told.evidence.items():
         for row, values in zip(rows, numbers.tolist(), strict=True):
             row[name] = dict(zip(told.labels, values, strict=True))

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -10,16 +10,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from regime_engine import classifiers, encoders, model_versions, runs, windows
+from regime_engine import classifiers, encoders, features, model_versions, runs, seeds, windows
 from regime_engine.classifiers import markov
 from regime_engine.database import Database
-from regime_engine.engine.classify import embed, instrument_of, series_parameters
+from regime_engine.engine.classify import series_parameters
 from regime_engine.errors import RegimeError
 from regime_engine.model_versions import FittedModel
-from regime_engine.reading import tables
+from regime_engine.seeds import instrument_of
 from regime_engine.series import Series
 from regime_engine.store.regimes import lock_series
-from regime_engine.windows import Stretch, Windows
+from regime_engine.windows import Stretch, Windows, embed
 
 # Three years of days: what a version of a walk-forward history is trained on at the least.
 FEWEST_WALK_FORWARD_WINDOWS = 756
@@ -94,7 +94,7 @@ def fit(
     raises RegimeError for unknown labels, overlapping stretches or too few windows
     """
     instrument_id = instrument_of(database, series.region, instrument_id)
-    _require_usable(recipe, tables.labels(database))
+    _require_usable(recipe, seeds.labels(database))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "valid_from": valid_from and valid_from.isoformat()
     }
@@ -129,7 +129,7 @@ def walk_forward(
     if recipe.labelled:
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
     instrument_id = instrument_of(database, series.region, instrument_id)
-    _require_usable(recipe, tables.labels(database))
+    _require_usable(recipe, seeds.labels(database))
     parameters = _parameters(series, instrument_id, recipe, start, end) | {
         "every_months": schedule.every_months,
         "train_years": schedule.train_years,
@@ -173,7 +173,7 @@ def _fit_version(
     recipe: Recipe,
     training: _Training,
     valid_from: date,
-    stored: Sequence[FittedModel],
+    stored: list[FittedModel],
 ) -> FittedModel:
     """A version of the training, or the one that is stored for it."""
     training_hash = training.hash()
@@ -184,7 +184,7 @@ def _fit_version(
     n_states = recipe.n_states
     if n_states is None:
         tried = dict(score_states(training.embeddings))
-        n_states = max(tried, key=tried.get)
+        n_states = max(tried, key=lambda k: tried[k])
         metrics["states_tried"] = {str(k): score for k, score in tried.items()}
     classifier = classifiers.get(recipe.classifier)
     train = partial(classifier.train, encoder=encoders.get(series.model_id), n_states=n_states)
@@ -239,13 +239,14 @@ def _read_training(
     encoder = encoders.get(series.model_id)
     encoder.dimension(series.window_days)
     stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
-    spans = [(stretch.start, stretch.end) for stretch in stretches] or [(start, end)]
+    spans: list[tuple[date | None, date | None]] = [(start, end)]
+    if stretches:
+        spans = [(stretch.start, stretch.end) for stretch in stretches]
     parts = [
-        windows.read(
-            *(database, instrument_id, encoder.COLUMNS),
-            Stretch(series.window_days, *span),
+        features.read(
+            database, instrument_id, encoder.COLUMNS, Stretch(series.window_days, start, end)
         )
-        for span in spans
+        for start, end in spans
     ]
     labels = None
     if stretches:

@@ -7,19 +7,20 @@ memory is bounded by a batch, whatever the size of the market:
     encode (a thread): the windows that are not stored, or stored with another window_hash
     write (the caller's thread): a transaction a batch
 
-A killed run continues where it stood, since what is stored is what tells.
+A killed run resumes from what is already stored.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
-from regime_engine import encoders, runs, windows
+from regime_engine import encoders, features, runs, windows
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify
@@ -27,7 +28,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.runs import Run
 from regime_engine.series import Series
 from regime_engine.store import embeddings
-from regime_engine.store.embeddings import Batch, Stored
+from regime_engine.store.embeddings import Batch, Scope, Stored
 from regime_engine.windows import Features, Stretch, Windows
 
 BATCH_WINDOWS = 8192
@@ -100,7 +101,7 @@ def embed(
     raises RegimeError for an unknown encoder, a window length it does not read, or no prices at all
     """
     encoders.get(request.model_id).dimension(request.stretch.window_days)
-    parameters = {
+    parameters: dict[str, object] = {
         "instrument_ids": instrument_ids or "all",
         "shard": "/".join(map(str, shard)),
         "model_id": request.model_id,
@@ -112,7 +113,7 @@ def embed(
         "classify": request.classify,
     }
     with runs.ledger(database, "embed", parameters, request.model_id) as run:
-        known = instrument_ids or windows.instruments(database)
+        known = instrument_ids or features.instruments(database)
         if not known:
             raise RegimeError("there are no prices: load them with `regime load`")
         chosen = [instrument_id for instrument_id in known if in_shard(instrument_id, shard)]
@@ -133,28 +134,36 @@ def embed_instruments(
         yield from _classify(settings, request, run, instrument_ids)
         return
     groups = _groups(request.stretch, instrument_ids)
+    scope = _scope(request)
     with contextlib.ExitStack() as stack:
-        of_features, of_stored, writer = (stack.enter_context(connect(settings)) for _ in range(3))
-        features = _ahead(_fetch_features(of_features, settings, request, groups))
-        stored = _ahead(_fetch_stored(of_stored, settings, request, groups))
-        encoded = _ahead(_encode(run, request, zip(features, stored, strict=True)))
+        features_reader, stored_reader, writer = (
+            stack.enter_context(connect(settings)) for _ in range(3)
+        )
+        features_of_groups = _ahead(_fetch_features(features_reader, request, groups))
+        stored_of_groups = _ahead(_fetch_stored(stored_reader, scope, groups))
+        encoded = _ahead(
+            _encode(run, request, zip(features_of_groups, stored_of_groups, strict=True))
+        )
         # Closed before the connections are, however the stream ends.
-        for steps in (features, stored, encoded):
-            stack.enter_context(contextlib.closing(steps))
+        stack.enter_context(contextlib.closing(features_of_groups))
+        stack.enter_context(contextlib.closing(stored_of_groups))
+        stack.enter_context(contextlib.closing(encoded))
         rows, rows_marked = 0, 0
         for batch, tally in encoded:
             if batch.rows or batch.vanished or batch.has_orphans:
-                written = embeddings.write(
-                    *(writer, settings, run, request.model_id, request.stretch.window_days),
-                    *(request.stretch.span, batch),
-                )
+                written = embeddings.write(writer, run, scope, batch)
                 tally += Tally(written={embeddings.EMBEDDINGS.name: written})
                 rows += written
-            # While the new pages are in memory, where later each would be read and logged again.
+            # The new pages are still in memory; later each would be read and logged again.
             if rows > MARK_AT_GROWTH * rows_marked:
-                embeddings.mark_visible(writer, settings)
+                embeddings.mark_visible(writer)
                 rows_marked = rows
             yield tally
+
+
+def _scope(request: Request) -> Scope:
+    first, last = request.stretch.span
+    return Scope(request.model_id, request.stretch.window_days, first, last)
 
 
 def _classify(
@@ -165,9 +174,7 @@ def _classify(
         for instrument_id in instrument_ids:
             series = Series(instrument_id, request.model_id, request.stretch.window_days)
             try:
-                outcome = classify.classify(
-                    database, run, series, instrument_id, request.stretch
-                )
+                outcome = classify.classify(database, run, series, instrument_id, request.stretch)
                 yield Tally(1, outcome.n_windows, outcome.written)
             except RegimeError as error:
                 yield Tally(1, failures={instrument_id: str(error)})
@@ -184,17 +191,14 @@ def _fetch_features(
 ) -> Iterator[list[Features]]:
     columns = encoders.get(request.model_id).COLUMNS
     for group in groups:
-        yield windows.fetch(database, group, columns, request.stretch)
+        yield features.fetch(database, group, columns, request.stretch)
 
 
 def _fetch_stored(
-    database: Database, request: Request, groups: list[list[str]]
+    database: Database, scope: Scope, groups: list[list[str]]
 ) -> Iterator[list[Stored]]:
-    stretch = request.stretch
     for group in groups:
-        yield embeddings.fetch(
-            *(database, group, request.model_id, stretch.window_days, stretch.span)
-        )
+        yield embeddings.fetch(database, group, scope)
 
 
 def _encode(
@@ -203,11 +207,11 @@ def _encode(
     """Batches of whole instruments, and what became of the instruments in them."""
     for group, stored_of_group in fetched:
         parts, failures = [], {}
-        for features, stored in zip(group, stored_of_group, strict=True):
+        for found, stored in zip(group, stored_of_group, strict=True):
             try:
-                asked = windows.build(features, request.stretch)
+                asked = windows.build(found, request.stretch)
             except RegimeError as error:
-                failures[features.instrument_id] = str(error)
+                failures[found.instrument_id] = str(error)
             else:
                 parts.append(_Part(asked, stored, _is_wanted(asked, stored, request)))
         if failures:
@@ -259,7 +263,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:
-            classify.require_finite(encoder, found, of_part)
+            windows.require_finite(encoder, found, of_part)
         except RegimeError as error:
             failures[instrument_id] = str(error)
             continue
@@ -272,15 +276,18 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     return batch, Tally(len(parts), n_windows, failures=failures)
 
 
-def _ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The items in order, each made in a thread of their own while the one before is worked on."""
-    end = object()
+def _ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """The items in order; a thread makes the next one while the caller works on this one."""
     iterator = iter(items)
     thread = ThreadPoolExecutor(1)
+
+    def following() -> list[Item]:
+        return list(islice(iterator, 1))
+
     try:
-        made = thread.submit(next, iterator, end)
-        while (item := made.result()) is not end:
-            made = thread.submit(next, iterator, end)
-            yield item
+        made = thread.submit(following)
+        while item := made.result():
+            made = thread.submit(following)
+            yield from item
     finally:
         thread.shutdown(cancel_futures=True)

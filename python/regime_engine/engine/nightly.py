@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import LiteralString, cast
 
 from psycopg import sql
 
-from regime_engine import dbt, roles
-from regime_engine.database import Database, locked
+from regime_engine import dbt, roles, seeds
+from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.classify import Outcome
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
-from regime_engine.reading.rows import Rows, fetch
 from regime_engine.series import Series
 
 
@@ -43,16 +43,14 @@ def build_features(database: Database) -> list[NodeResult]:
     return [result for result in results if result.status == "warn"]
 
 
-def audit(
-    database: Database, rows_shown: int = 20
-) -> tuple[list[NodeResult], list[Finding]]:
+def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], list[Finding]]:
     """All results of the audit phase, and what its failed and warning tests found.
 
     raises RegimeError where a test could not be run at all, or the login may not keep what it finds
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with locked(database, "dbt"):
+    with database.locked("dbt"):
         results = dbt.test(database, "audit")
         broken = [result for result in results if result.status == "error"]
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
@@ -78,9 +76,9 @@ def classify_regions(
     progress: region → a callback of windows done and in all
     schedule: store the Markov versions that are due first, and begin with the first of them
     """
-    known = [region for region, _ in classify.regions(database)]
-    outcomes, errors = [], {}
-    for region in only or known:
+    outcomes: list[Outcome] = []
+    errors: dict[str, RegimeError] = {}
+    for region in only or seeds.regions(database):
         series = Series(region, model_id, window_days)
         try:
             begins = [classify.first_date(database, series)]
@@ -88,32 +86,31 @@ def classify_regions(
                 versions = fit.walk_forward(database, series, Recipe(), schedule)
                 begins.append(versions[0].valid_from)
             start = min(filter(None, begins), default=None)
-            outcomes.append(
-                classify.backfill(database, series, start, progress=progress(region))
-            )
+            outcomes.append(classify.backfill(database, series, start, progress=progress(region)))
         except RegimeError as error:
             errors[region] = error
     return outcomes, errors
 
 
-def vote(
-    database: Database, model_id: str, window_days: int
-) -> Outcome | None:
-    """The vote of the regions, where it is wanted."""
+def vote_if_wanted(database: Database, model_id: str, window_days: int) -> Outcome | None:
+    """The vote of the regions, None where nobody asked for it."""
     if not vote.is_wanted(database):
         return None
     return vote.vote(database, model_id, window_days)
 
 
 def _require_failures_can_be_kept(database: Database) -> None:
-    may = database.execute(
+    found = database.first(
         "select current_user, has_schema_privilege(oid, 'CREATE')"
         " from pg_namespace where nspname = %s",
         [database.settings.failures_schema],
-    ).fetchone()
-    if may and not may[1] and not roles.builder_of(database):
+    )
+    if found is None:
+        return
+    login, may_create = found
+    if not may_create and not roles.builder_of(database):
         raise RegimeError(
-            f"the login {may[0]} may not keep what an audit finds: run it as a member of "
+            f"the login {login} may not keep what an audit finds: run it as a member of "
             f"{roles.BUILDER}, or read what the last one found in the schema "
             f"{database.settings.failures_schema}"
         )
@@ -121,14 +118,13 @@ def _require_failures_can_be_kept(database: Database) -> None:
 
 def _finding(database: Database, test: NodeResult, limit: int) -> Finding:
     if test.failures_table is None:
-        query = sql.SQL(test.query.strip())
+        # dbt's own compiled text; a literal to the type checker, since no user wrote it.
+        query = sql.Composed([sql.SQL(cast(LiteralString, test.query.strip()))])
     else:
-        (failures,) = database.execute(
-            "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
-        ).fetchone()
-        query = sql.SQL("select * from {}").format(sql.SQL(failures))
-    rows = fetch(
-        database,
-        sql.SQL("select * from (\n{}\n) as failures limit {}").format(query, sql.Literal(limit)),
+        query = sql.SQL("select * from {}").format(sql.Identifier(*test.failures_table))
+    rows = database.rows(
+        "select * from (\n{query}\n) as failures limit {limit}",
+        query=query,
+        limit=sql.Literal(limit),
     )
-    return Finding(test, rows, query.as_string(database))
+    return Finding(test, rows, query.as_string(database.connection))

@@ -5,34 +5,24 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from psycopg import sql
 
-from regime_engine import runs
+from regime_engine import runs, seeds
 from regime_engine.database import Database
 from regime_engine.engine.classify import Outcome, series_parameters
 from regime_engine.errors import RegimeError
-from regime_engine.reading.tables import labels
-from regime_engine.series import GLOBAL, Series
+from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
 from regime_engine.store.regimes import Regimes, lock_series, write_votes
 
-# How old a region's last regime may be to count on a day on which the region did not trade.
-MAX_AGE = timedelta(days=7)
-# A team's seed may lack the column.
-_WEIGHT = sql.SQL("(to_jsonb(regions) ->> 'weight')::double precision")
-
-
-@dataclass(frozen=True)
-class Region:
-    region: str
-    instrument_id: str
-    weight: float
+# On a day on which a region did not trade its last regime counts, unless it is older than this.
+MAX_AGE = timedelta(days=MAX_STALENESS_DAYS)
 
 
 @dataclass(frozen=True)
 class Voter:
     """A region's regime of one of its trading days."""
 
-    region: Region
+    region: str
+    weight: float
     as_of_date: date
     regime_label: str
     probabilities: dict[str, float]
@@ -41,87 +31,74 @@ class Voter:
     in_sample: bool
 
 
-def vote(
-    database: Database, model_id: str, window_days: int
-) -> Outcome:
+def vote(database: Database, model_id: str, window_days: int) -> Outcome:
     """Vote on every day on which a region traded, and store the result as the series GLOBAL.
 
     raises RegimeError where the weights make no vote or no region has a regime
     """
     series = Series(GLOBAL, model_id, window_days)
-    regions = voting_regions(database)
-    # Whose prices and calendar stand for GLOBAL where a view shows any.
-    lead = max(regions, key=lambda region: region.weight)
-    parameters = series_parameters(series, lead.instrument_id) | {
-        "weights": {region.region: region.weight for region in regions}
-    }
+    regions = seeds.regions(database)
+    weights = _weights(regions)
+    # The instrument of the heaviest region: the views show its prices and calendar for GLOBAL.
+    instrument_id = regions[max(weights, key=lambda name: weights[name])].instrument_id
+    parameters = series_parameters(series, instrument_id) | {"weights": weights}
     with (
         runs.ledger(database, "global", parameters, model_id) as run,
         database.transaction(),
     ):
-        lock_series(database, lead.instrument_id, series)
-        voters = _voters(database, series, regions)
+        lock_series(database, instrument_id, series)
+        voters = _voters(database, series, weights)
         if not voters:
             raise RegimeError(
                 f"no regimes by {model_id} with windows of {window_days} days of any of "
-                f"{', '.join(region.region for region in regions)}: write them with "
-                "`regime backfill --region …`"
+                f"{', '.join(weights)}: write them with `regime backfill --region …`"
             )
-        dates, vectors, regimes = _count(voters, labels(database))
-        written = write_votes(
-            database, run, series, lead.instrument_id, dates, vectors, regimes
-        )
+        dates, vectors, regimes = _count(voters, seeds.labels(database))
+        written = write_votes(database, run, series, instrument_id, dates, vectors, regimes)
     return Outcome(
-        series,
-        lead.instrument_id,
-        dates[0],
-        dates[-1],
-        len(dates),
-        regimes.labels[-1],
-        float(regimes.confidence[-1]),
-        written,
-        dates[-1],
+        series=series,
+        instrument_id=instrument_id,
+        first=dates[0],
+        last=dates[-1],
+        n_windows=len(dates),
+        label=regimes.labels[-1],
+        confidence=float(regimes.confidence[-1]),
+        written=written,
+        window_end=dates[-1],
     )
 
 
 def is_wanted(database: Database) -> bool:
     """Whether GLOBAL is stored already, or regions.csv states a weight and several regions vote."""
-    is_stored, is_weighted = database.execute(
-        sql.SQL("""
-            select
-                exists (select 1 from {} where region = %s),
-                exists (select 1 from {} as regions where {weight} is not null)
-        """).format(*_tables(database, "regimes", "regions"), weight=_WEIGHT),
-        [GLOBAL],
-    ).fetchone()
-    return is_stored or (is_weighted and len(voting_regions(database)) > 1)
-
-
-def voting_regions(database: Database) -> list[Region]:
-    """The regions with a weight above 0, by name; an empty weight is 1."""
-    rows = database.execute(
-        sql.SQL(
-            "select region, instrument_id, coalesce({weight}, 1) from {} as regions"
-            ' order by region collate "C"'
-        ).format(*_tables(database, "regions"), weight=_WEIGHT)
+    (is_stored,) = database.one(
+        "select exists (select 1 from {regimes} where region = %s)", [GLOBAL]
     )
-    regions = [Region(*row) for row in rows]
-    for region in regions:
-        if not 0 <= region.weight < np.inf:
+    regions = seeds.regions(database)
+    is_weighted = any(region.weight is not None for region in regions.values())
+    return is_stored or (is_weighted and len(_weights(regions)) > 1)
+
+
+def _weights(regions: dict[str, seeds.Region]) -> dict[str, float]:
+    """Region → weight, of those with a weight above 0; an empty weight is 1."""
+    weights = {
+        name: 1.0 if region.weight is None else region.weight for name, region in regions.items()
+    }
+    for name, weight in weights.items():
+        if not 0 <= weight < np.inf:
             raise RegimeError(
-                f"the weight of {region.region} in seeds/regions.csv is {region.weight:g}: give it "
+                f"the weight of {name} in seeds/regions.csv is {weight:g}: give it "
                 "a number from 0 on and run `regime init`"
             )
-        if region.region == GLOBAL:
-            raise RegimeError(
-                f"seeds/regions.csv has a region {GLOBAL}, which is the name of the vote: rename it"
-            )
-    if not np.isfinite(sum(region.weight for region in regions)):
+    if GLOBAL in weights:
+        raise RegimeError(
+            f"seeds/regions.csv has a region {GLOBAL}, which is the name of the vote: rename it"
+        )
+    if not np.isfinite(sum(weights.values())):
         raise RegimeError(
             "the weights in seeds/regions.csv have no finite sum: give smaller numbers and run "
             "`regime init`"
         )
-    voting = [region for region in regions if region.weight > 0]
+    voting = {name: weight for name, weight in weights.items() if weight > 0}
     if not voting:
         raise RegimeError(
             "no region of seeds/regions.csv has a weight above 0: give one to those that are to "
@@ -130,27 +107,24 @@ def voting_regions(database: Database) -> list[Region]:
     return voting
 
 
-def _voters(
-    database: Database, series: Series, regions: list[Region]
-) -> list[Voter]:
+def _voters(database: Database, series: Series, weights: dict[str, float]) -> list[Voter]:
     """The regimes of the regions' trading days, by date and region."""
-    known = {region.region: region for region in regions}
     rows = database.execute(
-        sql.SQL("""
-            select
-                region, as_of_date, regime_label, probabilities, run_id::text,
-                metadata ->> 'first_trade_date',
-                coalesce((metadata ->> 'in_sample')::boolean, false)
-            from {}
-            where
-                region = any(%(regions)s)
-                and model_id = %(model_id)s and window_days = %(window_days)s
-                and (metadata ->> 'last_trade_date')::date = as_of_date
-            order by as_of_date, region collate "C"
-        """).format(*_tables(database, "regimes")),
-        vars(series) | {"regions": list(known)},
+        """
+        select
+            region, as_of_date, regime_label, probabilities, run_id::text,
+            metadata ->> 'first_trade_date',
+            coalesce((metadata ->> 'in_sample')::boolean, false)
+        from {regimes}
+        where
+            region = any(%(regions)s)
+            and model_id = %(model_id)s and window_days = %(window_days)s
+            and (metadata ->> 'last_trade_date')::date = as_of_date
+        order by as_of_date, region collate "C"
+        """,
+        vars(series) | {"regions": list(weights)},
     )
-    return [Voter(known[region], *rest) for region, *rest in rows]
+    return [Voter(region, weights[region], *rest) for region, *rest in rows]
 
 
 def _count(
@@ -160,16 +134,18 @@ def _count(
 
     returns the dates, the vectors that were voted on, the regimes
     """
-    dates, vectors, rows = [], [], []
+    dates: list[date] = []
+    vectors: list[np.ndarray] = []
+    rows = []
     last: dict[str, Voter] = {}
     coming = deque(voters)
     while coming:
         day = coming[0].as_of_date
         while coming and coming[0].as_of_date == day:
             voter = coming.popleft()
-            last[voter.region.region] = voter
+            last[voter.region] = voter
         present = [last[name] for name in sorted(last) if day - last[name].as_of_date <= MAX_AGE]
-        names, vector, probabilities = weighted_mean(present, severity)
+        names, vector, probabilities = _weighted_mean(present, severity)
         ranked = sorted(range(len(names)), key=lambda k: -probabilities[k])
         dates.append(day)
         vectors.append(vector)
@@ -182,19 +158,19 @@ def _count(
                 _lineage(present, names, day),
             )
         )
-    winners, confidence, probabilities, runners_up, metadata = zip(*rows, strict=True)
+    winners, confidence, votes, runners_up, metadata = zip(*rows, strict=True)
     regimes = Regimes(
-        list(winners),
-        np.array(confidence),
-        list(probabilities),
-        list(runners_up),
-        list(metadata),
-        np.zeros(len(rows), int),
+        labels=list(winners),
+        confidence=np.array(confidence),
+        probabilities=list(votes),
+        runner_up_labels=list(runners_up),
+        metadata=list(metadata),
+        model_versions=np.zeros(len(rows), int),
     )
     return dates, vectors, regimes
 
 
-def weighted_mean(
+def _weighted_mean(
     voters: list[Voter], severity: list[str]
 ) -> tuple[list[str], np.ndarray, list[float]]:
     """The labels that the voters know, calmest first; what is voted on; each label's probability.
@@ -207,7 +183,7 @@ def weighted_mean(
     shares = np.array(
         [[voter.probabilities.get(label, 0.0) for label in names] for voter in voters], "<f4"
     )
-    weights = np.array([voter.region.weight for voter in voters])
+    weights = np.array([voter.weight for voter in voters])
     totals = (weights[:, None] * shares).sum(axis=0)  # (labels,)
     return names, shares.ravel(), (totals / totals.sum()).tolist()
 
@@ -217,8 +193,8 @@ def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, obje
         "labels": names,
         "constituents": [
             {
-                "region": voter.region.region,
-                "weight": voter.region.weight,
+                "region": voter.region,
+                "weight": voter.weight,
                 "as_of_date": voter.as_of_date.isoformat(),
                 "regime_label": voter.regime_label,
                 "run_id": voter.run_id,
@@ -229,7 +205,3 @@ def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, obje
         "last_trade_date": day.isoformat(),
         "in_sample": any(voter.in_sample for voter in voters),
     }
-
-
-def _tables(database: Database, *names: str) -> list[sql.Identifier]:
-    return [database.table(name) for name in names]

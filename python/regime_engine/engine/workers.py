@@ -67,7 +67,7 @@ def dask(
             "--scheduler needs Dask: install it with pip install 'regime-engine[dask]'"
         ) from error
     conninfo = make_conninfo(**database.connection.info.get_parameters())
-    settings = replace(database, database_url=conninfo, state_directory=None)
+    settings = replace(database.settings, database_url=conninfo, state_directory=None)
     try:
         client = distributed.Client(scheduler, timeout=DASK_TIMEOUT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -79,9 +79,7 @@ def dask(
     with contextlib.closing(client):
         futures = [
             client.submit(
-                *(embed_task, settings, request, run, task),
-                pure=False,
-                retries=DASK_RETRIES,
+                embed_task, settings, request, run, task, pure=False, retries=DASK_RETRIES
             )
             for task in _tasks(instrument_ids)
         ]
@@ -118,6 +116,7 @@ def _serve_parent() -> None:
     """Leave interrupts to the parent process, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def end_with_parent() -> None:
         parent.join()

@@ -4,12 +4,12 @@ from datetime import date
 
 from psycopg import sql
 
-from regime_engine.database import Database
-from regime_engine.engine import classify
+from regime_engine import seeds
+from regime_engine.database import Database, Rows
 from regime_engine.errors import RegimeError
 from regime_engine.reading import nearest
 from regime_engine.reading.nearest import Window
-from regime_engine.reading.rows import IS_SERIES, Rows, fetch
+from regime_engine.reading.rows import IS_SERIES
 from regime_engine.series import GLOBAL, Series
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -44,7 +44,7 @@ def analogues(
     instrument_ids = {
         "region": lambda: [asked.instrument_id],
         "regions": lambda: sorted(
-            {instrument_id for _, instrument_id in classify.regions(database)}
+            {region.instrument_id for region in seeds.regions(database).values()}
             | {asked.instrument_id}
         ),
         "market": lambda: None,
@@ -53,9 +53,7 @@ def analogues(
     return _told(database, series, asked, found)
 
 
-def _asked(
-    database: Database, series: Series, as_of: date | None
-) -> Window:
+def _asked(database: Database, series: Series, as_of: date | None) -> Window:
     """The window of the region's instrument as of the date."""
     instrument_id = _instrument_of(database, series, as_of)
     parameters = vars(series) | {"instrument_id": instrument_id, "as_of": as_of}
@@ -90,9 +88,7 @@ def _asked(
     return found
 
 
-def _instrument_of(
-    database: Database, series: Series, as_of: date | None
-) -> str:
+def _instrument_of(database: Database, series: Series, as_of: date | None) -> str:
     """The instrument whose windows the region was classified by on the date, else that of
     regions.csv: of its last regime up to then, or of the last at all where that is later."""
     classified = database.execute(
@@ -108,7 +104,7 @@ def _instrument_of(
     return (
         classified[0]
         if classified and series.region != GLOBAL
-        else classify.instrument_of(database, series.region, None)
+        else seeds.instrument_of(database, series.region)
     )
 
 
@@ -120,8 +116,7 @@ def _told(
 ) -> Rows:
     """The windows with their labels, and their returns as far as known on the asked date."""
     features = database.table("daily_features")
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             with nearest as (
                 select *

@@ -92,9 +92,7 @@ def explain(
         return _explanation(database, series, day)
 
 
-def _explanation(
-    database: Database, series: Series, day: date
-) -> Explanation:
+def _explanation(database: Database, series: Series, day: date) -> Explanation:
     stored = _regime(database, series, day)
     metadata = stored["metadata"]
     by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}
@@ -143,9 +141,7 @@ def farthest(
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
 
 
-def _analogues(
-    database: Database, series: Series, day: date
-) -> list[dict[str, object]]:
+def _analogues(database: Database, series: Series, day: date) -> list[dict[str, object]]:
     return analogues(database, series, day, N_ANALOGUES).records()
 
 
@@ -185,9 +181,7 @@ def _moved(
     )
 
 
-def _regime(
-    database: Database, series: Series, day: date
-) -> dict[str, object]:
+def _regime(database: Database, series: Series, day: date) -> dict[str, object]:
     """The row of the day, its model and run, the last change before it and the row before that."""
     return (
         database.cursor(row_factory=dict_row)

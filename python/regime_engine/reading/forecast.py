@@ -78,9 +78,7 @@ def forecast(
     )
 
 
-def score(
-    database: Database, series: Series, horizons: Sequence[int]
-) -> Rows:
+def score(database: Database, series: Series, horizons: Sequence[int]) -> Rows:
     """One row a horizon: mean scores of the forecasts of all days but the first 252.
 
     raises RegimeError where the series has too few regimes, or one label only
@@ -94,9 +92,7 @@ def score(
     )
 
 
-def calibration(
-    database: Database, series: Series, horizon: int
-) -> Rows:
+def calibration(database: Database, series: Series, horizon: int) -> Rows:
     """One row a tenth of the scale: what was forecast, how often it came, of how many forecasts.
 
     raises RegimeError where the series has too few regimes, or one label only
@@ -106,9 +102,7 @@ def calibration(
     return Rows(["forecast", "realised", "forecasts"], rows)
 
 
-def _scored_history(
-    database: Database, series: Series, longest: int
-) -> History:
+def _scored_history(database: Database, series: Series, longest: int) -> History:
     """raises RegimeError where it has one label only, or no forecast of so many days to score"""
     stored = history(database, series)
     if len(stored.names) == 1:

@@ -2,14 +2,12 @@
 
 from psycopg import sql
 
-from regime_engine.database import Database
-from regime_engine.reading.rows import IS_SERIES, Rows, fetch_audit, require_regimes
+from regime_engine.database import Database, Rows
+from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.series import Series
 
 
-def matrix(
-    database: Database, series: Series, shrink: bool = False
-) -> Rows:
+def matrix(database: Database, series: Series, shrink: bool = False) -> Rows:
     """One row a pair of labels, calmest first: the view transition_matrix.
 
     shrink: with the smoothed probability

@@ -94,9 +94,7 @@ def _candidates(
 ) -> Iterator[tuple[list[Window], float]]:
     """More and more windows, with the distance that none is nearer than of those to come."""
     if instrument_ids is None:
-        extension = nearest_index.extension_of(
-            database, series.model_id, series.window_days
-        )
+        extension = nearest_index.extension_of(database, series.model_id, series.window_days)
         if extension:
             rows = min(4 * n, MAX_ROWS_A_FETCH)
             yield from _by_index(database, series, extension, asked, rows)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 
 from psycopg import errors, sql
 
-from regime_engine.database import Database
+from regime_engine.database import Database, Parameters, Query, Rows
 from regime_engine.errors import RegimeError
-from regime_engine.series import GLOBAL, Series
+from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
 
 # With vars(series) as parameters.
 IS_SERIES = sql.SQL(
@@ -21,37 +20,14 @@ IS_OF_TRADING_DAY = sql.SQL(
     "coalesce(metadata ->> 'last_trade_date' = to_char(as_of_date, 'YYYY-MM-DD'), true)"
 )
 
-# As old as the last price of a window may be.
-MAX_STALENESS_DAYS = 7
 
-
-@dataclass(frozen=True)
-class Rows:
-    headers: list[str]
-    rows: list[tuple]
-
-    def records(self) -> list[dict[str, object]]:
-        """The rows by name of column."""
-        return [dict(zip(self.headers, row, strict=True)) for row in self.rows]
-
-
-def fetch(
-    database: Database, query: sql.Composable, parameters: dict | None = None
-) -> Rows:
-    """The rows of a query, with the names of its columns."""
-    cursor = database.execute(query, parameters)
-    return Rows([column.name for column in cursor.description], cursor.fetchall())
-
-
-def fetch_audit(
-    database: Database, query: sql.Composable, parameters: dict | None = None
-) -> Rows:
+def fetch_audit(database: Database, query: Query, parameters: Parameters = None) -> Rows:
     """The rows of a query on the schema audit.
 
     raises RegimeError where its views and functions are missing or older than this package
     """
     try:
-        return fetch(database, query, parameters)
+        return database.rows(query, parameters)
     except (
         errors.InvalidSchemaName,
         errors.UndefinedTable,
@@ -77,9 +53,7 @@ def as_written(series: Series) -> Iterator[None]:
         ) from error
 
 
-def last_regime_day(
-    database: Database, series: Series, as_of: date | None = None
-) -> date:
+def last_regime_day(database: Database, series: Series, as_of: date | None = None) -> date:
     """The day of the series' last regime up to as_of, or of its last one at all.
 
     raises RegimeError where there is none, or it is more than a week older than as_of

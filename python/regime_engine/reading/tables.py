@@ -4,8 +4,9 @@ from datetime import date
 
 from psycopg import sql
 
-from regime_engine.database import Database
-from regime_engine.reading.rows import IS_SERIES, Rows, fetch, require_regimes
+from regime_engine import seeds
+from regime_engine.database import Database, Rows
+from regime_engine.reading.rows import IS_SERIES, require_regimes
 from regime_engine.runs import LIVE
 from regime_engine.series import Series
 
@@ -51,22 +52,12 @@ def transitions(
         "to_confidence",
         "previous_as_of_date",
     )
-    return _of_series(
-        database, "regime_transitions", columns, series, start, end, limit
-    )
-
-
-def labels(database: Database) -> list[str]:
-    """The labels of regime_labels, calmest first."""
-    table = database.table("regime_labels")
-    query = sql.SQL("select label from {} order by severity").format(table)
-    return [label for (label,) in database.execute(query)]
+    return _of_series(database, "regime_transitions", columns, series, start, end, limit)
 
 
 def days_by_year(database: Database, series: Series) -> Rows:
     """One row a year: how many days of each label of regime_labels, calmest first."""
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             select extract(year from as_of_date)::int::text as year, {counts}
             from {regimes}
@@ -78,7 +69,7 @@ def days_by_year(database: Database, series: Series) -> Rows:
                 sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
                     sql.Literal(label), sql.Identifier(label)
                 )
-                for label in labels(database)
+                for label in seeds.labels(database)
             ),
             regimes=database.table("regimes"),
             is_series=IS_SERIES,
@@ -89,8 +80,7 @@ def days_by_year(database: Database, series: Series) -> Rows:
 
 def series_overview(database: Database) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             with
 
@@ -133,8 +123,7 @@ def series_overview(database: Database) -> Rows:
 
 def models(database: Database, region: str | None = None) -> Rows:
     """One row a model version, by series and first valid day."""
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             select
                 region, model_id, window_days, version, classifier,
@@ -152,8 +141,7 @@ def models(database: Database, region: str | None = None) -> Rows:
 
 def last_runs(database: Database, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             select
                 started_at, command,
@@ -183,8 +171,7 @@ def _of_series(
 ) -> Rows:
     require_regimes(database, series)
     which = vars(series) | {"start": start, "end": end, "limit": limit}
-    return fetch(
-        database,
+    return database.rows(
         sql.SQL("""
             select *
             from (

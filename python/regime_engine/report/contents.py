@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from regime_engine.database import Database
+from regime_engine import seeds
+from regime_engine.database import Database, Rows
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.reading import tables
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.forecast import calibration, forecast
 from regime_engine.reading.matrix import matrix
-from regime_engine.reading.rows import IS_SERIES, Rows, fetch_audit, require_regimes
+from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.series import Series
 
 MOST_REGIONS = 20
@@ -106,7 +106,7 @@ def read(
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
         names = regions or _regions(database, model_id, window_days)
-        described = _descriptions(database)
+        described = {name: region.description for name, region in seeds.regions(database).items()}
         return Report(
             [
                 _region(database, Series(name, model_id, window_days), described)
@@ -129,9 +129,7 @@ def audit(database: Database) -> list[Verdict]:
     ]
 
 
-def _regions(
-    database: Database, model_id: str, window_days: int
-) -> list[str]:
+def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
     """Every region that has regimes of this kind."""
     found = database.execute(
         sql.SQL(
@@ -153,13 +151,6 @@ def _regions(
     return [region for (region,) in found]
 
 
-def _descriptions(database: Database) -> dict[str, str | None]:
-    table = database.table("regions")
-    return dict(
-        database.execute(sql.SQL("select region, description from {}").format(table)).fetchall()
-    )
-
-
 def _region(
     database: Database,
     series: Series,
@@ -168,7 +159,7 @@ def _region(
     require_regimes(database, series)
     days = _days(database, series)
     now = next(day for day in reversed(days) if day["regime_label"] is not None)
-    known = tables.labels(database)
+    known = seeds.labels(database)
     occurring = {label for day in days for label in (day["regime_label"], *day["probabilities"])}
     without: dict[str, str] = {}
 
@@ -217,9 +208,7 @@ def _days(database: Database, series: Series) -> list[Record]:
     )
 
 
-def _of_series(
-    database: Database, series: Series, view: str, order: str
-) -> list[Record]:
+def _of_series(database: Database, series: Series, view: str, order: str) -> list[Record]:
     table = database.table(view)
     query = sql.SQL("select * from {} where {} order by {}").format(
         table, IS_SERIES, sql.Identifier(order)
@@ -227,9 +216,7 @@ def _of_series(
     return fetch_audit(database, query, vars(series)).records()
 
 
-def _version(
-    database: Database, series: Series, now: Record
-) -> Record:
+def _version(database: Database, series: Series, now: Record) -> Record:
     """The model version behind the last regime: its lineage, parameters and metrics."""
     (lineage,) = _query(
         database,
@@ -249,9 +236,7 @@ def _version(
     return lineage
 
 
-def _checks(
-    database: Database, series: Series, instrument_id: str
-) -> list[Record]:
+def _checks(database: Database, series: Series, instrument_id: str) -> list[Record]:
     """What the views say is not as it should be, counted now: name, found, the SQL for the rows.
 
     is_fault: a row is wrong, rather than that the world changed or that a reader should know
@@ -317,9 +302,7 @@ def _checks(
     return found
 
 
-def _runs(
-    database: Database, series: Series, now: Record
-) -> list[Record]:
+def _runs(database: Database, series: Series, now: Record) -> list[Record]:
     """The run behind now, and the last ones about the region, newest first."""
     return _query(
         database,
@@ -364,9 +347,7 @@ def _kept_failures(database: Database) -> list[Verdict] | None:
     ]
 
 
-def _query(
-    database: Database, query: str, parameters: Record
-) -> list[Record]:
+def _query(database: Database, query: str, parameters: Record) -> list[Record]:
     """The rows of a query whose tables stand in braces, with is_series for those of a series."""
     names = _names(database) | {"is_series": IS_SERIES}
     return fetch_audit(database, sql.SQL(query).format(**names), parameters).records()

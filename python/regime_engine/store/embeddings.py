@@ -11,26 +11,37 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.database import Database, binary
+from regime_engine.database.statements import statement
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
 from regime_engine.windows import Windows
 
 EMBEDDINGS = Table(
-    "numeric_window_embeddings",
-    ("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
-    ("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
+    name="numeric_window_embeddings",
+    key=("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
+    content=("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
+    window_column="window_spec",
 )
-_COLUMNS = names((*EMBEDDINGS.key, *EMBEDDINGS.content, "run_id", "created_at"))
-MOST_UNMARKED = 0.05  # of a table's pages, or rows, before a vacuum is worth its time
-INCOMING = sql.SQL("select {} from incoming_embeddings").format(
-    names((*EMBEDDINGS.key, *EMBEDDINGS.content))
-)
+_COLUMNS = names((*EMBEDDINGS.columns, "run_id", "created_at"))
+INCOMING = sql.SQL("select {} from incoming_embeddings").format(names(EMBEDDINGS.columns))
+# A vacuum is worth its time where more of a table's pages are new, or more of its rows dead.
+MOST_UNMARKED = 0.05
 _OF_THE_SERIES = sql.SQL("""
     stored.entity_type = 'INSTRUMENT'
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
     and stored.as_of_date between %(first)s and %(last)s
 """)
 _ASKED = sql.SQL("stored.entity_id = any(%(instrument_ids)s) and {}").format(_OF_THE_SERIES)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which rows are meant: an encoder, a window length, and the first and the last date."""
+
+    model_id: str
+    window_days: int
+    first: date
+    last: date
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,9 @@ class Stored:
 class Batch:
     """What one transaction brings to the embeddings of some instruments.
 
-    rows: packed windows that are not stored, or stored otherwise
-    vanished: stored windows that are asked for no more; has_orphans: some equal rows are orphaned
+    rows: packed windows that are not stored, or are stored with other content
+    vanished: (instrument_id, date) of stored windows that no price supports any more
+    has_orphans: whether some equal rows are of runs that failed or died
     """
 
     instrument_ids: list[str]
@@ -81,7 +93,7 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
             hash_text(windows.hashes),
             binary.hex_digits(digests),
             run.run_id.bytes,
-            bytes(8),  # created_at: send_straight
+            bytes(8),  # created_at, which send_straight fills in
         ],
         len(windows),
     )
@@ -92,9 +104,7 @@ def hash_text(hashes: np.ndarray) -> np.ndarray:
     return binary.hex_digits(hashes.astype(">u8")[:, None].view(np.uint8))
 
 
-def lock(
-    database: Database, instrument_ids: list[str], model_id: str, window_days: int
-) -> None:
+def lock(database: Database, instrument_ids: list[str], model_id: str, window_days: int) -> None:
     """Writers of an instrument's embeddings take turns until commit; all lock in one order."""
     database.execute(
         """
@@ -112,39 +122,16 @@ def lock(
     )
 
 
-def fetch(
-    database: Database,
-    instrument_ids: list[str],
-    model_id: str,
-    window_days: int,
-    span: tuple[date, date],
-) -> list[Stored]:
-    """What is stored of each instrument's windows in the span."""
-    statement = sql.SQL("""
-        select found.*
-        from unnest(%(instrument_ids)s::text[]) with ordinality as asked (entity_id, ordinal)
-        cross join lateral (
-            select
-                array_agg(stored.as_of_date),
-                array_agg(
-                    case octet_length(stored.window_hash)
-                        when 16 then stored.window_hash else repeat(' ', 16)
-                    end
-                ),
-                array[coalesce(bool_or({orphaned}), false)]
-            from {table} as stored
-            where stored.entity_id = asked.entity_id and {of_the_series}
-        ) as found
-        order by asked.ordinal
-    """).format(
-        table=EMBEDDINGS.identifier(database),
-        orphaned=orphaned(database),
-        of_the_series=_OF_THE_SERIES,
-    )
+def fetch(database: Database, instrument_ids: list[str], scope: Scope) -> list[Stored]:
+    """What is stored of each instrument's windows."""
     rows = binary.read(
         database,
-        statement,
-        _parameters(instrument_ids, model_id, window_days, span),
+        database.compose(
+            statement(__package__, "stored_windows"),
+            orphaned=orphaned(database),
+            of_the_series=_OF_THE_SERIES,
+        ),
+        vars(scope) | {"instrument_ids": instrument_ids},
         ["date", "hex_64_bits", "bool"],
     )
     found = []
@@ -154,29 +141,22 @@ def fetch(
     return found
 
 
-def write(
-    database: Database,
-    run: Run,
-    model_id: str,
-    window_days: int,
-    span: tuple[date, date],
-    batch: Batch,
-) -> int:
+def write(database: Database, run: Run, scope: Scope, batch: Batch) -> int:
     """Write a batch in one transaction; returns the rows inserted, replaced or taken over."""
-    parameters = _parameters(batch.instrument_ids, model_id, window_days, span) | {
-        "run_id": run.run_id
-    }
-    table = EMBEDDINGS.identifier(database)
+    parameters = vars(scope) | {"instrument_ids": batch.instrument_ids, "run_id": run.run_id}
     with database.transaction():
-        # Where there should be no row, the planner, who expects many, would scan the table for one.
+        # The planner expects many rows, and would scan the table where there is none.
         database.execute("set local enable_seqscan = off")
-        lock(database, batch.instrument_ids, model_id, window_days)
-        (is_empty,) = database.execute(
-            sql.SQL("select not exists (select 1 from {} as stored where {})").format(
-                table, _ASKED
-            ),
+        lock(database, batch.instrument_ids, scope.model_id, scope.window_days)
+        (is_empty,) = database.one(
+            """
+            select not exists (
+                select 1 from {numeric_window_embeddings} as stored where {asked}
+            )
+            """,
             parameters,
-        ).fetchone()
+            asked=_ASKED,
+        )
         if is_empty:
             send_straight(database, batch.rows)
             written = sum(map(len, batch.rows))
@@ -188,64 +168,38 @@ def write(
 
 
 def mark_visible(database: Database) -> None:
-    """Vacuum where many pages are new or many rows dead, which leaves pages without the mark that
-    all see them: of marked ones the key's index alone tells which windows are stored.
+    """Vacuum where many pages are new or many rows dead.
 
-    Nothing but time depends on it: what the login may not vacuum, or not in time, autovacuum does.
+    Only a vacuum marks a page whose rows all sessions may see. Where pages are marked, the key's
+    index alone tells which windows are stored. Nothing but time depends on it: autovacuum does
+    later what this login may not vacuum, or not within its statement_timeout.
     """
-    may_vacuum = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
+    right = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
     if database.connection.info.server_version < 170000:
-        may_vacuum = "pg_has_role(relowner, 'USAGE')"
-    statement = sql.SQL("""
-        select nspname, relname
-        from (
-            select %(table)s::regclass as oid
-            union
-            select relid from pg_partition_tree(%(table)s::regclass)
-        ) as parts
-        inner join pg_class using (oid)
-        inner join pg_namespace on pg_namespace.oid = relnamespace
-        cross join lateral (
-            select pg_relation_size(parts.oid) / current_setting('block_size')::integer
-        ) as size (pages)
-        where
-            relkind = 'r' and {}
-            and (
-                pages - relallvisible > %(most)s * pages
-                or pg_stat_get_dead_tuples(parts.oid) > %(most)s * greatest(reltuples, 0)
-            )
-        order by 1, 2
-    """).format(sql.SQL(may_vacuum))
+        right = "pg_has_role(relowner, 'USAGE')"
     parameters = {"table": EMBEDDINGS.identifier(database).as_string(), "most": MOST_UNMARKED}
     with contextlib.suppress(psycopg.OperationalError):
-        tables = database.execute(statement, parameters).fetchall()
+        tables = database.execute(
+            statement(__package__, "unmarked_tables"), parameters, may_vacuum=sql.SQL(right)
+        ).fetchall()
         if tables:
             parts = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
-            database.execute(sql.SQL("vacuum (skip_locked, truncate off) {}").format(parts))
+            database.execute("vacuum (skip_locked, truncate off) {parts}", parts=parts)
 
 
-def send_incoming(
-    database: Database, rows: Iterable[np.ndarray]
-) -> None:
-    """Packed rows into the temporary table incoming_embeddings, emptied at commit."""
-    database.execute(
-        sql.SQL(
-            "create temporary table if not exists incoming_embeddings (like {})"
-            " on commit delete rows"
-        ).format(EMBEDDINGS.identifier(database))
-    )
+def send_incoming(database: Database, rows: Iterable[np.ndarray]) -> None:
+    """Send packed rows into the temporary table incoming_embeddings, which a commit empties."""
+    database.execute("""
+        create temporary table if not exists incoming_embeddings (like {numeric_window_embeddings})
+        on commit delete rows
+    """)
     _send(database, sql.Identifier("incoming_embeddings"), rows)
 
 
-def _merge(
-    database: Database, batch: Batch, parameters: dict[str, object]
-) -> int:
-    vanished = {
-        "vanished_ids": [instrument_id for instrument_id, _ in batch.vanished],
-        "vanished_dates": [as_of for _, as_of in batch.vanished],
-    }
+def _merge(database: Database, batch: Batch, parameters: dict[str, object]) -> int:
     with database.pipeline():
         if batch.vanished:
+            instrument_ids, dates = zip(*batch.vanished, strict=True)
             which = sql.SQL("""
                 {}
                 and (stored.entity_id, stored.as_of_date) in (
@@ -253,40 +207,42 @@ def _merge(
                 )
             """).format(_ASKED)
             database.execute(
-                remove_vanished(database, EMBEDDINGS, "window_spec", which), parameters | vanished
+                remove_vanished(database, EMBEDDINGS, which),
+                parameters | {"vanished_ids": list(instrument_ids), "vanished_dates": list(dates)},
             )
         database.execute(remove_different(database, EMBEDDINGS, INCOMING), parameters)
         written = [database.execute(insert_missing(database, EMBEDDINGS, INCOMING), parameters)]
         if batch.has_orphans:
-            written.append(database.execute(_take_over(database), parameters))
+            written.append(_take_over(database, parameters))
     return sum(cursor.rowcount for cursor in written)
 
 
-def _take_over(database: Database) -> sql.Composed:
+def _take_over(database: Database, parameters: dict[str, object]) -> psycopg.Cursor:
     """Rows that are right as they stand, of runs that failed or died, become this run's."""
-    return sql.SQL("""
-        update {table} as stored
+    return database.execute(
+        """
+        update {numeric_window_embeddings} as stored
         set run_id = %(run_id)s, created_at = clock_timestamp()
         where {asked} and {orphaned}
-    """).format(table=EMBEDDINGS.identifier(database), asked=_ASKED, orphaned=orphaned(database))
+        """,
+        parameters,
+        asked=_ASKED,
+        orphaned=orphaned(database),
+    )
 
 
-def send_straight(
-    database: Database, rows: list[np.ndarray]
-) -> None:
-    """Packed rows into the table itself; fails where one is stored already."""
-    (now,) = database.execute(
+def send_straight(database: Database, rows: list[np.ndarray]) -> None:
+    """Send packed rows into the table itself; fails where one is stored already."""
+    (now,) = database.one(
         "select int8send((extract(epoch from clock_timestamp() - timestamptz '2000-01-01Z') * 1e6)"
         "::bigint)"
-    ).fetchone()
+    )
     for block in rows:
         block[:, -8:] = np.frombuffer(now, np.uint8)
     _send(database, EMBEDDINGS.identifier(database), rows)
 
 
-def _send(
-    database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]
-) -> None:
+def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]) -> None:
     binary.send(
         database,
         sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS),
@@ -310,15 +266,3 @@ def _window_spec(windows: Windows) -> np.ndarray:
         position = text.index(any_day.encode(), position + 1)
         specs[:, position : position + len(any_day)] = binary.fixed_bytes(dates.astype("S10"))
     return specs
-
-
-def _parameters(
-    instrument_ids: list[str], model_id: str, window_days: int, span: tuple[date, date]
-) -> dict[str, object]:
-    return {
-        "instrument_ids": instrument_ids,
-        "model_id": model_id,
-        "window_days": window_days,
-        "first": span[0],
-        "last": span[1],
-    }

@@ -9,8 +9,7 @@ that is written. Its distances are bounds from below, but for the rounding; who 
 from psycopg import sql
 
 from regime_engine import encoders
-from regime_engine.config import Settings
-from regime_engine.database import Database, locked
+from regime_engine.database import Database
 from regime_engine.errors import RegimeError
 from regime_engine.store.embeddings import EMBEDDINGS
 
@@ -18,9 +17,7 @@ from regime_engine.store.embeddings import EMBEDDINGS
 PGVECTOR = (0, 7)
 
 
-def create(
-    database: Database, model_id: str, window_days: int
-) -> str:
+def create(database: Database, model_id: str, window_days: int) -> str:
     """Create the index where it is not there yet; returns its name.
 
     raises RegimeError where the encoder is not scale-free or pgvector cannot be had
@@ -33,40 +30,34 @@ def create(
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)
-    with locked(database, f"index/{name}"):
+    with database.locked(f"index/{name}"):
         schema = _extension(database)
         database.execute(
-            sql.SQL("""
-                create index if not exists {name} on {table}
-                using ivfflat (({numbers}) {schema}.halfvec_l2_ops) with (lists = 1)
-                where {condition}
-            """).format(
-                name=sql.Identifier(name),
-                table=EMBEDDINGS.identifier(database),
-                numbers=numbers(database, schema, dimension),
-                schema=sql.Identifier(schema),
-                condition=condition(model_id, window_days, dimension),
-            )
+            """
+            create index if not exists {name} on {numeric_window_embeddings}
+            using ivfflat (({numbers}) {schema}.halfvec_l2_ops) with (lists = 1)
+            where {condition}
+            """,
+            name=sql.Identifier(name),
+            numbers=numbers(database, schema, dimension),
+            schema=sql.Identifier(schema),
+            condition=condition(model_id, window_days, dimension),
         )
     return name
 
 
-def drop(
-    database: Database, model_id: str, window_days: int
-) -> str:
+def drop(database: Database, model_id: str, window_days: int) -> str:
     """Drop the index if it is there; returns its name."""
     name = _name(model_id, window_days)
     schema, _ = database.settings.table(EMBEDDINGS.name)
-    database.execute(sql.SQL("drop index if exists {}").format(sql.Identifier(schema, name)))
+    database.execute("drop index if exists {index}", index=sql.Identifier(schema, name))
     return name
 
 
-def extension_of(
-    database: Database, model_id: str, window_days: int
-) -> str | None:
+def extension_of(database: Database, model_id: str, window_days: int) -> str | None:
     """The schema of pgvector, where the index is there and complete."""
     schema, _ = database.settings.table(EMBEDDINGS.name)
-    found = database.execute(
+    found = database.first(
         """
         select extension_schema.nspname
         from pg_index
@@ -79,7 +70,7 @@ def extension_of(
             pg_namespace.nspname = %s and pg_class.relname = %s and pg_index.indisvalid
         """,
         [schema, _name(model_id, window_days)],
-    ).fetchone()
+    )
     return found[0] if found else None
 
 
@@ -88,10 +79,10 @@ def size(dimension: int) -> int:
     return dimension * 3 // 4
 
 
-def numbers(settings: Settings, schema: str, dimension: int) -> sql.Composed:
+def numbers(database: Database, schema: str, dimension: int) -> sql.Composed:
     """What is indexed: the first numbers as pgvector's type. schema: that of pgvector"""
     return sql.SQL("{}(substring(vector from 1 for {}))::{}.halfvec({})").format(
-        sql.Identifier(*settings.table("float32_array")),
+        database.table("float32_array"),
         sql.Literal(4 * size(dimension)),
         sql.Identifier(schema),
         sql.Literal(size(dimension)),
@@ -112,23 +103,20 @@ def _name(model_id: str, window_days: int) -> str:
 def _extension(database: Database) -> str:
     """Create the extension if it is not there; returns its schema."""
     wanted = ".".join(map(str, PGVECTOR))
-    available = database.execute(
-        "select from pg_available_extensions where name = 'vector'"
-    ).fetchone()
-    if available is None:
+    if database.first("select from pg_available_extensions where name = 'vector'") is None:
         raise RegimeError(
             f"this server has no pgvector: install the extension {wanted} or newer beside it, or "
             "search exactly, as `regime analogues` does without an index"
         )
     database.execute("create extension if not exists vector")
-    version, schema = database.execute(
+    version, schema = database.one(
         """
         select extversion, nspname
         from pg_extension
         inner join pg_namespace on pg_namespace.oid = extnamespace
         where extname = 'vector'
         """
-    ).fetchone()
+    )
     if tuple(map(int, version.split(".")))[:2] < PGVECTOR:
         raise RegimeError(
             f"this database has pgvector {version}, and {wanted} or newer is needed: "

@@ -1,7 +1,8 @@
 """Rows written so that writing them again changes nothing.
 
-A row equal to what is stored is left alone; a different one replaces it, and regime_revisions keeps
-what it said. `incoming` below is a query that gives rows: the key, then the content.
+A row that equals the stored one is left alone. A row that differs replaces it, and regime_revisions
+keeps what the stored one said. `incoming` below is a query that gives rows: the key, then the
+content.
 """
 
 from dataclasses import dataclass
@@ -11,39 +12,50 @@ from psycopg import sql
 from regime_engine.database import Database, row_hash
 from regime_engine.runs import orphaned
 
+REVISION_HASH = row_hash(
+    "table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)"
+)
+
 
 @dataclass(frozen=True)
 class Table:
-    """An engine table with an as_of_date in its key."""
+    """An engine table whose key has an as_of_date.
+
+    window_column: the jsonb column that holds the first and the last day of the window
+    """
 
     name: str
     key: tuple[str, ...]
     content: tuple[str, ...]
+    window_column: str
 
     def identifier(self, database: Database) -> sql.Identifier:
         return database.table(self.name)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.key + self.content
 
-def remove_vanished(
-    database: Database, table: Table, document: str, which: sql.Composable
-) -> sql.Composed:
-    """Remove stored rows of days that ended a window and are no trading days any more.
 
-    document: the jsonb column that names the window's dates; which: the condition on `stored`
+def remove_vanished(database: Database, table: Table, which: sql.Composable) -> sql.Composed:
+    """Remove stored rows of days that ended a window and are not trading days any more.
+
+    which: the condition on `stored`
     """
     return _remove(
         database,
         table,
-        sql.SQL("""
+        database.compose(
+            """
             delete from {table} as stored
             where
                 stored.as_of_date between %(first)s and %(last)s
-                and (stored.{document} ->> 'last_trade_date')::date = stored.as_of_date
+                and (stored.{window_column} ->> 'last_trade_date')::date = stored.as_of_date
                 and {which}
             returning to_jsonb(stored) as old_row, true as is_revised
-        """).format(
+            """,
             table=table.identifier(database),
-            document=sql.Identifier(document),
+            window_column=sql.Identifier(table.window_column),
             which=which,
         ),
     )
@@ -51,11 +63,11 @@ def remove_vanished(
 
 def remove_different(database: Database, table: Table, incoming: sql.Composable) -> sql.Composed:
     """Remove the stored rows that are to be replaced."""
-    new_content, stored_content = names(table.content, "new"), names(table.content, "stored")
     return _remove(
         database,
         table,
-        sql.SQL("""
+        database.compose(
+            """
             delete from {table} as stored
             using ({incoming}) as new ({columns})
             where
@@ -65,22 +77,22 @@ def remove_different(database: Database, table: Table, incoming: sql.Composable)
             returning
                 to_jsonb(stored) as old_row,
                 ({new_content}) is distinct from ({stored_content}) as is_revised
-        """).format(
+            """,
             table=table.identifier(database),
             incoming=incoming,
-            columns=names((*table.key, *table.content)),
+            columns=names(table.columns),
             same_key=_same_key(table),
-            new_content=new_content,
-            stored_content=stored_content,
+            new_content=names(table.content, "new"),
+            stored_content=names(table.content, "stored"),
             orphaned=orphaned(database),
         ),
     )
 
 
 def insert_missing(database: Database, table: Table, incoming: sql.Composable) -> sql.Composed:
-    """Insert the rows of which none is stored; the others are equal by now."""
-    columns = (*table.key, *table.content)
-    return sql.SQL("""
+    """Insert the rows that are not stored; the others are equal to the stored ones by now."""
+    return database.compose(
+        """
         with new ({columns}) as not materialized ({incoming})
 
         insert into {table} ({columns}, run_id, created_at)
@@ -91,24 +103,28 @@ def insert_missing(database: Database, table: Table, incoming: sql.Composable) -
             from {table} as stored
             where {same_key} and stored.as_of_date between %(first)s and %(last)s
         )
-    """).format(
+        """,
         incoming=incoming,
         table=table.identifier(database),
-        columns=names(columns),
+        columns=names(table.columns),
         same_key=_same_key(table),
     )
 
 
 def names(columns: tuple[str, ...], table: str | None = None) -> sql.Composed:
+    """The columns, separated by commas, each with the alias of its table if there is one."""
     return sql.SQL(", ").join(sql.Identifier(*filter(None, (table, name))) for name in columns)
 
 
 def _remove(database: Database, table: Table, delete: sql.Composed) -> sql.Composed:
-    """The deletion, keeping what the revised rows said."""
-    return sql.SQL("""
+    """The deletion, which also keeps what the revised rows said."""
+    return database.compose(
+        """
         with removed as ({delete})
 
-        insert into {revisions} (table_name, key, old_row, new_run_id, revised_at, row_hash)
+        insert into {regime_revisions} (
+            table_name, key, old_row, new_run_id, revised_at, row_hash
+        )
         select *, {row_hash}
         from (
             select
@@ -120,17 +136,14 @@ def _remove(database: Database, table: Table, delete: sql.Composed) -> sql.Compo
                 clock_timestamp() as revised_at
             from removed
             where is_revised
-            -- Keeps the rows as they are, where the clock would be read anew for the hash.
+            -- A barrier: without it the clock would be read a second time for the hash.
             offset 0
         ) as revised
-    """).format(
+        """,
         delete=delete,
-        revisions=database.table("regime_revisions"),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
-        row_hash=sql.SQL(
-            row_hash("table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)")
-        ),
+        row_hash=REVISION_HASH,
     )
 
 

@@ -15,16 +15,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import regime_command
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from regime_engine import demo, prices
-from regime_engine.engine import nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect, embedded
+from regime_engine.database import Database, connect, embedded
+from regime_engine.engine import nightly
 
 # Few names, since dbt parses the project anew for each.
 DATABASE = "test"
@@ -122,8 +121,8 @@ def features_template(server: TestServer) -> str:
         connect(settings) as connection,
     ):
         for path in demo.PRICE_FILES:
-            prices.load(connection, settings, path)
-        nightly.build_features(settings, connection)
+            prices.load(connection, path)
+        nightly.build_features(connection)
     return "template_features"
 
 
@@ -134,7 +133,7 @@ def features_database(server: TestServer, features_template: str) -> Iterator[Se
 
 
 @pytest.fixture
-def connection(features_database: Settings) -> Iterator[psycopg.Connection]:
+def connection(features_database: Settings) -> Iterator[Database]:
     with connect(features_database) as connection:
         yield connection
 

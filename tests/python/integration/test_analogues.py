@@ -4,17 +4,16 @@ from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
-import psycopg
 import pytest
 from commands import regime_command
 
-from regime_engine.engine import classify
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
 from regime_engine.reading import nearest
 from regime_engine.reading.analogues import analogues
+from regime_engine.series import Series
 from regime_engine.store import nearest_index
 
 pytestmark = pytest.mark.one_server
@@ -30,15 +29,15 @@ def settings(server, features_template) -> Iterator[Settings]:
     settings = server.create_database("test_analogues", features_template)
     with connect(settings) as connection:
         for series in (US, US_TECH, US_V1):
-            classify.backfill(connection, settings, series, end=date(2003, 12, 31))
+            classify.backfill(connection, series, end=date(2003, 12, 31))
         # A day without trading has the window of the trading day before it.
-        classify.run(connection, settings, US, date(2002, 7, 20))
+        classify.run(connection, US, date(2002, 7, 20))
     yield settings
     server.drop_database("test_analogues")
 
 
 @pytest.fixture
-def connection(settings) -> Iterator[psycopg.Connection]:
+def connection(settings) -> Iterator[Database]:
     with connect(settings) as connection:
         yield connection
 
@@ -94,7 +93,7 @@ def plain_loop(connection, series: Series, as_of: date, n: int, regions: list[st
 def test_the_search_finds_what_a_plain_loop_finds(
     settings, connection, series, as_of, scope, regions, n
 ):
-    found = analogues(connection, settings, series, as_of, n, scope)
+    found = analogues(connection, series, as_of, n, scope)
     got = [dict(zip(found.headers, row, strict=True)) for row in found.rows]
     expected = plain_loop(connection, series, as_of, n, regions)
     assert [(r["instrument_id"], r["as_of_date"], r["distance"]) for r in got] == expected
@@ -134,7 +133,7 @@ def indexed(server, settings) -> Iterator[Settings]:
 def test_the_index_finds_what_a_plain_loop_finds(indexed, monkeypatch, as_of, n):
     monkeypatch.setattr(nearest, "_lower_bounds", None)  # the search of every window
     with connect(indexed) as connection:
-        found = analogues(connection, indexed, US, as_of, n, "market")
+        found = analogues(connection, US, as_of, n, "market")
         expected = plain_loop(connection, US, as_of, n, ["US", "US_TECH"])
     assert [(row[1], row[2], row[3]) for row in found.rows] == expected
 
@@ -142,9 +141,9 @@ def test_the_index_finds_what_a_plain_loop_finds(indexed, monkeypatch, as_of, n)
 def test_the_index_gives_fewer_where_there_are_no_more(indexed, settings, connection):
     search = (US, date(1999, 8, 2), 10, "market")
     with connect(indexed) as other:
-        found = analogues(other, indexed, *search)
+        found = analogues(other, *search)
     assert 0 < len(found.rows) < 10
-    assert found == analogues(connection, settings, *search)
+    assert found == analogues(connection, *search)
 
 
 def test_the_index_is_asked_for_no_more_than_a_cursor_can_fetch(indexed):
@@ -156,17 +155,17 @@ def test_the_index_is_asked_for_no_more_than_a_cursor_can_fetch(indexed):
 
 def test_the_index_knows_each_window_that_is_written(indexed):
     with connect(indexed) as connection:
-        before = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
+        before = analogues(connection, US, date(2003, 12, 31), 1, "market").rows
         connection.execute(
             "delete from historical.numeric_window_embeddings"
             " where entity_id = %s and as_of_date = %s",
             before[0][1:3],
         )
-        without = analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows
+        without = analogues(connection, US, date(2003, 12, 31), 1, "market").rows
         assert without != before
         series = US if before[0][1] == "GSPC.INDX" else US_TECH
-        classify.backfill(connection, indexed, series, before[0][2], before[0][2])
-        assert analogues(connection, indexed, US, date(2003, 12, 31), 1, "market").rows == before
+        classify.backfill(connection, series, before[0][2], before[0][2])
+        assert analogues(connection, US, date(2003, 12, 31), 1, "market").rows == before
 
 
 def test_an_index_of_partitions_finds_the_same(own, settings, connection, monkeypatch):
@@ -183,11 +182,11 @@ def test_an_index_of_partitions_finds_the_same(own, settings, connection, monkey
         )
         partitioned.execute(f"create table historical.of_others partition of {table} default")
         partitioned.execute(f"insert into {table} select * from historical.whole")
-        nearest_index.create(partitioned, own, V2, 63)
+        nearest_index.create(partitioned, V2, 63)
         monkeypatch.setattr(nearest, "_lower_bounds", None)
-        found = analogues(partitioned, own, US, date(2002, 10, 9), 10, "market")
+        found = analogues(partitioned, US, date(2002, 10, 9), 10, "market")
     monkeypatch.undo()
-    assert found == analogues(connection, settings, US, date(2002, 10, 9), 10, "market")
+    assert found == analogues(connection, US, date(2002, 10, 9), 10, "market")
     assert len({row[2].year == 2001 for row in found.rows}) == 2
 
 
@@ -212,13 +211,13 @@ def test_an_index_that_cannot_be_made_is_refused_in_one_line(settings, model_id,
     with connect(settings) as connection, connection.transaction(force_rollback=True):
         connection.execute(prepare)
         with pytest.raises(RegimeError) as raised:
-            nearest_index.create(connection, settings, model_id, 63)
+            nearest_index.create(connection, model_id, 63)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_sql_measures_the_same_distances(settings, connection):
-    found = analogues(connection, settings, US, date(2000, 3, 24), 2)
+    found = analogues(connection, US, date(2000, 3, 24), 2)
     told = {row[found.headers.index("as_of_date")]: row[3] for row in found.rows}
     by_sql = dict(
         connection.execute("""
@@ -243,7 +242,7 @@ def test_sql_measures_the_same_distances(settings, connection):
 
 def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(settings, connection):
     as_of = date(2003, 12, 31)
-    found = analogues(connection, settings, US, as_of, 8, "regions")
+    found = analogues(connection, US, as_of, 8, "regions")
     for row in (dict(zip(found.headers, values, strict=True)) for values in found.rows):
         (closes,) = connection.execute(
             "select array_agg(adjusted_close order by trade_date) from features.daily_features"
@@ -272,7 +271,7 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(own):
             "delete from historical.numeric_window_embeddings"
             " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
         )
-        found = analogues(connection, own, US, date(2002, 9, 16), 5, "market")
+        found = analogues(connection, US, date(2002, 9, 16), 5, "market")
     ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
         row for row in found.rows if row[1] == "IXIC.INDX"
     ]
@@ -297,17 +296,17 @@ def test_what_cannot_be_answered_is_said_in_one_line(
     settings, connection, series, as_of, n, reason
 ):
     with pytest.raises(RegimeError) as raised:
-        analogues(connection, settings, series, as_of, n)
+        analogues(connection, series, as_of, n)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
     with connect(own) as connection:
-        before = analogues(connection, own, US, date(2003, 12, 30), 5)
-        classify.run(connection, own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
-        assert analogues(connection, own, US, date(2003, 12, 30), 5) == before
-        after = analogues(connection, own, US, date(2003, 12, 31), 5)
+        before = analogues(connection, US, date(2003, 12, 30), 5)
+        classify.run(connection, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
+        assert analogues(connection, US, date(2003, 12, 30), 5) == before
+        after = analogues(connection, US, date(2003, 12, 31), 5)
     assert {row[1] for row in before.rows} == {INSTRUMENTS["US"]}
     assert {row[1] for row in after.rows} == {INSTRUMENTS["US_TECH"]}
 

@@ -15,9 +15,9 @@ from commands import regime_command
 from conftest import MODULE_DATABASE
 
 from regime_engine import dbt
-from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
@@ -33,16 +33,16 @@ INSIDE = "2011-09-15"
 
 
 @pytest.fixture
-def classified(connection, features_database) -> psycopg.Connection:
-    fit.fit(connection, features_database, US, Recipe("prototype", labelled=LABELLED))
-    classify.backfill(connection, features_database, US, date(2011, 6, 1), date(2011, 12, 30))
+def classified(connection, features_database) -> Database:
+    fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
+    classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
     return connection
 
 
 def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_database, regime):
     # A month left out, a new model, a region that is no more.
-    classify.backfill(classified, features_database, US, date(2012, 2, 1), date(2012, 2, 29))
-    fit.fit(classified, features_database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
+    classify.backfill(classified, US, date(2012, 2, 1), date(2012, 2, 29))
+    fit.fit(classified, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
     classified.execute("delete from runtime.regions where region = 'US'")
     result = regime("audit")
     assert result.returncode == 0
@@ -66,10 +66,10 @@ def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(
             *(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30)),
             progress=kill,
         )
-    _, findings = nightly.audit(features_database, classified)
+    _, findings = nightly.audit(classified)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
-    classify.backfill(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30))
-    _, findings = nightly.audit(features_database, classified)
+    classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30))
+    _, findings = nightly.audit(classified)
     assert findings == []
 
 
@@ -107,10 +107,10 @@ def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dic
     """A database of prices and features, and the compiled SQL of the tests of its phase."""
     settings: Settings = server.create_database(MODULE_DATABASE, features_template)
     with connect(settings) as connection:
-        results = dbt.test(settings, connection, "features")
+        results = dbt.test(connection, "features")
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
-        queries |= {result.name: result.query for result in dbt.test(settings, connection, "audit")}
+        queries |= {result.name: result.query for result in dbt.test(connection, "audit")}
         yield connection, queries
     server.drop_database(MODULE_DATABASE)
 

@@ -17,12 +17,12 @@ from psycopg.types.json import Jsonb
 from test_dbt import PROJECT_FILES, change, copy_project
 
 from regime_engine import classifiers, encoders, model_versions
-from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
 from regime_engine.encoders import num_regime_core_v2
-from regime_engine.errors import RegimeError
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
@@ -107,7 +107,7 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def market(server) -> Iterator[psycopg.Connection]:
+def market(server) -> Iterator[Database]:
     """Series and prices made for these tests, with rows as dictionaries."""
     settings = server.create_database(MODULE_DATABASE)
     with connect(settings) as connection:
@@ -124,20 +124,20 @@ def market(server) -> Iterator[psycopg.Connection]:
         ahead = np.full(30, 100.0)
         ahead[21], ahead[22] = 101, 99
         add_prices(connection, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
-        nightly.build_features(settings, connection)
+        nightly.build_features(connection)
         add_regimes(
             connection, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True)
         )
         add_regimes(connection, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
         judged = [weekdays(date(2024, 3, 1), 30)[n] for n in (0, 1, 2, 10)]
         add_regimes(connection, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
-        connection.row_factory = dict_row
+        connection.connection.row_factory = dict_row
         yield connection
     server.drop_database(MODULE_DATABASE)
 
 
 @pytest.fixture
-def audited(market) -> Iterator[psycopg.Connection]:
+def audited(market) -> Iterator[Database]:
     """The same; what a test changes is undone."""
     with market.transaction(force_rollback=True):
         yield market
@@ -556,8 +556,8 @@ def classified_template(server, features_template) -> str:
     ):
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
-            fit.fit(connection, settings, series, Recipe("prototype", labelled=LABELLED))
-            classify.backfill(connection, settings, series, FIRST, LAST)
+            fit.fit(connection, series, Recipe("prototype", labelled=LABELLED))
+            classify.backfill(connection, series, FIRST, LAST)
     return "template_classified"
 
 
@@ -565,7 +565,7 @@ def classified_template(server, features_template) -> str:
 def classified(server, classified_template) -> Iterator[tuple[psycopg.Connection, Settings]]:
     settings = server.create_database(DATABASE, classified_template)
     with connect(settings) as connection:
-        connection.row_factory = dict_row
+        connection.connection.row_factory = dict_row
         yield connection, settings
     server.drop_database(DATABASE)
 
@@ -586,7 +586,7 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
     series = Series("US", "num-regime-core-v2", 63)
-    (model,) = model_versions.load(psycopg_tuples(connection), settings, series)
+    (model,) = model_versions.load(psycopg_tuples(connection), series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
     day = date(2011, 8, 8)
@@ -599,7 +599,7 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
         .fetchone()
     )
     told = classifiers.get("prototype").classify(prototypes, np.frombuffer(vector, "<f4")[None])
-    connection.row_factory = dict_row
+    connection.connection.row_factory = dict_row
     of_the_day = of(connection, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
     assert [row["label"] for row in of_the_day] == list(told.labels)
     np.testing.assert_allclose(
@@ -607,8 +607,8 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
 
 
-def psycopg_tuples(connection: psycopg.Connection) -> psycopg.Connection:
-    connection.row_factory = psycopg.rows.tuple_row
+def psycopg_tuples(connection: Database) -> Database:
+    connection.connection.row_factory = psycopg.rows.tuple_row
     return connection
 
 
@@ -623,7 +623,7 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
     ).fetchall()
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
-    connection.row_factory = psycopg.rows.tuple_row
+    connection.connection.row_factory = psycopg.rows.tuple_row
     encoder = encoders.get(model_id)
     window = np.array(
         connection.execute(
@@ -712,8 +712,8 @@ def test_a_restated_price_is_found_with_its_days(classified):
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    nightly.build_features(settings, psycopg_tuples(connection))
-    connection.row_factory = dict_row
+    nightly.build_features(psycopg_tuples(connection))
+    connection.connection.row_factory = dict_row
 
     def told(instrument, model_id, day="2011-09-15"):
         row = integrity(connection, model_id, day, instrument)
@@ -765,7 +765,7 @@ EMBEDDING_TABLES = ("regimes", "numeric_window_embeddings")
 
 
 @pytest.fixture(scope="module")
-def wide_market(market) -> psycopg.Connection:
+def wide_market(market) -> Database:
     """Eighty more series of the same instruments' days, so that an index is worth its while."""
     for table, key, name in (
         ("historical.numeric_window_embeddings", "entity_id", "I"),
@@ -832,7 +832,7 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     connection.execute("create view public.prices as select * from staging.stg_prices_daily")
     kinds = "select relname, oid from pg_class where relname in ('mine', 'prices') order by 1"
     before = connection.execute(kinds).fetchall()
-    nightly.build_features(features_database, connection)
+    nightly.build_features(connection)
     assert connection.execute(kinds).fetchall() == before
 
     assert "functions" in PROJECT_FILES
@@ -842,10 +842,10 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     begin = yml.read_text().index("      - name: entry_confidence\n")
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
-    settings = replace(features_database, project_directory=project)
+    changed = replace(connection, settings=replace(features_database, project_directory=project))
     with pytest.raises(RegimeError, match="other views read it: drop mine first"):
-        nightly.build_features(settings, connection)
+        nightly.build_features(changed)
     connection.execute("drop view public.mine")
-    nightly.build_features(settings, connection)
+    nightly.build_features(changed)
     columns = connection.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]

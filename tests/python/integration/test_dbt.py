@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 from commands import environment
@@ -19,12 +18,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from regime_engine import dbt, demo, encoders, prices
-from regime_engine.engine import classify, nightly
 from regime_engine.config import LAYER_OF, Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, nightly
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
 from regime_engine.reading.forecast import forecast
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -103,12 +102,12 @@ def manifest(parsed) -> dict:
     return json.loads((parsed.args[-1] / "manifest.json").read_text())
 
 
-def load_bundled_prices(connection: psycopg.Connection, settings: Settings) -> None:
+def load_bundled_prices(connection: Database, settings: Settings) -> None:
     for path in demo.PRICE_FILES:
-        prices.load(connection, settings, path)
+        prices.load(connection, path)
 
 
-def rows(connection: psycopg.Connection, tables: set[str]) -> dict[str, list]:
+def rows(connection: Database, tables: set[str]) -> dict[str, list]:
     return {
         table: connection.execute(
             sql.SQL("select t::text from {} as t order by 1").format(
@@ -119,7 +118,7 @@ def rows(connection: psycopg.Connection, tables: set[str]) -> dict[str, list]:
     }
 
 
-def schemas(connection: psycopg.Connection) -> set[str]:
+def schemas(connection: Database) -> set[str]:
     found = connection.execute("select nspname from pg_namespace where nspname !~ '^pg_'")
     return {name for (name,) in found} - {"information_schema", "public"}
 
@@ -155,7 +154,7 @@ def test_dbt_builds_and_tests_everything_from_a_shell(database, shell, tmp_path,
 def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
     connection, features_database, shell
 ):
-    classify.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, US, START, END)
     before = rows(connection, BUILT_TABLES)
     assert before["runtime.regimes"]
     refreshed = shell(features_database, "dbt build --full-refresh --profiles-dir profiles")
@@ -172,15 +171,15 @@ def test_an_empty_build_of_a_new_database_makes_every_table(database, shell):
 
 
 def test_an_empty_build_of_a_filled_database_deletes_nothing(connection, features_database, shell):
-    classify.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, US, START, END)
     before = rows(connection, BUILT_TABLES)
     assert before["features.daily_features"]
     built = shell(features_database, "dbt build --empty --profiles-dir profiles")
     assert built.returncode == 0, built.stdout
     assert rows(connection, BUILT_TABLES) == before
     # Nor does a function forget which tables it reads.
-    assert forecast(connection, features_database, US, [5]).rows
-    nightly.build_features(features_database, connection)
+    assert forecast(connection, US, [5]).rows
+    nightly.build_features(connection)
     assert rows(connection, BUILT_TABLES) == before
 
 
@@ -199,7 +198,7 @@ def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(
         if node["resource_type"] in ("model", "seed", "function")
         or (node["resource_type"] == "test" and not is_of_the_engine(node))
     }
-    built = dbt.build(features_database, connection, "features")
+    built = dbt.build(connection, "features")
     assert {node.name for node in built} == expected
     assert {node.status for node in built} <= {"success", "pass"}
     assert not any(rows(connection, ENGINE_TABLES).values())
@@ -215,8 +214,8 @@ def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(
     }
     singular = {path.stem for path in (PROJECT / "tests/dbt/audit").glob("*.sql")}
     assert singular < expected
-    classify.backfill(connection, features_database, US, START, END)
-    results, findings = nightly.audit(features_database, connection)
+    classify.backfill(connection, US, START, END)
+    results, findings = nightly.audit(connection)
     assert {result.name for result in results} == expected
     assert findings == []
 
@@ -241,11 +240,11 @@ def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothin
         return connection.execute(catalog).fetchall(), seeds, schemas(connection)
 
     with connect(database) as connection:
-        nightly.initialise(database, connection)
+        nightly.initialise(connection)
         first = state(connection)
         assert not any(rows(connection, ENGINE_TABLES).values())
         assert len(first[1]["runtime.regime_labels"]) == 4
-        nightly.initialise(database, connection)
+        nightly.initialise(connection)
         assert state(connection) == first
         assert first[2] == {"historical", "runtime"}
 
@@ -265,9 +264,9 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(database, 
     )
     with connect(odd) as connection:
         load_bundled_prices(connection, odd)
-        assert nightly.build_features(odd, connection) == []
-        classify.backfill(connection, odd, US, START, END)
-        _, findings = nightly.audit(odd, connection)
+        assert nightly.build_features(connection) == []
+        classify.backfill(connection, US, START, END)
+        _, findings = nightly.audit(connection)
         assert findings == []
         names = {"Hist 1", "Läufe-2", "an_staging", "an_features", "an_audit", "an_audit_failures"}
         assert schemas(connection) == names
@@ -333,7 +332,7 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             " from generate_series(now() at time zone 'UTC' - '100 days'::interval,"
             " now() at time zone 'UTC', '1 day') as day"
         )
-        assert nightly.build_features(settings, connection) == []
+        assert nightly.build_features(connection) == []
         found = connection.execute(
             "select count(*), bool_and(adjusted_close = close), bool_and(volume = 1000000),"
             " bool_and(adjusted_log_return is not distinct from log_return),"
@@ -341,14 +340,14 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             " from features.daily_features where instrument_id = 'GSPC.INDX'"
         ).fetchone()
         assert found == (101, True, True, True, True)
-        outcome = classify.backfill(connection, settings, US)
+        outcome = classify.backfill(connection, US)
         assert outcome.n_windows == 101 - 62
-        _, findings = nightly.audit(settings, connection)
+        _, findings = nightly.audit(connection)
         assert findings == []
 
         monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
         with pytest.raises(RegimeError, match="needs the column of load times"):
-            nightly.build_features(settings, connection)
+            nightly.build_features(connection)
         connection.execute(
             "delete from historical.prices_daily"
             """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
@@ -361,7 +360,7 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
 def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
     connection, features_database, tmp_path
 ):
-    classify.backfill(connection, features_database, US, START, END)
+    classify.backfill(connection, US, START, END)
     before = rows(connection, ENGINE_TABLES)["runtime.regimes"]
     project = copy_project(tmp_path)
     change(
@@ -377,10 +376,12 @@ def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
     )
     model.write_text(yaml.safe_dump(described))
 
-    nightly.initialise(replace(features_database, project_directory=project), connection)
+    nightly.initialise(
+        replace(connection, settings=replace(features_database, project_directory=project))
+    )
     after = rows(connection, ENGINE_TABLES)["runtime.regimes"]
     assert after == [(row.removesuffix(")") + ",)",) for (row,) in before]
-    classify.backfill(connection, features_database, US, END, date(2009, 1, 30))
+    classify.backfill(connection, US, END, date(2009, 1, 30))
     assert len(rows(connection, ENGINE_TABLES)["runtime.regimes"]) > len(after)
 
 
@@ -522,7 +523,7 @@ def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
 
 def test_a_failing_test_shows_the_row_and_not_its_null_alone(connection, features_database):
     connection.execute("update runtime.regions set instrument_id = null where region = 'US'")
-    tested = dbt.test(features_database, connection, "features")
+    tested = dbt.test(connection, "features")
     (failing,) = [node for node in tested if node.status == "fail"]
     assert failing.name == "not_null_regions_instrument_id"
     (row,) = connection.execute(failing.query).fetchall()

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import environment
 
 from regime_engine.config import Settings
-from regime_engine.database import libpq_environment
+from regime_engine.database import Database, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
@@ -34,7 +33,7 @@ returns void language sql as
 """
 
 
-def distribute(settings: Settings, connection: psycopg.Connection, target: Path) -> str:
+def distribute(settings: Settings, connection: Database, target: Path) -> str:
     """What `dbt run-operation distribute_tables` prints."""
     operation = subprocess.run(
         [

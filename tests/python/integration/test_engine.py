@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from regime_engine import demo
+from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.database import connect
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
@@ -39,7 +39,7 @@ ENGINE_TABLES = {
 }
 
 
-def contents(connection: psycopg.Connection) -> dict[str, list]:
+def contents(connection: Database) -> dict[str, list]:
     """Every row of the engine tables, but for run ids and times."""
     return {
         table: connection.execute(
@@ -52,7 +52,7 @@ def contents(connection: psycopg.Connection) -> dict[str, list]:
     }
 
 
-def empty_engine_tables(connection: psycopg.Connection) -> None:
+def empty_engine_tables(connection: Database) -> None:
     for table in ENGINE_TABLES:
         connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
 
@@ -66,12 +66,12 @@ def bundled_prices(instrument_id: str) -> list[list[str]]:
 @pytest.fixture
 def fitted(connection, features_database):
     """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
-    fit.fit(connection, features_database, US, PROTOTYPES)
+    fit.fit(connection, US, PROTOTYPES)
     return features_database
 
 
 def backfill(connection, settings, start: date, end: date) -> None:
-    classify.backfill(connection, settings, US, start, end)
+    classify.backfill(connection, US, start, end)
 
 
 START, END = date(2004, 3, 1), date(2006, 12, 29)
@@ -97,7 +97,7 @@ def stretches(n: int) -> list[tuple[date, date]]:
 
 
 def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, features_database):
-    classify.backfill(connection, features_database, US)
+    classify.backfill(connection, US)
     rows = bundled_prices("GSPC.INDX")
     days = [row[1] for row in rows]
     close = np.array([float(row[5]) for row in rows])
@@ -121,7 +121,7 @@ def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, feature
 
 
 def test_without_a_model_every_day_is_neutral_with_confidence_one(connection, features_database):
-    classify.backfill(connection, features_database, US)
+    classify.backfill(connection, US)
     (rows,) = connection.execute(
         "select distinct regime_label, confidence, model_version, probabilities, runner_up_label"
         " from runtime.regimes"
@@ -169,14 +169,14 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
 
 
 def test_fitting_the_same_again_stores_no_second_version(connection, fitted):
-    again = fit.fit(connection, fitted, US, PROTOTYPES)
+    again = fit.fit(connection, US, PROTOTYPES)
     assert again.version == 1
     assert connection.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
 
 
 def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(connection, fitted):
-    fit.fit(connection, fitted, US, PROTOTYPES, valid_from=date(2003, 1, 1))
-    classify.backfill(connection, fitted, US, date(2003, 6, 2), date(2003, 6, 30))
+    fit.fit(connection, US, PROTOTYPES, valid_from=date(2003, 1, 1))
+    classify.backfill(connection, US, date(2003, 6, 2), date(2003, 6, 30))
     rows = connection.execute(
         "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
     ).fetchall()
@@ -309,7 +309,7 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, 
 def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
     connection, features_database, tmp_path, regime
 ):
-    classify.backfill(connection, features_database, US, date(2010, 1, 4), date(2010, 12, 31))
+    classify.backfill(connection, US, date(2010, 1, 4), date(2010, 12, 31))
     before = connection.execute(
         "select as_of_date, encode(vector, 'hex'), run_id::text"
         " from historical.numeric_window_embeddings order by 1"
@@ -337,12 +337,12 @@ def test_a_deleted_price_takes_its_regime_with_it(
     connection, fitted, features_database, monkeypatch, day
 ):
     """Wherever it lay: inside a batch, between two, first or last."""
-    monkeypatch.setattr(engine, "BATCH_WINDOWS", 47)
-    classify.backfill(connection, fitted, US, START)
+    monkeypatch.setattr(classify, "BATCH_WINDOWS", 47)
+    classify.backfill(connection, US, START)
     connection.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
     connection.execute("delete from historical.prices_daily where trade_date = %s", [day])
-    nightly.build_features(fitted, connection)
-    classify.backfill(connection, fitted, US, START)
+    nightly.build_features(connection)
+    classify.backfill(connection, US, START)
     followed = contents(connection)
     revised = connection.execute(
         "select old_row ->> 'as_of_date' from runtime.regime_revisions"
@@ -351,7 +351,7 @@ def test_a_deleted_price_takes_its_regime_with_it(
     ).fetchall()
     assert revised == [(day,)]
     empty_engine_tables(connection)
-    classify.backfill(connection, fitted, US, START)
+    classify.backfill(connection, US, START)
     anew = contents(connection)
     for table in ENGINE_TABLES:
         if table != "runtime.regime_revisions":
@@ -367,11 +367,11 @@ def test_writers_of_different_series_do_not_wait_for_each_other(connection, fitt
         connection.execute("set lock_timeout = '2s'")
         backfill(connection, fitted, START, date(2004, 4, 1))
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            classify.backfill(connection, fitted, Series("US_TECH", US.model_id, 63), START, END)
+            classify.backfill(connection, Series("US_TECH", US.model_id, 63), START, END)
 
 
 def test_the_ledger_counts_what_was_written(connection, fitted):
-    outcome = classify.backfill(connection, fitted, US, START, END)
+    outcome = classify.backfill(connection, US, START, END)
     run = connection.execute(
         "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
         " from runtime.regime_runs where command = 'backfill'"

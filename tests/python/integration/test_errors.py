@@ -10,8 +10,8 @@ from commands import regime_command
 from conftest import MODULE_DATABASE
 
 from regime_engine import prices
-from regime_engine.engine import nightly
 from regime_engine.database import connect
+from regime_engine.engine import nightly
 
 pytestmark = pytest.mark.one_server
 
@@ -40,8 +40,8 @@ def peculiar(server, features_template, tmp_path_factory):
                 close = round(float(chance.uniform(50, 60)), 2)
                 writer.writerow([instrument_id, day, close, "" if missing else volume])
     with connect(settings) as connection:
-        prices.load(connection, settings, path)
-        nightly.build_features(settings, connection)
+        prices.load(connection, path)
+        nightly.build_features(connection)
         # Prices that came after the features were built.
         connection.execute(
             "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 
 import numpy as np
-import psycopg
 import pytest
 from commands import environment
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -19,9 +18,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from regime_engine import daily_features, dbt
-from regime_engine.engine import nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
 
 VOLUME_HISTORY = 252
@@ -52,12 +51,12 @@ class Market:
     """
 
     settings: Settings
-    connection: psycopg.Connection
+    connection: Database
     rebuild: str
     update: str
 
     def build(self) -> None:
-        results = dbt.build(self.settings, self.connection, "daily_features")
+        results = dbt.build(self.connection, "daily_features")
         dbt.require_success(results, "building the features")
 
     def update_as_dbt_does(self) -> None:
@@ -82,7 +81,7 @@ class Market:
                 insert(self.connection, f"{schema}.{table}", f"select * from saved.{table}")
 
 
-def insert(connection: psycopg.Connection, table: str, query: str) -> None:
+def insert(connection: Database, table: str, query: str) -> None:
     """By the names of the columns: one that a build had to add is the table's last."""
     names = [column.name for column in connection.execute(f"{query} limit 0").description]
     connection.execute(f"insert into {table} ({', '.join(names)}) {query}")
@@ -109,7 +108,7 @@ def built_market(server) -> Iterator[Market]:
         rebuild, update = (
             next(
                 result.query
-                for result in dbt.build(market_settings, connection, "features")
+                for result in dbt.build(connection, "features")
                 if result.name == "daily_features"
             )
             for _ in range(2)
@@ -152,7 +151,7 @@ def delete(connection, instrument_id, position, length) -> None:
     )
 
 
-def bits(connection: psycopg.Connection, query: str) -> list[tuple]:
+def bits(connection: Database, query: str) -> list[tuple]:
     """Every row of a query of daily_features, its floats byte for byte."""
     floats = ", ".join(f"float8send({name})" for name in FLOATS)
     return connection.execute(
@@ -264,7 +263,7 @@ EDITS = st.lists(
 )
 
 
-def apply(connection: psycopg.Connection, edits: list[tuple]) -> None:
+def apply(connection: Database, edits: list[tuple]) -> None:
     with connection.transaction():
         for edit, *arguments in edits:
             edit(connection, *arguments)
@@ -299,7 +298,7 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
         assert_features_are_right(built_market)
 
 
-def row_versions(connection: psycopg.Connection) -> dict[tuple[str, date], tuple]:
+def row_versions(connection: Database) -> dict[tuple[str, date], tuple]:
     found = connection.execute(
         "select instrument_id, trade_date, ctid, xmin from features.daily_features"
     )
@@ -466,7 +465,7 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         " ('ONE', '-infinity', 1)"
     )
     before = row_versions(market.connection)
-    warnings = nightly.build_features(market.settings, market.connection)
+    warnings = nightly.build_features(market.connection)
 
     assert [warning.failures for warning in warnings] == [len(refused) + 4]
     found = market.connection.execute(

@@ -9,10 +9,10 @@ from commands import regime_command
 from conftest import MODULE_DATABASE
 
 from regime_engine import demo, model_versions, prices
-from regime_engine.engine import classify, fit, nightly
 from regime_engine.database import connect
-from regime_engine.errors import RegimeError
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe, WalkForward
+from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
@@ -32,10 +32,8 @@ def rows_up_to(connection, day: date) -> list[tuple]:
 @pytest.fixture
 def walked(connection, features_database):
     """Yearly versions from 2005 on and the regimes that they give."""
-    fit.walk_forward(
-        connection, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
-    )
-    classify.backfill(connection, features_database, US, date(2005, 1, 1))
+    fit.walk_forward(connection, US, Recipe(), YEARLY, start=date(2005, 1, 1))
+    classify.backfill(connection, US, date(2005, 1, 1))
     return connection
 
 
@@ -88,48 +86,46 @@ def test_lehman_is_a_crisis_and_2017_is_carry(walked):
 
 
 def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, features_database):
-    _, findings = nightly.audit(features_database, walked)
+    _, findings = nightly.audit(walked)
     assert findings == []
 
 
 def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, features_database):
     walked.execute("update runtime.regime_models set trained_to = '2010-06-30' where version = 6")
-    _, findings = nightly.audit(features_database, walked)
+    _, findings = nightly.audit(walked)
     (finding,) = [f for f in findings if f.test.name == "regime_versions_were_valid"]
     assert finding.test.failures == 124  # trading days of the first half of 2010
 
 
 def test_fitting_again_stores_nothing_and_fits_nothing(walked, features_database, monkeypatch):
-    before = model_versions.load(walked, features_database, US)
+    before = model_versions.load(walked, US)
     monkeypatch.setattr(
         "regime_engine.classifiers.markov.train", lambda *_: pytest.fail("fitted again")
     )
-    again = fit.walk_forward(
-        walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1)
-    )
-    assert again == before == model_versions.load(walked, features_database, US)
+    again = fit.walk_forward(walked, US, Recipe(), YEARLY, start=date(2005, 1, 1))
+    assert again == before == model_versions.load(walked, US)
 
 
 def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, features_database):
     def fit(n_states):
         recipe = Recipe(n_states=n_states)
-        return fit.fit(connection, features_database, US, recipe, end=date(2004, 12, 31))
+        return fit.fit(connection, US, recipe, end=date(2004, 12, 31))
 
     assert [fit(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
-    classify.backfill(connection, features_database, US, date(2005, 1, 3), date(2005, 6, 30))
+    classify.backfill(connection, US, date(2005, 1, 3), date(2005, 6, 30))
     versions = connection.execute("select distinct model_version from runtime.regimes").fetchall()
     assert versions == [(3,)]
-    _, findings = nightly.audit(features_database, connection)
+    _, findings = nightly.audit(connection)
     assert findings == []
     fit(4)
-    _, findings = nightly.audit(features_database, connection)
+    _, findings = nightly.audit(connection)
     assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
 
 
 def test_models_of_a_run_that_died_are_taken_over(walked, features_database):
     walked.execute("update runtime.regime_runs set status = 'FAILED' where command = 'fit'")
-    fit.walk_forward(walked, features_database, US, Recipe(), YEARLY, start=date(2005, 1, 1))
-    _, findings = nightly.audit(features_database, walked)
+    fit.walk_forward(walked, US, Recipe(), YEARLY, start=date(2005, 1, 1))
+    _, findings = nightly.audit(walked)
     # The status was edited, which is found; the models are those of a run that succeeded.
     assert [finding.test.name for finding in findings] == ["runs_are_as_they_were_recorded"]
 
@@ -140,21 +136,21 @@ def test_new_prices_change_no_old_row(database):
     with connect(database) as connection:
 
         def night():
-            nightly.build_features(database, connection)
-            fit.walk_forward(connection, database, US, Recipe(), YEARLY, start=date(2009, 1, 1))
-            classify.backfill(connection, database, US, date(2009, 1, 1))
+            nightly.build_features(connection)
+            fit.walk_forward(connection, US, Recipe(), YEARLY, start=date(2009, 1, 1))
+            classify.backfill(connection, US, date(2009, 1, 1))
 
         for path in demo.PRICE_FILES:
-            prices.load(connection, database, path)
+            prices.load(connection, path)
         connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
         night()
         before = rows_up_to(connection, cut)
         for path in demo.PRICE_FILES:
-            prices.load(connection, database, path)
+            prices.load(connection, path)
         night()
         assert len(before) > 800
         assert rows_up_to(connection, cut) == before
-        assert len(model_versions.load(connection, database, US)) == 10
+        assert len(model_versions.load(connection, US)) == 10
         (revised,) = connection.execute("select count(*) from runtime.regime_revisions").fetchone()
         assert revised == 0
 
@@ -168,7 +164,7 @@ def test_a_given_version_classifies_and_the_row_says_so(walked, features_databas
         " metadata ->> 'in_sample' from runtime.regimes where metadata ? 'version_given' order by 1"
     ).fetchall()
     assert rows == [("2006-06-30", 3, "true", "true"), ("2015-06-30", 3, "true", "false")]
-    _, findings = nightly.audit(features_database, walked)
+    _, findings = nightly.audit(walked)
     assert findings == []
 
 
@@ -191,8 +187,8 @@ def synthetic(server, features_template, tmp_path_factory):
         server.new_template("template_synthetic", features_template) as settings,
         connect(settings) as connection,
     ):
-        prices.load(connection, settings, path)
-        nightly.build_features(settings, connection)
+        prices.load(connection, path)
+        nightly.build_features(connection)
     yield server.create_database(MODULE_DATABASE, "template_synthetic")
     server.drop_database(MODULE_DATABASE)
 
@@ -243,15 +239,11 @@ def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(
     connection, features_database
 ):
     def fit() -> int:
-        model = fit.fit(
-            connection, features_database, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31)
-        )
+        model = fit.fit(connection, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31))
         return model.version
 
     def backfill():
-        return classify.backfill(
-            connection, features_database, US, date(2005, 1, 1), date(2005, 3, 31)
-        )
+        return classify.backfill(connection, US, date(2005, 1, 1), date(2005, 3, 31))
 
     assert fit() == fit() == 1
     connection.execute("update runtime.regime_models set parameters = parameters - 'experts'")
@@ -285,7 +277,6 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
 ):
     labelled = fit.fit(
         connection,
-        features_database,
         US,
         Recipe(
             "prototype",
@@ -295,14 +286,12 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
             ),
         ),
     )
-    found = fit.fit(
-        connection, features_database, US, Recipe("prototype", 3), end=date(2012, 12, 31)
-    )
+    found = fit.fit(connection, US, Recipe("prototype", 3), end=date(2012, 12, 31))
     assert (labelled.labels, found.labels) == (
         ("CARRY", "CRISIS"),
         ("CARRY", "NEUTRAL", "CRISIS"),
     )
-    classify.backfill(connection, features_database, US, date(2009, 4, 1))
+    classify.backfill(connection, US, date(2009, 4, 1))
     counts = dict(
         connection.execute(
             "select model_version, count(*) from runtime.regimes group by 1"
@@ -336,10 +325,9 @@ def test_the_layout_names_all_384_numbers(regime):
 
 
 def test_versions_are_records_of_their_training(walked, features_database):
-    first = model_versions.load(walked, features_database, US)[0]
+    first = model_versions.load(walked, US)[0]
     refitted = fit.fit(
         walked,
-        features_database,
         US,
         Recipe(),
         start=first.trained_from,

@@ -8,10 +8,10 @@ import pytest
 from commands import regime_command
 from conftest import DATABASE
 
-from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.database import connect
-from regime_engine.errors import RegimeError
+from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.engine.fit import LabelledStretch, Recipe
+from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
@@ -29,9 +29,9 @@ def settings(server, features_template) -> Iterator:
     """US of 2010 by the seed rule, US_TECH of a part of it by a prototype model."""
     settings = server.create_database("test_global", features_template)
     with connect(settings) as connection:
-        fit.fit(connection, settings, US_TECH, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(connection, settings, US, date(2010, 1, 4), date(2010, 6, 30))
-        classify.backfill(connection, settings, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
+        fit.fit(connection, US_TECH, Recipe("prototype", labelled=LABELLED))
+        classify.backfill(connection, US, date(2010, 1, 4), date(2010, 6, 30))
+        classify.backfill(connection, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
     yield settings
     server.drop_database("test_global")
 
@@ -68,7 +68,7 @@ def probabilities_of(connection, region: str, day: date) -> dict[str, float]:
 
 def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(settings, connection):
     connection.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
-    vote.vote(connection, settings, V2, 63)
+    vote.vote(connection, V2, 63)
     day = date(2010, 4, 1)
     us, tech = (probabilities_of(connection, region, day) for region in ("US", "US_TECH"))
     assert us == {"NEUTRAL": 1.0}
@@ -87,7 +87,7 @@ def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(settings, co
 
 
 def test_a_region_counts_for_a_week_after_its_last_regime(settings, connection):
-    vote.vote(connection, settings, V2, 63)
+    vote.vote(connection, V2, 63)
     constituents = {
         day: [c["region"] for c in row[3]["constituents"]] for day, row in votes(connection).items()
     }
@@ -101,17 +101,17 @@ def test_a_region_counts_for_a_week_after_its_last_regime(settings, connection):
 
 def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
     with connect(own) as connection:
-        first = vote.vote(connection, own, V2, 63)
+        first = vote.vote(connection, V2, 63)
         before = votes(connection)
         assert first.written["regimes"] == len(before) == 124
-        assert not any(vote.vote(connection, own, V2, 63).written.values())
+        assert not any(vote.vote(connection, V2, 63).written.values())
         assert votes(connection) == before
         # As if the later days had not come yet.
         last = date(2010, 4, 15)
         connection.execute(
             "delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last]
         )
-        vote.vote(connection, own, V2, 63)
+        vote.vote(connection, V2, 63)
         assert votes(connection) == {day: row for day, row in before.items() if day <= last}
         (changes_to_come,) = connection.execute(
             "select count(*) from runtime.regime_transitions"
@@ -123,15 +123,15 @@ def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
 
 def test_a_weight_of_0_leaves_a_region_out(settings, connection):
     connection.execute("update runtime.regions set weight = 0 where region = 'US_TECH'")
-    vote.vote(connection, settings, V2, 63)
+    vote.vote(connection, V2, 63)
     assert {row[1] for row in votes(connection).values()} == {1.0}
     assert all(len(row[3]["constituents"]) == 1 for row in votes(connection).values())
 
 
 def test_a_seed_without_weights_lets_every_region_count_the_same(settings, connection):
     connection.execute("alter table runtime.regions drop column weight")
-    assert not vote.is_wanted(connection, settings)
-    vote.vote(connection, settings, V2, 63)
+    assert not vote.is_wanted(connection)
+    vote.vote(connection, V2, 63)
     constituents = votes(connection)[date(2010, 4, 1)][3]["constituents"]
     assert [(c["region"], c["weight"]) for c in constituents] == [("US", 1), ("US_TECH", 1)]
 
@@ -151,7 +151,7 @@ def test_a_vote_that_cannot_be_held_is_refused_in_one_line(
 ):
     connection.execute(f"update runtime.regions set weight = {weight}")
     with pytest.raises(RegimeError) as raised:
-        vote.vote(connection, settings, model_id, 63)
+        vote.vote(connection, model_id, 63)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -159,23 +159,23 @@ def test_a_vote_that_cannot_be_held_is_refused_in_one_line(
 def test_a_region_of_the_name_of_the_vote_is_refused(settings, connection):
     connection.execute("insert into runtime.regions values ('GLOBAL', 'GSPC.INDX', 'a team''s')")
     with pytest.raises(RegimeError, match="a region GLOBAL, which is the name of the vote"):
-        vote.vote(connection, settings, V2, 63)
+        vote.vote(connection, V2, 63)
     with pytest.raises(RegimeError, match="GLOBAL is the vote of the regions"):
-        classify.run(connection, settings, GLOBAL, date(2010, 4, 1))
+        classify.run(connection, GLOBAL, date(2010, 4, 1))
 
 
 def test_the_pipeline_votes_once_a_weight_is_stated(settings, connection):
     def weigh(us: float) -> None:
         connection.execute("update runtime.regions set weight = %s where region = 'US'", [us])
 
-    assert nightly.vote(settings, connection, V2, 63) is None
+    assert nightly.vote_if_wanted(connection, V2, 63) is None
     weigh(0)
-    assert nightly.vote(settings, connection, V2, 63) is None
+    assert nightly.vote_if_wanted(connection, V2, 63) is None
     weigh(2)
-    assert nightly.vote(settings, connection, V2, 63).series == GLOBAL
+    assert nightly.vote_if_wanted(connection, V2, 63).series == GLOBAL
     # What is stored is kept up, whoever is left to vote.
     weigh(0)
-    assert vote.is_wanted(connection, settings)
+    assert vote.is_wanted(connection)
 
 
 def test_the_command_says_what_it_wrote(own):
@@ -210,7 +210,7 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(settings, conne
     connection.execute(
         "delete from runtime.regimes where region = 'US' and as_of_date = %s", [holiday]
     )
-    vote.vote(connection, settings, V2, 63)
+    vote.vote(connection, V2, 63)
     stored = {day: row[0] for day, row in votes(connection).items()}
     timeline = {
         day: row

@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import environment, regime_command
 from conftest import DATABASE
@@ -22,9 +21,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from regime_engine import demo, prices
-from regime_engine.engine import nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect, embedded
+from regime_engine.database import Database, connect, embedded
+from regime_engine.engine import nightly
 
 N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
@@ -35,8 +34,8 @@ EMBEDDINGS = "historical.numeric_window_embeddings"
 OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
-def make_market(connection: psycopg.Connection, settings: Settings) -> None:
-    prices.load(connection, settings, demo.PRICE_FILES[0])
+def make_market(connection: Database, settings: Settings) -> None:
+    prices.load(connection, demo.PRICE_FILES[0])
     connection.execute("truncate historical.prices_daily")
     connection.execute("select setseed(0.25)")
     connection.execute(
@@ -56,7 +55,7 @@ def make_market(connection: psycopg.Connection, settings: Settings) -> None:
         """,
         [FIRST_DAY, N_INSTRUMENTS, N_DAYS],
     )
-    nightly.build_features(settings, connection)
+    nightly.build_features(connection)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +75,7 @@ def market_database(server, market_template) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def connection(market_database) -> Iterator[psycopg.Connection]:
+def connection(market_database) -> Iterator[Database]:
     with connect(market_database) as connection:
         yield connection
 
@@ -98,7 +97,7 @@ def undisturbed(server, market_template) -> list:
     return rows
 
 
-def stored(connection: psycopg.Connection, of_runs: bool = False) -> list:
+def stored(connection: Database, of_runs: bool = False) -> list:
     without = "{}" if of_runs else "{run_id,created_at}"
     return connection.execute(
         f"select to_jsonb(t) - %s::text[] from {EMBEDDINGS} as t"
@@ -117,7 +116,7 @@ def start(settings: Settings, *arguments: str) -> subprocess.Popen:
     )
 
 
-def hold(connection: psycopg.Connection, instrument_id: str) -> None:
+def hold(connection: Database, instrument_id: str) -> None:
     """Be the writer of an instrument, so that a run stops when it comes to its batch."""
     connection.execute(
         "select pg_advisory_lock(hashtextextended(%s, 0))",
@@ -125,11 +124,11 @@ def hold(connection: psycopg.Connection, instrument_id: str) -> None:
     )
 
 
-def release(connection: psycopg.Connection) -> None:
+def release(connection: Database) -> None:
     connection.execute("select pg_advisory_unlock_all()")
 
 
-def wait_until(connection: psycopg.Connection, query: str) -> None:
+def wait_until(connection: Database, query: str) -> None:
     for _ in range(600):
         if connection.execute(query).fetchone()[0]:
             return
@@ -137,7 +136,7 @@ def wait_until(connection: psycopg.Connection, query: str) -> None:
     raise AssertionError(f"never true: {query}")
 
 
-def read_so_far(connection: psycopg.Connection, what: str, relation: str) -> int:
+def read_so_far(connection: Database, what: str, relation: str) -> int:
     """Of pg_statio_user_tables or pg_stat_user_tables, by all sessions.
 
     Another session's reading is counted at the latest by its end, this one's up to a second later.
@@ -199,7 +198,7 @@ def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_da
         "update historical.prices_daily set adjusted_close = adjusted_close * 1.01, loaded_at = now()"
         " where instrument_id = 'SYN09' and trade_date = '2018-06-27'"
     )
-    nightly.build_features(market_database, connection)
+    nightly.build_features(connection)
     result = regime("embed", "--all")
     # 27, 28 and 29 June are the last days that there are.
     assert "rows written: 3 in numeric_window_embeddings" in result.stdout
@@ -222,7 +221,7 @@ def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
         "delete from historical.prices_daily"
         " where instrument_id = 'SYN03' and trade_date = '2018-06-28'"
     )
-    nightly.build_features(market_database, connection)
+    nightly.build_features(connection)
     regime("embed", "--all")
     rows = connection.execute(
         f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
@@ -302,7 +301,7 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
                 " where instrument_id = %s and trade_date = '2018-06-25'",
                 [instrument_id],
             )
-        nightly.build_features(market_database, other)
+        nightly.build_features(other)
     release(connection)
     process.communicate()
     assert process.returncode == 0
@@ -320,7 +319,7 @@ def test_a_full_disk_loses_nothing(connection, market_database, regime, undistur
     connection.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
     before = stored(connection, of_runs=True)
     # The merge of a batch has to spill to disk, of which there is next to none.
-    database = sql.Identifier(connection.info.dbname)
+    database = sql.Identifier(connection.connection.info.dbname)
     for setting in ("enable_nestloop = off", "work_mem = '64kB'", "temp_file_limit = '64kB'"):
         connection.execute(sql.SQL("alter database {} set {}").format(database, sql.SQL(setting)))
     result = regime("embed", "--all")
@@ -345,7 +344,7 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
         "update historical.prices_daily set volume = null"
         " where instrument_id = 'SYN02' and trade_date = '2018-06-29'"
     )
-    nightly.build_features(market_database, connection)
+    nightly.build_features(connection)
     connection.execute(
         "insert into historical.prices_daily (instrument_id, trade_date, close)"
         " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import regime_command
 from conftest import DATABASE, MODULE_DATABASE
 
-from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.config import Settings
-from regime_engine.database import connect
-from regime_engine.errors import RegimeError
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.engine.fit import LabelledStretch, Recipe, WalkForward
+from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +33,7 @@ class Audited:
     """settings of the finished database; a connection; each test's compiled SQL by its name"""
 
     settings: Settings
-    connection: psycopg.Connection
+    connection: Database
     queries: dict[str, str]
     findings: list
 
@@ -47,23 +46,19 @@ def kill(done: int, total: int) -> None:
     raise Killed
 
 
-def write_everything(connection: psycopg.Connection, settings: Settings) -> None:
+def write_everything(connection: Database, settings: Settings) -> None:
     """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
     restated and a deleted price, and the revisions of their rows."""
     yearly = WalkForward(every_months=12, train_years=3)
-    fit.walk_forward(
-        *(connection, settings, US, Recipe(), yearly), date(2008, 1, 1), date(2010, 12, 31)
-    )
-    fit.fit(connection, settings, US_TECH, Recipe("prototype", labelled=LABELLED))
+    fit.walk_forward(connection, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
+    fit.fit(connection, US_TECH, Recipe("prototype", labelled=LABELLED))
     with pytest.raises(Killed):
-        classify.backfill(
-            *(connection, settings, US, date(2007, 10, 1), date(2008, 6, 30)), progress=kill
-        )
-    classify.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.backfill(connection, settings, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
-    classify.run(connection, settings, US_V1, date(2010, 9, 5))
+        classify.backfill(connection, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
+    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.backfill(connection, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
+    classify.run(connection, US_V1, date(2010, 9, 5))
     with pytest.raises(RegimeError):
-        classify.run(connection, settings, US_V1, date(1999, 1, 29))
+        classify.run(connection, US_V1, date(1999, 1, 29))
     connection.execute(
         "update historical.prices_daily set close = close * 1.01, adjusted_close = adjusted_close * 1.01"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
@@ -72,10 +67,10 @@ def write_everything(connection: psycopg.Connection, settings: Settings) -> None
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-11-30'"
     )
-    nightly.build_features(settings, connection)
-    classify.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.run(connection, settings, US_V1, date(2010, 9, 5))
-    vote.vote(connection, settings, US.model_id, US.window_days)
+    nightly.build_features(connection)
+    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.run(connection, US_V1, date(2010, 9, 5))
+    vote.vote(connection, US.model_id, US.window_days)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +89,7 @@ def finished(server, features_template) -> Iterator[str]:
 def audited(server, finished) -> Iterator[Audited]:
     settings = server.create_database(MODULE_DATABASE, finished)
     with connect(settings) as connection:
-        results, findings = nightly.audit(settings, connection)
+        results, findings = nightly.audit(connection)
         connection.execute("analyze")
         queries = {result.name: result.query for result in results}
         yield Audited(settings, connection, queries, findings)
@@ -348,7 +343,7 @@ def unprotected(audited) -> Audited:
     return audited
 
 
-def corrupt(connection: psycopg.Connection, statements: str | list[str]) -> None:
+def corrupt(connection: Database, statements: str | list[str]) -> None:
     for statement in [statements] if isinstance(statements, str) else statements:
         cursor = connection.execute(statement)
         assert cursor.rowcount != 0, statement

@@ -48,8 +48,8 @@ def stored(server, features_template):
     with connect(settings) as connection:
         for series, recipe in FITS.values():
             end = None if recipe.labelled else TRAINED_TO
-            fitting.fit(connection, settings, series, recipe, end=end)
-            engine.backfill(connection, settings, series, date(2005, 1, 1), LAST)
+            fitting.fit(connection, series, recipe, end=end)
+            engine.backfill(connection, series, date(2005, 1, 1), LAST)
         yield connection
     server.drop_database("test_notebook")
 

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import environment
 
 from regime_engine import demo, prices
 from regime_engine.config import Settings
-from regime_engine.database import connect, libpq_environment
+from regime_engine.database import Database, connect, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
@@ -56,7 +55,7 @@ def team_database(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
     settings = server.create_database(DATABASE)
     with connect(settings) as connection:
-        prices.load(connection, settings, demo.PRICE_FILES[0])
+        prices.load(connection, demo.PRICE_FILES[0])
         connection.execute("create schema vendor")
         connection.execute(
             "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
@@ -114,7 +113,7 @@ def succeed(done: subprocess.CompletedProcess) -> str:
     return done.stdout
 
 
-def relations(connection: psycopg.Connection) -> dict[str, int]:
+def relations(connection: Database) -> dict[str, int]:
     """schema.name → oid of every table and view that is not the vendor's or Postgres's."""
     return dict(
         connection.execute(
@@ -125,7 +124,7 @@ def relations(connection: psycopg.Connection) -> dict[str, int]:
     )
 
 
-def contents(connection: psycopg.Connection) -> dict[str, list]:
+def contents(connection: Database) -> dict[str, list]:
     """schema.name → its rows, in order, as text."""
     return {
         name: connection.execute(f"select r::text from {name} as r order by 1").fetchall()

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import regime_command
 
 from regime_engine import dbt
-from regime_engine.engine import classify, nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, nightly
 from regime_engine.series import Series
 
 US = Series("US", "num-regime-core-v1", 63)
@@ -22,7 +21,7 @@ NEXT_YEAR = date.today().year + 1
 OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
-def contents(connection: psycopg.Connection) -> dict[str, list]:
+def contents(connection: Database) -> dict[str, list]:
     """Every row of what a backfill writes, but for run ids and times."""
     rows = {
         EMBEDDINGS: "to_jsonb(t)",
@@ -40,7 +39,7 @@ def contents(connection: psycopg.Connection) -> dict[str, list]:
     }
 
 
-def partitions(connection: psycopg.Connection) -> dict[str, tuple[str, int]]:
+def partitions(connection: Database) -> dict[str, tuple[str, int]]:
     """Partition → which rows it takes and how many it has."""
     found = connection.execute(
         "select relname, pg_get_expr(relpartbound, oid) from pg_class"
@@ -56,7 +55,7 @@ def partitions(connection: psycopg.Connection) -> dict[str, tuple[str, int]]:
     }
 
 
-def definition(connection: psycopg.Connection) -> dict[str, list]:
+def definition(connection: Database) -> dict[str, list]:
     """What a table's readers and writers see of it."""
     queries = {
         "columns": "select attname, atttypid::regtype::text, attnotnull,"
@@ -69,7 +68,7 @@ def definition(connection: psycopg.Connection) -> dict[str, list]:
     return {name: connection.execute(q, [EMBEDDINGS]).fetchall() for name, q in queries.items()}
 
 
-def in_line(connection: psycopg.Connection) -> set[str]:
+def in_line(connection: Database) -> set[str]:
     found = connection.execute(
         "select relname from pg_class where reloptions @> '{toast_tuple_target=8160}'"
     )
@@ -111,8 +110,8 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
         assert found[0] == found[1]
         before = scans(settings)
         with connect(settings) as connection:
-            classify.run(connection, settings, US, date(2004, 3, 1))
-            classify.backfill(connection, settings, US, date(2004, 3, 1), date(2004, 6, 30))
+            classify.run(connection, US, date(2004, 3, 1))
+            classify.backfill(connection, US, date(2004, 3, 1), date(2004, 6, 30))
         after = scans(settings)
         assert {name for name in after if after[name] != before[name]} == {
             "numeric_window_embeddings_2004"
@@ -121,11 +120,11 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
         server.drop_database("test_partitioned")
 
 
-def backfill(connection: psycopg.Connection, settings: Settings) -> None:
-    classify.backfill(connection, settings, US, date(2003, 10, 1), date(2004, 6, 30))
+def backfill(connection: Database, settings: Settings) -> None:
+    classify.backfill(connection, US, date(2003, 10, 1), date(2004, 6, 30))
 
 
-def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> None:
+def restate_and_delete(connection: Database, settings: Settings) -> None:
     connection.execute(
         "update historical.prices_daily set close = close * 1.5"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2003-12-31'"
@@ -134,10 +133,10 @@ def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> No
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
     )
-    nightly.build_features(settings, connection)
+    nightly.build_features(connection)
 
 
-def versions(connection: psycopg.Connection) -> list[tuple]:
+def versions(connection: Database) -> list[tuple]:
     return connection.execute(
         f"select tableoid, ctid, xmin from {EMBEDDINGS} order by 1, 2"
     ).fetchall()
@@ -161,11 +160,11 @@ def scans(settings: Settings) -> dict[str, tuple]:
 
 @pytest.mark.one_server
 def test_partitions_outlive_refreshes_and_missing_years_are_added(
-    features_database: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    features_database: Settings, connection: Database, monkeypatch: pytest.MonkeyPatch
 ):
     connection.execute(f"drop table {EMBEDDINGS} cascade")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2004")
-    nightly.initialise(features_database, connection)
+    nightly.initialise(connection)
     backfill(connection, features_database)
     assert {name for name, (_, count) in partitions(connection).items() if count} == {
         "default",
@@ -176,7 +175,7 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
     connection.execute(f"drop table {EMBEDDINGS}_{NEXT_YEAR}")
     connection.execute(f"alter table {EMBEDDINGS}_2005 reset (toast_tuple_target)")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2002")
-    dbt.require_success(dbt.build(features_database, connection, "features"), "features")
+    dbt.require_success(dbt.build(connection, "features"), "features")
     # 2003 has rows in the default partition, and stays there.
     years = {"2002", *map(str, range(2004, NEXT_YEAR + 1))}
     assert set(partitions(connection)) == {"default", *years}
@@ -184,14 +183,14 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
     assert in_line(connection) == leaves | {"regimes"}
 
     monkeypatch.setenv("DBT_FULL_REFRESH", "true")
-    nightly.initialise(features_database, connection)
+    nightly.initialise(connection)
     assert (contents(connection), definition(connection), versions(connection)) == before
 
 
 @pytest.mark.one_server
 def test_a_table_without_partitions_is_explained_and_left_as_it_is(
     features_database: Settings,
-    connection: psycopg.Connection,
+    connection: Database,
     regime: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -15,19 +15,19 @@ import pytest
 from click.testing import CliRunner
 from commands import environment
 
-from regime_engine.engine import classify, fit, vote
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
 from regime_engine.encoders import num_regime_core_v2
-from regime_engine.errors import RegimeError
+from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.fit import Recipe
-from regime_engine.series import Series
+from regime_engine.errors import RegimeError
 from regime_engine.reading import forecast as forecasts
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -42,16 +42,16 @@ def settings(server, features_template) -> Iterator[Settings]:
     knows one label; their vote."""
     settings = server.create_database("test_reading", features_template)
     with connect(settings) as connection:
-        fit.fit(connection, settings, US, Recipe(), end=date(2005, 12, 30))
-        classify.backfill(connection, settings, US, FIRST, LAST)
-        classify.backfill(connection, settings, US_TECH, FIRST, date(2006, 12, 29))
-        vote.vote(connection, settings, V2, 63)
+        fit.fit(connection, US, Recipe(), end=date(2005, 12, 30))
+        classify.backfill(connection, US, FIRST, LAST)
+        classify.backfill(connection, US_TECH, FIRST, date(2006, 12, 29))
+        vote.vote(connection, V2, 63)
     yield settings
     server.drop_database("test_reading")
 
 
 @pytest.fixture
-def connection(settings) -> Iterator[psycopg.Connection]:
+def connection(settings) -> Iterator[Database]:
     with connect(settings) as connection:
         yield connection
 
@@ -109,7 +109,7 @@ def test_the_matrix_is_that_of_a_count_calmest_label_first(settings, connection)
     counts = np.zeros((len(shown), len(shown)))
     for before, after in pairwise(labels):
         counts[shown.index(names[before]), shown.index(names[after])] += 1
-    cells = records(matrix(connection, settings, US, shrink=True))
+    cells = records(matrix(connection, US, shrink=True))
     assert [(cell["from_label"], cell["to_label"]) for cell in cells] == [
         (one, other) for one in shown for other in shown
     ]
@@ -118,7 +118,7 @@ def test_the_matrix_is_that_of_a_count_calmest_label_first(settings, connection)
     np.testing.assert_allclose(
         [cell["smoothed_probability"] for cell in cells], smoothed, rtol=1e-13
     )
-    assert "smoothed_probability" not in matrix(connection, settings, US).headers
+    assert "smoothed_probability" not in matrix(connection, US).headers
 
 
 @pytest.mark.parametrize("horizon", [1, 5, 21, 250])
@@ -133,7 +133,7 @@ def test_the_law_in_sql_is_the_law_in_python(settings, connection, horizon):
             forecasts.smoothed_probabilities(forecasts.transitions_so_far(labels, k))[-1:],
             horizon,
         )
-        told = records(forecasts.forecast(connection, settings, US, [horizon], rows[n - 1][0]))
+        told = records(forecasts.forecast(connection, US, [horizon], rows[n - 1][0]))
         assert {cell["label"]: cell["probability"] for cell in told} == {
             name: pytest.approx(p, rel=1e-10) for name, p in zip(names, law, strict=True)
         }
@@ -182,7 +182,7 @@ def test_first_passages_are_those_of_a_simulation_within_its_error(settings, con
     rows = history(connection)
     # The day on which label and probabilities say the most different things.
     day = min(range(500, len(rows)), key=lambda n: rows[n][2].get(rows[n][1], 0))
-    told = records(forecasts.forecast(connection, settings, US, [horizon], rows[day][0]))
+    told = records(forecasts.forecast(connection, US, [horizon], rows[day][0]))
     names, labels, probabilities = as_arrays(rows[: day + 1])
     k = len(names)
     transitions = forecasts.transitions_so_far(labels, k)[-1]
@@ -203,7 +203,7 @@ def test_first_passages_are_those_of_a_simulation_within_its_error(settings, con
 
 
 def test_a_longer_horizon_reaches_more(settings, connection):
-    told = records(forecasts.forecast(connection, settings, US, [1, 2, 30, 1000]))
+    told = records(forecasts.forecast(connection, US, [1, 2, 30, 1000]))
     for name in ("probability_of_change", "probability_reached", "probability_reached_or_worse"):
         by_label: dict[str, list[float]] = {}
         for cell in told:
@@ -221,12 +221,12 @@ def test_a_longer_horizon_reaches_more(settings, connection):
 
 def test_a_forecast_knows_nothing_of_the_days_after(settings, connection):
     day = history(connection)[600][0]
-    before = forecasts.forecast(connection, settings, US, [5, 63], day)
+    before = forecasts.forecast(connection, US, [5, 63], day)
     with connection.transaction(force_rollback=True):
         connection.execute(
             "delete from runtime.regimes where region = 'US' and as_of_date > %s", [day]
         )
-        assert forecasts.forecast(connection, settings, US, [5, 63]) == before
+        assert forecasts.forecast(connection, US, [5, 63]) == before
 
 
 def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection):
@@ -236,7 +236,7 @@ def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection)
     (found,) = forecasts.scores(labels, probabilities, [horizon], n - 25).values()
     log, brier = [], []
     for day in range(n - 25, n - horizon):
-        told = records(forecasts.forecast(connection, settings, US, [horizon], rows[day][0]))
+        told = records(forecasts.forecast(connection, US, [horizon], rows[day][0]))
         law = {cell["label"]: cell["probability"] for cell in told}
         assert set(law) == set(names)
         came = rows[day + horizon][1]
@@ -248,7 +248,7 @@ def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection)
 
 def test_the_score_of_a_history_counts_its_days(settings, connection):
     rows = history(connection)
-    told = records(forecasts.score(connection, settings, US, [1, 63]))
+    told = records(forecasts.score(connection, US, [1, 63]))
     assert [(row["horizon"], row["days"]) for row in told] == [
         (1, len(rows) - 253),
         (63, len(rows) - 315),
@@ -256,19 +256,19 @@ def test_the_score_of_a_history_counts_its_days(settings, connection):
 
 
 def test_a_series_of_one_label_stays_what_it_is(settings, connection):
-    (cell,) = records(matrix(connection, settings, US_TECH, shrink=True))
+    (cell,) = records(matrix(connection, US_TECH, shrink=True))
     assert (cell["probability"], cell["smoothed_probability"]) == (1, 1)
     assert cell["expected_duration"] is None
-    (told,) = records(forecasts.forecast(connection, settings, US_TECH, [21]))
+    (told,) = records(forecasts.forecast(connection, US_TECH, [21]))
     assert told["label"] == "NEUTRAL"
     assert (told["probability"], told["probability_of_change"]) == pytest.approx((1, 0), abs=1e-12)
-    explained = explain(connection, settings, US_TECH)
+    explained = explain(connection, US_TECH)
     assert (explained.since, explained.changed_from, explained.model) == (None, None, None)
     assert explained.compared_with == FIRST
 
 
 def test_an_explanation_is_what_is_stored(settings, connection):
-    e = explain(connection, settings, US)
+    e = explain(connection, US)
     assert (e.as_of_date, e.first_day) == (LAST, FIRST)
     label, confidence, runner_up, probabilities, metadata, version, run_id = connection.execute(
         "select regime_label, confidence, runner_up_label, probabilities, metadata, model_version,"
@@ -296,7 +296,7 @@ def test_an_explanation_is_what_is_stored(settings, connection):
 
 def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection):
     day = date(2008, 10, 10)
-    e = explain(connection, settings, US, day)
+    e = explain(connection, US, day)
     layout = num_regime_core_v2.layout(63)
     in_sql = connection.execute(
         """
@@ -331,27 +331,27 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection
 
 def test_an_explanation_does_without_the_row_before_the_change_where_it_is_gone(own):
     with connect(own) as connection:
-        whole = explain(connection, own, US, date(2008, 10, 10))
+        whole = explain(connection, US, date(2008, 10, 10))
         assert whole.since
         assert whole.moved
         connection.execute(
             "delete from runtime.regimes where region = 'US' and as_of_date = %s",
             [whole.compared_with],
         )
-        assert explain(connection, own, US, date(2008, 10, 10)) == replace(
+        assert explain(connection, US, date(2008, 10, 10)) == replace(
             whole, compared_with=None, moved=[]
         )
 
 
 def test_the_analogues_of_an_explanation_are_those_of_the_command(settings, connection):
     day = date(2008, 10, 10)
-    found = records(analogues(connection, settings, US, day, 5))
+    found = records(analogues(connection, US, day, 5))
     assert len(found) == 5
-    assert explain(connection, settings, US, day).analogues == found
+    assert explain(connection, US, day).analogues == found
 
 
 def test_a_vote_is_explained_by_its_voters(settings, connection):
-    e = explain(connection, settings, GLOBAL, date(2006, 11, 1))
+    e = explain(connection, GLOBAL, date(2006, 11, 1))
     assert {each["region"] for each in e.constituents} == {"US", "US_TECH"}
     assert (e.moved, e.analogues, e.model) == ([], [], None)
     assert sum(e.probabilities.values()) == pytest.approx(1)
@@ -409,7 +409,7 @@ def test_a_horizon_that_is_given_twice_is_told_once(ask):
 
 def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
     day = ("--region", "US", "--as-of", "2008-10-10", "--format")
-    e = explain(connection, settings, US, date(2008, 10, 10))
+    e = explain(connection, US, date(2008, 10, 10))
     told = json.loads(ask("explain", *day, "json").stdout)
     assert told == json.loads(json.dumps(asdict(e), default=str))
     flat = dict(csv.reader(io.StringIO(ask("explain", *day, "csv").stdout)))
@@ -463,14 +463,14 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
 
 def test_a_regime_of_a_weekend_is_no_trading_day(own):
     def read(connection) -> tuple:
-        ahead = forecasts.forecast(connection, own, US, [5], date(2008, 10, 12))
-        past = forecasts.score(connection, own, US, [5])
-        return matrix(connection, own, US, shrink=True), ahead, past
+        ahead = forecasts.forecast(connection, US, [5], date(2008, 10, 12))
+        past = forecasts.score(connection, US, [5])
+        return matrix(connection, US, shrink=True), ahead, past
 
     with connect(own) as connection:
         before = read(connection)
         for day in (date(2008, 10, 11), date(2008, 10, 12)):
-            classify.run(connection, own, US, day)
+            classify.run(connection, US, day)
         assert len(history(connection)) == before[2].rows[0][2] + 252 + 5 + 2
         assert read(connection) == before
 
@@ -498,29 +498,29 @@ def test_views_that_are_not_built_are_said_to_be(own):
     with connect(own) as connection:
         connection.execute("drop schema audit cascade")
         for read in (
-            lambda: matrix(connection, own, US),
-            lambda: forecasts.forecast(connection, own, US, [21]),
+            lambda: matrix(connection, US),
+            lambda: forecasts.forecast(connection, US, [21]),
         ):
             with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
                 read()
 
 
 def test_tables_are_found_under_the_names_of_the_settings(own):
-    def read(settings: Settings) -> list:
+    def read(database: Database) -> list:
         return [
-            matrix(connection, settings, US, shrink=True),
-            forecasts.score(connection, settings, US, [5]),
-            explain(connection, settings, US),
+            matrix(database, US, shrink=True),
+            forecasts.score(database, US, [5]),
+            explain(database, US),
         ]
 
     with connect(own) as connection:
-        before = read(own), forecasts.forecast(connection, own, US, [5])
+        before = read(connection), forecasts.forecast(connection, US, [5])
         connection.execute("alter function audit.regime_forecast rename to outlook")
         named = replace(own, aliases={"regime_forecast": "outlook"})
-        ahead = forecasts.forecast(connection, named, US, [5])
+        ahead = forecasts.forecast(replace(connection, settings=named), US, [5])
         connection.execute("alter schema runtime rename to engine")
         connection.execute("alter schema features rename to days")
-        connection.execute("alter table classify.regimes rename to market_regimes")
+        connection.execute("alter table engine.regimes rename to market_regimes")
         connection.execute("alter view audit.transition_matrix rename to chain")
         named = replace(
             own,
@@ -528,4 +528,4 @@ def test_tables_are_found_under_the_names_of_the_settings(own):
             features_schema="days",
             aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
         )
-        assert (read(named), ahead) == before
+        assert (read(replace(connection, settings=named)), ahead) == before

@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import regime_command
 from selenium import webdriver
@@ -17,13 +16,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit
-from regime_engine.database import connect
-from regime_engine.errors import RegimeError
 from regime_engine.engine.fit import Recipe
-from regime_engine.series import Series
+from regime_engine.errors import RegimeError
 from regime_engine.report import charts, contents, page
 from regime_engine.report.tables import tables
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -40,9 +39,9 @@ def settings(server, features_template) -> Iterator:
     settings = server.create_database("test_report", features_template)
     with connect(settings) as connection:
         connection.execute("delete from features.daily_features where trade_date > '2010-12-31'")
-        fit.fit(connection, settings, US, Recipe(), end=date(2006, 12, 29))
-        classify.backfill(connection, settings, US, date(2007, 1, 3), date(2010, 12, 31))
-        classify.backfill(connection, settings, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
+        fit.fit(connection, US, Recipe(), end=date(2006, 12, 29))
+        classify.backfill(connection, US, date(2007, 1, 3), date(2010, 12, 31))
+        classify.backfill(connection, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
         connection.execute(
             "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
         )
@@ -53,7 +52,7 @@ def settings(server, features_template) -> Iterator:
 @pytest.fixture(scope="module")
 def report(settings) -> contents.Report:
     with connect(settings) as connection:
-        return contents.read(connection, settings, (), V2, 63)
+        return contents.read(connection, (), V2, 63)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def file(settings, report, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def connection(settings) -> Iterator[psycopg.Connection]:
+def connection(settings) -> Iterator[Database]:
     with connect(settings) as connection:
         yield connection
 
@@ -313,7 +312,7 @@ def test_the_page_has_what_sql_answers(report, file, connection):
 def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection):
     def written(verdicts=None) -> str:
         with connect(settings) as other:
-            told = contents.read(other, settings, ("US",), V2, 63, verdicts)
+            told = contents.read(other, ("US",), V2, 63, verdicts)
         return page.html(told, settings)
 
     assert "No fault found" in written()
@@ -403,6 +402,6 @@ def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(
     settings, features_database
 ):
     with connect(settings) as connection, pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):  # fmt: skip
-        contents.read(connection, settings, ("ATLANTIS",), V2, 63)
+        contents.read(connection, ("ATLANTIS",), V2, 63)
     with connect(features_database) as connection, pytest.raises(RegimeError, match="no regimes yet"):  # fmt: skip
-        contents.read(connection, features_database, (), V2, 63)
+        contents.read(connection, (), V2, 63)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 
-import psycopg
 import pytest
 from commands import regime_command
 from conftest import DATABASE, MODULE_DATABASE
@@ -13,9 +12,9 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
 from regime_engine import dbt, roles
-from regime_engine.engine import classify, fit, nightly
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
@@ -35,7 +34,7 @@ def settings_of(settings: Settings, login: str) -> Settings:
     )
 
 
-def create_login(connection: psycopg.Connection, name: str, *options: str) -> None:
+def create_login(connection: Database, name: str, *options: str) -> None:
     connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
     connection.execute(
         sql.SQL("create role {} login password {} {}").format(
@@ -98,8 +97,8 @@ def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
     settings = server.create_database(MODULE_DATABASE, features_template)
     with connect(settings) as connection:
-        fit.fit(connection, settings, US, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(connection, settings, US, date(2011, 6, 1), date(2011, 12, 30))
+        fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
+        classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
     for _ in range(2):
         result = regime_command(settings, "init", "--roles")
         assert result.returncode == 0, result.stderr
@@ -305,8 +304,8 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
         before = rights(connection)
         assert any("regime_auditor=r" in str(acl) for _, name, acl in before if name == "regimes")
         connection.execute("drop table features.daily_features cascade")
-        nightly.build_features(settings, connection)
-        dbt.test(settings, connection, "audit")
+        nightly.build_features(connection)
+        dbt.test(connection, "audit")
         after = rights(connection)
     lost = {"pg_monitor"}  # what was granted on a table that was dropped
     assert [

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from regime_engine.engine import market
 from regime_engine.cli import embed, regime
+from regime_engine.engine import market
 from regime_engine.engine.market import Tally
 
 

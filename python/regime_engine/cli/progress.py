@@ -1,0 +1,64 @@
+"""How far a long command is, on stderr."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from regime_engine.engine.market import Tally
+
+BAR_WIDTH = 30
+SECONDS_BETWEEN_DRAWS = 0.1
+SECONDS_BETWEEN_LOG_LINES = 60
+
+
+def windows_progress(region: str) -> Callable[[int, int], None]:
+    """A callback of windows done and in all: a bar on a terminal, silent elsewhere."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        return lambda done, total: None
+
+    def draw(done: int, total: int) -> None:
+        end = "\n" if done >= total else ""
+        stream.write(f"\r{region} {_bar(done, total)} {done:,}/{total:,}{end}")
+        stream.flush()
+
+    return draw
+
+
+def instruments_progress() -> Callable[["Tally", int], None]:
+    """A callback of the tally so far and the instruments in all: a bar on a terminal, elsewhere a
+    line a minute."""
+    stream = click.get_text_stream("stderr")
+    is_terminal = stream.isatty()
+    begin = last = time.monotonic()
+
+    def show(tally: "Tally", instruments: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        is_done = tally.instruments >= instruments
+        pause = SECONDS_BETWEEN_DRAWS if is_terminal else SECONDS_BETWEEN_LOG_LINES
+        if now - last < pause and not (is_terminal and is_done):
+            return
+        last, elapsed = now, max(now - begin, 1e-3)
+        rate = tally.windows / elapsed
+        left = elapsed * (instruments / max(tally.instruments, 1) - 1)
+        text = (
+            f"{tally.instruments:,}/{instruments:,} instruments, {rate:,.0f} windows/s, "
+            f"{left:,.0f} s left"
+        )
+        if is_terminal:
+            end = "\n" if is_done else ""
+            stream.write(f"\r\x1b[K{_bar(tally.instruments, instruments)} {text}{end}")
+            stream.flush()
+        else:
+            click.echo(f"embed: {text}", err=True)
+
+    return show
+
+
+def _bar(done: int, total: int) -> str:
+    filled = BAR_WIDTH * done // max(total, 1)
+    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
