@@ -123,7 +123,7 @@ def _percent(share: float | None) -> str:
 
 def _provenance(e: "Explanation") -> Iterator[str]:
     if e.novelty is not None:
-        yield f"Novelty: {e.novelty:.1f}; of 100 training windows so many were more typical"
+        yield f"Novelty: more unusual than {e.novelty:.1f} % of the training windows"
     whose = "the regions that voted" if e.constituents else e.instrument_id
     yield f"Window: {e.window_days} days of {whose}, {e.first_trade_date} to {e.last_trade_date}"
     if e.constituents:
