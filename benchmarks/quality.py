@@ -150,7 +150,7 @@ after the day that it labels.
 
 - Accuracy: for each state, the share of its days that get its label; then the mean over the states.
 - Delay: days from a true switch to the first day with the new label. If the new state is never
-  found, its whole length counts. Labels that flicker therefore look fast.
+  found, its whole length counts. By this measure, labels that flicker look fast.
 - Brier score: summed over the states.
 - Calibration: of the probability of the label, in ten bins.
 - The filter with the true parameters labels by p/π, which gives the best balanced accuracy. The
@@ -353,7 +353,7 @@ Four states; statsmodels has two.
   with the same models, then with models that are fitted to the noisy prices.
 - Rescaled: closes × 7.3 and volumes × 0.013, with new fits.
 - Repainted: labels that differ from those given before the later prices were known.
-- For the libraries, these last four columns cover 2008–2009 only.
+- For the libraries, the four columns on noise, rescaling and repainting cover only 2008–2009.
 - Sharpe ratio, drawdown and trades: of holding the index except under the most stressed label,
   traded one day later, at a cost of 10 bp a trade.
 - jumpmodels: penalty {penalties}.
