@@ -19,11 +19,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import demo, encoders, engine, phases, prices
+from regime_engine import demo, encoders, engine, phases
 from regime_engine.classifiers import prototype
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.models import Series
+from regime_engine.prices.load import load_prices
 
 MODEL_ID = "num-regime-core-v1"
 SERIES = Series("US", MODEL_ID, 63)
@@ -59,7 +60,7 @@ def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
     """Prices, features and the loop's own tables; the dates to be classified."""
     with connect(settings) as connection:
         for path in demo.PRICE_FILES:
-            prices.load(connection, settings, path)
+            load_prices(connection, settings, path)
         phases.build_features(settings, connection)
         connection.execute("create schema loop")
         for schema, name in WRITTEN:

@@ -26,9 +26,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import dbt, demo, encoders, prices, windows
+from regime_engine import dbt, demo, encoders, windows
 from regime_engine.config import Settings
 from regime_engine.database import connect
+from regime_engine.prices.load import load_prices
 from regime_engine.runs import Run
 from regime_engine.store import embeddings
 from regime_engine.windows import Stretch
@@ -98,7 +99,7 @@ def make_market(settings: Settings, instruments: int, days: int) -> None:
     """Random walks on weekdays; each price is loaded on the evening of its day."""
     with connect(settings) as connection:
         # This creates the table as `regime load` does.
-        prices.load(connection, settings, demo.PRICE_FILES[0])
+        load_prices(connection, settings, demo.PRICE_FILES[0])
         connection.execute("truncate historical.prices_daily")
         connection.execute("drop table if exists features.daily_features cascade")
         connection.execute("select setseed(0.5)")

@@ -20,9 +20,10 @@ def demo(settings: Settings) -> None:
     The S&P 500 and the NASDAQ Composite, in the database that is set; `make demo` takes the
     embedded one. A second time it changes no row.
     """
-    from regime_engine import demo, engine, fitting, phases, prices
+    from regime_engine import demo, engine, fitting, phases
     from regime_engine.database import connect
     from regime_engine.models import Series
+    from regime_engine.prices.load import load_prices
     from regime_engine.reading import tables
 
     all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
@@ -32,7 +33,7 @@ def demo(settings: Settings) -> None:
             f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}"
         )
         for path in demo.PRICE_FILES:
-            loaded = prices.load(connection, settings, path)
+            loaded = load_prices(connection, settings, path)
             click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
         phases.build_features(settings, connection)
         click.echo("dbt: staging, daily_features and the engine's tables are built and tested")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine.errors import value_errors
-from regime_engine.price_columns import DAY, missing, name_of, positions_by_name
+from regime_engine.prices.columns import DAY, missing, name_of, positions_by_name
 
 
 class Frame(Protocol):

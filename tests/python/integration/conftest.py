@@ -21,9 +21,10 @@ from commands import regime_command
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, phases, prices
+from regime_engine import demo, phases
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
+from regime_engine.prices.load import load_prices
 
 # Few names, since dbt parses the project anew for each.
 DATABASE = "test"
@@ -121,7 +122,7 @@ def features_template(server: TestServer) -> str:
         connect(settings) as connection,
     ):
         for path in demo.PRICE_FILES:
-            prices.load(connection, settings, path)
+            load_prices(connection, settings, path)
         phases.build_features(settings, connection)
     return "template_features"
 

@@ -18,11 +18,12 @@ from commands import environment
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from regime_engine import dbt, demo, encoders, engine, phases, prices
+from regime_engine import dbt, demo, encoders, engine, phases
 from regime_engine.config import LAYER_OF, Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.models import Series
+from regime_engine.prices.load import load_prices
 from regime_engine.reading.forecast import forecast
 
 pytestmark = pytest.mark.one_server
@@ -104,7 +105,7 @@ def manifest(parsed) -> dict:
 
 def load_bundled_prices(connection: psycopg.Connection, settings: Settings) -> None:
     for path in demo.PRICE_FILES:
-        prices.load(connection, settings, path)
+        load_prices(connection, settings, path)
 
 
 def rows(connection: psycopg.Connection, tables: set[str]) -> dict[str, list]:

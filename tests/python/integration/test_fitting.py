@@ -8,11 +8,12 @@ import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
 
-from regime_engine import demo, engine, fitting, models, phases, prices
+from regime_engine import demo, engine, fitting, models, phases
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError
 from regime_engine.fitting import Recipe, WalkForward
 from regime_engine.models import Series
+from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
@@ -144,12 +145,12 @@ def test_new_prices_change_no_old_row(database):
             engine.backfill(connection, database, US, date(2009, 1, 1))
 
         for path in demo.PRICE_FILES:
-            prices.load(connection, database, path)
+            load_prices(connection, database, path)
         connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
         night()
         before = rows_up_to(connection, cut)
         for path in demo.PRICE_FILES:
-            prices.load(connection, database, path)
+            load_prices(connection, database, path)
         night()
         assert len(before) > 800
         assert rows_up_to(connection, cut) == before
@@ -190,7 +191,7 @@ def synthetic(server, features_template, tmp_path_factory):
         server.new_template("template_synthetic", features_template) as settings,
         connect(settings) as connection,
     ):
-        prices.load(connection, settings, path)
+        load_prices(connection, settings, path)
         phases.build_features(settings, connection)
     yield server.create_database(MODULE_DATABASE, "template_synthetic")
     server.drop_database(MODULE_DATABASE)

@@ -21,9 +21,10 @@ from conftest import DATABASE
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, phases, prices
+from regime_engine import demo, phases
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
+from regime_engine.prices.load import load_prices
 
 N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
@@ -35,7 +36,7 @@ OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
 def make_market(connection: psycopg.Connection, settings: Settings) -> None:
-    prices.load(connection, settings, demo.PRICE_FILES[0])
+    load_prices(connection, settings, demo.PRICE_FILES[0])
     connection.execute("truncate historical.prices_daily")
     connection.execute("select setseed(0.25)")
     connection.execute(

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from commands import environment
 
-from regime_engine import demo, prices
+from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import connect, libpq_environment
+from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
@@ -56,7 +57,7 @@ def team_database(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
     settings = server.create_database(DATABASE)
     with connect(settings) as connection:
-        prices.load(connection, settings, demo.PRICE_FILES[0])
+        load_prices(connection, settings, demo.PRICE_FILES[0])
         connection.execute("create schema vendor")
         connection.execute(
             "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "

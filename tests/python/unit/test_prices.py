@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regime_engine import prices
 from regime_engine.errors import RegimeError
-from regime_engine.prices import check, open_prices
+from regime_engine.prices.columns import REQUIRED
+from regime_engine.prices.formats import open_prices
+from regime_engine.prices.rules import check
 
 HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,currency,metadata\n"
 
@@ -333,5 +334,5 @@ def test_any_text_under_a_header_is_rows_with_a_close_or_with_a_reason(tmp_path_
     path = tmp_path_factory.mktemp("prices") / "prices.csv"
     path.write_text("ticker,date,close\n" + text, newline="")
     for row in rows_of(path).iter_rows(named=True):
-        readable = all(row[name] is not None for name in prices.REQUIRED)
+        readable = all(row[name] is not None for name in REQUIRED)
         assert row["reason"] or readable
