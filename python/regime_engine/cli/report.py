@@ -51,7 +51,7 @@ def report(
         raise click.UsageError("--output and --png name the same file")
     with connect(settings) as connection:
         verdicts = contents.audit(settings, connection) if audit else None
-        content = contents.read(
+        stored = contents.read(
             connection,
             settings,
             regions,
@@ -62,9 +62,9 @@ def report(
     # Both files are made before either is written.
     files = {}
     if output or not png:
-        files[output or DEFAULT_OUTPUT] = page.html(content, settings).encode()
+        files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
     if png:
-        files[png] = page.png(content)
+        files[png] = page.png(stored)
     for path, content in files.items():
         page.write(path, content)
-        click.echo(f"{path}: {', '.join(region.series.region for region in content.regions)}")
+        click.echo(f"{path}: {', '.join(region.series.region for region in stored.regions)}")

@@ -280,8 +280,8 @@ def test_an_explanation_is_what_is_stored(settings, connection):
     assert list(e.probabilities.values()) == sorted(probabilities.values(), reverse=True)
     assert e.evidence == {"filtered": metadata["filtered"]}
     assert (e.novelty, e.in_sample) == (metadata["novelty"], False)
-    assert (e.model_version, e.run["run_id"], e.run["command"]) == (version, run_id, "backfill")
-    assert (e.model["classifier"], e.model["trained_to"]) == ("markov", "2005-12-30")
+    assert (e.model_version, e.run.run_id, e.run.command) == (version, run_id, "backfill")
+    assert (e.model.classifier, e.model.trained_to) == ("markov", "2005-12-30")
     since, before, changed_from, days = connection.execute(
         "select change.as_of_date, previous_as_of_date, from_regime_label, days_since_change"
         " from runtime.regime_transitions as change"
@@ -347,7 +347,7 @@ def test_the_analogues_of_an_explanation_are_those_of_the_command(settings, conn
     day = date(2008, 10, 10)
     found = records(analogues(connection, settings, US, day, 5))
     assert len(found) == 5
-    assert explain(connection, settings, US, day).analogues == found
+    assert [asdict(each) for each in explain(connection, settings, US, day).analogues] == found
 
 
 def test_a_vote_is_explained_by_its_voters(settings, connection):
@@ -415,9 +415,9 @@ def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
     flat = dict(csv.reader(io.StringIO(ask("explain", *day, "csv").stdout)))
     assert flat["regime_label"] == e.regime_label
     assert float(flat[f"probabilities.{e.regime_label}"]) == e.probabilities[e.regime_label]
-    assert flat["moved.1.statistic"] == e.moved[0].statistic
-    assert flat["analogues.5.as_of_date"] == str(e.analogues[4]["as_of_date"])
-    assert flat["model.parameters_hash"] == e.model["parameters_hash"]
+    assert flat["moved.0.statistic"] == e.moved[0].statistic
+    assert flat["analogues.4.as_of_date"] == str(e.analogues[4].as_of_date)
+    assert flat["model.parameters_hash"] == e.model.parameters_hash
 
 
 def test_the_tables_say_what_a_person_asks_for(connection, ask):
