@@ -57,5 +57,5 @@ def _show(settings: Settings, read, which: dict, output_format: str) -> None:
     start: date | None = which["start"]
     end: date | None = which["end"]
     with connect(settings) as connection:
-        rows = read(connection, settings, series, start, end, which["limit"])
+        rows = read(connection, settings, series, start=start, end=end, limit=which["limit"])
     print_rows(rows.headers, rows.rows, output_format)

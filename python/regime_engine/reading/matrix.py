@@ -1,5 +1,7 @@
 """How often one label follows another."""
 
+from dataclasses import dataclass
+
 import psycopg
 from psycopg import sql
 
@@ -8,13 +10,30 @@ from regime_engine.models import Series
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch_audit, require_regimes
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A pair of labels, by column of the view transition_matrix.
+
+    smoothed_probability: None if it was not asked for
+    """
+
+    from_label: str
+    to_label: str
+    transitions: int
+    probability: float | None
+    expected_duration: float | None
+    stationary_share: float | None
+    observed_share: float
+    smoothed_probability: float | None = None
+
+
 def matrix(
     connection: psycopg.Connection, settings: Settings, series: Series, shrink: bool = False
-) -> Rows:
+) -> Rows[Cell]:
     """One row a pair of labels, calmest first: the view transition_matrix.
 
     shrink: with the smoothed probability
-    raises RegimeError where the series has no regime at all, or the view is not there
+    raises RegimeError if the series has no regime at all, or if the view is missing
     """
     require_regimes(connection, settings, series)
     return fetch_audit(

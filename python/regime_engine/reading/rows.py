@@ -1,9 +1,10 @@
-"""The rows of an answer, and what an answer about a series needs to be there."""
+"""The rows of an answer, and the regimes that a question about a series requires."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -12,44 +13,55 @@ from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.models import GLOBAL, Series
 
-# With vars(series) as parameters.
+Record = TypeVar("Record")
+
+# Its parameters are vars(series).
 IS_SERIES = sql.SQL(
     "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
 )
 
-# As the macro is_of_trading_day: a regime of a weekend says again what the last trading day said.
+# As in the macro is_of_trading_day: a regime of a weekend repeats that of the last trading day.
 IS_OF_TRADING_DAY = sql.SQL(
     "coalesce(metadata ->> 'last_trade_date' = to_char(as_of_date, 'YYYY-MM-DD'), true)"
 )
 
-# As old as the last price of a window may be.
+# As old as the last price of a window may be: the engine's own limit.
 MAX_STALENESS_DAYS = 7
 
 
 @dataclass(frozen=True)
-class Rows:
-    headers: list[str]
-    rows: list[tuple]
+class Rows(Generic[Record]):
+    """The rows of an answer. headers: the names of the columns
 
-    def records(self) -> list[dict[str, object]]:
-        """The rows by name of column."""
-        return [dict(zip(self.headers, row, strict=True)) for row in self.rows]
+    Record: a dataclass that has a field for each column
+    """
+
+    headers: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def records(self, kind: type[Record]) -> list[Record]:
+        """Each row as an object with names. kind: Record"""
+        return [kind(**dict(zip(self.headers, row, strict=True))) for row in self.rows]
 
 
 def fetch(
-    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+    connection: psycopg.Connection,
+    query: sql.SQL | sql.Composed,
+    parameters: Mapping[str, object] | None = None,
 ) -> Rows:
     """The rows of a query, with the names of its columns."""
     cursor = connection.execute(query, parameters)
-    return Rows([column.name for column in cursor.description], cursor.fetchall())
+    return Rows([column.name for column in cursor.description or ()], cursor.fetchall())
 
 
 def fetch_audit(
-    connection: psycopg.Connection, query: sql.Composable, parameters: dict | None = None
+    connection: psycopg.Connection,
+    query: sql.SQL | sql.Composed,
+    parameters: Mapping[str, object] | None = None,
 ) -> Rows:
     """The rows of a query on the schema audit.
 
-    raises RegimeError where its views and functions are missing or older than this package
+    raises RegimeError if its views or functions are missing or older than this package
     """
     try:
         return fetch(connection, query, parameters)
@@ -60,15 +72,17 @@ def fetch_audit(
         errors.UndefinedFunction,
     ) as error:
         raise RegimeError(
-            f"{error.diag.message_primary}: the auditor's views are missing or older than this "
+            f"{error.diag.message_primary}: the audit views are missing or older than this "
             "package; `regime pipeline` builds them, unless your dbt project leaves them out"
         ) from error
 
 
 @contextmanager
 def as_written(series: Series) -> Iterator[None]:
-    """For what reads documents and bytes of regimes: raises RegimeError where a row has others than
-    the engine writes."""
+    """Around code that reads the JSON documents and the bytes of stored regimes.
+
+    raises RegimeError if a row holds something that the engine does not write
+    """
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -81,12 +95,12 @@ def as_written(series: Series) -> Iterator[None]:
 def last_regime_day(
     connection: psycopg.Connection, settings: Settings, series: Series, as_of: date | None = None
 ) -> date:
-    """The day of the series' last regime up to as_of, or of its last one at all.
+    """The day of the series' last regime up to as_of. as_of: by default its last one of all
 
-    raises RegimeError where there is none, or it is more than a week older than as_of
+    raises RegimeError if there is none, or if it is more than a week older than as_of
     """
     require_regimes(connection, settings, series)
-    first, last = connection.execute(
+    [(first, last)] = connection.execute(
         sql.SQL("""
             select
                 min(as_of_date),
@@ -94,7 +108,7 @@ def last_regime_day(
             from {} where {}
         """).format(sql.Identifier(*settings.table("regimes")), IS_SERIES),
         vars(series) | {"as_of": as_of},
-    ).fetchone()
+    )
     if last is None:
         raise RegimeError(
             f"the first regime of region {series.region} is of {first}: give a date from then on"
@@ -102,25 +116,25 @@ def last_regime_day(
     if as_of and (as_of - last).days > MAX_STALENESS_DAYS:
         raise RegimeError(
             f"the last regime of region {series.region} up to {as_of} is of {last}, "
-            f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: see "
-            "`regime history` for the dates there are, or write more with `regime backfill`"
+            f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: "
+            "`regime history` lists the stored dates, and `regime backfill` writes more"
         )
     return last
 
 
 def require_regimes(connection: psycopg.Connection, settings: Settings, series: Series) -> None:
-    """raises RegimeError where the series has no regime at all"""
-    (exists,) = connection.execute(
+    """raises RegimeError if the series has no regime at all"""
+    [(exists,)] = connection.execute(
         sql.SQL("select exists (select 1 from {} where {})").format(
             sql.Identifier(*settings.table("regimes")), IS_SERIES
         ),
         vars(series),
-    ).fetchone()
+    )
     if not exists:
         of_series = f"--model-id {series.model_id} --window-days {series.window_days}"
         command = "global" if series.region == GLOBAL else f"backfill --region {series.region}"
         raise RegimeError(
             f"no regimes of region {series.region} by {series.model_id} with windows of "
-            f"{series.window_days} days: see `regime status` for what there is, or write them "
-            f"with `regime {command} {of_series}`"
+            f"{series.window_days} days: `regime status` lists the stored series; "
+            f"`regime {command} {of_series}` writes this one"
         )

@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.config import Settings
+from regime_engine.database.statements import statement
 from regime_engine.models import Series
 from regime_engine.reading.rows import IS_SERIES, Rows, fetch, require_regimes
 from regime_engine.runs import LIVE
@@ -21,7 +22,8 @@ def history(
 ) -> Rows:
     """Date, label, confidence, runner-up, instrument and model version, oldest first.
 
-    raises RegimeError where the series has no regime at all
+    limit: the newest rows only
+    raises RegimeError if the series has no regime at all
     """
     columns = (
         "as_of_date",
@@ -31,7 +33,16 @@ def history(
         "instrument_id",
         "model_version",
     )
-    return _of_series(connection, settings, "regimes", columns, series, start, end, limit)
+    return _of_series(
+        connection,
+        settings,
+        series,
+        table="regimes",
+        columns=columns,
+        start=start,
+        end=end,
+        limit=limit,
+    )
 
 
 def transitions(
@@ -44,7 +55,8 @@ def transitions(
 ) -> Rows:
     """Date, labels before and after and their confidences, oldest first.
 
-    raises RegimeError where the series has no regime at all
+    limit: the newest rows only
+    raises RegimeError if the series has no regime at all
     """
     columns = (
         "as_of_date",
@@ -55,7 +67,14 @@ def transitions(
         "previous_as_of_date",
     )
     return _of_series(
-        connection, settings, "regime_transitions", columns, series, start, end, limit
+        connection,
+        settings,
+        series,
+        table="regime_transitions",
+        columns=columns,
+        start=start,
+        end=end,
+        limit=limit,
     )
 
 
@@ -94,40 +113,7 @@ def series_overview(connection: psycopg.Connection, settings: Settings) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
     return fetch(
         connection,
-        sql.SQL("""
-            with
-
-            spans as (
-                select
-                    region, model_id, window_days,
-                    count(*) as regimes,
-                    min(as_of_date) as first_date,
-                    max(as_of_date) as last_date
-                from {regimes}
-                group by region, model_id, window_days
-            )
-
-            select
-                spans.region, spans.model_id, spans.window_days, spans.regimes,
-                (
-                    select count(*)
-                    from {transitions} as changes
-                    where
-                        changes.region = spans.region
-                        and changes.model_id = spans.model_id
-                        and changes.window_days = spans.window_days
-                ) as transitions,
-                spans.first_date, spans.last_date,
-                latest.regime_label as last_label, latest.confidence
-            from spans
-            inner join {regimes} as latest
-                on
-                    latest.region = spans.region
-                    and latest.as_of_date = spans.last_date
-                    and latest.model_id = spans.model_id
-                    and latest.window_days = spans.window_days
-            order by spans.region, spans.model_id, spans.window_days
-        """).format(
+        statement(__package__, "series_overview").format(
             regimes=sql.Identifier(*settings.table("regimes")),
             transitions=sql.Identifier(*settings.table("regime_transitions")),
         ),
@@ -154,7 +140,7 @@ def models(connection: psycopg.Connection, settings: Settings, region: str | Non
 
 
 def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 10) -> Rows:
-    """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
+    """The last runs, newest first; a RUNNING one whose session has ended is shown as DIED."""
     return fetch(
         connection,
         sql.SQL("""
@@ -178,15 +164,14 @@ def last_runs(connection: psycopg.Connection, settings: Settings, limit: int = 1
 def _of_series(
     connection: psycopg.Connection,
     settings: Settings,
+    series: Series,
     table: str,
     columns: tuple[str, ...],
-    series: Series,
     start: date | None,
     end: date | None,
     limit: int | None,
 ) -> Rows:
     require_regimes(connection, settings, series)
-    which = vars(series) | {"start": start, "end": end, "limit": limit}
     return fetch(
         connection,
         sql.SQL("""
@@ -207,5 +192,5 @@ def _of_series(
             table=sql.Identifier(*settings.table(table)),
             is_series=IS_SERIES,
         ),
-        which,
+        vars(series) | {"start": start, "end": end, "limit": limit},
     )
