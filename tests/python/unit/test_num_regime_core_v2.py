@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regime_engine import encoders
 from regime_engine.encoders import num_regime_core_v2 as core
 from regime_engine.errors import RegimeError
 
@@ -108,4 +109,4 @@ def test_named_statistics_are_what_they_say():
 
 def test_another_window_length_is_refused_by_name():
     with pytest.raises(RegimeError, match="63 days, not 252: give --window-days 63"):
-        core.dimension(252)
+        encoders.get(core.MODEL_ID, 252)
