@@ -47,7 +47,7 @@ def test_core_v1_keeps_the_newest_128_days_of_a_longer_window():
     ],
 )
 def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, window_days):
-    encoder = encoders.get(model_id)
+    encoder = encoders.get(model_id, window_days)
     windows = some_windows(7, window_days, 3)
     together = encoder.encode(windows)
     assert together.shape == (7, encoder.dimension(window_days))
