@@ -10,7 +10,7 @@ from regime_engine.errors import RegimeError
 def some_windows(n: int, window_days: int, seed: int) -> np.ndarray:
     chance = np.random.default_rng(seed)
     windows = chance.lognormal(3, 2, (n, window_days, 3))
-    windows[:, 0, 2] = np.nan  # the return of an instrument's first row
+    windows[:, 0, 2] = np.nan  # an instrument's first row has no return
     return windows
 
 
@@ -64,6 +64,6 @@ def test_encoding_leaves_the_windows_as_they_were():
     np.testing.assert_array_equal(windows, before)
 
 
-def test_an_unknown_model_id_is_answered_with_the_known_ones():
+def test_an_unknown_model_id_is_refused_with_the_known_ones():
     with pytest.raises(RegimeError, match=r"'v3': choose one of numeric-simple-v1, num-regime"):
         encoders.get("v3")

@@ -35,7 +35,7 @@ def test_confidence_is_the_share_of_labels_that_are_right(market):
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
 
 
-def test_what_is_said_of_a_window_depends_on_no_other(market):
+def test_the_classification_of_a_window_depends_on_no_other_window(market):
     embeddings, _, fitted = market
     together = markov.classify(fitted, embeddings)
     for row in [0, 1, 500, 1023, 1024, 1999]:
@@ -55,7 +55,7 @@ def test_volume_that_tells_the_state_is_used(market):
     assert both.volume_scale == pytest.approx(0.25, abs=0.03)
 
 
-def test_volume_that_differs_between_no_states_is_not_read():
+def test_volume_that_is_the_same_in_all_states_is_not_read():
     returns, _, _ = markets.draw(1062, seed=5)
     noise = 0.25 * np.random.default_rng(5).standard_normal(1062)
     fitted = markov.fit(markets.embeddings(returns, noise), 2)
@@ -66,7 +66,7 @@ def test_volume_makes_labels_better_where_returns_tell_little():
     balanced = []
     for seed in range(3):
         returns, _, states = markets.draw(2314, seed=seed)
-        returns *= np.where(states == 0, 1.8, 1)  # of nearly the same volatility
+        returns *= np.where(states == 0, 1.8, 1)  # the volatilities are nearly the same
         level = 0.4 * states + 0.25 * np.random.default_rng(seed).standard_normal(2314)
         year = [level[t - 252 : t].mean() for t in range(252, 2314)]
         returns, volumes, states = returns[252:], level[252:] - year, states[252:]
@@ -79,7 +79,7 @@ def test_volume_makes_labels_better_where_returns_tell_little():
     assert with_volume > without + 0.03
 
 
-def test_what_the_experts_say_together_is_the_mean_of_their_log_probabilities(market):
+def test_the_experts_are_pooled_by_the_mean_of_their_log_probabilities(market):
     embeddings, _, fitted = market
     rows = embeddings[::50]
     log_p = sum(
@@ -108,17 +108,17 @@ def test_the_usual_volume_before_a_window_has_the_law_of_a_simulated_chain():
         assert chance[k] @ offsets == pytest.approx(year[state == k].mean(), abs=0.01)
 
 
-def test_log_volume_comes_back_from_what_is_relative_to_the_year_before():
+def test_log_volume_is_recovered_from_relative_volume():
     chance = np.random.default_rng(4)
     level = 18 + 0.3 * np.sin(np.arange(1500) / 90) + 0.1 * chance.standard_normal(1500)
     relative = [level[t] - level[t - 252 : t].mean() for t in range(252, 1500)]
     back = markov._log_volume(np.array(relative))
-    late = slice(500, None)  # the unknown year before the first day is forgotten by then
+    late = slice(500, None)  # the unknown year before the first day has no weight by then
     assert np.corrcoef(back[late], level[252:][late])[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("volume", [0.0, -3.0])
-def test_a_series_without_volume_works_without_its_evidence(volume):
+def test_a_series_without_volume_is_fitted_to_returns_alone(volume):
     returns, _, states = markets.draw(1062, seed=5)
     embeddings = markets.embeddings(returns, np.full(1062, volume))
     fitted = markov.fit(embeddings, 2)
@@ -128,7 +128,7 @@ def test_a_series_without_volume_works_without_its_evidence(volume):
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same():
+def test_the_first_day_of_an_instrument_which_has_no_return_can_be_fitted():
     returns, volumes, _ = markets.draw(500, seed=6)
     returns[0] = 0
     fitted = markov.fit(markets.embeddings(returns, volumes), 2)
@@ -136,7 +136,7 @@ def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_move_that_no_state_knows_is_of_the_stormiest():
+def test_a_move_that_no_state_explains_gets_the_most_volatile_state():
     returns, volumes = np.random.default_rng(2).normal(0, [[0.005], [0.2]], (2, 1000))
     fitted = markov.fit(markets.embeddings(returns, volumes), 4)
     returns[300] = np.log(0.01)
@@ -185,7 +185,7 @@ def test_states_are_named_by_their_number_calmest_first(k):
     assert 0.4 <= fitted.beta <= 1
 
 
-def test_many_series_are_fitted_side_by_side_as_one_by_one():
+def test_series_fitted_side_by_side_equal_series_fitted_one_by_one():
     many = []
     for seed, days in enumerate([700, 800, 700, 700]):
         returns, volumes, _ = markets.draw(days, 4, seed=seed)
@@ -194,7 +194,7 @@ def test_many_series_are_fitted_side_by_side_as_one_by_one():
         assert together.to_json() == markov.fit(embeddings, 4).to_json()
 
 
-def test_novelty_is_high_where_training_saw_nothing_like_it(market):
+def test_novelty_is_100_for_windows_unlike_all_training_windows(market):
     embeddings, _, fitted = market
     returns, volumes, _ = markets.draw(200, seed=1)
     strange = markov.classify(fitted, markets.embeddings(8 * returns, volumes))
@@ -204,7 +204,7 @@ def test_novelty_is_high_where_training_saw_nothing_like_it(market):
     assert usual.min() >= 0
 
 
-def test_the_score_is_nats_a_day_that_models_of_any_size_share(market):
+def test_the_score_beats_that_of_one_normal_distribution(market):
     embeddings, _, fitted = market
     scores = markov.scores(fitted, embeddings[1000:])
     one_normal = -0.5 * np.log(2 * np.pi * np.e * fitted.scale**2)
@@ -217,7 +217,7 @@ def test_too_few_windows_are_counted():
         markov.fit(markets.embeddings(returns, volumes), 2)
 
 
-def test_prices_that_never_move_are_refused_by_name():
+def test_prices_that_never_move_are_refused():
     with pytest.raises(RegimeError, match="the 138 training windows never move"):
         markov.fit(markets.embeddings(np.zeros(200), np.zeros(200)), 2)
 

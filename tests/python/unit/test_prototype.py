@@ -90,7 +90,7 @@ def test_a_standardised_model_read_back_from_json_classifies_to_the_bit():
     assert before.probabilities.tobytes() == after.probabilities.tobytes()
 
 
-def test_labelled_windows_are_standardised_by_what_they_were_fitted_on():
+def test_labelled_windows_are_standardised_by_their_own_mean_and_deviation():
     returns, volumes, states = markets.draw(562, seed=4)
     embeddings = markets.embeddings(returns, volumes)
     labels = np.array(["CARRY", "CRISIS"])[states[62:]]
@@ -102,7 +102,7 @@ def test_labelled_windows_are_standardised_by_what_they_were_fitted_on():
     assert (np.array(found.labels)[found.winners] == labels).mean() > 0.8
 
 
-def test_windows_all_alike_do_not_fall_into_states():
+def test_windows_that_are_all_alike_have_no_states():
     embeddings = markets.embeddings(np.zeros(262), np.zeros(262))
     with pytest.raises(RegimeError, match="do not fall into 3 groups"):
         prototype.fit_k_means(embeddings, 3)
@@ -113,6 +113,6 @@ def test_too_few_windows_for_k_means_are_counted():
         prototype.fit_k_means(np.zeros((20, 384), np.float32), 4)
 
 
-def test_standardising_another_encoders_embeddings_is_refused():
+def test_standardising_the_embeddings_of_another_encoder_is_refused():
     with pytest.raises(RegimeError, match="read num-regime-core-v2: embeddings of 384 numbers"):
         prototype.fit(np.zeros((4, 189), np.float32), ["CARRY"] * 4, standardise=True)
