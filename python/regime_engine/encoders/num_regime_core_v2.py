@@ -117,11 +117,33 @@ def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
     s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)  # s = √(Σ r² / 63)
     z = r / s
     c = np.log(close)
+    statistics = _statistics(z, s, c, v)
+    return np.concatenate(
+        [
+            np.arcsinh(z),
+            (c - c[-1]) / (s * WINDOW_DAYS**0.5),
+            v,
+            _half_log(_volatility_path(z * z)),
+            statistics,
+            _fourier(np.array(statistics, np.float32)),
+        ],
+        dtype=np.float32,
+        casting="same_kind",
+    )
 
+
+def _statistics(
+    z: NDArray[np.float64], s: NDArray[np.float64], c: NDArray[np.float64], v: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Each of STATISTICS, (n,).
+
+    z, c, v: (63, n) returns over s, log closes, relative log volumes; s: (n,)
+    """
     size, below, variance = np.abs(z), np.minimum(z, 0), z * z
     ln_100s = np.log(100 * s)
-    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))
+    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))  # L(E_h[z²])
     downside = _half_log(_exponentially_weighted(below * below, TREND_HALF_LIVES))
+    # E_h[z] / exp L(E_h[z²])
     trend = _exponentially_weighted(z, TREND_HALF_LIVES) / np.exp(
         _half_log(_exponentially_weighted(variance, TREND_HALF_LIVES))
     )
@@ -129,20 +151,7 @@ def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
     drawdown = c - np.maximum.accumulate(c)  # d_t = c_t - max_{i ≤ t} c_i
     root = s * WINDOW_DAYS**0.5
     skew, kurtosis = _mean(variance * z), _mean(variance * variance)  # the mean of z² is 1
-
-    size, below, variance = np.abs(z), np.minimum(z, 0), z * z
-    ln_100s = np.log(100 * s)
-    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))
-    downside = _half_log(_exponentially_weighted(below * below, TREND_HALF_LIVES))
-    trend = _exponentially_weighted(z, TREND_HALF_LIVES) / np.exp(
-        _half_log(_exponentially_weighted(variance, TREND_HALF_LIVES))
-    )
-    ln_size = _exponentially_weighted(np.log(size + _QUIET_SIZE), SIZE_HALF_LIVES)
-    drawdown = c - np.maximum.accumulate(c)
-    root = s * WINDOW_DAYS**0.5
-    skew, kurtosis = _mean(variance * z), _mean(variance * variance)  # of z of mean square 1
-
-    statistics = [
+    return [
         ln_100s,
         np.sort(v, axis=0)[WINDOW_DAYS // 2],
         *(volatility + ln_100s),
@@ -163,18 +172,6 @@ def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
         np.log(kurtosis + _QUIET_VARIANCE),
         np.log(size.max(axis=0) + _QUIET_SIZE),
     ]
-    return np.concatenate(
-        [
-            np.arcsinh(z),
-            (c - c[-1]) / root,
-            v,
-            _half_log(_volatility_path(variance)),
-            statistics,
-            _fourier(np.array(statistics, np.float32)),
-        ],
-        dtype=np.float32,
-        casting="same_kind",
-    )
 
 
 def _exponentially_weighted(
