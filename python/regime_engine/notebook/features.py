@@ -29,8 +29,8 @@ def encode(
 ) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]:
     """An embedding of each trading day that has a whole window, oldest first.
 
-    prices: of n days: a pandas or polars DataFrame, or a dict of columns, of one instrument from
-        its first day on; columns as for `daily_features`
+    prices: n days of one instrument, from its first day on: a pandas or polars DataFrame, or a
+        dict of columns, as for `daily_features`
     model_id: the encoder; window_days: observed trading days in a window, 63 for the default one
     returns embeddings (n - window_days + 1, dimension) and their last days, datetime64[D]
 
