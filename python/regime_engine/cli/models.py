@@ -38,7 +38,7 @@ def models(
     if layout:
         from regime_engine import encoders
 
-        names = encoders.get(layout).layout(window_days)
+        names = encoders.get(layout, window_days).layout(window_days)
         print_rows(["number", "name"], list(enumerate(names)), output_format)
         return
     versions = tuple(compare or ()) or ((show,) if show is not None else ())

@@ -38,7 +38,9 @@ def encoding_options(command: Callable) -> Callable:
             show_default=True,
             help="Observed trading days in a window.",
         ),
-        click.option("--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."),
+        click.option(
+            "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
+        ),
     ):
         command = option(command)
     return command

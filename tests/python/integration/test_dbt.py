@@ -444,6 +444,7 @@ def test_the_var_encoders_says_what_the_encoders_do(server):
             found, expected = {}, {}
             for window_days in (63, 252):
                 with contextlib.suppress(RegimeError):  # not a length that the encoder reads
+                    encoder = encoders.get(model_id, window_days)
                     expected[window_days] = encoder.dimension(window_days)
                     (found[window_days],) = connection.execute(
                         sql.SQL("select {} from (values ({})) as of_a (window_days)").format(
