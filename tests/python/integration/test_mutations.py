@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
+from conftest import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine import engine, fitting, phases, voting
 from regime_engine.config import Settings
@@ -72,7 +72,7 @@ def write_everything(connection: psycopg.Connection, settings: Settings) -> None
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-11-30'"
     )
-    phases.build_features(settings, connection)
+    follow_prices(settings, connection)
     engine.backfill(connection, settings, US, date(2007, 10, 1), date(2010, 12, 31))
     engine.run(connection, settings, US_V1, date(2010, 9, 5))
     voting.vote(connection, settings, US.model_id, US.window_days)
@@ -354,6 +354,7 @@ def corrupt(connection: psycopg.Connection, statements: str | list[str]) -> None
         assert cursor.rowcount != 0, statement
 
 
+@pytest.mark.by_version
 def test_nothing_is_found_in_the_clean_database(audited):
     assert audited.findings == []
     for test in audited.queries:
