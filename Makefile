@@ -2,7 +2,7 @@ PYTHON ?= python3
 REGIME = .venv/bin/regime
 INSTALL = .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint docs benchmark market quality package constraints clean
+.PHONY: demo test test-all lint docs benchmark market quality package constraints clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -12,6 +12,10 @@ test: .venv/tests-installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/python -m pytest
+
+# And on the second Postgres what `test` runs on the embedded one alone.
+test-all: test
+	.venv/bin/python -m pytest -m second_server
 
 # SQL; on the embedded Postgres, since the linter compiles the models.
 lint: .venv/tests-installed

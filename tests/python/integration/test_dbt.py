@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from commands import environment
+from commands import environment, forked_path
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -50,7 +50,7 @@ Shell = Callable[..., subprocess.CompletedProcess]
 
 def shell_environment(target: Path) -> dict[str, str]:
     return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PATH": forked_path(),
         "HOME": str(target),
         "DBT_TARGET_PATH": str(target),
         "DBT_LOG_PATH": str(target),
@@ -89,7 +89,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     parsing = subprocess.run(
         ["dbt", "parse", "--profiles-dir", "profiles", "--show-all-deprecations"],
         cwd=PROJECT,
-        env=shell_environment(target),
+        env=shell_environment(target) | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,7 +1,6 @@
 """`regime load`: price files into a real prices_daily."""
 
 import gzip
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
-from commands import environment
+from commands import Process, environment, regime_command
+from conftest import ALONE, wait_until
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -92,21 +92,14 @@ def row_versions(connection: psycopg.Connection) -> dict[tuple, tuple]:
 
 
 def run_load(settings: Settings, *arguments: object) -> subprocess.CompletedProcess:
-    result = subprocess.run(
-        [sys.executable, "-m", "regime_engine", "load", *map(str, arguments)],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in result.stderr, result.stderr
-    return result
+    return regime_command(settings, "load", *map(str, arguments))
 
 
 def counts(result: LoadResult) -> tuple[int, ...]:
     return result.rows, result.inserted, result.updated, result.unchanged, result.refused
 
 
+@pytest.mark.by_version
 def test_the_bundled_prices_land_as_they_are_written(connection, database):
     for path in (GSPC, IXIC):
         assert counts(load_prices(connection, database, path)) == (5031, 5031, 0, 0, 0)
@@ -390,14 +383,12 @@ def test_a_kill_at_any_point_leaves_nothing_half_written_and_a_reload_completes(
     rows = [f"I{i},{day},{i + 1}" for i in range(20) for day in days(5_000)]
     path = write("ticker,date,close\n" + "\n".join([*rows, "I0,2020-01-02,bad"]))
     load_prices(connection, database, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
-    command = [sys.executable, "-m", "regime_engine", "load", str(path)]
     for seconds in (0.4, 0.7, 1.0, 1.4):
-        process = subprocess.Popen(
-            command, env=environment(database), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = Process("regime", ("load", str(path)), environment(database))
         time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
+        wait_until(connection, ALONE)
         found = len(closes(connection)), len(refused(connection))
         assert found in {(1, 0), (len(rows) + 1, 1)}
     result = load_prices(connection, database, path)

@@ -1,17 +1,15 @@
 """The dbt package in a team's own project: examples/dbt_project, with dbt's own schema names, prices
 of other names in another schema, and a model that refers to regime_timeline."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from commands import environment
+from commands import environment, forked_path
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -88,7 +86,7 @@ def run(team_database: Settings, folder: Path) -> Run:
     with connect(team_database) as connection:
         env = environment(team_database) | libpq_environment(connection) | NAMES
     env |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": forked_path(),
         "REGIME_PROJECT_DIR": str(folder),
         "NO_COLOR": "1",
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from commands import regime_command
+from conftest import follow_prices
 
 from regime_engine import dbt, engine, phases
 from regime_engine.config import Settings
@@ -133,7 +134,7 @@ def restate_and_delete(connection: psycopg.Connection, settings: Settings) -> No
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
     )
-    phases.build_features(settings, connection)
+    follow_prices(settings, connection)
 
 
 def versions(connection: psycopg.Connection) -> list[tuple]:
