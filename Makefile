@@ -1,7 +1,8 @@
 PYTHON ?= python3
 REGIME = .venv/bin/regime
+INSTALL = .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint docs benchmark market quality clean
+.PHONY: demo test test-all lint docs benchmark market quality package constraints clean
 
 # The main job on the bundled prices, on the embedded Postgres.
 demo: .venv/installed
@@ -11,6 +12,10 @@ test: .venv/tests-installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/python -m pytest
+
+# And on the second Postgres what `test` runs on the embedded one alone.
+test-all: test
+	.venv/bin/python -m pytest -m second_server
 
 # SQL; on the embedded Postgres, since the linter compiles the models.
 lint: .venv/tests-installed
@@ -30,21 +35,39 @@ market: .venv/installed
 	.venv/bin/python benchmarks/market.py
 
 quality: .venv/installed
-	.venv/bin/python -m pip install --quiet --editable '.[benchmark]'
+	$(INSTALL) '.[benchmark]'
 	.venv/bin/python benchmarks/quality.py
 
-clean:
-	rm -rf .venv target logs
+# dist/, and that each of its files installs and runs in an environment of its own.
+package: .venv/tests-installed
+	rm -rf dist
+	.venv/bin/python -m hatchling build -d dist
+	for file in dist/*; do \
+	    $(PYTHON) -m venv --clear target/package && \
+	    target/package/bin/python -m pip install --quiet --constraint constraints.txt $$file && \
+	    target/package/bin/regime --database-url embedded init || exit 1; \
+	done
 
-.venv/installed: pyproject.toml
+# The newest versions that fit pyproject.toml, for every Python that it allows.
+constraints:
+	$(PYTHON) -m venv target/constraints
+	target/constraints/bin/python -m pip install --quiet uv
+	target/constraints/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	    --no-annotate --custom-compile-command 'make constraints' \
+	    --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf .venv dist target logs
+
+.venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable .
+	$(INSTALL) .
 	touch $@
 
 .venv/docs-installed: .venv/installed
-	.venv/bin/python -m pip install --quiet --editable '.[docs]'
+	$(INSTALL) '.[docs]'
 	touch $@
 
 .venv/tests-installed: .venv/installed
-	.venv/bin/python -m pip install --quiet --editable '.[test]'
+	$(INSTALL) '.[test]'
 	touch $@

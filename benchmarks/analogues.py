@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/analogues.py [--instruments 500 --days 1330] [--index]
 
-Each call is a process of its own. By default the server is an embedded one, removed at the end.
-With --index also by pgvector's index, and whether that finds the same.
+Each call is a process of its own. By default the program starts an embedded server and removes it
+at the end. With --index it also measures pgvector's index, and checks that the index gives the same
+results.
 """
 
 import operator
@@ -29,11 +30,11 @@ REGION = "SYN000001"
 
 
 @click.command()
-@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--database-url", metavar="URL", help="Use this server, in a database of its own.")
 @click.option("--instruments", default=500, show_default=True, type=click.IntRange(1))
 @click.option("--days", default=1330, show_default=True, type=click.IntRange(400))
-@click.option("--index", "with_index", is_flag=True, help="Also by pgvector's index.")
-@click.option("--questions", default=40, show_default=True, help="Windows to compare answers of.")
+@click.option("--index", "with_index", is_flag=True, help="Also measure with pgvector's index.")
+@click.option("--questions", default=40, show_default=True, help="Windows with compared answers.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
 def main(
     database_url: str | None,
@@ -65,8 +66,8 @@ def main(
             seconds, by_index = answers(settings, instruments, questions)
             n_same = sum(map(operator.eq, exact, by_index))
             click.echo(
-                f"of {questions} questions {n_same} have the same answer by the index, in a median "
-                f"of {1000 * seconds:.0f} ms within one process"
+                f"same answer with the index: {n_same} of {questions} questions, "
+                f"median {1000 * seconds:.0f} ms within one process"
             )
 
 
@@ -77,7 +78,7 @@ def measure(settings: Settings, repeats: int, arguments: str, aim: str) -> None:
 
 
 def answers(settings: Settings, instruments: int, questions: int) -> tuple[float, list[Rows]]:
-    """Median seconds, and the analogues of some windows of the second half."""
+    """Median seconds of a search, and the analogues of some windows in the second half."""
     chance = random.Random(1)
     found, seconds = [], []
     with connect(settings) as connection:
@@ -96,13 +97,13 @@ def answers(settings: Settings, instruments: int, questions: int) -> tuple[float
 
 
 def search(settings: Settings, arguments: str) -> tuple[float, float]:
-    """Seconds of one cold call, and the MiB that it needs at most."""
+    """Seconds of one cold call, and its peak memory in MiB."""
     variables = {
         "REGIME_DATABASE_URL": settings.database_url,
         "REGIME_STATE_DIR": str(settings.state_directory),
     }
     program = Path(sys.executable).with_name("regime")
-    # By a small process between: Linux counts the parent's own memory at the fork as the child's.
+    # Through a small process: Linux counts the memory of the forking parent as the child's.
     between = (
         "import resource, subprocess, sys, time;"
         "begin = time.perf_counter();"

@@ -1,8 +1,8 @@
-"""Who is measured: the engine's classifiers, the libraries that quants use, and the ceiling.
+"""The contenders: the engine's classifiers, the libraries that quants use, and the ceiling.
 
-A contender is `fit(path, begin, end, n_states) -> read` with `read(path, begin, end) -> Reading`:
-it learns from the days begin … end-1 alone, and what it then says of a day is to depend on nothing
-after that day. States are numbered by volatility, the calmest first.
+A contender is `fit(path, begin, end, n_states) -> read` with `read(path, begin, end) -> Reading`.
+It learns only from the days begin … end-1. Its reading of a day must not depend on later days.
+States are numbered by volatility, the calmest first.
 """
 
 import logging
@@ -65,7 +65,7 @@ def filtered(log_likelihood: np.ndarray, start: np.ndarray, transition: np.ndarr
 
 
 def calmest_first(labels: np.ndarray, returns: np.ndarray, n_states: int) -> np.ndarray:
-    """(k,) the rank of each label's volatility among all; a label without days comes last."""
+    """(k,) the rank of each label by volatility; a label without days comes last."""
     size = [np.sqrt(np.mean(returns[labels == k] ** 2)) for k in range(n_states) if k in labels]
     size = iter(size)
     order = np.argsort([next(size) if k in labels else np.inf for k in range(n_states)])
@@ -89,7 +89,7 @@ def prototype(path: Path, begin: int, end: int, n_states: int) -> Read:
 
 
 def _embeddings(path: Path, begin: int, end: int) -> np.ndarray:
-    """Of the windows whose 63 days all lie in begin … end-1."""
+    """(n, 384) the windows whose 63 days all lie in begin … end-1."""
     return path.embeddings[begin : end - WINDOW_DAYS + 1]
 
 
@@ -108,7 +108,7 @@ def _read_by(classifier, model) -> Read:
 
 
 def true_parameters(market: Market, n_nodes: int = 21) -> Read:
-    """The filter that knows the market; a market's log volatility is followed on a grid."""
+    """The filter with the market's true parameters; it follows log volatility on a grid."""
     k = market.n_states
     size, persistence, shown = market.log_volatility
     h = np.linspace(-3.5, 3.5, n_nodes) * size if size else np.zeros(1)
@@ -137,7 +137,7 @@ def true_parameters(market: Market, n_nodes: int = 21) -> Read:
             np.kron(market.transition, moves),
         )
         probabilities = joint.reshape(end, k, -1).sum(axis=2)[begin:]
-        # Of all decisions, this one has the best balanced accuracy.
+        # This rule has the best balanced accuracy of all.
         return reading(probabilities, (probabilities / market.stationary).argmax(axis=1))
 
     return read
@@ -149,7 +149,7 @@ def true_parameters(market: Market, n_nodes: int = 21) -> Read:
 def hmmlearn(
     path: Path, begin: int, end: int, n_states: int, volume: bool = False, n_starts: int = 5
 ) -> Read:
-    """GaussianHMM, the best of several starts; filtered, where predict() would be smoothed."""
+    """GaussianHMM, the best of several starts; filtered, because predict() smooths."""
 
     def features(path: Path) -> np.ndarray:
         columns = [path.returns] + [path.relative_log_volumes] * volume
@@ -160,7 +160,7 @@ def hmmlearn(
     seen = (seen - center) / spread
 
     def start(seed: int) -> GaussianHMM:
-        # "scaling" finds what the default finds, three times as fast.
+        # "scaling" gives the same result as the default, three times as fast.
         options = {"n_iter": 200, "random_state": seed, "implementation": "scaling"}
         return GaussianHMM(n_states, "diag", **options).fit(seen)
 
@@ -199,7 +199,7 @@ def statsmodels(path: Path, begin: int, end: int, n_states: int) -> Read:
 
 
 def documented_features(returns: np.ndarray) -> pd.DataFrame:
-    """Of the example in jumpmodels' repository, at its half-lives."""
+    """The features of the example in jumpmodels' repository, with its half-lives."""
     series, columns = pd.Series(returns), {}
     for half_life in (5, 20, 60):
         mean = series.ewm(halflife=half_life).mean()
@@ -269,7 +269,7 @@ def jumpmodels(features: Callable[[np.ndarray], pd.DataFrame], penalty: float) -
 
 
 def k_means(path: Path, begin: int, end: int, n_states: int) -> Read:
-    """On windows of close, volume and log return as they are."""
+    """k-means on windows of raw close, volume and log return."""
 
     def windows(path: Path, begin: int, end: int) -> np.ndarray:
         rows = np.column_stack([path.closes, path.volumes, path.returns])[begin:end]
@@ -287,7 +287,7 @@ def k_means(path: Path, begin: int, end: int, n_states: int) -> Read:
 
 
 def ten_day_volatility(path: Path, begin: int, end: int, n_states: int) -> Read:
-    """Labels by the quantiles of its own past; the severity is the volatility itself."""
+    """10-day volatility, labelled by the quantiles of its past; severity: the volatility."""
 
     def volatility(path: Path) -> np.ndarray:
         return pd.Series(path.returns).rolling(10, min_periods=2).std().bfill().to_numpy()

@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/main_job.py [--database-url URL]
 
-All measurements run against one server in one go and take turns, so that a noisy machine bears on
-all of them alike; each figure is a median. By default the server is an embedded one of its own,
-removed at the end; with a URL, a scratch database on that server.
+All measurements run against one server and take turns, so that noise on the machine affects all of
+them. Each figure is a median. By default the program starts an embedded server and removes it at
+the end. With a URL it uses a temporary database on that server.
 """
 
 import gc
@@ -19,11 +19,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import demo, encoders, prices, seeds
+from regime_engine import demo, encoders, seeds
 from regime_engine.classifiers import prototype
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
+from regime_engine.prices.load import load_prices
 from regime_engine.series import Series
 
 MODEL_ID = "num-regime-core-v1"
@@ -37,7 +38,7 @@ WRITTEN = (
 
 
 @click.command()
-@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--database-url", metavar="URL", help="Use this server, in a database of its own.")
 @click.option("--dates", "n_dates", default=1000, show_default=True, type=click.IntRange(2))
 @click.option("--loop-dates", default=200, show_default=True, type=click.IntRange(1))
 @click.option("--repeats", default=9, show_default=True, type=click.IntRange(1))
@@ -60,7 +61,7 @@ def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
     """Prices, features and the loop's own tables; the dates to be classified."""
     with connect(settings) as connection:
         for path in demo.PRICE_FILES:
-            prices.load(connection, path)
+            load_prices(connection, path)
         nightly.build_features(connection)
         connection.execute("create schema loop")
         for schema, name in WRITTEN:
@@ -82,7 +83,7 @@ def one_round(settings: Settings, instrument_id: str, dates: list, loop_dates: i
 
     empty(settings)
     yield "help", command(settings, "--help")
-    # Another date each time, and after an earlier one: the run writes, and finds a neighbour.
+    # A new date each time, after an earlier one: the run writes a row and finds its neighbour.
     as_of = ("--as-of", str(dates[repeat % len(dates)]))
     yield "run", command(settings, "run", "--region", SERIES.region, *as_of)
     empty(settings)
@@ -111,11 +112,11 @@ def backfill(connection: Database, settings: Settings, dates: list) -> float:
 
 
 def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> float:
-    """The workflow that the engine supersedes: a window at a time, three commits each.
+    """The simple alternative to the engine: one window at a time, three commits each.
 
-    It has what psycopg gives by default: transactions begin by themselves, and statements are
-    prepared from their sixth use on. The seed rule's label never changes, so that the loop never
-    pays for a transition, and its third commit is that of a read.
+    It uses psycopg's defaults: transactions begin by themselves, and statements are prepared from
+    their sixth use on. The label of the seed rule never changes. So the loop never writes a
+    transition, and its third commit is that of a read.
     """
     encoder = encoders.get(SERIES.model_id)
     run_id = uuid.uuid4()
@@ -172,7 +173,7 @@ def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> floa
 
 
 def smallest_commit(connection: Database) -> float:
-    """Median seconds of 20 commits of a few bytes: what the disk asks of each commit."""
+    """Median seconds of 20 commits of a few bytes: the cost of a commit on this disk."""
     seconds = []
     for _ in range(20):
         connection.execute("select pg_logical_emit_message(true, '', '')")

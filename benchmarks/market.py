@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/market.py [--instruments 500 --days 1260] [--database-url URL]
 
-All measurements run against one server in one go and take turns, so that a noisy machine bears on
-all of them alike; figures are medians, and ratios medians of the rounds' ratios. By default the
-server is an embedded one of its own, removed at the end; with a URL, a scratch database on that
-server.
+All measurements run against one server and take turns, so that noise on the machine affects all of
+them. Figures are medians, and ratios are medians of the ratios of each round. By default the
+program starts an embedded server and removes it at the end. With a URL it uses a temporary database
+on that server.
 """
 
 import gc
@@ -26,9 +26,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
-from regime_engine import dbt, demo, encoders, features, prices, windows
+from regime_engine import dbt, demo, encoders, features, windows
 from regime_engine.config import Settings
 from regime_engine.database import connect
+from regime_engine.prices.load import load_prices
 from regime_engine.runs import Run
 from regime_engine.store import embeddings
 from regime_engine.windows import Stretch
@@ -40,7 +41,7 @@ TABLE = "historical.numeric_window_embeddings"
 
 
 @click.command()
-@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--database-url", metavar="URL", help="Use this server, in a database of its own.")
 @click.option("--instruments", default=500, show_default=True, type=click.IntRange(2))
 @click.option("--days", default=1260, show_default=True, type=click.IntRange(400))
 @click.option(
@@ -48,7 +49,7 @@ TABLE = "historical.numeric_window_embeddings"
     default=2000,
     show_default=True,
     type=click.IntRange(0),
-    help="Instruments of the larger market whose memory is compared; 0 leaves it out.",
+    help="Instruments of the larger market whose memory is compared; 0: no comparison.",
 )
 @click.option("--loop-windows", default=400, show_default=True, type=click.IntRange(1))
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
@@ -95,10 +96,10 @@ def main(
 
 
 def make_market(settings: Settings, instruments: int, days: int) -> None:
-    """Random walks on weekdays, each price loaded on the evening of its day."""
+    """Random walks on weekdays; each price is loaded on the evening of its day."""
     with connect(settings) as connection:
-        # For the table that `regime load` makes.
-        prices.load(connection, demo.PRICE_FILES[0])
+        # This creates the table as `regime load` does.
+        load_prices(connection, demo.PRICE_FILES[0])
         connection.execute("truncate historical.prices_daily")
         connection.execute("drop table if exists features.daily_features cascade")
         connection.execute("select setseed(0.5)")
@@ -175,7 +176,7 @@ def one_round(settings: Settings, next_number: int, loop_windows: int):
 
 
 def audit(settings: Settings) -> float:
-    """Of every window embedded, and nothing emptied since: the audit would find that."""
+    """Seconds of an audit after every window was embedded; it would report emptied tables."""
     build_features(settings, "features")
     empty(settings)
     with connect(settings) as connection:
@@ -197,7 +198,7 @@ def empty(settings: Settings) -> None:
 
 
 def build_features(settings: Settings, selector: str, from_nothing: bool = False) -> float:
-    """By a selector of selectors.yml: all that the engine needs, or what new prices need."""
+    """Seconds to build a selector of selectors.yml: everything, or only what new prices need."""
     with connect(settings) as connection:
         if from_nothing:
             connection.execute("drop table features.daily_features cascade")
@@ -209,7 +210,7 @@ def build_features(settings: Settings, selector: str, from_nothing: bool = False
 
 
 def prepacked(settings: Settings) -> list[np.ndarray]:
-    """The rows that `regime embed --all` writes, as it sends them."""
+    """The rows that `regime embed --all` writes, in the form in which it sends them."""
     encoder = encoders.get(MODEL_ID)
     run = Run(uuid.uuid4(), "embed")
     blocks = []
@@ -228,7 +229,7 @@ def floor(settings: Settings, blocks: list[np.ndarray]) -> float:
 
 
 def row_at_a_time(settings: Settings, n_windows: int) -> float:
-    """What a script without batches does: read a window, encode it, insert it, commit."""
+    """A script without batches: read a window, encode it, insert it, commit."""
     encoder = encoders.get(MODEL_ID)
     run_id = uuid.uuid4()
     with psycopg.connect(conninfo(settings)) as connection:
@@ -272,7 +273,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
 
 
 def encode_only(n_processes: int) -> float:
-    """The part that computes: 64 instruments' windows, encoded and packed, by so many processes."""
+    """Seconds to encode and pack the windows of 64 instruments, by this many processes."""
     with ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(encode_instruments, [1] * n_processes))  # started and warm
         begin = time.perf_counter()
@@ -296,14 +297,14 @@ def encode_instruments(n: int) -> None:
 
 
 def peak_memory(settings: Settings) -> float:
-    """MiB that `regime embed --all` needs at most."""
+    """Peak memory of `regime embed --all`, in MiB."""
     empty(settings)
     variables = {
         "REGIME_DATABASE_URL": settings.database_url,
         "REGIME_STATE_DIR": str(settings.state_directory),
     }
     program = Path(sys.executable).with_name("regime")
-    # By a small process between: Linux counts the parent's own memory at the fork as the child's.
+    # Through a small process: Linux counts the memory of the forking parent as the child's.
     between = (
         "import resource, subprocess, sys;"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
@@ -345,7 +346,7 @@ def table(seconds: dict[str, list[float]], n_windows: int, loop_windows: int) ->
         ("features, one new day", "… one new day", "features, full", a_day),
         ("audit", "regime audit, once", None, "≤ 120 s"),
     ]
-    lines = [f"{'':<36}{'seconds':>9}{'windows/s':>11}{'ratio':>9}  of speed or time, and the bar"]
+    lines = [f"{'':<36}{'seconds':>9}{'windows/s':>11}{'ratio':>9}  of speed or time, and target"]
     for name, what, base, bar in rows:
         measured = np.array(seconds[name])
         n = per_window.get(name)

@@ -1,4 +1,4 @@
-"""Markets to measure on: simulated ones whose states are known, and the bundled indexes."""
+"""The markets of the benchmark: simulated ones with known states, and the bundled indexes."""
 
 from bisect import bisect
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 import regime_engine
 
 WINDOW_DAYS = 63
-HISTORY_DAYS = 252  # of the mean that a relative log volume is relative to
-LEAST_DAYS = 20  # of each state in each half of a simulated path
+HISTORY_DAYS = 252  # in the mean that relative_log_volume is measured against
+LEAST_DAYS = 20  # at least, of each state in each half of a simulated path
 INDEXES = {"S&P 500": "GSPC.INDX", "NASDAQ": "IXIC.INDX"}
 
 
@@ -28,7 +28,7 @@ class Path:
 
     @cached_property
     def relative_log_volumes(self) -> np.ndarray:
-        """(T,) as daily_features has it: ln volume less its mean over the 252 days before."""
+        """(T,) as in daily_features: ln volume minus its mean over the 252 days before."""
         with np.errstate(divide="ignore"):
             log_volumes = np.log(self.volumes)
         traded = np.isfinite(log_volumes)
@@ -42,7 +42,7 @@ class Path:
 
     @cached_property
     def embeddings(self) -> np.ndarray:
-        """(T - 62, 384) num-regime-core-v2; the first is of day 62"""
+        """(T - 62, 384) by num-regime-core-v2; the first window ends on day 62"""
         from regime_engine.encoders import num_regime_core_v2
 
         features = np.column_stack([self.returns, self.closes, self.relative_log_volumes])
@@ -78,7 +78,7 @@ def index(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Market:
-    """A hidden Markov chain of k states and what a day looks like in each.
+    """A hidden Markov chain of k states, with the distribution of a day in each.
 
     mean, scale: (k,) of a day's log return; transition: (k, k)
     tail: degrees of freedom of Student-t noise of unit variance; None: normal noise
@@ -106,7 +106,7 @@ class Market:
         return np.linalg.lstsq(equations, np.r_[np.zeros(k), 1.0], rcond=None)[0]
 
     def draw(self, seed: int, n_days: int) -> tuple[Path, np.ndarray]:
-        """One path and its true states (T,), redrawn until each half knows each state well."""
+        """One path and its true states (T,), redrawn until each half has enough of each state."""
         random = np.random.default_rng(seed)
         while True:
             states = self._draw_states(random, n_days)

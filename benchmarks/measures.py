@@ -1,4 +1,4 @@
-"""What the quality benchmark measures; pure functions over arrays, numpy only.
+"""The measures of the quality benchmark: pure functions over arrays, numpy only.
 
 Labels and states are numbers 0 … k-1 in order of stress; n paths of T days each.
 """
@@ -9,9 +9,9 @@ DAYS_A_YEAR = 252
 
 
 def balanced_accuracy(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """(n,) mean over the states of the share of a state's days that bear its label.
+    """(n,) share of a state's days that have its label, averaged over the states.
 
-    labels, states: (n, T); every path knows every state
+    labels, states: (n, T); every path has every state
     """
     found = [
         ((labels == k) & (states == k)).sum(axis=1) / (states == k).sum(axis=1)
@@ -21,14 +21,14 @@ def balanced_accuracy(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
 
 
 def n_switches(labels: np.ndarray) -> int:
-    """Changes from one day to the next, all paths together; labels: (…, T)"""
+    """Changes of label from one day to the next, in all paths together; labels: (…, T)"""
     return int((labels[..., 1:] != labels[..., :-1]).sum())
 
 
 def delays(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """Days from each true switch to the first day that bears the new state's label.
+    """Days from each true switch to the first day with the new state's label.
 
-    A switch that is never seen counts as long as the state lasted. labels, states: (n, T)
+    A switch that is never found counts as long as the state lasted. labels, states: (n, T)
     """
     found = []
     for path_labels, path_states in zip(labels, states, strict=True):
@@ -49,9 +49,9 @@ def brier(probabilities: np.ndarray, states: np.ndarray) -> float:
 
 
 def calibration_error(confidences: np.ndarray, right: np.ndarray, n_bins: int = 10) -> float:
-    """Mean over days of |mean confidence - share right| of the day's bin of equal width.
+    """Mean over days of |mean confidence - share right| in the day's bin; bins of equal width.
 
-    confidences, right: same shape, the label's probability and whether it is the state
+    confidences, right: same shape; the probability of the label, and whether it is right
     """
     confidences, right = confidences.ravel(), right.ravel()
     bins = np.minimum((confidences * n_bins).astype(int), n_bins - 1)
@@ -71,13 +71,13 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def auc(scores: np.ndarray, events: np.ndarray) -> float:
-    """Chance that a day before an event scores higher than one before none; ties are halves."""
+    """Probability that a day before an event scores higher than another day; a tie counts half."""
     n = events.sum()
     return float((ranks(scores)[events].sum() - n * (n + 1) / 2) / (n * (len(events) - n)))
 
 
 def next_days(returns: np.ndarray, days: int = 21) -> np.ndarray:
-    """(T - days, days): for each day that has them, the returns of the days after it."""
+    """(T - days, days): the returns of the days after each day."""
     return np.lib.stride_tricks.sliding_window_view(returns[1:], days)
 
 
@@ -87,7 +87,7 @@ def hold_unless_stressed(
     """Daily returns after costs, and positions (1: held, 0: out), each (T,).
 
     A label known at the close of day t is traded at the close `delay` days later, so it decides
-    the position of day t + delay + 1; `cost` is paid on a day whose position is a new one.
+    the position of day t + delay + 1. `cost` is paid on each day whose position is new.
     """
     position = np.ones(len(stressed))
     position[delay + 1 :] = ~stressed[: -delay - 1]

@@ -3,14 +3,15 @@
     pip install -e '.[benchmark]'
     python benchmarks/quality.py [--seeds 50] [--first-seed 0] [--only g2,real,timing] [--quick]
 
-Simulated markets (2,500 days): learnt from the first half, causal labels of the second. Real
-indexes: walk-forward, refitted every six months on the last eight years, labels of 2003–2018.
-Prints markdown; `must` and `aim` are the bar that the project sets itself.
+Simulated markets have 2,500 days: each classifier learns from the first half and labels the second
+half causally. Real indexes are labelled walk-forward from 2003 to 2018; each classifier is fitted
+again every six months on the last eight years. Prints markdown. `must` and `aim` are the project's
+own targets.
 """
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: two processes are all that it takes
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported; two processes use the cores
 
 import importlib
 import statistics
@@ -29,10 +30,10 @@ from markets import INDEXES, MARKETS, Path
 
 N_DAYS = 2500
 YEARS = range(2003, 2019)
-STRESS_YEARS = range(2008, 2010)  # what slow contenders are refitted on for the three variants
+STRESS_YEARS = range(2008, 2010)  # slow contenders are fitted again on these for the three variants
 N_STATES = 4  # on the indexes; statsmodels: 2
 PENALTIES = {"documented": (10, 50), "volatility": (3, 10)}
-USUAL_PENALTY = {"documented": 50, "volatility": 10}  # the example's; the best of the simulated
+USUAL_PENALTY = {"documented": 50, "volatility": 10}  # the example's; the best on simulated markets
 FEATURES = {
     "documented": contenders.documented_features,
     "volatility": contenders.volatility_features,
@@ -62,9 +63,9 @@ ROWS += [JUMP.format(kind) for kind in FEATURES] + [K_MEANS, TEN_DAYS, HOLD]
 @click.command()
 @click.option("--seeds", default=50, show_default=True, type=click.IntRange(1))
 @click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--only", metavar="PART,…", help=f"Of {', '.join(MARKETS)}, real, timing.")
-@click.option("--quick", is_flag=True, help="6 seeds, two years of the indexes.")
-@click.option("--ours", "ours_only", is_flag=True, help="Of the contenders, ours and hmmlearn.")
+@click.option("--only", metavar="PART,…", help=f"Only these: {', '.join(MARKETS)}, real, timing.")
+@click.option("--quick", is_flag=True, help="Only 6 seeds, and two years of the indexes.")
+@click.option("--ours", "ours_only", is_flag=True, help="Only our classifiers and hmmlearn.")
 def main(seeds: int, first_seed: int, only: str | None, quick: bool, ours_only: bool) -> None:
     """Measure the quality of labels and print it as markdown."""
     parts = only.split(",") if only else [*MARKETS, "real", "timing"]
@@ -108,7 +109,7 @@ def built(name: str) -> bool:
 
 
 def run(tasks: list[tuple]) -> dict[tuple, object]:
-    """{(function, *arguments): result} of all tasks, by two processes."""
+    """{(function, *arguments): result} of all tasks, which two processes run."""
     found = {}
     with Pool(2) as pool:
         for task, result, seconds in pool.imap_unordered(_run_one, tasks):
@@ -141,15 +142,20 @@ ACCURACY_BARS = {
     "must": {"g2": 0.925, "t2": 0.90, "g3": 0.90, "t3": 0.855},
     "aim": {"g2": 0.945, "t2": 0.925, "g3": 0.92, "t3": 0.88},
 }
-ABOVE_HMM = {"must": 0.12, "aim": 0.18}  # of accuracy in v4, over hmmlearn on returns
+ABOVE_HMM = {"must": 0.12, "aim": 0.18}  # accuracy in v4 minus that of hmmlearn on returns
 SIMULATED_NOTE = """## Simulated markets, seeds {first} to {last}
 
-Learnt from the first 1,250 days, causal labels of the next 1,250. Accuracy: mean over the states of
-the share of a state's days that bear its label. Delay: days from a true switch to the first day
-with the new label; a state never seen counts its whole length, so labels that flicker look quick.
-Brier score: summed over the states. Calibration: of the probability of the label, ten bins.
-The true-parameter filter labels by p/π, the decision with the best balanced accuracy; the peers by
-the most probable state. jumpmodels: the best of its penalties, known only afterwards ({penalties}).
+Each contender learns from the first 1,250 days and labels the next 1,250 day by day, using nothing
+after the day that it labels.
+
+- Accuracy: for each state, the share of its days that get its label; then the mean over the states.
+- Delay: days from a true switch to the first day with the new label. If the new state is never
+  found, its whole length counts. By this measure, labels that flicker look fast.
+- Brier score: summed over the states.
+- Calibration: of the probability of the label, in ten bins.
+- The filter with the true parameters labels by p/π, which gives the best balanced accuracy. The
+  libraries label by the most probable state.
+- jumpmodels: the penalty with the best result, which nobody knows beforehand ({penalties}).
 """
 
 
@@ -212,7 +218,7 @@ def simulated_tables(chosen: list[str], found: dict, drawn: range) -> str:
     names = [name for name in ROWS if any((market, name) in best for market in chosen)]
 
     def level(bar: str, key: str, market: str) -> float:
-        """What the bar asks of a measure in a market."""
+        """The target of a measure in a market."""
         if key != "accuracy":
             return BARS[bar][key]
         if market == "v4":
@@ -245,7 +251,7 @@ Span = tuple[int, int, int, int]  # learnt from the rows begin … end-1, for th
 
 
 def spans(path: Path, years: range) -> list[Span]:
-    """One model version every six months, of the eight years before it."""
+    """One model version every six months, fitted to the eight years before it."""
     months = [f"{year}-{month}" for year in years for month in ("01", "07")]
     starts = np.array([*months, f"{years[-1] + 1}-01"], "datetime64[M]")
     rows = np.searchsorted(path.dates, starts.astype("datetime64[D]"))
@@ -304,7 +310,7 @@ def real(index: str, name: str, years: range) -> dict[str, float]:
 def variants(
     fit: Fit, path: Path, reads: list[Read], when: list[Span], n_states: int, labels: np.ndarray
 ) -> dict[str, float]:
-    """Shares of labels (T,) that stay when prices are noisy or rescaled, and days repainted.
+    """Shares of labels (T,) that stay when prices are noisy or rescaled, and repainted days.
 
     Models are fitted anew, except in `noise`.
     """
@@ -315,7 +321,7 @@ def variants(
         "noise refitted": tell(learn(fit, noisy, when, n_states), noisy, when),
         "rescaled": tell(learn(fit, rescaled, when, n_states), rescaled, when),
     }
-    # As if today were a day in the middle, and not the last of a model version.
+    # Today is a day in the middle of a model version, not its last day.
     today = (begin + end) // 2 + 30
     known = path.until(today)
     then = [(*span[:3], min(span[3], today)) for span in when if span[2] < today]
@@ -337,14 +343,20 @@ def rule(path: Path, days: np.ndarray, stressed: np.ndarray) -> dict[str, float]
 
 REAL_NOTE = """## {indexes}, walk-forward, labels of {first}–{last}
 
-Four states, statsmodels two. Volatility ratio: of the next 21 days, between the days of the most
-and of the least stressed label. Rank correlation of the expected label with the next 21 days'
-volatility; AUC of the same for a fall of more than 5 % in 21 days. 1 bp noise: share of labels
-unchanged when each close is moved by 0.01 % at random, by the same models, and by models fitted on
-the noisy prices. Rescaled: closes × 7.3, volumes × 0.013, refitted. Repainted: labels that differ
-from those given when later prices were not there. (These four of the peers: 2008–2009.) Sharpe
-ratio, drawdown and trades of holding unless the label is the most stressed one, traded a day later,
-10 bp a trade. jumpmodels: penalty {penalties}.
+Four states; statsmodels has two.
+
+- Volatility ratio: volatility of the next 21 days after the most stressed label, divided by that
+  after the least stressed label.
+- Rank correlation: between the expected label and the volatility of the next 21 days. AUC: how well
+  the expected label predicts a fall of more than 5 % in 21 days.
+- 1 bp noise: share of labels that stay the same when each close moves by 0.01 % at random. First
+  with the same models, then with models that are fitted to the noisy prices.
+- Rescaled: closes × 7.3 and volumes × 0.013, with new fits.
+- Repainted: labels that differ from those given before the later prices were known.
+- For the libraries, the four columns on noise, rescaling and repainting cover only 2008–2009.
+- Sharpe ratio, drawdown and trades: of holding the index except under the most stressed label,
+  traded one day later, at a cost of 10 bp a trade.
+- jumpmodels: penalty {penalties}.
 """
 
 
@@ -386,7 +398,7 @@ def real_table(found: dict, years: range) -> str:
 
 
 def timing_table(n_windows: int = 5000, repeats: int = 5) -> str:
-    """Median seconds; each repeat is another path of v4, and all contenders take turns on it."""
+    """Median seconds; each repeat draws a path of v4, and all contenders take turns on it."""
     from hmmlearn.hmm import GaussianHMM
 
     from regime_engine.classifiers import markov, prototype

@@ -1,9 +1,9 @@
-"""How fast what is stored is read, and how good the forecasts of it have been, year by year.
+"""How fast stored regimes are read, and how good the forecasts have been, year by year.
 
     .venv/bin/python benchmarks/reading.py [--database-url URL] [--repeats 9]
 
-On the demo. Each call is a process of its own. By default the server is an embedded one, removed at
-the end.
+It measures on the demo's database. Each call is a process of its own. By default the program starts
+an embedded server and removes it at the end.
 """
 
 import statistics
@@ -32,7 +32,7 @@ RIVALS = ("base_rate", "no_change")
 
 
 @click.command()
-@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--database-url", metavar="URL", help="Use this server, in a database of its own.")
 @click.option("--repeats", default=9, show_default=True, type=click.IntRange(1))
 def main(database_url: str | None, repeats: int) -> None:
     """Measure on the demo, and print two tables."""
@@ -56,7 +56,7 @@ def main(database_url: str | None, repeats: int) -> None:
 
 
 def gains_by_year(settings: Settings, region: str, horizon: int) -> dict[str, np.ndarray]:
-    """rival → (years,) how much better than its mean log score that of the forecasts has been"""
+    """rival → (years,) mean log score of the forecasts minus that of the rival"""
     series = Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS)
     with connect(settings) as connection:
         history = forecast.history(connection, series)

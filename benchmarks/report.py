@@ -1,10 +1,10 @@
-"""How large a report is, and how soon a browser can use it.
+"""How large a report is, and how fast a browser opens it.
 
     .venv/bin/python benchmarks/report.py [--database-url URL] [--repeats 9]
 
-The demo's two regions over 20 years in a headless Chromium (`chromium` and `chromedriver` on the
-PATH), which is started anew for each load. By default the server is an embedded one, removed at the
-end.
+It opens the report of the demo's two regions over 20 years in headless Chromium (`chromium` and
+`chromedriver` must be on the PATH), and starts a new browser for each load. By default the program
+starts an embedded server and removes it at the end.
 """
 
 import shutil
@@ -17,8 +17,8 @@ from scratch import command, describe, forget_environment, scratch_database
 from selenium import webdriver
 
 WIDTHS = (1400, 390)
-# Milliseconds since the navigation began: the charts in sight are drawn, then a pointer is over the
-# chart of prices and its day is told, then the other region's charts in sight are drawn.
+# Milliseconds from the start of the navigation until: the visible charts are drawn; the day under a
+# pointer over the price chart is shown; the visible charts of the other region are drawn.
 USE = """
 const done = arguments[arguments.length - 1];
 const until = (ready) => new Promise((resolve) => {
@@ -48,14 +48,14 @@ const point = (chart) => {
 
 
 @click.command()
-@click.option("--database-url", metavar="URL", help="A server on which a database may be made.")
+@click.option("--database-url", metavar="URL", help="Use this server, in a database of its own.")
 @click.option("--repeats", default=9, show_default=True, type=click.IntRange(1))
 def main(database_url: str | None, repeats: int) -> None:
     """Measure on the demo, and print a table."""
     forget_environment()
     with scratch_database(database_url) as settings, tempfile.TemporaryDirectory() as folder:
         command(settings, "demo")
-        # The years before the demo's first label, by the model that was fitted on them.
+        # The years before the demo's first label, with the model that was fitted on them.
         for region in ("US", "US_TECH"):
             years = ("--start", "1999-04-06", "--end", "2002-12-31")
             command(settings, "backfill", "--region", region, "--model-version", "1", *years)
@@ -64,7 +64,7 @@ def main(database_url: str | None, repeats: int) -> None:
         options = ("--output", str(file))
         first, *later = (command(settings, "report", *options) for _ in range(4))
         click.echo(
-            f"regime report, cold process  {statistics.median(later):.1f} s, at first {first:.1f} s"
+            f"regime report, cold process  {statistics.median(later):.1f} s, first {first:.1f} s"
         )
         click.echo(f"size of two regions          {file.stat().st_size / 1e6:.2f} MB  < 6 MB")
         click.echo(f"\n{f'median of {repeats}, seconds':29}{'1400 px':>8}{'390 px':>8}")
@@ -76,8 +76,8 @@ def main(database_url: str | None, repeats: int) -> None:
             for width in WIDTHS
         ]
         names = (
-            "charts in sight are drawn",
-            "a day is told under a pointer",
+            "visible charts are drawn",
+            "day under a pointer is shown",
             "the other region is drawn",
         )
         for name, times, aim in zip(
@@ -87,7 +87,7 @@ def main(database_url: str | None, repeats: int) -> None:
 
 
 def use(file: Path, width: int) -> list[float]:
-    """Seconds of what USE does, in a browser of its own."""
+    """Seconds of each step of USE, in a new browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

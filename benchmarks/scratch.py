@@ -1,4 +1,4 @@
-"""A server of the benchmark's own, removed at the end, and commands on it."""
+"""A temporary server or database for a benchmark, and commands on it."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from regime_engine.database import connect, embedded
 
 
 def forget_environment() -> None:
-    """Drop what says that another server is meant."""
+    """Remove the variables that would choose another server."""
     for name in [name for name in os.environ if name.startswith(("PG", "REGIME_"))]:
         if name != "PG_BIN":
             del os.environ[name]
@@ -30,7 +30,7 @@ def forget_environment() -> None:
 
 @contextlib.contextmanager
 def scratch_database(url: str | None) -> Iterator[Settings]:
-    # As root the server runs as another user, who has to be able to enter the folder.
+    # For root, the server runs as another user, who must be able to enter the folder.
     state = Path(tempfile.mkdtemp(prefix="regime-benchmark-"))
     state.chmod(0o755)
     settings = Settings(database_url=url or "embedded", state_directory=state)

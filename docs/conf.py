@@ -7,13 +7,13 @@ project = "Regime Engine"
 extensions = ["myst_parser"]
 exclude_patterns = ["generate.py"]
 
-# The headings of a page have the anchors that a code host gives them.
+# Headings get the same anchors as on a code host.
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
-# A code host typesets ```math too.
+# Code hosts also typeset ```math blocks.
 myst_fence_as_directive = ["math"]
 
-# psql's \gx is not in the lexer's SQL.
+# The SQL lexer does not know psql's \gx.
 suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
@@ -27,7 +27,7 @@ html_math_renderer = "mathml"
 
 
 def _math(visitor, node: nodes.math | nodes.math_block) -> None:
-    """MathML, which a browser typesets by itself: no script, no network."""
+    """Write formulas as MathML: a browser shows it without a script or the network."""
     is_block = isinstance(node, nodes.math_block)
     mathml = tex2mathml(node.astext(), as_block=is_block)
     visitor.body.append(f'<div class="formula">{mathml}</div>' if is_block else mathml)

@@ -1,6 +1,6 @@
 """Writes the pages that follow from the code: commands.md, tables.md and layout.md.
 
-`make docs` runs it, and a test fails where a page is not what it would write.
+`make docs` runs it. A test fails if a page differs from what this program would write.
 """
 
 import inspect
@@ -21,29 +21,29 @@ DOCS = Path(__file__).parent
 PROJECT = DOCS.parent
 NOTE = "<!-- Written by docs/generate.py: change what it reads, and run `make docs`. -->\n"
 
-# The commands by what they are for; one that is not here reads what is stored.
+# The commands by purpose. A command that is not listed here is in the section Read.
 SECTIONS = {
     "Set up": ("demo", "init", "load", "index"),
     "Classify": ("pipeline", "run", "backfill", "embed", "fit", "models", "global"),
     "Read": (),
     "The embedded Postgres": ("db",),
 }
-# Where a command is told of at length.
+# The page that explains a command.
 GUIDES = {
     "demo": "[your first hour](first-hour.md)",
-    "init": "[who may do what](access.md), [upgrades](operator.md#upgrades-and-backups)",
-    "load": "[your own database](operator.md#on-your-own-postgres)",
-    "pipeline": "[a nightly job](operator.md#a-nightly-job), [schedulers](schedulers.md)",
-    "embed": "[a large market](operator.md#a-large-market)",
-    "fit": "[for the modeller](modeller.md)",
+    "init": "[give people access](access.md), [upgrade](operator.md#upgrade-back-up-and-restore)",
+    "load": "[load prices](operator.md#load-prices-and-name-your-regions)",
+    "pipeline": "[run it every night](operator.md#run-it-every-night), [schedulers](schedulers.md)",
+    "embed": "[embed a whole market](operator.md#embed-a-whole-market)",
+    "fit": "[fit a model](modeller.md#fit-a-model-and-label-a-history)",
     "models": "[the numbers of an embedding](layout.md)",
-    "index": "[analogues](reading.md#analogues-the-past-windows-most-like-one)",
-    "global": "[the regions' vote](modeller.md#global-the-regions-vote)",
-    "matrix": "[reading what is stored](reading.md#matrix-how-often-one-label-follows-another)",
-    "forecast": "[reading what is stored](reading.md#forecast-what-may-come)",
-    "explain": "[reading what is stored](reading.md#explain-why-this-label)",
-    "analogues": "[reading what is stored](reading.md)",
-    "report": "[the report](report.md)",
+    "index": "[make the search faster](reading.md#make-the-search-faster)",
+    "global": "[the regions' vote](modeller.md#combine-the-regions-into-global)",
+    "matrix": "[how to read it](reading.md#see-how-often-one-label-follows-another)",
+    "forecast": "[how to read it](reading.md#forecast-the-next-weeks)",
+    "explain": "[how to read it](reading.md#ask-why-a-day-has-its-label)",
+    "analogues": "[how to read it](reading.md#find-similar-days-in-the-past)",
+    "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
     "db": "[settings](settings.md)",
 }
@@ -51,30 +51,35 @@ GUIDES = {
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-`python -m regime_engine …` is the same command. Results go to stdout, everything else to stderr.
-Exit code 0: done; 1: it failed, and one line says why and what to do; 2: wrong usage. `--help`
-after any command shows what is here.
+`--help` after any command shows the text of this page. `python -m regime_engine` is another way to
+call `regime`.
 
-These options stand before the command; the environment has more [settings](settings.md).
+Results go to stdout, everything else to stderr. The exit code is 0 if the command succeeded, 1 if
+it failed (one line says why and what to do), and 2 if you used it wrongly.
+
+Write these options before the command. Environment variables set more ([settings](settings.md)).
 
 OPTIONS
-A *series* is a region seen through an encoder and a window length: `--region`, `--model-id`,
-`--window-days`. A *model version* is a fitted classifier of a series; each date is classified by
-the version that is valid on it.
+A *series* is one region with one encoder and one window length: `--region`, `--model-id`,
+`--window-days`. A *model version* is a fitted classifier of a series. Each date is classified by
+the version that is valid on that date.
 """
 TABLES_INTRODUCTION = """\
 # Tables, views and functions
 
-What dbt builds, and the source that it reads, as the project's `yml` files describe it; `\\d+` in
-psql shows the same. Schemas and names are the defaults ([settings](settings.md) rename them).
+This page lists every table and view that dbt builds, and the source that it reads. The descriptions
+are those of the project's `yml` files; `\\d+` in psql shows the same. Schemas and names are the
+defaults. You can rename them ([settings](settings.md)).
 """
 LAYOUT_INTRODUCTION = f"""\
 # The numbers of an embedding
 
-Of a window of {DEFAULT_WINDOW_DAYS} days. A stored vector is little-endian float32, 4 bytes a
-number; numbers count from 0, and `audit.float32_array(vector)` gives them to SQL from 1.
-`regime models --layout MODEL_ID` prints every number on a line of its own. The
-[formulas](formulas.md#encoder-num-regime-core-v2) say how they are computed.
+This page names each number of an embedding, for a window of {DEFAULT_WINDOW_DAYS} days. The
+[formulas](formulas.md#encoder-num-regime-core-v2) say how each number is computed.
+`regime models --layout MODEL_ID` prints one number a line.
+
+A stored vector is little-endian float32, 4 bytes a number. The numbers here count from 0. In SQL,
+the array `audit.float32_array(vector)` counts from 1.
 """
 
 
@@ -108,7 +113,7 @@ def _command(command: click.Command, name: str, parent: click.Context) -> Iterat
 
 
 def _help(command: click.Command) -> Iterator[str]:
-    """The help text; what click shows as it stands (behind a \\b) are commands to run."""
+    """The help text. A paragraph that click does not rewrap (behind a \\b) is commands to run."""
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         if paragraph.startswith("\b\n"):
             yield f"```sh\n{paragraph[2:]}\n```\n"
@@ -147,7 +152,7 @@ def tables_page() -> str:
                 kind = column.get("data_type") or types[name]
                 page.append(f"| {_code(name)} | {kind} | {_cell(column['description'])} |")
             page.append("")
-    page.append("## Functions\n\nIn the schema `audit`, for whoever works out a number again.\n")
+    page.append("## Functions\n\nSchema `audit`. Use them to compute a stored number yourself.\n")
     for function in _read("functions/*.yml", "functions"):
         arguments = function.get("arguments", [])
         signature = ", ".join(f"{each['name']} {each['data_type']}" for each in arguments)
@@ -165,8 +170,7 @@ def tables_page() -> str:
 
 
 def _tables() -> Iterator[tuple[str, list[dict]]]:
-    """(schema, its tables) in the way of the data; what is built for other models only is left
-    out."""
+    """(schema, its tables) in the order of the data flow, without private models."""
     found = [
         ("historical", table)
         for source in _read("models/**/*.yml", "sources")
@@ -200,20 +204,20 @@ def _key(table: dict) -> list[str]:
 
 
 def layout_page() -> str:
-    """Number and name of what each encoder gives; long runs of days in one row."""
+    """Number and name of each number of each encoder; a long run of days is one row."""
     page = [NOTE, LAYOUT_INTRODUCTION]
     for model_id, encoder in reversed(encoders.ENCODERS.items()):
         names = encoder.layout(DEFAULT_WINDOW_DAYS)
         columns = ", ".join(map(_code, encoder.COLUMNS))
         page.append(f"## `{model_id}`\n")
-        page.append(f"{encoder.dimension(DEFAULT_WINDOW_DAYS)} numbers, made of {columns}.\n")
+        page.append(f"{encoder.dimension(DEFAULT_WINDOW_DAYS)} numbers, computed from {columns}.\n")
         page.append("| number | name |\n|---|---|")
         page += [f"| {numbers} | {name} |" for numbers, name in _runs(list(names))]
         page.append("")
     return "\n".join(page)
 
 
-LONG_RUN = 9  # names that differ in one number only, and are then one row
+LONG_RUN = 9  # so many names that differ only in one number become one row
 
 
 def _runs(names: list[str]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""The nightly job as an Airflow DAG (Airflow 3): put it into the folder of your DAGs.
+"""The nightly job as an Airflow DAG (Airflow 3). Put this file into the folder of your DAGs.
 
-The tasks run `regime` in a shell: it is installed where the workers run, and REGIME_DATABASE_URL
-(or the libpq variables) and PGPASSWORD are in their environment.
+The tasks run `regime` in a shell. Install it where the workers run, and set REGIME_DATABASE_URL (or
+the libpq variables) and PGPASSWORD in their environment.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    # A run that was killed goes on where it stood.
+    # A run that was killed continues where it stopped, so a retry is safe.
     default_args={"retries": 2, "retry_delay": timedelta(minutes=10)},
 ):
     load = BashOperator(
@@ -28,7 +28,7 @@ with DAG(
         task_id="pipeline",
         bash_command="regime pipeline --walk-forward",
     )
-    # The rest of the market, in shards that any worker may take.
+    # The embeddings of the whole market, in shards that run on any worker.
     embed = BashOperator.partial(task_id="embed").expand(
         bash_command=[f"regime embed --all --shard {i}/{SHARDS}" for i in range(1, SHARDS + 1)]
     )

@@ -1,14 +1,14 @@
-"""The nightly job as a Dagster job with a schedule: `dagster dev -f dagster_job.py` shows it.
+"""The nightly job as a Dagster job with a schedule. To see it, run `dagster dev -f dagster_job.py`.
 
-The ops run `regime` in a process of its own: it is installed beside Dagster, and
-REGIME_DATABASE_URL (or the libpq variables) and PGPASSWORD are in the environment.
+Each op runs `regime` in a new process. Install it beside Dagster, and set REGIME_DATABASE_URL (or
+the libpq variables) and PGPASSWORD in the environment.
 """
 
 import subprocess
 
 from dagster import Definitions, In, Nothing, RetryPolicy, ScheduleDefinition, job, op
 
-# A run that was killed goes on where it stood.
+# A run that was killed continues where it stopped, so a retry is safe.
 AGAIN = RetryPolicy(max_retries=2, delay=600)
 
 
@@ -23,7 +23,7 @@ def pipeline(context) -> None:
 
 
 def run(context, command: str) -> None:
-    """Its output goes to the log of the run; a failure is the op's."""
+    """Run the command, log its output, and fail the op if the command fails."""
     done = subprocess.run(command.split(), capture_output=True, text=True)
     context.log.info(done.stdout)
     if done.returncode:

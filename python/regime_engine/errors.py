@@ -1,3 +1,5 @@
+"""The error that a user can put right."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +14,7 @@ class RegimeError(Exception):
 
 @contextmanager
 def value_errors() -> Iterator[None]:
-    """For a notebook: a RegimeError as the ValueError that Python's libraries raise."""
+    """Raise a RegimeError as a ValueError, as Python's libraries do: for a notebook."""
     try:
         yield
     except RegimeError as error:

@@ -52,15 +52,17 @@ class FittedModel:
 
 
 def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """(name, value) of what parameters or metrics hold, each record of a list by its number:
-    parameters.experts.0.nu"""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    """(name, value) of each leaf of nested dicts; dicts in a list are counted from 0.
+
+    As in parameters.experts.0.nu. name: of the value itself, "" for none
+    """
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
         yield name, value
         return
     for key, each in value.items():
-        yield from flat(f"{name}.{key}", each)
+        yield from flat(f"{name}.{key}" if name else str(key), each)
 
 
 def load(database: Database, series: Series) -> list[FittedModel]:

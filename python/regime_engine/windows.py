@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from regime_engine.encoders import Encoder
 from regime_engine.errors import RegimeError
 
 
@@ -79,7 +80,7 @@ class Windows:
 
     @property
     def window_days(self) -> int:
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
 
 def build(features: Features, stretch: Stretch) -> Windows:
@@ -170,14 +171,14 @@ def concatenate(parts: list[Windows]) -> Windows:
     )
 
 
-def embed(encoder, stretch: Windows) -> np.ndarray:
+def embed(encoder: Encoder, stretch: Windows) -> np.ndarray:
     """(n, dimension) float32 of a stretch; raises RegimeError where a number is not finite."""
     embeddings = encoder.encode(stretch.values)
     require_finite(encoder, stretch, embeddings)
     return embeddings
 
 
-def require_finite(encoder, stretch: Windows, embeddings: np.ndarray) -> None:
+def require_finite(encoder: Encoder, stretch: Windows, embeddings: np.ndarray) -> None:
     """raises RegimeError naming what the windows lack where an embedding is not finite"""
     unusable = ~np.isfinite(embeddings).all(axis=1)
     if not unusable.any():

@@ -1,66 +1,74 @@
-"""Classifiers by name; each is one file of pure functions and its frozen parameters.
+"""Classifiers by name; each is one file of pure functions and its frozen parameters."""
 
-A classifier is a module of this package that has
-- `train(embeddings, encoder, n_states=4, labels=None)`: parameters of consecutive trading days, or
-  of labelled ones, with the fields of a frozen dataclass, `labels` among them, and `to_json`;
-- `scores(parameters, embeddings, labels=None)`: measures of them on embeddings, by name;
-- `from_json(labels, parameters)`, and `classify(parameters, embeddings)` to a Classification.
-A module that combines others calls theirs.
-"""
-
-import importlib
-import pkgutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from regime_engine.classifiers import markov, prototype
+from regime_engine.classifiers.classification import STATE_LABELS, Classification
+from regime_engine.encoders import Encoder
 from regime_engine.errors import RegimeError
 
-# What a fit without labels calls its states, calmest first, by their number.
-STATE_LABELS = {
-    2: ("NEUTRAL", "CRISIS"),
-    3: ("CARRY", "NEUTRAL", "CRISIS"),
-    4: ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"),
-}
+__all__ = ["CLASSIFIERS", "STATE_LABELS", "Classification", "Classifier", "get", "read"]
 
 
-@dataclass(frozen=True)
-class Classification:
-    """What a classifier says of n embeddings.
+class Parameters(Protocol):
+    """What is learned: a frozen dataclass."""
 
-    labels: the k labels that it can give; winners: (n,) index of the label given
-    probabilities: (n, k) float64, rows sum to 1
-    evidence: name → (n, k), numbers behind the label; constants: name → number
-    novelty: (n,) how untypical of what it was trained on, percentile 0 to 100, or None
-    """
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """The k labels that it can give."""
 
-    labels: tuple[str, ...]
-    winners: np.ndarray
-    probabilities: np.ndarray
-    evidence: dict[str, np.ndarray] = field(default_factory=dict)
-    constants: dict[str, float] = field(default_factory=dict)
-    novelty: np.ndarray | None = None
+    def to_json(self) -> dict[str, Any]:
+        """All fields but the labels, for runtime.regime_models.parameters."""
 
 
-def names() -> list[str]:
-    """The classifiers there are: the modules here that classify."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name for name in modules if hasattr(_module(name), "classify")]
+P = TypeVar("P", bound=Parameters)
 
 
-def get(name: str) -> ModuleType:
-    """The classifier of this name; raises RegimeError naming those there are."""
-    if name not in names():
-        raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(names())}")
-    return _module(name)
+class Classifier(Protocol[P]):
+    """A module that learns from embeddings and labels others; embeddings: (n, d) float32"""
+
+    def train(
+        self,
+        embeddings: NDArray[np.float32],
+        encoder: Encoder,
+        n_states: int = 4,
+        labels: ArrayLike | None = None,
+    ) -> P:
+        """Learn from the embeddings of consecutive trading days, or of labelled days.
+
+        labels: n, where a person gave them
+        """
+
+    def scores(
+        self, parameters: P, embeddings: NDArray[np.float32], labels: ArrayLike | None = None, /
+    ) -> dict[str, float]:
+        """Measures of the parameters on embeddings, by name."""
+
+    def classify(self, parameters: P, embeddings: NDArray[np.float32], /) -> Classification:
+        """The label of each embedding."""
+
+    def from_json(self, labels: Sequence[Any], parameters: Mapping[str, Any], /) -> P:
+        """What `to_json` wrote."""
 
 
-def read(name: str, labels: Sequence[str], parameters: dict) -> object:
+CLASSIFIERS: dict[str, Classifier[Any]] = {"markov": markov, "prototype": prototype}
+
+
+def get(name: str) -> Classifier[Any]:
+    """The classifier of this name; raises RegimeError naming the known ones."""
+    if name not in CLASSIFIERS:
+        raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(CLASSIFIERS)}")
+    return CLASSIFIERS[name]
+
+
+def read(name: str, labels: Sequence[str], parameters: Mapping[str, Any]) -> Any:
     """A classifier's parameters as they are stored.
 
-    raises RegimeError for those of a release that stored others
+    raises RegimeError for parameters that another release stored in another form
     """
     try:
         return get(name).from_json(labels, parameters)
@@ -69,7 +77,3 @@ def read(name: str, labels: Sequence[str], parameters: dict) -> object:
             f"the {name} classifier of this release cannot read the parameters of a model that "
             "another release stored: fit it again, with `regime fit`"
         ) from error
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")

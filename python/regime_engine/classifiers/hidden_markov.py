@@ -1,28 +1,34 @@
-"""A hidden Markov chain with Student-t returns, and volumes: its forward-backward scan, its MAP-EM.
+"""A hidden Markov chain with Student-t returns and volumes: forward-backward scan and MAP-EM.
 
-Shapes: B chains side by side (series × starts), T days, k states. Days are cut into blocks; every
-recursion runs through the days of a block for all blocks at once, so that 5,000 days take about
-70 steps of Python.
+Shapes: B chains side by side (series × starts), T days, k states. Days are cut into about √T
+blocks of √T days; each recursion goes through the days of all blocks at once, so that 5,000 days
+take about 70 steps of Python.
+
+docs/formulas.md has the formulas and their sources.
 """
 
 from dataclasses import dataclass, fields, replace
 from math import lgamma
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-FREEDOM = np.array([3.0, 4, 5, 6, 8, 12, 20, 60])
+FREEDOM = np.array([3.0, 4, 5, 6, 8, 12, 20, 60])  # the ν that a chain can have
 _LN_FREEDOM_PRIOR = -2 * np.log(FREEDOM / 7) ** 2
 _LN_T_CONSTANT = np.array(
     [lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) for nu in FREEDOM]
 )
 _RESCALE_EVERY = 16  # steps of a recursion between normalisations: far from underflow
 _SMALLEST = 1e-100
-_FREEDOM_EVERY = 3  # steps of the fit between looks at ν, which moves little and costs most
+_FREEDOM_EVERY = 3  # steps of the fit between searches for ν, which moves little and costs most
 
 VOLUME_LIMIT = 6.0  # nats that the volume of one day can speak against a state
 _VOLUME_COUNT = 10.0
 _LEAST_VOLUME_SCALE = 0.01
 _MOST_VOLUME_PERSISTENCE = 0.9
+
+F = TypeVar("F", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -30,121 +36,174 @@ class Chains:
     """B chains: x | state ~ t_ν(μ, σ), with the priors of `expectation_maximisation`.
 
     mu, sigma: (B, k); nu: (B,) index into FREEDOM; transition_matrix: (B, k, k)
-    volume_mean: (B, k), and volume_scale: (B,), the noise around it
-    volume_weight: (B,) share of a day's volume that its neighbours do not tell already, 0 for a
-        chain that reads returns alone
+    volume_mean: (B, k); volume_scale: (B,), the noise around it
+    volume_weight: (B,) the share of a day's volume that its neighbours do not tell already; 0 for
+        a chain that reads returns alone
     """
 
-    mu: np.ndarray
-    sigma: np.ndarray
-    nu: np.ndarray
-    transition_matrix: np.ndarray
-    volume_mean: np.ndarray
-    volume_scale: np.ndarray
-    volume_weight: np.ndarray
+    mu: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    nu: NDArray[np.intp]
+    transition_matrix: NDArray[np.float64]
+    volume_mean: NDArray[np.float64]
+    volume_scale: NDArray[np.float64]
+    volume_weight: NDArray[np.float64]
 
-    def __getitem__(self, rows) -> "Chains":
-        return Chains(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def __getitem__(self, rows: int | slice | NDArray[np.intp]) -> "Chains":
+        return Chains(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 @dataclass(frozen=True)
 class Smoothed:
-    """What all days together say of each.
+    """What all days together say of each day.
 
     log_likelihood: (B,); posterior: (B, k, T); transitions: (B, k, k) expected counts
     """
 
-    log_likelihood: np.ndarray
-    posterior: np.ndarray
-    transitions: np.ndarray
+    log_likelihood: NDArray[np.float64]
+    posterior: NDArray[np.float64]
+    transitions: NDArray[np.float64]
 
 
-def forward_backward(likelihood: np.ndarray, transition_matrix: np.ndarray) -> Smoothed:
-    """The exact smoothed posterior from a uniform day before the first, by blocks.
+def forward_backward(
+    likelihood: NDArray[np.float64], transition_matrix: NDArray[np.float64]
+) -> Smoothed:
+    """The exact smoothed posterior (Baum and others 1970), by blocks; before the first day all
+    states are equally likely.
 
     likelihood: (B, k, T) of each day and state, above 0; transition_matrix: (B, k, k)
     """
-    chains, k, days = likelihood.shape
+    A, (chains, k, days) = transition_matrix, likelihood.shape
     highest = likelihood.max(axis=1)  # (B, T)
-    length = max(int(days**0.5), 1)
-    blocks = -(-days // length)
-    # e[l]: (B, blocks, k) of day l of each block; days past the end say nothing: 1.
-    emission = np.ones((chains, k, blocks * length))
-    np.divide(likelihood, highest[:, None], out=emission[:, :, :days])
-    np.maximum(emission, _SMALLEST, out=emission)
-    e = np.ascontiguousarray(emission.reshape(chains, k, blocks, length).transpose(3, 0, 2, 1))
-    A = transition_matrix
+    e = _blocks(likelihood, highest)
+    product, ln_scale = _products(e, A)
+    before, log_likelihood = _before_blocks(
+        product, np.log(highest).sum(axis=1) + ln_scale.sum(axis=1)
+    )
+    filtered = _filtered(e, A, before)
+    beta = _backward(e, A, _after_blocks(product))
 
-    # Product over the days of a block of A·diag(e): (B, blocks, k, k).
-    product = np.broadcast_to(np.eye(k), (chains, blocks, k, k))
-    ln_scale = np.zeros((chains, blocks))
-    for day in range(length):
-        product = (product.reshape(chains, -1, k) @ A).reshape(product.shape)
-        product *= e[day][:, :, None]
-        if day % _RESCALE_EVERY == _RESCALE_EVERY - 1 or day == length - 1:
-            scale = product.max(axis=(2, 3))
-            product /= scale[:, :, None, None]
-            ln_scale += np.log(scale)
-
-    # Across blocks: the forward vector before each, the backward vector after each.
-    before, after = np.empty((2, chains, blocks, k))
-    forward = np.full((chains, 1, k), 1 / k)
-    log_likelihood = np.log(highest).sum(axis=1) + ln_scale.sum(axis=1)
-    ahead = np.ones((chains, k, 1))
-    for block in range(blocks):
-        before[:, block] = forward[:, 0]
-        forward = forward @ product[:, block]
-        total = forward.sum(axis=2, keepdims=True)
-        forward = forward / total
-        log_likelihood += np.log(total[:, 0, 0])
-        after[:, -1 - block] = ahead[:, :, 0]
-        ahead = product[:, -1 - block] @ ahead
-        ahead = ahead / ahead.sum(axis=1, keepdims=True)
-
-    # Within blocks: predicted αA and filtered α of each day, then β of each day backwards.
-    predicted, filtered, beta = np.empty((3, length, chains, blocks, k))
-    alpha = before
-    for day in range(length):
-        np.matmul(alpha, A, out=predicted[day])
-        alpha = np.multiply(predicted[day], e[day], out=filtered[day])
-        if day % _RESCALE_EVERY == _RESCALE_EVERY - 1:
-            alpha = alpha / alpha.sum(axis=2, keepdims=True)
-    A_transposed = np.ascontiguousarray(A.transpose(0, 2, 1))
-    b = after
-    for day in range(length - 1, -1, -1):
-        beta[day] = b
-        b = (b * e[day]) @ A_transposed
-        if day % _RESCALE_EVERY == 0:
-            b = b / b.sum(axis=2, keepdims=True)
-
-    # γ = αβ / Σαβ; Σ over days of ξ_ij = α_i A_ij e_j β_j / Σαβ, α of the day before.
+    # γ = αβ / Σ αβ
     posterior = filtered * beta
     total = posterior.sum(axis=3, keepdims=True)
-    arriving = e * beta / total
     posterior /= total
+
+    # Σ_t ξ_ij = A_ij Σ_t α_i,t-1 e_jt β_jt / Σ αβ
     leaving = np.empty_like(filtered)
     leaving[0] = before
     leaving[1:] = filtered[:-1]
-    # A rescaled α is filtered[day] over its sum: what the next day was predicted from.
-    for day in range(_RESCALE_EVERY, length, _RESCALE_EVERY):
-        leaving[day] /= leaving[day].sum(axis=2, keepdims=True)
-    arriving = arriving.transpose(1, 3, 2, 0).reshape(chains, k, -1)
+    # A rescaled α is filtered over its sum: what the next day was predicted from.
+    for t in range(_RESCALE_EVERY, len(e), _RESCALE_EVERY):
+        leaving[t] /= leaving[t].sum(axis=2, keepdims=True)
     leaving = leaving.transpose(1, 2, 0, 3).reshape(chains, -1, k)
+    arriving = (e * beta / total).transpose(1, 3, 2, 0).reshape(chains, k, -1)
     counts = arriving[:, :, :days] @ leaving[:, :days]  # (B, j, i)
     return Smoothed(
-        log_likelihood,
-        posterior.transpose(1, 3, 2, 0).reshape(chains, k, -1)[:, :, :days],
-        A * counts.transpose(0, 2, 1),
+        log_likelihood=log_likelihood,
+        posterior=posterior.transpose(1, 3, 2, 0).reshape(chains, k, -1)[:, :, :days],
+        transitions=A * counts.transpose(0, 2, 1),
     )
 
 
-def student_t(z_squared: np.ndarray, nu: float) -> np.ndarray:
-    """Density of Student's t with unit scale, c·(1 + z²/ν)^-((ν+1)/2); nu: of FREEDOM.
+def _blocks(likelihood: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """e = likelihood over the day's highest, by blocks: (days of a block, B, blocks, k).
 
-    By products and a square root, since ν + 1 is a whole number: exact to the last bits on every
-    processor, and many times faster than by logarithms.
+    likelihood: (B, k, T); highest: (B, T). The days past the end are 1: they say nothing.
     """
-    base = 1 / (1 + z_squared / nu)
+    chains, k, days = likelihood.shape
+    length = max(int(days**0.5), 1)
+    blocks = -(-days // length)
+    e = np.ones((chains, k, blocks * length))
+    np.divide(likelihood, highest[:, None], out=e[:, :, :days])
+    np.maximum(e, _SMALLEST, out=e)
+    return np.ascontiguousarray(e.reshape(chains, k, blocks, length).transpose(3, 0, 2, 1))
+
+
+def _products(
+    e: NDArray[np.float64], A: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Π_t A diag(e_t) of the days of each block, (B, blocks, k, k), and the ln of the scale that is
+    taken out of it, (B, blocks)."""
+    length, chains, blocks, k = e.shape
+    product = np.broadcast_to(np.eye(k), (chains, blocks, k, k))
+    ln_scale = np.zeros((chains, blocks))
+    for t in range(length):
+        product = (product.reshape(chains, -1, k) @ A).reshape(product.shape)
+        product *= e[t][:, :, None]
+        if t % _RESCALE_EVERY == _RESCALE_EVERY - 1 or t == length - 1:
+            scale = product.max(axis=(2, 3))
+            product /= scale[:, :, None, None]
+            ln_scale += np.log(scale)
+    return product, ln_scale
+
+
+def _before_blocks(
+    product: NDArray[np.float64], log_likelihood: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """α before each block, (B, blocks, k), and the log likelihood with all blocks, (B,).
+
+    product: (B, blocks, k, k); log_likelihood: (B,) of the scales that product lacks
+    """
+    chains, blocks, k, _ = product.shape
+    before = np.empty((chains, blocks, k))
+    alpha = np.full((chains, 1, k), 1 / k)
+    for block in range(blocks):
+        before[:, block] = alpha[:, 0]
+        alpha = alpha @ product[:, block]
+        total = alpha.sum(axis=2, keepdims=True)
+        alpha = alpha / total
+        log_likelihood = log_likelihood + np.log(total[:, 0, 0])
+    return before, log_likelihood
+
+
+def _after_blocks(product: NDArray[np.float64]) -> NDArray[np.float64]:
+    """β after each block, (B, blocks, k); product: (B, blocks, k, k)"""
+    chains, blocks, k, _ = product.shape
+    after = np.empty((chains, blocks, k))
+    beta = np.ones((chains, k, 1))
+    for block in range(blocks - 1, -1, -1):
+        after[:, block] = beta[:, :, 0]
+        beta = product[:, block] @ beta
+        beta = beta / beta.sum(axis=1, keepdims=True)
+    return after
+
+
+def _filtered(
+    e: NDArray[np.float64], A: NDArray[np.float64], before: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """α_jt ∝ e_jt Σ_i α_i,t-1 A_ij of each day, (days of a block, B, blocks, k)"""
+    filtered, predicted, alpha = np.empty_like(e), np.empty_like(before), before
+    for t in range(len(e)):
+        np.matmul(alpha, A, out=predicted)
+        alpha = np.multiply(predicted, e[t], out=filtered[t])
+        if t % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+            alpha = alpha / alpha.sum(axis=2, keepdims=True)
+    return filtered
+
+
+def _backward(
+    e: NDArray[np.float64], A: NDArray[np.float64], after: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """β_it ∝ Σ_j A_ij e_j,t+1 β_j,t+1 of each day, (days of a block, B, blocks, k)"""
+    beta, b = np.empty_like(e), after
+    A_transposed = np.ascontiguousarray(A.transpose(0, 2, 1))
+    for t in range(len(e) - 1, -1, -1):
+        beta[t] = b
+        b = (b * e[t]) @ A_transposed
+        if t % _RESCALE_EVERY == 0:
+            b = b / b.sum(axis=2, keepdims=True)
+    return beta
+
+
+def student_t(z_squared: NDArray[F], nu: float) -> NDArray[F]:
+    """Density of Student's t with unit scale, c·(1 + z²/ν)^-((ν+1)/2).
+
+    z_squared: any shape; nu: one of FREEDOM
+
+    Computed by products and a square root, since ν + 1 is a whole number: the same on every
+    processor to the last bits, and many times faster than logarithms.
+    """
+    base = (1 / (1 + z_squared / nu)).astype(z_squared.dtype, copy=False)
     halves = int(nu) + 1
     density = np.sqrt(base) if halves % 2 else np.ones_like(base)
     density *= float(np.exp(_LN_T_CONSTANT[FREEDOM.searchsorted(nu)]))
@@ -158,74 +217,92 @@ def student_t(z_squared: np.ndarray, nu: float) -> np.ndarray:
     return density
 
 
-def returns_likelihood(x: np.ndarray, chains: Chains) -> tuple[np.ndarray, np.ndarray]:
-    """t_ν(x | μ_k, σ_k) and z² of each day and state, (B, k, T); x: (B, T)"""
+def returns_likelihood(
+    x: NDArray[np.float64], chains: Chains
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """t_ν(x | μ_k, σ_k) and z² = ((x - μ_k) / σ_k)² of each day and state.
+
+    x: (B, T); returns (B, k, T) each
+    """
     sigma = chains.sigma[:, :, None]
     z_squared = ((x[:, None] - chains.mu[:, :, None]) / sigma) ** 2
     unit = [student_t(z, nu) for z, nu in zip(z_squared, FREEDOM[chains.nu], strict=True)]
     return np.array(unit) / sigma, z_squared
 
 
-def volume_likelihood(volume: np.ndarray, chains: Chains) -> np.ndarray:
-    """(exp(-½z²)/s)^w of each day and state, z = (volume - m_k)/s, (B, k, T); volume: (B, T)"""
+def volume_likelihood(volume: NDArray[np.float64], chains: Chains) -> NDArray[np.float64]:
+    """(exp(-½z²) / s)^w with z = (volume - m_k) / s and ½z² ≤ 6, of each day and state.
+
+    volume: (B, T); returns (B, k, T)
+    """
     scale, weight = chains.volume_scale[:, None, None], chains.volume_weight[:, None, None]
     z = (volume[:, None] - chains.volume_mean[:, :, None]) / scale
-    return np.exp(-weight * np.minimum(0.5 * z * z, VOLUME_LIMIT)) / scale**weight
+    likelihood: NDArray[np.float64] = (
+        np.exp(-weight * np.minimum(0.5 * z * z, VOLUME_LIMIT)) / scale**weight
+    )
+    return likelihood
 
 
 @dataclass(frozen=True)
 class Prior:
-    """typical_sigma: (B, k) τ and sigma_count: (B,), its pseudo-count; stay_days: mean stay; the
-    rest pseudo-counts"""
+    """typical_sigma: (B, k) τ; sigma_count: (B,) its pseudo-count
+    stay_days: the mean stay in a state; transition_count, mu_count: pseudo-counts
+    """
 
-    typical_sigma: np.ndarray
-    sigma_count: np.ndarray
+    typical_sigma: NDArray[np.float64]
+    sigma_count: NDArray[np.float64]
     stay_days: float = 60.0
     transition_count: float = 60.0
     mu_count: float = 30.0
 
-    def __getitem__(self, rows) -> "Prior":
+    def __getitem__(self, rows: slice | NDArray[np.intp]) -> "Prior":
         return replace(
             self, typical_sigma=self.typical_sigma[rows], sigma_count=self.sigma_count[rows]
         )
 
-    def transitions(self) -> np.ndarray:
-        """(k, k) pseudo-counts: off the diagonal ∝ 4^-(|i-j|-1)"""
+    def transitions(self) -> NDArray[np.float64]:
+        """(k, k) pseudo-counts, off the diagonal ∝ 4^-(|i - j| - 1)"""
         states = np.arange(self.typical_sigma.shape[1])
         away = 4.0 ** (1 - np.abs(states[:, None] - states))
         np.fill_diagonal(away, 0)
         leave = away / away.sum(axis=1, keepdims=True) / self.stay_days
-        return self.transition_count * (leave + (1 - 1 / self.stay_days) * np.eye(len(states)))
+        counts: NDArray[np.float64] = self.transition_count * (
+            leave + (1 - 1 / self.stay_days) * np.eye(len(states))
+        )
+        return counts
 
-    def log_density(self, chains: Chains) -> np.ndarray:
-        """(B,) what the prior adds to the log likelihood, up to a constant"""
+    def log_density(self, chains: Chains) -> NDArray[np.float64]:
+        """What the prior adds to the log likelihood, up to a constant, (B,)"""
         variance, count = chains.sigma**2, self.sigma_count[:, None]
         scatter = count * self.typical_sigma**2 + self.mu_count * chains.mu**2
-        return (
+        density: NDArray[np.float64] = (
             _LN_FREEDOM_PRIOR[chains.nu]
             - 0.5 * (count * np.log(variance) + scatter / variance).sum(axis=1)
             + (self.transitions() * np.log(chains.transition_matrix)).sum(axis=(1, 2))
         )
+        return density
 
 
 def expectation_maximisation(
-    x: np.ndarray,
-    volume: np.ndarray,
+    x: NDArray[np.float64],
+    volume: NDArray[np.float64],
     chains: Chains,
     prior: Prior,
     steps: int,
     tolerance: float = -np.inf,
-) -> tuple[Chains, Smoothed, np.ndarray]:
-    """MAP-EM steps from these chains; stops early where no chain gains more than the tolerance.
+) -> tuple[Chains, Smoothed, NDArray[np.float64]]:
+    """Steps of EM for the posterior's maximum (Dempster, Laird and Rubin 1977; Student-t: Peel and
+    McLachlan 2000). It stops early when no chain gains more than the tolerance.
 
-    x, volume: (B, T), volume with mean 0; returns the chains, their smoothed days and their log
-    posterior (B,)
+    x: (B, T); volume: (B, T) with mean 0
+    returns the chains, their smoothed days and their log posterior, (B,)
     """
-    reads = np.flatnonzero(chains.volume_weight)
+    reads_volume = np.flatnonzero(chains.volume_weight)
     reached = np.full(len(x), -np.inf)
-    for step in range(steps + 1):
+    step = 0
+    while True:
         likelihood, z_squared = returns_likelihood(x, chains)
-        likelihood[reads] *= volume_likelihood(volume[reads], chains[reads])
+        likelihood[reads_volume] *= volume_likelihood(volume[reads_volume], chains[reads_volume])
         smoothed = forward_backward(likelihood, chains.transition_matrix)
         log_posterior = smoothed.log_likelihood + prior.log_density(chains)
         if step == steps or (log_posterior - reached < tolerance).all():
@@ -233,63 +310,88 @@ def expectation_maximisation(
         reached = log_posterior
         chains = _maximise(x, chains, smoothed, z_squared, prior)
         if step % _FREEDOM_EVERY == 0:
-            chains = replace(chains, nu=_better_freedom(x, chains, smoothed.posterior))
-        chains = _with_volume(volume, chains, smoothed.posterior, reads)
+            chains = replace(chains, nu=_better_nu(x, chains, smoothed.posterior))
+        chains = _with_volume(volume, chains, smoothed.posterior, reads_volume)
+        step += 1
 
 
 def _maximise(
-    x: np.ndarray, chains: Chains, smoothed: Smoothed, z_squared: np.ndarray, prior: Prior
+    x: NDArray[np.float64],
+    chains: Chains,
+    smoothed: Smoothed,
+    z_squared: NDArray[np.float64],
+    prior: Prior,
 ) -> Chains:
+    """μ, σ and the transition matrix of the highest posterior, given the smoothed days.
+
+    x: (B, T); z_squared: (B, k, T)
+    """
     gamma = smoothed.posterior
     nu = FREEDOM[chains.nu][:, None, None]
-    weight = gamma * ((nu + 1) / (nu + z_squared))  # γu, (B, k, T)
+    weight = gamma * ((nu + 1) / (nu + z_squared))  # γu, u = (ν + 1) / (ν + z²); (B, k, T)
 
-    # μ = Σγux / (Σγu + 30); σ² = (Σγu(x-μ)² + 30μ² + 10τ²) / (Σγ + 10)
+    # μ = Σ γux / (Σ γu + 30)
     weights = weight.sum(axis=2)
     weighted_x = (weight @ x[:, :, None])[:, :, 0]
     mu = weighted_x / (weights + prior.mu_count)
+
+    # σ² = (Σ γu(x - μ)² + 30μ² + nτ²) / (Σ γ + n), n = sigma_count
     squares = (weight @ (x * x)[:, :, None])[:, :, 0] - 2 * mu * weighted_x + mu**2 * weights
     count = prior.sigma_count[:, None]
     variance = (squares + prior.mu_count * mu**2 + count * prior.typical_sigma**2) / (
         gamma.sum(axis=2) + count
     )
 
+    # A_ij = (ξ_ij + α_ij) / Σ_j (ξ_ij + α_ij)
     transitions = smoothed.transitions + prior.transitions()
     transitions /= transitions.sum(axis=2, keepdims=True)
     return replace(chains, mu=mu, sigma=np.sqrt(variance), transition_matrix=transitions)
 
 
 def _with_volume(
-    volume: np.ndarray, chains: Chains, gamma: np.ndarray, reads: np.ndarray
+    volume: NDArray[np.float64],
+    chains: Chains,
+    posterior: NDArray[np.float64],
+    reads_volume: NDArray[np.intp],
 ) -> Chains:
-    """The volume of each state, of the chains that read it; gamma: (B, k, T); reads: (R,) rows
+    """The chains with the volume of each state, in those that read it.
 
-    m = Σγv / (Σγ + 10), s² = the mean of Σγ(v-m)²; w = (1-ρ) / (1+ρ), where ρ is the lag-1
-    autocorrelation of what the states leave of volume: T such days tell as much as wT others.
+    volume: (B, T); posterior: (B, k, T) γ; reads_volume: (R,) rows of the chains that read it
     """
-    volume, gamma = volume[reads], gamma[reads]
+    volume, gamma = volume[reads_volume], posterior[reads_volume]
+    # m = Σ γv / (Σ γ + 10)
     days, weighted = gamma.sum(axis=2), (gamma @ volume[:, :, None])[:, :, 0]
     m = weighted / (days + _VOLUME_COUNT)
+    # s² = Σ_t Σ_k γ(v - m)² / T
     squares = (volume**2).sum(axis=1) + (m * (m * days - 2 * weighted)).sum(axis=1)
+    s = np.sqrt(squares / volume.shape[1])
+    # w = (1 - ρ) / (1 + ρ), ρ the lag-1 autocorrelation of what the states leave of volume: T such
+    # days tell as much as wT independent ones (Bayley and Hammersley 1946).
     left = volume - (m[:, None] @ gamma)[:, 0]
     rho = (left[:, 1:] * left[:, :-1]).sum(axis=1) / (left**2).sum(axis=1)
     rho = np.clip(rho, 0, _MOST_VOLUME_PERSISTENCE)
-    found = {
-        "volume_mean": m,
-        "volume_scale": np.maximum(np.sqrt(squares / volume.shape[1]), _LEAST_VOLUME_SCALE),
-        "volume_weight": (1 - rho) / (1 + rho),
-    }
-    columns = {name: getattr(chains, name).copy() for name in found}
-    for name, column in columns.items():
-        column[reads] = found[name]
-    return replace(chains, **columns)
+
+    volume_mean, volume_scale = chains.volume_mean.copy(), chains.volume_scale.copy()
+    volume_weight = chains.volume_weight.copy()
+    volume_mean[reads_volume] = m
+    volume_scale[reads_volume] = np.maximum(s, _LEAST_VOLUME_SCALE)
+    volume_weight[reads_volume] = (1 - rho) / (1 + rho)
+    return replace(
+        chains, volume_mean=volume_mean, volume_scale=volume_scale, volume_weight=volume_weight
+    )
 
 
-def _better_freedom(x: np.ndarray, chains: Chains, gamma: np.ndarray) -> np.ndarray:
-    """The best ν of the present one and its neighbours in FREEDOM, (B,)"""
+def _better_nu(
+    x: NDArray[np.float64], chains: Chains, posterior: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """The best ν among the present one and its neighbours in FREEDOM, (B,).
+
+    x: (B, T); posterior: (B, k, T)
+    """
     candidates = np.clip(chains.nu + np.array([[0], [-1], [1]]), 0, len(FREEDOM) - 1)
     expected = []
     for nu in candidates:
         ln_likelihood = np.log(returns_likelihood(x, replace(chains, nu=nu))[0])
-        expected.append((gamma * ln_likelihood).sum(axis=(1, 2)) + _LN_FREEDOM_PRIOR[nu])
-    return candidates[np.argmax(expected, axis=0), np.arange(len(x))]
+        expected.append((posterior * ln_likelihood).sum(axis=(1, 2)) + _LN_FREEDOM_PRIOR[nu])
+    best: NDArray[np.intp] = candidates[np.argmax(expected, axis=0), np.arange(len(x))]
+    return best

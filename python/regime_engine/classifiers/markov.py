@@ -1,26 +1,36 @@
-"""Two hidden Markov filters read out of an embedding, one of returns and one of volumes too.
+"""Two hidden Markov filters that read an embedding: one returns, the other returns and volumes.
 
-What they say together is the mean of their log probabilities: they err on different days.
+Their log probabilities are averaged, since they err on different days. docs/formulas.md has the
+formulas and their sources.
+
+Shapes: S series, T days, k states, U values of the usual volume, n windows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from regime_engine.classifiers import STATE_LABELS, Classification
+from regime_engine.classifiers.classification import (
+    STATE_LABELS,
+    Classification,
+    percentile_of,
+    percentiles,
+)
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
     VOLUME_LIMIT,
     Chains,
+    F,
     Prior,
     Smoothed,
     expectation_maximisation,
     student_t,
 )
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import Encoder, num_regime_core_v2
 from regime_engine.errors import RegimeError
 
 FEWEST_WINDOWS = 126
@@ -30,7 +40,8 @@ LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbo
 SIGMA_COUNT = 10.0
 LEAST_VOLATILITY = 0.01
 START_STEPS, MORE_STEPS = 12, 48
-ENOUGH_GAIN = 0.01  # nats a step of the fit must gain to go on
+ENOUGH_GAIN = 0.01  # nats: the fit goes on while a step gains so much
+_VOLATILITY_HALF_LIFE, _VOLATILITY_DAYS, _VOLATILITY_FACTOR = 10, 100, 0.85
 
 # The expert that reads volume too.
 VOLUME_PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.1, 0.99)}
@@ -39,52 +50,55 @@ EVEN_WEIGHT = 0.4  # volume weight at which both experts have the same share
 LEAST_VOLUME_WEIGHT = 0.05
 USUAL_VOLUME_DOUBT = 1.2
 MONTH = 21
-VOLUME_YEAR = 252  # days whose mean relative_log_volume is relative to
+VOLUME_YEAR = num_regime_core_v2.VOLUME_HISTORY_DAYS
 LEAST_VOLUME_SPREAD = 0.01
-LEAST_STATE_SPREAD = 0.5  # of the states' volumes, in their noise, for volume to be read
+LEAST_STATE_SPREAD = 0.5  # between the states' volumes, in their noise, for volume to be read
 OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviations
+_LEAST_VARIANCE = 1e-6
+_SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.7, 3: 0.7, 4: 1.4}  # nats; more labels flicker more
+HYSTERESIS = {2: 0.7, 3: 0.7, 4: 1.4}  # nats; with more labels, they change more often
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
 _SCORED_WINDOWS = 800
-_FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of none
-_CHUNK = 4096  # windows side by side: as many as the cache holds and calls are worth
+_FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of no state
+_SMALLEST = 1e-9
+_CHUNK = 4096  # windows side by side: as many as the cache holds
 
 
 @dataclass(frozen=True)
 class Expert:
     """A hidden Markov filter; states in order of sigma, calmest first.
 
-    share: of its log probabilities in what the experts say together
+    share: the weight of its log probabilities in the mean
     mu, sigma: (k,) of a day's return over the model's scale, Student-t with nu degrees of freedom
     transition_matrix: (k, k), rows sum to 1
-    volume_weight: 0 where volume is not read; volume_mean: (k,), volume_scale: noise around it
-    usual_volume: (U,) what the volume of the year before a window may have been, on that scale
+    volume_weight: 0 if volume is not read; volume_mean: (k,); volume_scale: the noise around it
+    usual_volume: (U,) what the volume of the year before a window may have been, less its mean
     initial: (k, U) probability of state and usual volume before a window's first day
     """
 
     share: float
-    mu: np.ndarray
-    sigma: np.ndarray
+    mu: NDArray[np.float64]
+    sigma: NDArray[np.float64]
     nu: float
-    transition_matrix: np.ndarray
+    transition_matrix: NDArray[np.float64]
     volume_weight: float
-    volume_mean: np.ndarray
+    volume_mean: NDArray[np.float64]
     volume_scale: float
-    usual_volume: np.ndarray
-    initial: np.ndarray
+    usual_volume: NDArray[np.float64]
+    initial: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Markov:
-    """Two experts, or the first of them where there is no volume, and the rule that labels.
+    """The experts (the first alone if volume is not read) and the rule that labels.
 
     labels: k names; scale: standard deviation of the training returns
-    prior_power, hysteresis: the rule that keeps a label; beta: power of the confidence
-    novelty_percentiles: (101,) of the log score of a training window, a day
+    prior_power, hysteresis: the rule that keeps a label; beta: the power of the probabilities
+    novelty_percentiles: (101,) of the log scores of training windows, in nats a day
     """
 
     labels: tuple[str, ...]
@@ -93,15 +107,15 @@ class Markov:
     prior_power: float
     hysteresis: float
     beta: float
-    novelty_percentiles: np.ndarray
+    novelty_percentiles: NDArray[np.float64]
 
-    def to_json(self) -> dict[str, object]:
-        fields = _as_lists(asdict(self))
-        del fields["labels"]
-        return fields
+    def to_json(self) -> dict[str, Any]:
+        """All fields but the labels."""
+        return {name: _as_lists(each) for name, each in asdict(self).items() if name != "labels"}
 
 
-def from_json(labels: Sequence[str], parameters: dict) -> Markov:
+def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
+    """What `to_json` wrote."""
     experts = tuple(Expert(**_as_arrays(expert)) for expert in parameters["experts"])
     for expert in experts:
         if len(expert.mu) != len(labels):
@@ -109,7 +123,7 @@ def from_json(labels: Sequence[str], parameters: dict) -> Markov:
     return Markov(tuple(labels), **_as_arrays(parameters) | {"experts": experts})
 
 
-def _as_lists(value: object) -> object:
+def _as_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _as_lists(each) for name, each in value.items()}
     if isinstance(value, tuple):
@@ -117,23 +131,26 @@ def _as_lists(value: object) -> object:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _as_arrays(fields: dict) -> dict:
+def _as_arrays(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: np.array(value, float) if isinstance(value, list) and name != "experts" else value
         for name, value in fields.items()
     }
 
 
-def fit(embeddings: np.ndarray, n_states: int = 4) -> Markov:
+def fit(embeddings: NDArray[np.float32], n_states: int = 4) -> Markov:
     """embeddings: (n, 384) of n consecutive trading days
 
-    raises RegimeError for too few of them, or prices that never move
+    raises RegimeError for too few days, and for prices that never move
     """
     return fit_many([embeddings], n_states)[0]
 
 
-def fit_many(many: Sequence[np.ndarray], n_states: int = 4) -> list[Markov]:
-    """A model of each series, as `fit`; series of one length are fitted side by side."""
+def fit_many(many: Sequence[NDArray[np.float32]], n_states: int = 4) -> list[Markov]:
+    """`fit` for each of several series; series of the same length are fitted side by side.
+
+    many: (n, 384) each
+    """
     if n_states not in STATE_LABELS:
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
     paths = [_training_path(embeddings) for embeddings in many]
@@ -142,39 +159,40 @@ def fit_many(many: Sequence[np.ndarray], n_states: int = 4) -> list[Markov]:
         members = [i for i, (r, _) in enumerate(paths) if len(r) == days]
         r, v = (np.array([paths[i][column] for i in members]) for column in (0, 1))
         for i, model in zip(members, _fit_paths(r, v, n_states), strict=True):
-            models[i] = _knowing_novelty(model, many[i])
+            models[i] = _with_novelty(model, many[i])
     return [models[i] for i in range(len(many))]
 
 
-def classify(markov: Markov, embeddings: np.ndarray) -> Classification:
-    """embeddings: (n, 384); what is said of one depends on no other"""
-    filtered = _filter(markov, embeddings)
-    calibrated = filtered.p**markov.beta
+def classify(model: Markov, embeddings: NDArray[np.float32]) -> Classification:
+    """The label that is kept through each window, and the filter's probabilities to the power β.
+
+    embeddings: (n, 384)
+    """
+    filtered = _filter(model, embeddings)
+    calibrated = filtered.p**model.beta  # p_k^β / Σ_j p_j^β
     calibrated /= calibrated.sum(axis=0)
-    log_score = filtered.log_scores
-    novelty = 100 - np.interp(log_score, markov.novelty_percentiles, np.arange(101.0))
     return Classification(
-        labels=markov.labels,
+        labels=model.labels,
         winners=filtered.winners,
         probabilities=np.ascontiguousarray(calibrated.T),
         evidence={"filtered": np.ascontiguousarray(filtered.p.T)},
         constants={
-            "beta": markov.beta,
-            "hysteresis": markov.hysteresis,
-            "volume_weight": markov.experts[-1].volume_weight,
+            "beta": model.beta,
+            "hysteresis": model.hysteresis,
+            "volume_weight": model.experts[-1].volume_weight,
         },
-        novelty=novelty,
+        novelty=100 - percentile_of(filtered.log_scores, model.novelty_percentiles),
     )
 
 
 def train(
-    embeddings: np.ndarray,
-    encoder: ModuleType,
+    embeddings: NDArray[np.float32],
+    encoder: Encoder,
     n_states: int = 4,
-    labels: Sequence[str] | None = None,
+    labels: ArrayLike | None = None,
 ) -> Markov:
     """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
-    if encoder is not num_regime_core_v2:
+    if encoder.MODEL_ID != num_regime_core_v2.MODEL_ID:
         raise RegimeError(
             f"the markov classifier reads {num_regime_core_v2.MODEL_ID}, not {encoder.MODEL_ID}: "
             f"give --model-id {num_regime_core_v2.MODEL_ID}, or --classifier prototype"
@@ -188,19 +206,26 @@ def train(
 
 
 def scores(
-    markov: Markov, embeddings: np.ndarray, labels: Sequence[str] | None = None
+    model: Markov, embeddings: NDArray[np.float32], labels: ArrayLike | None = None
 ) -> dict[str, float]:
-    """How well each window's last log return was told by the days before it, in nats a day.
+    """The mean log density of each window's last log return given the days before it, in nats.
 
-    In sample on the embeddings of the fit, one step ahead out of sample on later ones; models
-    of any number of states compare.
+    embeddings: (n, 384); labels: not read
+
+    In sample on the embeddings of the fit, one step ahead out of sample on later ones. Models of
+    any number of states can be compared.
     """
-    last = _filter(markov, embeddings).last_log_scores - np.log(markov.scale)
+    last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
     return {"log_score": float(last.mean())}
 
 
-def _training_path(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns and volumes of the first window and of the last day of each later one."""
+def _training_path(
+    embeddings: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns and volumes of the first window's days and of the last day of each later window.
+
+    embeddings: (n, 384); returns (n + 62,) each
+    """
     if len(embeddings) < FEWEST_WINDOWS:
         raise RegimeError(
             f"a Markov model needs {FEWEST_WINDOWS} training windows, and there are "
@@ -216,20 +241,17 @@ def _training_path(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return r, v
 
 
-# ---- fit ----
-
-
-def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
-    """r, v: (S, T)"""
+def _fit_paths(r: NDArray[np.float64], v: NDArray[np.float64], k: int) -> list[Markov]:
+    """A model of each series, without its novelty; r, v: (S, T)"""
     scale = r.std(axis=1)
     models = []
     for i, (chains, smoothed, volume) in enumerate(_best_chains(r / scale[:, None], v, k)):
         spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
-        tells = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
+        reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
         experts = _shared(
             [
                 _expert(chains[row], smoothed.posterior[row], volume, v[i].mean())
-                for row in ((0, 1) if tells else (0,))
+                for row in ((0, 1) if reads_volume else (0,))
             ]
         )
         models.append(
@@ -247,15 +269,41 @@ def _fit_paths(r: np.ndarray, v: np.ndarray, k: int) -> list[Markov]:
 
 
 def _best_chains(
-    x: np.ndarray, v: np.ndarray, k: int
-) -> Iterator[tuple[Chains, Smoothed, np.ndarray]]:
-    """Of each series two chains, by returns alone and by volumes too, and those volumes (T,).
+    x: NDArray[np.float64], v: NDArray[np.float64], k: int
+) -> Iterator[tuple[Chains, Smoothed, NDArray[np.float64]]]:
+    """For each series two chains (of returns, and of returns and volumes), their smoothed days,
+    and the volumes they were fitted to, (T,).
 
-    Each is the best of 3 starts of 12 steps, run on to 60. The starts of all series go side by
-    side; the rest does not, since a series goes on until it gains no more. x, v: (S, T)
+    x, v: (S, T)
+
+    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more. All starts of all
+    series are fitted side by side, then series by series, since each stops at its own step.
+    """
+    starts = len(START_QUANTILES)
+    volume = np.array([_log_volume(path) for path in v])
+    chains, prior = _starts(x, v, volume, k)
+    each = np.repeat(np.arange(2 * len(x)), starts)
+    chains, _, log_posterior = expectation_maximisation(
+        x[each // 2], volume[each // 2], chains, prior[each], START_STEPS
+    )
+    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * len(x))
+    for i, rows in enumerate(np.arange(2 * len(x)).reshape(-1, 2)):
+        found, smoothed, _ = expectation_maximisation(
+            x[[i, i]], volume[[i, i]], chains[best[rows]], prior[rows], MORE_STEPS, ENOUGH_GAIN
+        )
+        yield found, smoothed, volume[i]
+
+
+def _starts(
+    x: NDArray[np.float64], v: NDArray[np.float64], volume: NDArray[np.float64], k: int
+) -> tuple[Chains, Prior]:
+    """The chains before their first step, and the prior of each expert.
+
+    x, v, volume: (S, T)
+    returns B = S × 2 experts × 3 starts chains, in this order of axes, and S × 2 rows of the prior
     """
     S, starts = len(x), len(START_QUANTILES)
-    volume = np.array([_unrelative(path) for path in v])
+    B = 2 * S * starts
     volatility = np.array([_volatility(path) for path in x])
     typical = np.stack(
         [
@@ -271,8 +319,7 @@ def _best_chains(
     mean = slope[:, None, None] * (np.log(sigma) - usual[:, None, None])
     moves = v.std(axis=1) > LEAST_VOLUME_SPREAD
     A = prior.transitions() / prior.transition_count
-    B = 2 * S * starts
-    chains = Chains(  # axes: series, expert, start
+    chains = Chains(
         mu=np.zeros((B, k)),
         sigma=np.repeat(sigma[:, None], 2, axis=1).reshape(B, k),
         nu=np.full(B, len(FREEDOM) // 2),
@@ -281,55 +328,68 @@ def _best_chains(
         volume_scale=np.repeat(noise, 2 * starts),
         volume_weight=(moves[:, None, None] * np.array([[0.0], [1.0]]).repeat(starts, 1)).ravel(),
     )
-    each = np.repeat(np.arange(2 * S), starts)
-    chains, _, log_posterior = expectation_maximisation(
-        x[each // 2], volume[each // 2], chains, prior[each], START_STEPS
-    )
-    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * S)
-    for i, rows in enumerate(np.arange(2 * S).reshape(S, 2)):
-        found, smoothed, _ = expectation_maximisation(
-            x[[i, i]], volume[[i, i]], chains[best[rows]], prior[rows], MORE_STEPS, ENOUGH_GAIN
-        )
-        yield found, smoothed, volume[i]
+    return chains, prior
 
 
-def _unrelative(v: np.ndarray) -> np.ndarray:
-    """(T,) log volume L without its trend: v_t = L_t - the mean of L over the year before."""
+def _log_volume(v: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log volume L without its mean, from v_t = L_t - Σ_{i=1}^252 L_{t-i} / 252.
+
+    v: (T,) relative volume; returns (T,)
+    """
     level = [0.0] * VOLUME_YEAR
-    year = 0.0  # sum of the last of them
+    year = 0.0  # Σ of the last 252
     for relative in (v - v.mean()).tolist():
         level.append(relative + year / VOLUME_YEAR)
         year += level[-1] - level[-1 - VOLUME_YEAR]
-    level = np.array(level[VOLUME_YEAR:])
-    return level - level.mean()
+    L = np.array(level[VOLUME_YEAR:])
+    L -= L.mean()
+    return L
 
 
-def _volume_by_volatility(x: np.ndarray, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope of volume on ln volatility, both smoothed, and noise around it, (S,) each"""
-    weights = 0.5 ** (np.abs(np.arange(-40, 41)) / 10)
+def _volume_by_volatility(
+    x: NDArray[np.float64], volume: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The slope of volume on ln volatility, both smoothed, and the noise around it.
+
+    x, volume: (S, T); returns (S,) each
+    """
+    days = np.abs(np.arange(-_SMOOTHING_DAYS, _SMOOTHING_DAYS + 1))
+    weights = 0.5 ** (days / _SMOOTHING_HALF_LIFE)
     weights /= weights.sum()
     smooth = partial(np.apply_along_axis, partial(np.convolve, v=weights, mode="same"), 1)
-    ln_volatility = 0.5 * np.log(smooth(x * x) + 1e-6)
+    ln_volatility = 0.5 * np.log(smooth(x * x) + _LEAST_VARIANCE)
     ln_volatility -= ln_volatility.mean(axis=1, keepdims=True)
     slope = (ln_volatility * smooth(volume)).sum(axis=1) / (ln_volatility**2).sum(axis=1)
     noise = (volume - slope[:, None] * ln_volatility).std(axis=1)
     return slope, np.maximum(noise, LEAST_VOLUME_SPREAD)
 
 
-def _volatility(x: np.ndarray) -> np.ndarray:
-    """0.85 × volatility, exponentially weighted with a half-life of 10 days; (T,)"""
-    weights = 0.5 ** (np.arange(100) / 10)
+def _volatility(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0.85 √(Σ_a 2^(-a/10) x²_{t-a} / Σ_a 2^(-a/10)), a the age in days.
+
+    x: (T,); returns (T,)
+    """
+    weights = 0.5 ** (np.arange(_VOLATILITY_DAYS) / _VOLATILITY_HALF_LIFE)
     days = len(x)
     total = np.convolve(x * x, weights)[:days]
-    return 0.85 * np.sqrt(total / np.convolve(np.ones(days), weights)[:days])
+    volatility: NDArray[np.float64] = _VOLATILITY_FACTOR * np.sqrt(
+        total / np.convolve(np.ones(days), weights)[:days]
+    )
+    return volatility
 
 
-def _log_spaced(volatility: np.ndarray, k: int, low: float, high: float) -> np.ndarray:
-    """(S, k) between two quantiles of each series, neighbours LEAST_RATIO apart at least"""
+def _log_spaced(
+    volatility: NDArray[np.float64], k: int, low: float, high: float
+) -> NDArray[np.float64]:
+    """k volatilities between two quantiles of each series, neighbours at least LEAST_RATIO apart.
+
+    volatility: (S, T); returns (S, k)
+    """
     bottom, top = np.quantile(volatility, [low, high], axis=1)
     bottom = np.maximum(bottom, LEAST_VOLATILITY)
     top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
-    return bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
+    spaced: NDArray[np.float64] = bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
+    return spaced
 
 
 def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
@@ -340,21 +400,26 @@ def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
     return (*(replace(each, share=1 - share) for each in first), replace(last, share=share))
 
 
-def _expert(chain: Chains, posterior: np.ndarray, volume: np.ndarray, usual: float) -> Expert:
-    """A chain with its states in order.
+def _expert(
+    chain: Chains,
+    posterior: NDArray[np.float64],
+    volume: NDArray[np.float64],
+    mean_relative_volume: float,
+) -> Expert:
+    """One chain as a filter, with its states in order.
 
-    posterior: (k, T); volume: (T,) that it was fitted to; usual: the mean relative volume
+    chain: one row of Chains; posterior: (k, T); volume: (T,) that it was fitted to
     """
     order = np.argsort(chain.sigma)
     A = chain.transition_matrix[np.ix_(order, order)]
-    stationary = np.linalg.matrix_power(A, 2**14)[0]
+    stationary = np.linalg.matrix_power(A, 2**14)[0]  # any row of A^∞
     initial = (posterior[order].mean(axis=1) + stationary) / 2
     initial /= initial.sum()
-    mean = chain.volume_mean[order] if chain.volume_weight else np.zeros(len(order))
+    volume_mean = chain.volume_mean[order] if chain.volume_weight else np.zeros(len(order))
     weight, offsets, chance = 0.0, np.zeros(1), np.ones((len(order), 1))
     if chain.volume_weight:
         weight = _volume_weight(volume - chain.volume_mean @ posterior)
-        offsets, chance = _usual_volume(A, stationary, mean)
+        offsets, chance = _usual_volume(A, stationary, volume_mean)
     return Expert(
         share=1.0,
         mu=chain.mu[order],
@@ -362,16 +427,18 @@ def _expert(chain: Chains, posterior: np.ndarray, volume: np.ndarray, usual: flo
         nu=float(FREEDOM[chain.nu]),
         transition_matrix=A,
         volume_weight=weight,
-        volume_mean=mean + usual,
+        volume_mean=volume_mean + mean_relative_volume,
         volume_scale=float(chain.volume_scale),
         usual_volume=offsets,
         initial=initial[:, None] * chance,
     )
 
 
-def _volume_weight(left: np.ndarray) -> float:
-    """w = variance / (21 · variance of 21-day means) of what the states leave of volume, (T,):
-    21 days of it tell as much as 21w days of pure noise would.
+def _volume_weight(left: NDArray[np.float64]) -> float:
+    """w = variance / (21 · variance of 21-day means) of what the states leave of volume: 21 days
+    of it tell as much as 21w days of pure noise.
+
+    left: (T,)
     """
     sums = np.cumsum(np.append(0, left - left.mean()))
     means = (sums[MONTH:] - sums[:-MONTH]) / MONTH
@@ -379,23 +446,26 @@ def _volume_weight(left: np.ndarray) -> float:
 
 
 def _usual_volume(
-    A: np.ndarray, stationary: np.ndarray, mean: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the mean of m over the 252 days before a day may be, (U,), and how likely that is
-    given the day's state, (k, U).
+    A: NDArray[np.float64], stationary: NDArray[np.float64], volume_mean: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the mean of m over the 252 days before a day may be, and how likely that is given the
+    day's state.
 
-    With R the chain backwards, E[mean | state] = Σ_j R^j m / 252, and its variance Σ_ij cov_|i-j|
-    / 252², where cov_j = Σ_k π_k m_k (R^j m)_k: m centred.
+    A: (k, k); stationary, volume_mean: (k,); returns (U,) and (k, U)
+
+    R is the chain backwards (Norris 1997), m the centred volume_mean:
+    E[mean | state] = Σ_{j=1}^252 R^j m / 252
+    var[mean] = (252 c_0 + 2 Σ_j (252 - j) c_j) / 252², with c_j = Σ_k π_k m_k (R^j m)_k
     """
     backwards = A.T * stationary / stationary[:, None]
-    m = mean - stationary @ mean
+    m = volume_mean - stationary @ volume_mean
     ago, expected, variance = m, np.zeros(len(m)), VOLUME_YEAR * stationary @ (m * m)
     for days in range(1, VOLUME_YEAR + 1):
         ago = backwards @ ago
         expected += ago / VOLUME_YEAR
         variance += 2 * (VOLUME_YEAR - days) * stationary @ (m * ago)
-    variance = max(variance / VOLUME_YEAR**2, 1e-6)
-    left = max(variance - stationary @ expected**2, 1e-6)
+    variance = np.maximum(variance / VOLUME_YEAR**2, _LEAST_VARIANCE)
+    left = np.maximum(variance - stationary @ expected**2, _LEAST_VARIANCE)
     offsets = OFFSETS * USUAL_VOLUME_DOUBT * np.sqrt(variance)
     z = (offsets - expected[:, None]) / (USUAL_VOLUME_DOUBT * np.sqrt(left))
     chance = np.exp(-0.5 * z * z)
@@ -403,10 +473,10 @@ def _usual_volume(
 
 
 def _beta(experts: Sequence[Expert]) -> float:
-    """1 + ½ ln(mean stay / 100 days), between 0.4 and 1.
+    """β = 1 - ½ ln(100 Σ_e λ_e Σ_k π_ek (1 - A_ekk)), between 0.4 and 1.
 
-    States that a fit leaves often are those that it mistakes: on simulated markets with and
-    without stochastic volatility this β makes p^β / Σp^β the share of labels that are right.
+    States that a fit leaves often are states that it mistakes. On simulated markets, with and
+    without stochastic volatility, this β makes p^β / Σ p^β the share of labels that are right.
     """
     leave = sum(
         each.share * (1 - each.initial.sum(axis=1) @ np.diag(each.transition_matrix))
@@ -415,76 +485,102 @@ def _beta(experts: Sequence[Expert]) -> float:
     return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
 
 
-def _knowing_novelty(model: Markov, embeddings: np.ndarray) -> Markov:
+def _with_novelty(model: Markov, embeddings: NDArray[np.float32]) -> Markov:
+    """The model with the percentiles of some 800 training windows; embeddings: (n, 384)"""
     some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]
-    scores = _filter(model, some).log_scores
-    return replace(model, novelty_percentiles=np.quantile(scores, np.linspace(0, 1, 101)))
-
-
-# ---- filter ----
+    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
 
 
 @dataclass(frozen=True)
 class _Filtered:
-    """p: (k, n) on the last day; winners: (n,) the label kept; log_scores, last_log_scores: (n,)
-    ln density of a return given the days before it, mean over the window and of the last day"""
+    """p: (k, n) probability of each state on the last day; winners: (n,) the label kept
+    log_scores: (n,) mean over the window of the ln density of a return given the days before it;
+    last_log_scores: (n,) that of the last day
+    """
 
-    p: np.ndarray
-    winners: np.ndarray
-    log_scores: np.ndarray
-    last_log_scores: np.ndarray
+    p: NDArray[np.float64]
+    winners: NDArray[np.intp]
+    log_scores: NDArray[np.float32]
+    last_log_scores: NDArray[np.float32]
 
 
-def _filter(markov: Markov, embeddings: np.ndarray) -> _Filtered:
+def _filter(model: Markov, embeddings: NDArray[np.float32]) -> _Filtered:
+    """embeddings: (n, 384)"""
     r, v = num_regime_core_v2.decode(embeddings)
-    # As precise as the embeddings are.
-    x, v = (r.T / markov.scale).astype(np.float32), v.T.astype(np.float32)
+    # float32, as the embeddings are.
+    x, v32 = (r.T / model.scale).astype(np.float32), v.T.astype(np.float32)
     parts = [
         _filter_chunk(
-            markov,
+            model,
             np.ascontiguousarray(x[:, first : first + _CHUNK]),
-            np.ascontiguousarray(v[:, first : first + _CHUNK]),
+            np.ascontiguousarray(v32[:, first : first + _CHUNK]),
         )
         for first in range(0, max(len(embeddings), 1), _CHUNK)
     ]
-    return _Filtered(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
+    return _Filtered(
+        p=np.concatenate([part.p for part in parts], axis=1),
+        winners=np.concatenate([part.winners for part in parts]),
+        log_scores=np.concatenate([part.log_scores for part in parts]),
+        last_log_scores=np.concatenate([part.last_log_scores for part in parts]),
+    )
 
 
-def _filter_chunk(markov: Markov, x: np.ndarray, v: np.ndarray):
-    """63 forward steps of each expert, and the label kept through them; x, v: (63, n) float32
+def _filter_chunk(model: Markov, x: NDArray[np.float32], v: NDArray[np.float32]) -> _Filtered:
+    """x, v: (63, n)
 
-    Sums run over states, offsets and experts in a fixed order, never over windows, so that a
-    window's numbers never depend on the batch.
+    Sums go over states, usual volumes and experts in a fixed order, never over windows: so the
+    numbers of a window do not depend on the others.
     """
-    n = x.shape[1]
-    prior = _sum(
-        [e.share * markov.prior_power * np.log(e.initial.sum(axis=1)) for e in markov.experts]
-    )[:, None].astype(np.float32)
-    days = [_forward(expert, x, v) for expert in markov.experts]
-    shares = [np.float32(expert.share) for expert in markov.experts]
-    windows, label = np.arange(n), np.zeros(n, int)
-    densities = np.empty_like(x)
-    for day, said in enumerate(zip(*days, strict=True)):
-        # ln p = Σ share ln p_e; the density of a return is Σ share density_e.
-        log_p = _sum(
-            [w * np.log(np.maximum(p, 1e-9)) for w, (p, _) in zip(shares, said, strict=True)]
-        )
-        densities[day] = _sum([w * density for w, (_, density) in zip(shares, said, strict=True)])
+    shares = [np.float32(expert.share) for expert in model.experts]
+    filtered = [_forward(expert, x, v) for expert in model.experts]
+    # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e; the density is Σ_e λ_e f_e.
+    log_p = _sum(
+        [
+            share * np.log(np.maximum(p, _SMALLEST, out=p), out=p)
+            for share, (p, _) in zip(shares, filtered, strict=True)
+        ]
+    )
+    log_scores: NDArray[np.float32] = np.log(
+        _sum([share * density for share, (_, density) in zip(shares, filtered, strict=True)])
+    )
+    # ln π^0.7
+    log_prior = _sum(
+        [e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in model.experts]
+    )
+    winners = _kept_labels(log_p - log_prior[:, None].astype(np.float32), model.hysteresis)
+    p = np.exp(log_p[-1].astype(float))
+    return _Filtered(
+        p=p / _sum(p),
+        winners=winners,
+        log_scores=(_sum(log_scores) / len(x)).astype(np.float32),
+        last_log_scores=log_scores[-1],
+    )
 
-        # The label stays unless another's p / π^0.7 is e^hysteresis times its own.
-        odds = log_p - prior
-        best = odds.argmax(axis=0)
-        change = odds[best, windows] > markov.hysteresis + odds[label, windows]
-        label = best if day == 0 else np.where(change, best, label)
-    p = np.exp(log_p.astype(float))
-    log_scores = np.log(densities)
-    return p / _sum(p), label, _sum(log_scores) / len(x), log_scores[-1]
+
+def _kept_labels(log_odds: NDArray[np.float32], hysteresis: float) -> NDArray[np.intp]:
+    """The label on the last day: it stays unless the p / π^0.7 of another is e^hysteresis times
+    its own.
+
+    log_odds: (63, k, n) ln(p / π^0.7); returns (n,)
+    """
+    windows = np.arange(log_odds.shape[2])
+    label: NDArray[np.intp] = log_odds[0].argmax(axis=0)
+    for t in range(1, len(log_odds)):
+        best = log_odds[t].argmax(axis=0)
+        changes = log_odds[t, best, windows] > hysteresis + log_odds[t, label, windows]
+        label = np.where(changes, best, label)
+    return label
 
 
-def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
-    """(k, n) P(state | days so far) and (n,) the density of the day's return, day by day
+def _forward(
+    expert: Expert, x: NDArray[np.float32], v: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: the probability of each state given the days so far, and
+    the density of each day's return given the days before it.
 
-    Axes: state, usual volume, window; in place where an array has all three.
+    x, v: (63, n); returns (63, k, n) and (63, n)
+
+    Axes inside: state, usual volume, window; in place where an array has all three.
     """
     A = expert.transition_matrix[:, :, None, None].astype(np.float32)
     mu, sigma = (each[:, None].astype(np.float32) for each in (expert.mu, expert.sigma))
@@ -494,19 +590,25 @@ def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
     least = np.float32(-expert.volume_weight * VOLUME_LIMIT)
     p = np.repeat(expert.initial[:, :, None].astype(np.float32), x.shape[1], axis=2)
     arrived, part = np.empty_like(p), np.empty_like(p)
-    traded = np.zeros_like(x[0])  # volume of the window so far, over the usual one
-    for today, volume in zip(x, v, strict=True):
+    traded = np.zeros_like(x[0])  # Σ of the window's volumes so far, over the usual one
+    filtered, density = np.empty((len(x), len(mu), x.shape[1]), np.float32), np.empty_like(x)
+    for t in range(len(x)):
+        # Σ_i A_ij p_i
         np.multiply(A[0], p[0], out=arrived)
         for i in range(1, len(A)):
             arrived += np.multiply(A[i], p[i], out=part)
         p, arrived = arrived, p
-        z = (today - mu) / sigma
+
+        # f_j(x) = t_ν(z) / σ_j
+        z = (x[t] - mu) / sigma
         p *= (student_t(z * z, expert.nu) / sigma)[:, None]
         state = p.sum(axis=1)
-        density = total = _sum(state)
+        density[t] = total = _sum(state)
+
         if expert.volume_weight:
-            # v is relative to a year that the window's own days enter one by one.
-            volume = volume + traded / VOLUME_YEAR
+            # exp(-w min(½ ((L - m_j) / s)², 6)); v is relative to a year that the window's own
+            # days enter one by one.
+            volume = v[t] + traded / np.float32(VOLUME_YEAR)
             traded += volume
             z = np.subtract(volume, level, out=part)
             z *= z
@@ -516,11 +618,13 @@ def _forward(expert: Expert, x: np.ndarray, v: np.ndarray) -> Iterator:
             state = p.sum(axis=1)
             total = _sum(state)
         p /= total
-        yield state / total, density
+        np.divide(state, total, out=filtered[t])
+    return filtered, density
 
 
-def _sum(terms):
-    total = terms[0]
-    for term in terms[1:]:
+def _sum(terms: Iterable[NDArray[F]]) -> NDArray[F]:
+    """Along the first axis, one term after another."""
+    total, *others = terms
+    for term in others:
         total = total + term
     return total

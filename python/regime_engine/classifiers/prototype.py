@@ -1,118 +1,126 @@
-"""Nearest prototype: a label is where its mean embedding is nearest."""
+"""Nearest prototype: the label of an embedding is that of the nearest mean embedding.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from types import ModuleType
+docs/formulas.md has the formulas and their sources.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from regime_engine.classifiers import STATE_LABELS, Classification
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.classifiers.classification import (
+    STATE_LABELS,
+    Classification,
+    percentile_of,
+    percentiles,
+)
+from regime_engine.encoders import Encoder, num_regime_core_v2
 from regime_engine.errors import RegimeError
 
 SEED_LABEL = "NEUTRAL"
-JUMP_PENALTY = 100.0  # a switch costs as much as this much squared distance
+JUMP_PENALTY = 100.0  # a switch costs as much as this squared distance
 WINDOWS_A_STATE = 21
 _STARTS, _ROUNDS = 3, 30
+_LEAST_DEVIATION = 1e-6
+
+_STATISTICS = num_regime_core_v2.STATISTICS_PLACES
+_VOLATILITY = num_regime_core_v2.LAYOUT.index("ln_volatility_half_life_8")
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """labels: k names; centers: (k, d) float64; temperature: a distance, > 0
+    """labels: k names; centers: (k, d); temperature: a distance, > 0
     novelty_percentiles: (101,) of the distances from training windows to their nearest centre
 
-    mean, scale: (d,) of the training embeddings, that distances are standardised by; a number
-        of scale 0 does not count. None: distances are of the embeddings as they are.
+    mean, scale: (d,) of the training embeddings, by which embeddings are standardised; a number
+        with scale 0 does not count. None: distances are between the embeddings as they are.
     """
 
-    labels: tuple[str, ...]
-    centers: np.ndarray
+    labels: tuple[Any, ...]
+    centers: NDArray[np.float64]
     temperature: float
-    novelty_percentiles: np.ndarray
-    mean: np.ndarray | None = None
-    scale: np.ndarray | None = None
+    novelty_percentiles: NDArray[np.float64]
+    mean: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
 
-    def to_json(self) -> dict[str, object]:
-        parameters = {
+    def to_json(self) -> dict[str, Any]:
+        """All fields but the labels."""
+        parameters: dict[str, Any] = {
             "centers": self.centers.tolist(),
             "temperature": self.temperature,
             "novelty_percentiles": self.novelty_percentiles.tolist(),
         }
-        if self.mean is not None:
+        if self.mean is not None and self.scale is not None:
             parameters |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
         return parameters
 
-    def standardised(self, embeddings: np.ndarray) -> np.ndarray:
-        """(n, d) float64, in the units of the centres"""
-        if self.mean is None:
-            return embeddings.astype(float)
-        counts = self.scale > 0
-        return np.where(counts, (embeddings - self.mean) / np.where(counts, self.scale, 1), 0)
 
-
-def from_json(labels: Sequence[str], parameters: dict) -> Prototypes:
-    mean, scale = (
-        None if name not in parameters else np.array(parameters[name], float)
-        for name in ("mean", "scale")
-    )
+def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Prototypes:
+    """What `to_json` wrote."""
     centers = np.array(parameters["centers"], float)
     if len(centers) != len(labels):
         raise ValueError(f"{len(labels)} labels for {len(centers)} centres")
+    mean, scale = (
+        np.array(parameters[name], float) if name in parameters else None
+        for name in ("mean", "scale")
+    )
     return Prototypes(
-        tuple(labels),
-        centers,
-        parameters["temperature"],
-        np.array(parameters["novelty_percentiles"], float),
-        mean,
-        scale,
+        labels=tuple(labels),
+        centers=centers,
+        temperature=parameters["temperature"],
+        novelty_percentiles=np.array(parameters["novelty_percentiles"], float),
+        mean=mean,
+        scale=scale,
     )
 
 
 def train(
-    embeddings: np.ndarray,
-    encoder: ModuleType,
+    embeddings: NDArray[np.float32],
+    encoder: Encoder,
     n_states: int = 4,
-    labels: Sequence[str] | None = None,
+    labels: ArrayLike | None = None,
 ) -> Prototypes:
-    """`fit` to labelled windows, else `fit_k_means` to those of consecutive trading days."""
+    """`fit` to labelled windows; without labels, `fit_k_means` to consecutive trading days."""
     if labels is None:
         return fit_k_means(embeddings, n_states)
     return fit(embeddings, labels, standardise=encoder.SCALE_FREE)
 
 
 def scores(
-    prototypes: Prototypes, embeddings: np.ndarray, labels: Sequence[str] | None = None
+    prototypes: Prototypes, embeddings: NDArray[np.float32], labels: ArrayLike | None = None
 ) -> dict[str, float]:
-    """Mean distance to the nearest centre in temperatures, and how many labels are met."""
-    told = classify(prototypes, embeddings)
-    nearest = told.evidence["distances"].min(axis=1)
+    """Mean distance to the nearest centre, in temperatures; with labels, the share that is met."""
+    classification = classify(prototypes, embeddings)
+    nearest = classification.evidence["distances"].min(axis=1)
     scores = {"mean_distance": float(nearest.mean() / prototypes.temperature)}
     if labels is not None:
-        given = np.array(told.labels)[told.winners]
+        given = np.array(classification.labels)[classification.winners]
         scores["accuracy"] = float(np.mean(given == np.asarray(labels)))
     return scores
 
 
-def fit(embeddings: np.ndarray, labels: Sequence[str], standardise: bool = False) -> Prototypes:
-    """Centres are mean embeddings; the temperature is the mean distance from window to centre.
+def fit(
+    embeddings: NDArray[np.float32], labels: ArrayLike, standardise: bool = False
+) -> Prototypes:
+    """Each centre is the mean embedding of a label.
 
-    embeddings: (n, d); labels: n names
-    standardise: of num-regime-core-v2, by the mean and deviation of the statistics it is fitted
-        on, which alone count then
+    embeddings: (n, d); labels: n
+    standardise: for num-regime-core-v2: distances are between its statistics alone, each less its
+        training mean and over its training deviation
     """
     names, members = np.unique(np.asarray(labels), return_inverse=True)
-    if standardise:
-        mean, scale = _statistics_moments(embeddings)
-    else:
-        mean, scale = None, None
-    plain = Prototypes(tuple(names.tolist()), np.empty(0), 1.0, np.empty(0), mean, scale)
-    return _around(plain, plain.standardised(embeddings), members)
+    mean, scale = _moments_of_statistics(embeddings) if standardise else (None, None)
+    points = standardised(embeddings, mean, scale)
+    return _around(points, members, tuple(names.tolist()), mean, scale)
 
 
 def fit_k_means(
-    embeddings: np.ndarray, n_states: int = 4, jump_penalty: float = JUMP_PENALTY
+    embeddings: NDArray[np.float32], n_states: int = 4, jump_penalty: float = JUMP_PENALTY
 ) -> Prototypes:
-    """k-means of consecutive trading days whose assignment pays jump_penalty for each switch.
+    """Centres and states of consecutive days that minimise Σ_t ‖x_t - c_{s_t}‖² + penalty · jumps:
+    a jump model (Bemporad and others 2018).
 
     embeddings: (n, 384) of num-regime-core-v2; states are named in the order of their volatility
     """
@@ -124,23 +132,15 @@ def fit_k_means(
             f"prototypes of {n_states} states need {needed} training windows, and there are "
             f"{len(embeddings)}: train on a longer stretch"
         )
-    plain = Prototypes(
-        STATE_LABELS[n_states], np.empty(0), 1.0, np.empty(0), *_statistics_moments(embeddings)
-    )
-    points = plain.standardised(embeddings)
+    mean, scale = _moments_of_statistics(embeddings)
+    points = standardised(embeddings, mean, scale)
     volatility = embeddings[:, _VOLATILITY].astype(float)
     best, least = None, np.inf
     for start in range(_STARTS):
-        # Days in groups of rising volatility, whose borders each start draws elsewhere.
+        # Days in groups of rising volatility, whose borders differ from start to start.
         borders = np.linspace(0, 1, n_states + 1)[1:-1] ** (1 / (1 + 0.5 * start))
         members = np.searchsorted(np.quantile(volatility, borders), volatility)
-        for _ in range(_ROUNDS):
-            centers = _means(points, members, n_states)
-            costs = np.stack([((points - center) ** 2).sum(axis=1) for center in centers], axis=1)
-            moved, cost = assign(costs, jump_penalty)
-            if (moved == members).all():
-                break
-            members = moved
+        members, cost = _descend(points, members, n_states, jump_penalty)
         if cost < least and len(np.unique(members)) == n_states:
             best, least = members, cost
     if best is None:
@@ -149,19 +149,38 @@ def fit_k_means(
             f"{jump_penalty:g}: ask for fewer states or a smaller penalty"
         )
     order = np.argsort([volatility[best == k].mean() for k in range(n_states)])
-    return _around(plain, points, np.argsort(order)[best])
+    return _around(points, np.argsort(order)[best], STATE_LABELS[n_states], mean, scale)
 
 
-def assign(costs: np.ndarray, jump_penalty: float) -> tuple[np.ndarray, float]:
-    """The states (n,) of least Σ_t costs[t, s_t] + penalty · #{s_t ≠ s_t-1}, and that sum.
+def _descend(
+    points: NDArray[np.float64], members: NDArray[np.intp], k: int, jump_penalty: float
+) -> tuple[NDArray[np.intp], float]:
+    """Centres and states in turn, until no state changes: the states (n,) and their cost.
+
+    points: (n, d); members: (n,) the states to begin with
+    """
+    cost = np.inf
+    for _ in range(_ROUNDS):
+        centers = _means(points, members, k)
+        costs = np.stack([((points - center) ** 2).sum(axis=1) for center in centers], axis=1)
+        moved, cost = assign(costs, jump_penalty)
+        if (moved == members).all():
+            break
+        members = moved
+    return members, cost
+
+
+def assign(costs: NDArray[np.float64], jump_penalty: float) -> tuple[NDArray[np.intp], float]:
+    """The states (n,) of least Σ_t costs[t, s_t] + penalty · #{s_t ≠ s_{t-1}}, and that sum.
 
     costs: (n, k); by dynamic programming
     """
-    reached = np.empty_like(costs)  # least sum up to day t that ends in state k
+    # reached[t, k]: the least sum up to day t that ends in state k.
+    reached = np.empty_like(costs)
     reached[0] = costs[0]
     for t in range(1, len(costs)):
         reached[t] = costs[t] + np.minimum(reached[t - 1], reached[t - 1].min() + jump_penalty)
-    states = np.empty(len(costs), int)
+    states = np.empty(len(costs), np.intp)
     states[-1] = reached[-1].argmin()
     for t in range(len(costs) - 2, -1, -1):
         stay = states[t + 1]
@@ -170,15 +189,28 @@ def assign(costs: np.ndarray, jump_penalty: float) -> tuple[np.ndarray, float]:
     return states, float(reached[-1].min())
 
 
-_STATISTICS = slice(
-    num_regime_core_v2.LAYOUT.index(num_regime_core_v2.STATISTICS[0]),
-    num_regime_core_v2.LAYOUT.index(num_regime_core_v2.STATISTICS[-1]) + 1,
-)
-_VOLATILITY = num_regime_core_v2.LAYOUT.index("ln_volatility_half_life_8")
+def standardised(
+    embeddings: NDArray[np.float32],
+    mean: NDArray[np.float64] | None,
+    scale: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """(x - mean) / scale, 0 where scale is 0; x itself without mean and scale.
+
+    embeddings: (n, d); mean, scale: (d,); returns (n, d)
+    """
+    if mean is None or scale is None:
+        return embeddings.astype(float)
+    counts = scale > 0
+    return np.where(counts, (embeddings - mean) / np.where(counts, scale, 1), 0)
 
 
-def _statistics_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation, (d,), of the named statistics; 0 for all other numbers."""
+def _moments_of_statistics(
+    embeddings: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of the named statistics, (d,) each; 0 for all other numbers.
+
+    embeddings: (n, 384)
+    """
     if embeddings.shape[1] != num_regime_core_v2.DIMENSION:
         raise RegimeError(
             f"standardised prototypes read {num_regime_core_v2.MODEL_ID}: embeddings of "
@@ -188,64 +220,80 @@ def _statistics_moments(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     statistics = embeddings[:, _STATISTICS].astype(float)
     mean[_STATISTICS] = statistics.mean(axis=0)
     deviation = statistics.std(axis=0)
-    scale[_STATISTICS] = np.where(deviation > 1e-6, deviation, 0)
+    scale[_STATISTICS] = np.where(deviation > _LEAST_DEVIATION, deviation, 0)
     return mean, scale
 
 
-def _means(points: np.ndarray, members: np.ndarray, k: int) -> np.ndarray:
-    """(k, d) mean point of each state; of a state without members, the mean of all"""
-    return np.stack(
-        [points[members == j].mean(axis=0) if (members == j).any() else points.mean(axis=0)
-         for j in range(k)]
-    )  # fmt: skip
+def _means(points: NDArray[np.float64], members: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+    """The mean point of each state, (k, d); for a state without members, the mean of all points.
+
+    points: (n, d); members: (n,) the state of each
+    """
+    of_states = [points[members == j] for j in range(k)]
+    return np.stack([(some if len(some) else points).mean(axis=0) for some in of_states])
 
 
-def _around(plain: Prototypes, points: np.ndarray, members: np.ndarray) -> Prototypes:
-    centers = _means(points, members, len(plain.labels))
+def _around(
+    points: NDArray[np.float64],
+    members: NDArray[np.intp],
+    labels: tuple[Any, ...],
+    mean: NDArray[np.float64] | None,
+    scale: NDArray[np.float64] | None,
+) -> Prototypes:
+    """Prototypes whose temperature is the mean distance from a point to its own centre.
+
+    points: (n, d) standardised by mean and scale; members: (n,) indices of labels
+    """
+    centers = _means(points, members, len(labels))
     temperature = float(np.linalg.norm(points - centers[members], axis=1).mean())
     nearest = _distances(points, centers).min(axis=1)
-    return replace(
-        plain,
+    return Prototypes(
+        labels=labels,
         centers=centers,
         # One window a label lies on its centre; any positive temperature then ranks alike.
         temperature=temperature or 1.0,
-        novelty_percentiles=np.quantile(nearest, np.linspace(0, 1, 101)),
+        novelty_percentiles=percentiles(nearest),
+        mean=mean,
+        scale=scale,
     )
 
 
-def _distances(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """(n, k); a centre at a time, since an array (n, k, d) would not fit the cache"""
+def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """points: (n, d); centers: (k, d); returns (n, k)
+
+    One centre at a time: an array (n, k, d) would not fit the processor's cache.
+    """
     return np.stack([np.linalg.norm(points - center, axis=1) for center in centers], axis=1)
 
 
-def classify(prototypes: Prototypes, embeddings: np.ndarray) -> Classification:
-    """Nearest centre by Euclidean distance; probabilities are softmax(-distance / temperature).
+def classify(prototypes: Prototypes, embeddings: NDArray[np.float32]) -> Classification:
+    """The nearest centre, with P(k) = softmax(-‖x - c_k‖ / temperature).
 
-    embeddings: (n, d) float32
+    embeddings: (n, d)
     """
-    distances = _distances(prototypes.standardised(embeddings), prototypes.centers)
+    points = standardised(embeddings, prototypes.mean, prototypes.scale)
+    distances = _distances(points, prototypes.centers)
     nearest = distances.min(axis=1)
-    logits = (nearest[:, None] - distances) / prototypes.temperature
-    weights = np.exp(logits)
+    weights = np.exp((nearest[:, None] - distances) / prototypes.temperature)
     return Classification(
         labels=prototypes.labels,
         winners=distances.argmin(axis=1),
         probabilities=weights / weights.sum(axis=1, keepdims=True),
         evidence={"distances": distances},
         constants={"temperature": prototypes.temperature},
-        novelty=np.interp(nearest, prototypes.novelty_percentiles, np.arange(101.0)),
+        novelty=percentile_of(nearest, prototypes.novelty_percentiles),
     )
 
 
-def seed_rule(embeddings: np.ndarray) -> Classification:
-    """Where no model is fitted: each embedding is its own single centre, NEUTRAL.
+def seed_rule(embeddings: NDArray[np.float32]) -> Classification:
+    """For a series without a model: each embedding is its own single centre, NEUTRAL.
 
     embeddings: (n, d)
     """
     n = len(embeddings)
     return Classification(
         labels=(SEED_LABEL,),
-        winners=np.zeros(n, int),
+        winners=np.zeros(n, np.intp),
         probabilities=np.ones((n, 1)),
         evidence={"distances": np.zeros((n, 1))},
         constants={"temperature": 1.0},

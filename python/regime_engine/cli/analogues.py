@@ -45,11 +45,11 @@ def analogues(
 
     series = Series(region, model_id, window_days)
     with connect(settings) as database:
-        found = analogues(database, series, as_of, number, scope)
+        found = analogues(database, series, as_of=as_of, n=number, scope=scope)
     if len(found.rows) < number:
         click.echo(
-            f"{len(found.rows)} of {number} analogues: no more windows lie before the one asked "
-            "about and a window length apart",
+            f"{len(found.rows)} of {number} analogues: there are no more windows that end before "
+            "the asked one begins and share no day with each other",
             err=True,
         )
     print_rows(found.headers, found.rows, output_format)

@@ -20,9 +20,10 @@ def demo(settings: Settings) -> None:
     The S&P 500 and the NASDAQ Composite, in the database that is set; `make demo` takes the
     embedded one. A second time it changes no row.
     """
-    from regime_engine import demo, prices
+    from regime_engine import demo
     from regime_engine.database import connect
     from regime_engine.engine import classify, fit, nightly
+    from regime_engine.prices.load import load_prices
     from regime_engine.reading import tables
     from regime_engine.series import Series
 
@@ -33,7 +34,7 @@ def demo(settings: Settings) -> None:
             f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}"
         )
         for path in demo.PRICE_FILES:
-            loaded = prices.load(database, path)
+            loaded = load_prices(database, path)
             click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
         nightly.build_features(database)
         click.echo("dbt: staging, daily_features and the engine's tables are built and tested")

@@ -29,28 +29,18 @@ def explain(
 ) -> None:
     """Why a region has the label it has on a day, and what it rests on."""
     from regime_engine.database import connect
+    from regime_engine.model_versions import Series, flat
     from regime_engine.reading.explain import explain as read
-    from regime_engine.series import Series
 
+    series = Series(region, model_id, window_days)
     with connect(settings) as database:
-        explanation = read(database, Series(region, model_id, window_days), as_of)
+        explanation = read(database, series, as_of=as_of)
     if output_format == "json":
         click.echo(json.dumps(asdict(explanation), default=str, indent=2))
     elif output_format == "csv":
-        print_rows(["name", "value"], list(_flat(asdict(explanation))), "csv")
+        print_rows(["name", "value"], list(flat("", asdict(explanation))), "csv")
     else:
         click.echo("\n\n".join(_paragraphs(explanation, as_of)))
-
-
-def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """(name, value) of each leaf, the names of what holds it before its own: model.valid_from"""
-    if isinstance(value, list):
-        value = dict(enumerate(value, start=1))
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(inner, f"{name}.{key}" if name else key)
 
 
 def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
@@ -96,19 +86,21 @@ def _movements(e: "Explanation") -> str:
 
 
 def _votes(e: "Explanation") -> str:
-    columns = ("region", "weight", "as_of_date", "regime_label")
-    rows = [[each[column] for column in columns] for each in e.constituents]
-    return "Voted by:\n" + table(columns, rows)
+    rows = [
+        (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
+        for each in e.constituents
+    ]
+    return "Voted by:\n" + table(["region", "weight", "as_of_date", "regime_label"], rows)
 
 
 def _analogues(e: "Explanation") -> str:
     rows = [
         (
-            each["as_of_date"],
-            each["distance"],
-            each["regime_label"],
-            _percent(each["next_21_days_return"]),
-            _percent(each["next_63_days_return"]),
+            each.as_of_date,
+            each.distance,
+            each.regime_label,
+            _percent(each.next_21_days_return),
+            _percent(each.next_63_days_return),
         )
         for each in e.analogues
     ]
@@ -123,26 +115,26 @@ def _percent(share: float | None) -> str:
 
 def _provenance(e: "Explanation") -> Iterator[str]:
     if e.novelty is not None:
-        yield f"Novelty: {e.novelty:.1f}; of 100 training windows so many were more typical"
+        yield f"Novelty: more unusual than {e.novelty:.1f} % of the training windows"
     whose = "the regions that voted" if e.constituents else e.instrument_id
     yield f"Window: {e.window_days} days of {whose}, {e.first_trade_date} to {e.last_trade_date}"
     if e.constituents:
-        yield "Model: none, the probabilities are the weighted mean of the regions' own"
+        yield "Model: none; the probabilities are the weighted mean of those of the regions"
     elif e.model_version == 0:
-        yield "Model: none was valid on the day, and the seed rule says NEUTRAL"
+        yield "Model: none was valid on the day; the seed rule says NEUTRAL"
     elif e.model:
         yield (
-            f"Model: version {e.model_version}, {e.model['classifier']}, trained on "
-            f"{e.model['n_windows']:,} windows from {e.model['trained_from']} to "
-            f"{e.model['trained_to']}{', this day among them' if e.in_sample else ''}, valid from "
-            f"{e.model['valid_from']}; hash {e.model['parameters_hash'][:16]}…"
+            f"Model: version {e.model_version}, {e.model.classifier}, trained on "
+            f"{e.model.n_windows:,} windows from {e.model.trained_from} to "
+            f"{e.model.trained_to}{', this day among them' if e.in_sample else ''}, valid from "
+            f"{e.model.valid_from}; hash {e.model.parameters_hash[:16]}…"
         )
     else:
         yield f"Model: version {e.model_version}, which is not stored"
     if e.run:
         yield (
-            f"Run: {e.run['run_id']}, regime {e.run['command']} by {e.run['database_user']}, begun "
-            f"{e.run['started_at']:.19}, regime-engine {e.run['package_version']}"
+            f"Run: {e.run.run_id}, regime {e.run.command} by {e.run.database_user}, begun "
+            f"{e.run.started_at:.19}, regime-engine {e.run.package_version}"
         )
     else:
         yield "Run: not in the ledger"

@@ -1,11 +1,15 @@
 from datetime import date
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
 from regime_engine.cli.options import DAY, format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+
+if TYPE_CHECKING:
+    from regime_engine.reading.forecast import Forecast
 
 LONGEST_HORIZON = 1000
 SCORED_HORIZONS = (1, 5, 21, 63)
@@ -53,20 +57,21 @@ def forecast(
     horizons = tuple(dict.fromkeys(horizons))
     with connect(settings) as database:
         if score:
-            found = reading.score(database, series, horizons or SCORED_HORIZONS)
+            rows = reading.score(database, series, horizons or SCORED_HORIZONS)
         else:
-            found = reading.forecast(database, series, horizons or (21,), as_of)
+            rows = reading.forecast(database, series, horizons=horizons or (21,), as_of=as_of)
     if score or output_format != "table":
-        print_rows(found.headers, found.rows, output_format)
+        print_rows(rows.headers, rows.rows, output_format)
     else:
-        _print_by_horizon(region, found.records())
+        _print_by_horizon(region, rows.records(reading.Forecast))
 
 
-def _print_by_horizon(region: str, cells: list[dict]) -> None:
-    click.echo(f"{region} on {cells[0]['as_of_date']}: {cells[0]['regime_label']}")
-    for horizon, group in groupby(cells, lambda cell: cell["horizon"]):
+def _print_by_horizon(region: str, forecasts: list["Forecast"]) -> None:
+    click.echo(f"{region} on {forecasts[0].as_of_date}: {forecasts[0].regime_label}")
+    for horizon, group in groupby(forecasts, lambda each: each.horizon):
         labels = list(group)
         days = f"{horizon:,} trading day{'s' if horizon > 1 else ''}"
-        change = labels[0]["probability_of_change"]
+        change = labels[0].probability_of_change
         click.echo(f"\nIn {days}; the label changes at least once: {change:.3f}")
-        click.echo(table([*SHOWN.values()], [[cell[name] for name in SHOWN] for cell in labels]))
+        cells = [[getattr(each, name) for name in SHOWN] for each in labels]
+        click.echo(table([*SHOWN.values()], cells))

@@ -8,7 +8,7 @@ from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
 if TYPE_CHECKING:
-    from regime_engine.prices import LoadResult
+    from regime_engine.prices.load import LoadResult
 
 
 @click.command()
@@ -34,14 +34,14 @@ def load(
     """
     import psycopg
 
-    from regime_engine import prices
     from regime_engine.database import connect, explain
+    from regime_engine.prices.load import load_prices
 
     failed = False
     with connect(settings) as database:
         for path in files:
             try:
-                result = prices.load(database, path, instrument_id, strict)
+                result = load_prices(database, path, instrument_id, strict)
             except RegimeError as error:
                 click.echo(f"Error: {error}", err=True)
                 failed = True

@@ -1,8 +1,13 @@
+from typing import TYPE_CHECKING
+
 import click
 
 from regime_engine.cli.options import format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+
+if TYPE_CHECKING:
+    from regime_engine.reading.matrix import Cell
 
 CELLS = {
     "transitions": "Transitions, from the row's label to the column's on the next day:",
@@ -29,26 +34,28 @@ def matrix(
 ) -> None:
     """How often one label follows another, staying included, and how long labels last."""
     from regime_engine.database import connect
+    from regime_engine.reading.matrix import Cell
     from regime_engine.reading.matrix import matrix as read
     from regime_engine.series import Series
 
     with connect(settings) as database:
-        found = read(database, Series(region, model_id, window_days), shrink)
+        rows = read(database, Series(region, model_id, window_days), shrink)
     if output_format == "table":
-        _print_square(found.headers, found.rows)
+        quantities = [name for name in CELLS if name in rows.headers]
+        _print_squares(rows.records(Cell), quantities)
     else:
-        print_rows(found.headers, found.rows, output_format)
+        print_rows(rows.headers, rows.rows, output_format)
 
 
-def _print_square(headers: list[str], rows: list[tuple]) -> None:
-    """A table of the labels by the labels a quantity of CELLS, and one of what a label has."""
-    pairs = {(row[0], row[1]): dict(zip(headers, row, strict=True)) for row in rows}
-    labels = list(dict.fromkeys(departing for departing, _ in pairs))
-    for name in (name for name in CELLS if name in headers):
+def _print_squares(cells: list["Cell"], quantities: list[str]) -> None:
+    """A table of the labels by the labels for each quantity of CELLS, then one row a label."""
+    pairs = {(cell.from_label, cell.to_label): cell for cell in cells}
+    labels = list(dict.fromkeys(cell.from_label for cell in cells))
+    for name in quantities:
         click.echo(CELLS[name])
-        cells = [[one, *(pairs[one, other][name] for other in labels)] for one in labels]
-        click.echo(table(["", *labels], cells, digits=4))
+        rows = [[one, *(getattr(pairs[one, other], name) for other in labels)] for one in labels]
+        click.echo(table(["", *labels], rows, digits=4))
         click.echo()
-    of_labels = [[one, *(pairs[one, one][name] for name in OF_A_LABEL)] for one in labels]
+    of_labels = [[one, *(getattr(pairs[one, one], name) for name in OF_A_LABEL)] for one in labels]
     click.echo("Days that a label lasts, and its share of days in the long run and so far:")
     click.echo(table(["", *OF_A_LABEL], of_labels))

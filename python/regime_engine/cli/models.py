@@ -38,7 +38,7 @@ def models(
     if layout:
         from regime_engine import encoders
 
-        names = encoders.get(layout).layout(window_days)
+        names = encoders.get(layout, window_days).layout(window_days)
         print_rows(["number", "name"], list(enumerate(names)), output_format)
         return
     versions = tuple(compare or ()) or ((show,) if show is not None else ())
@@ -51,7 +51,7 @@ def models(
     from regime_engine.series import Series
 
     with connect(settings) as database:
-        if not versions:
+        if not (versions and region):
             found = tables.models(database, region)
             print_rows(found.headers, found.rows, output_format)
             return

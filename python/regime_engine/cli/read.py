@@ -57,5 +57,5 @@ def _show(settings: Settings, read, which: dict, output_format: str) -> None:
     start: date | None = which["start"]
     end: date | None = which["end"]
     with connect(settings) as database:
-        rows = read(database, series, start, end, which["limit"])
+        rows = read(database, series, start=start, end=end, limit=which["limit"])
     print_rows(rows.headers, rows.rows, output_format)

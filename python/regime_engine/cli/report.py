@@ -51,13 +51,19 @@ def report(
         raise click.UsageError("--output and --png name the same file")
     with connect(settings) as database:
         verdicts = contents.audit(database) if audit else None
-        told = contents.read(database, regions, model_id, window_days, verdicts)
-    # All is drawn before anything is written.
+        stored = contents.read(
+            database,
+            regions,
+            model_id=model_id,
+            window_days=window_days,
+            fresh=verdicts,
+        )
+    # Both files are made before either is written.
     files = {}
     if output or not png:
-        files[output or DEFAULT_OUTPUT] = page.html(told, settings).encode()
+        files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
     if png:
-        files[png] = page.png(told)
+        files[png] = page.png(stored)
     for path, content in files.items():
         page.write(path, content)
-        click.echo(f"{path}: {', '.join(region.series.region for region in told.regions)}")
+        click.echo(f"{path}: {', '.join(region.series.region for region in stored.regions)}")

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, LiteralString, Self, TypeAlias
+from typing import Any, Generic, LiteralString, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -16,6 +16,7 @@ from regime_engine.errors import RegimeError
 
 CONNECT_TIMEOUT_SECONDS = 10
 
+Record = TypeVar("Record")
 Query: TypeAlias = LiteralString | sql.SQL | sql.Composed
 Parameters: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
@@ -24,15 +25,18 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a query gives: the names of its columns, and a tuple a row."""
+class Rows(Generic[Record]):
+    """What a query gives: the names of its columns, and a tuple a row.
+
+    Record: a dataclass that has a field for each column
+    """
 
     headers: list[str]
     rows: list[tuple[Any, ...]]
 
-    def records(self) -> list[dict[str, Any]]:
-        """The rows by name of column."""
-        return [dict(zip(self.headers, row, strict=True)) for row in self.rows]
+    def records(self, kind: type[Record]) -> list[Record]:
+        """Each row as an object with names. kind: Record"""
+        return [kind(**dict(zip(self.headers, row, strict=True))) for row in self.rows]
 
 
 @dataclass(frozen=True)

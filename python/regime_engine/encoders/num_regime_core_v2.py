@@ -1,18 +1,19 @@
-"""A window's paths, named statistics of them and random Fourier features: scale-free, lossless.
+"""Paths of a window, statistics of them and random Fourier features: scale-free and lossless.
 
-LAYOUT names the 384 numbers in order. `asinh_return` and `relative_log_volume` with `ln_100s`
-give the window back exactly (`decode`), so a classifier needs the embedding alone.
+LAYOUT names the 384 numbers in order; docs/formulas.md has the formula of each. `decode` gets the
+window back from `asinh_return`, `relative_log_volume` and `ln_100s`, so a classifier needs nothing
+but the embedding.
 """
 
 import numpy as np
-
-from regime_engine.errors import RegimeError
+from numpy.typing import NDArray
 
 MODEL_ID = "num-regime-core-v2"
-COLUMNS = ("adjusted_log_return", "adjusted_close", "relative_log_volume")
-SCALE_FREE = True
+COLUMNS: tuple[str, ...] = ("adjusted_log_return", "adjusted_close", "relative_log_volume")
 WINDOW_DAYS = 63
+SCALE_FREE = True
 DIMENSION = 384
+VOLUME_HISTORY_DAYS = 252  # rows before a day whose mean its relative_log_volume is relative to
 
 VOLATILITY_HALF_LIVES = (1, 2, 3, 5, 8, 13, 21, 42)
 TREND_HALF_LIVES = (5, 10, 21, 42)
@@ -43,48 +44,46 @@ STATISTICS = (
 _DAYS_AGO = range(WINDOW_DAYS - 1, -1, -1)
 _PATHS = ("asinh_return", "log_price", "relative_log_volume", "ln_volatility_path")
 _FIRST_STATISTIC = len(_PATHS) * WINDOW_DAYS
-_FIRST_FOURIER = _FIRST_STATISTIC + len(STATISTICS)
+STATISTICS_PLACES = slice(_FIRST_STATISTIC, _FIRST_STATISTIC + len(STATISTICS))
+_N_FOURIER = DIMENSION - STATISTICS_PLACES.stop
 LAYOUT = (
     *(f"{path}_{days}_days_ago" for path in _PATHS for days in _DAYS_AGO),
     *STATISTICS,
-    *(f"fourier_{number}" for number in range(DIMENSION - _FIRST_FOURIER)),
+    *(f"fourier_{number}" for number in range(_N_FOURIER)),
 )
 
 SMALLEST_SCALE = 1e-6
-_QUIET_VARIANCE = 1e-4  # what a window's mean square, 1, is never mistaken for: flat stretches
+_VOLATILITY_PATH_HALF_LIFE = 5
+_LEAST_SPREAD = 1e-9  # a path that moves less has no correlation
+# Added before a logarithm, so that a stretch without moves stays finite; the mean square is 1.
+_QUIET_VARIANCE = 1e-4
 _QUIET_SIZE = 0.02
-_CHUNK = 1024  # windows whose arrays stay in the processor's cache
+_CHUNK = 1024  # windows whose arrays fit the processor's cache
 _CACHE_LINE = 8  # numbers that are transposed together: one line of the cache a window
 
 # RandomState's stream is frozen by numpy's compatibility policy; Generator's is not.
 _chance = np.random.RandomState(63)
-_N_FOURIER = DIMENSION - _FIRST_FOURIER
-_FREQUENCIES = np.float32(_chance.standard_normal((len(STATISTICS), _N_FOURIER)) / 6)
-_PHASES = np.float32(_chance.uniform(0, 2 * np.pi, _N_FOURIER))
+_FREQUENCIES = (_chance.standard_normal((len(STATISTICS), _N_FOURIER)) / 6).astype(np.float32)
+_PHASES = _chance.uniform(0, 2 * np.pi, _N_FOURIER).astype(np.float32)
 _FOURIER_SCALE = np.float32(np.sqrt(2 / _N_FOURIER))
 
 
 def dimension(window_days: int) -> int:
-    if window_days != WINDOW_DAYS:
-        raise RegimeError(
-            f"{MODEL_ID} reads windows of {WINDOW_DAYS} days, not {window_days}: "
-            f"give --window-days {WINDOW_DAYS}"
-        )
+    """How many numbers an embedding has."""
     return DIMENSION
 
 
 def layout(window_days: int) -> tuple[str, ...]:
-    """What each number is."""
-    dimension(window_days)
+    """A name for each number of an embedding."""
     return LAYOUT
 
 
-def encode(windows: np.ndarray) -> np.ndarray:
-    """windows: (n, 63, 3) float64 of COLUMNS, oldest row first; returns (n, 384) float32
+def encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """windows: (n, 63, 3) of COLUMNS, oldest row first
+    returns (n, 384)
 
-    A first return that is null (an instrument's first row) counts as 0.
+    A first return that is NaN (an instrument's first row has none) is encoded as 0.
     """
-    dimension(windows.shape[1])
     embeddings = np.empty((len(windows), DIMENSION), np.float32)
     n_chunks = max(1, -(-len(windows) // _CHUNK))
     size = max(1, -(-len(windows) // n_chunks))
@@ -97,35 +96,62 @@ def encode(windows: np.ndarray) -> np.ndarray:
     return embeddings
 
 
-def decode(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Adjusted log returns and relative log volumes, each (n, 63) float64, oldest first."""
+def decode(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """embeddings: (n, 384)
+    returns adjusted log returns and relative log volumes, each (n, 63), oldest first
+    """
     paths = embeddings[:, :_FIRST_STATISTIC].astype(float).reshape(-1, len(_PATHS), WINDOW_DAYS)
-    scale = np.exp(embeddings[:, _FIRST_STATISTIC].astype(float)) / 100
-    return np.sinh(paths[:, 0]) * scale[:, None], paths[:, 2].copy()
+    s = np.exp(embeddings[:, LAYOUT.index("ln_100s")].astype(float)) / 100
+    z = np.sinh(paths[:, _PATHS.index("asinh_return")])
+    return z * s[:, None], paths[:, _PATHS.index("relative_log_volume")].copy()
 
 
-def _encode(windows: np.ndarray) -> np.ndarray:
-    """(384, n) float32: days and statistics come first, and einsum adds them one by one, whatever n
-    is (BLAS does not), so that a batch of one equals a row of many to the bit."""
+def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """windows: (n, 63, 3); returns (384, n)
+
+    Days and statistics are the first axis, and einsum adds along it one by one for any n (BLAS
+    does not): so a batch of one equals a row of a larger batch to the bit.
+    """
     r, close, v = np.array(windows.transpose(2, 1, 0), order="C")  # (63, n) each
     r[0] = np.where(np.isnan(r[0]), 0, r[0])
-    s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)
+    s = np.maximum(np.sqrt(_mean(r * r)), SMALLEST_SCALE)  # s = √(Σ r² / 63)
     z = r / s
     c = np.log(close)
+    statistics = _statistics(z, s, c, v)
+    return np.concatenate(
+        [
+            np.arcsinh(z),
+            (c - c[-1]) / (s * WINDOW_DAYS**0.5),
+            v,
+            _half_log(_volatility_path(z * z)),
+            statistics,
+            _fourier(np.array(statistics, np.float32)),
+        ],
+        dtype=np.float32,
+        casting="same_kind",
+    )
 
+
+def _statistics(
+    z: NDArray[np.float64], s: NDArray[np.float64], c: NDArray[np.float64], v: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Each of STATISTICS, (n,).
+
+    z, c, v: (63, n) returns over s, log closes, relative log volumes; s: (n,)
+    """
     size, below, variance = np.abs(z), np.minimum(z, 0), z * z
     ln_100s = np.log(100 * s)
-    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))
+    volatility = _half_log(_exponentially_weighted(variance, VOLATILITY_HALF_LIVES))  # L(E_h[z²])
     downside = _half_log(_exponentially_weighted(below * below, TREND_HALF_LIVES))
+    # E_h[z] / exp L(E_h[z²])
     trend = _exponentially_weighted(z, TREND_HALF_LIVES) / np.exp(
         _half_log(_exponentially_weighted(variance, TREND_HALF_LIVES))
     )
     ln_size = _exponentially_weighted(np.log(size + _QUIET_SIZE), SIZE_HALF_LIVES)
-    drawdown = c - np.maximum.accumulate(c)
+    drawdown = c - np.maximum.accumulate(c)  # d_t = c_t - max_{i ≤ t} c_i
     root = s * WINDOW_DAYS**0.5
-    skew, kurtosis = _mean(variance * z), _mean(variance * variance)  # of z of mean square 1
-
-    statistics = [
+    skew, kurtosis = _mean(variance * z), _mean(variance * variance)  # the mean of z² is 1
+    return [
         ln_100s,
         np.sort(v, axis=0)[WINDOW_DAYS // 2],
         *(volatility + ln_100s),
@@ -146,54 +172,63 @@ def _encode(windows: np.ndarray) -> np.ndarray:
         np.log(kurtosis + _QUIET_VARIANCE),
         np.log(size.max(axis=0) + _QUIET_SIZE),
     ]
-    return np.concatenate(
-        [
-            np.arcsinh(z),
-            (c - c[-1]) / root,
-            v,
-            _half_log(_volatility_path(variance)),
-            statistics,
-            _fourier(np.array(statistics, np.float32)),
-        ],
-        dtype=np.float32,
-        casting="same_kind",
-    )
 
 
-def _exponentially_weighted(path: np.ndarray, half_lives: tuple[int, ...]) -> np.ndarray:
-    """(half-lives, n) means over the days of (63, n) that weigh a day 2^(-age / half-life)"""
+def _exponentially_weighted(
+    path: NDArray[np.float64], half_lives: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """E_h[x] = Σ_t w_t x_t / Σ_t w_t, w_t = 2^(-(63 - t) / h), for each half-life h.
+
+    path: (63, n); returns (half-lives, n)
+    """
     ages = np.arange(WINDOW_DAYS)[::-1, None]
     weights = 0.5 ** (ages / np.array(half_lives))  # (63, half-lives)
     weights /= weights.sum(axis=0)
-    return np.einsum("th,tn->hn", weights, path)
+    means: NDArray[np.float64] = np.einsum("th,tn->hn", weights, path)
+    return means
 
 
-def _volatility_path(variance: np.ndarray) -> np.ndarray:
-    """(63, n) the same mean of each day and the days before it, half-life 5"""
-    keep, weight = 0.5 ** (1 / 5), 0.0
+def _volatility_path(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The exponentially weighted mean of each day and the days before it.
+
+    variance: (63, n); returns (63, n)
+    """
+    keep, weight = 0.5 ** (1 / _VOLATILITY_PATH_HALF_LIFE), 0.0
     mean, path = np.zeros_like(variance[0]), np.empty_like(variance)
-    for day, today in enumerate(variance):
+    for t in range(WINDOW_DAYS):
         weight = keep * weight + 1  # Σ keep^age
-        mean = path[day] = mean + (today - mean) / weight
+        mean = path[t] = mean + (variance[t] - mean) / weight
     return path
 
 
-def _fourier(statistics: np.ndarray) -> np.ndarray:
-    """√(2/94) cos(Wᵀ·statistics + b), (94, n) float32: near statistics have near features."""
+def _fourier(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Random Fourier features (Rahimi and Recht 2007): √(2/94) cos(Ωᵀx + b).
+
+    statistics: (38, n); returns (94, n)
+    """
     angles = np.einsum("sf,sn->fn", _FREQUENCIES, statistics) + _PHASES[:, None]
-    return _FOURIER_SCALE * np.cos(angles)
+    features: NDArray[np.float32] = _FOURIER_SCALE * np.cos(angles)
+    return features
 
 
-def _half_log(variance: np.ndarray) -> np.ndarray:
-    return 0.5 * np.log(variance + _QUIET_VARIANCE)
+def _half_log(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """L(x) = ½ ln(x + 10⁻⁴)"""
+    logs: NDArray[np.float64] = 0.5 * np.log(variance + _QUIET_VARIANCE)
+    return logs
 
 
-def _mean(path: np.ndarray) -> np.ndarray:
-    return np.einsum("tn->n", path) / len(path)
+def _mean(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """path: (days, n); returns (n,)"""
+    means: NDArray[np.float64] = np.einsum("tn->n", path) / len(path)
+    return means
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) correlation over the days of (days, n); 0 where one of them does not move."""
+def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The correlation over the days, 0 if x or y does not move.
+
+    x, y: (days, n); returns (n,)
+    """
     x, y = x - _mean(x), y - _mean(y)
     spread = np.sqrt(_mean(x * x) * _mean(y * y))
-    return np.where(spread > 1e-9, _mean(x * y) / np.maximum(spread, 1e-9), 0)
+    correlation = _mean(x * y) / np.maximum(spread, _LEAST_SPREAD)
+    return np.where(spread > _LEAST_SPREAD, correlation, 0)

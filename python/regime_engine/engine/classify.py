@@ -48,8 +48,7 @@ def run(
 
     raises RegimeError for an unknown region or encoder, too few rows or too old a last price
     """
-    encoder = encoders.get(series.model_id)
-    encoder.dimension(series.window_days)
+    encoders.get(series.model_id, series.window_days)  # refuses before the ledger has a run
     instrument_id = instrument_of(database, series.region, instrument_id)
     parameters = series_parameters(series, instrument_id) | {
         "as_of": as_of.isoformat(),
@@ -78,8 +77,7 @@ def backfill(
     """
     if start and end and start > end:
         raise RegimeError(f"--start {start} is after --end {end}")
-    encoder = encoders.get(series.model_id)
-    encoder.dimension(series.window_days)
+    encoders.get(series.model_id, series.window_days)  # refuses before the ledger has a run
     instrument_id = instrument_of(database, series.region, instrument_id)
     parameters = series_parameters(series, instrument_id) | {
         "start": start and start.isoformat(),
@@ -134,7 +132,7 @@ def classify(
 
     raises RegimeError where the windows cannot be read, encoded or classified
     """
-    encoder = encoders.get(series.model_id)
+    encoder = encoders.get(series.model_id, series.window_days)
     found = features.read(database, instrument_id, encoder.COLUMNS, stretch)
     embeddings = embed(encoder, found)
     versions = model_versions.load(database, series)
@@ -187,22 +185,24 @@ def _classify(
         rows = np.flatnonzero(valid == position)
         if position < 0:
             in_sample = np.zeros(len(rows), bool)
-            told = prototype.seed_rule(embeddings[rows])
+            classification = prototype.seed_rule(embeddings[rows])
         else:
             model = versions[position]
             in_sample = as_of_dates[rows] <= np.datetime64(model.trained_to, "D")
             classifier = classifiers.get(model.classifier)
             parameters = classifiers.read(model.classifier, model.labels, model.parameters)
-            told = classifier.classify(parameters, embeddings[rows])
+            classification = classifier.classify(parameters, embeddings[rows])
             version_numbers[rows] = model.version
-        names = np.array(told.labels, object)
-        labels[rows] = names[told.winners]
-        confidence[rows] = told.probabilities[np.arange(len(rows)), told.winners]
-        runners_up[rows] = _runners_up(told)
-        for row, values in zip(rows, told.probabilities.tolist(), strict=True):
-            probabilities[row] = dict(zip(told.labels, values, strict=True))
+        names = np.array(classification.labels, object)
+        labels[rows] = names[classification.winners]
+        confidence[rows] = classification.probabilities[
+            np.arange(len(rows)), classification.winners
+        ]
+        runners_up[rows] = _runners_up(classification)
+        for row, values in zip(rows, classification.probabilities.tolist(), strict=True):
+            probabilities[row] = dict(zip(classification.labels, values, strict=True))
         for row, evidence, is_in_sample in zip(
-            rows, _evidence(told), in_sample.tolist(), strict=True
+            rows, _evidence(classification), in_sample.tolist(), strict=True
         ):
             metadata[row] = evidence | {"in_sample": is_in_sample}
             if version_given:
@@ -217,22 +217,22 @@ def _classify(
     )
 
 
-def _runners_up(told: Classification) -> np.ndarray:
+def _runners_up(classification: Classification) -> np.ndarray:
     """The most probable label but the winner, row by row; None where there is one label only."""
-    if len(told.labels) == 1:
-        return np.full(len(told.winners), None)
-    others = told.probabilities.copy()
-    others[np.arange(len(others)), told.winners] = -1
-    return np.array(told.labels, object)[others.argmax(axis=1)]
+    if len(classification.labels) == 1:
+        return np.full(len(classification.winners), None)
+    others = classification.probabilities.copy()
+    others[np.arange(len(others)), classification.winners] = -1
+    return np.array(classification.labels, object)[others.argmax(axis=1)]
 
 
-def _evidence(told: Classification) -> list[dict[str, object]]:
+def _evidence(classification: Classification) -> list[dict[str, object]]:
     """What the classifier saw, row by row: name → (label → number), constants, novelty."""
-    rows: list[dict[str, object]] = [dict(told.constants) for _ in told.winners]
-    for name, numbers in told.evidence.items():
+    rows: list[dict[str, object]] = [dict(classification.constants) for _ in classification.winners]
+    for name, numbers in classification.evidence.items():
         for row, values in zip(rows, numbers.tolist(), strict=True):
-            row[name] = dict(zip(told.labels, values, strict=True))
-    if told.novelty is not None:
-        for row, value in zip(rows, told.novelty.tolist(), strict=True):
+            row[name] = dict(zip(classification.labels, values, strict=True))
+    if classification.novelty is not None:
+        for row, value in zip(rows, classification.novelty.tolist(), strict=True):
             row["novelty"] = value
     return rows

@@ -156,9 +156,9 @@ def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
 
     embeddings: (n, 384) of n consecutive trading days
     """
-    told, untold = _split(embeddings)
+    training, held_out = _split(embeddings)
     return [
-        (k, markov.scores(markov.fit(told, k), untold)["log_score"])
+        (k, markov.scores(markov.fit(training, k), held_out)["log_score"])
         for k in classifiers.STATE_LABELS
     ]
 
@@ -192,11 +192,11 @@ def _fit_version(
     in_sample = classifier.scores(parameters, training.embeddings, training.labels)
     metrics |= {f"in_sample_{name}": score for name, score in in_sample.items()}
     if training.labels is None:
-        told, untold = _split(training.embeddings)
+        first, held_out = _split(training.embeddings)
         # A history that is just long enough for the fit has no days to spare.
         with contextlib.suppress(RegimeError):
-            held_out = classifier.scores(train(told), untold)
-            metrics |= {f"held_out_{name}": score for name, score in held_out.items()}
+            out_of_sample = classifier.scores(train(first), held_out)
+            metrics |= {f"held_out_{name}": score for name, score in out_of_sample.items()}
     return FittedModel(
         series=series,
         version=0,
@@ -236,8 +236,7 @@ def _read_training(
     start: date | None,
     end: date | None,
 ) -> _Training:
-    encoder = encoders.get(series.model_id)
-    encoder.dimension(series.window_days)
+    encoder = encoders.get(series.model_id, series.window_days)
     stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     spans: list[tuple[date | None, date | None]] = [(start, end)]
     if stretches:

@@ -100,7 +100,8 @@ def embed(
 
     raises RegimeError for an unknown encoder, a window length it does not read, or no prices at all
     """
-    encoders.get(request.model_id).dimension(request.stretch.window_days)
+    # Refuses before the ledger has a run.
+    encoders.get(request.model_id, request.stretch.window_days)
     parameters: dict[str, object] = {
         "instrument_ids": instrument_ids or "all",
         "shard": "/".join(map(str, shard)),

@@ -1,7 +1,8 @@
 """Regimes in a notebook, without a database: frames and arrays in, arrays out.
 
-It calls the encoders, windows and classifiers of the engine, so its numbers are those that the
-engine stores. What cannot be used raises ValueError, or TypeError, in one line.
+It calls the same encoders, windows and classifiers as the engine, so it computes the numbers that
+the engine stores. Input that cannot be used raises ValueError or TypeError, with a message of one
+line.
 """
 
 from regime_engine.notebook.estimators import MarkovRegimes, PrototypeRegimes

@@ -1,17 +1,16 @@
-"""The engine's classifiers with the conventions of scikit-learn, which need not be installed."""
+"""The engine's classifiers with the conventions of scikit-learn, which is not required."""
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from numbers import Integral
-from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine import encoders
-from regime_engine.classifiers import Classification, markov, prototype
+from regime_engine.classifiers import Classification, Classifier, markov, prototype
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import value_errors
 
@@ -19,9 +18,9 @@ from regime_engine.errors import value_errors
 class _Regimes:
     """What both estimators share. A subclass is a dataclass whose fields are its hyperparameters.
 
-    classes_: (k,) labels, sorted as scikit-learn has them: the columns of `predict_proba`
-    parameters_: the engine's frozen dataclass, its labels calmest first where the fit found them
-    n_features_in_: d; feature_names_in_: (d,) where X was a DataFrame with names
+    classes_: (k,) labels, sorted as scikit-learn sorts them: the columns of `predict_proba`
+    parameters_: the engine's frozen dataclass; labels that the fit found are calmest first
+    n_features_in_: d; feature_names_in_: (d,) if X was a DataFrame with names
     """
 
     classes_: NDArray[Any]
@@ -32,40 +31,42 @@ class _Regimes:
     n_states: int
     # The encoder whose embeddings it reads, the engine's classifier, and scikit-learn's kind.
     model_id: str
-    _classifier: ClassVar[ModuleType]
+    _classifier: ClassVar[Classifier[Any]]
     _kind: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The label of each embedding; what is said of one depends on no other.
+        """The label of each embedding; it does not depend on the other embeddings.
 
         X: (n, d); returns (n,)
-        raises ValueError before `fit`, scikit-learn's NotFittedError where that is imported; for
-        another d, NaN and infinity
+        raises ValueError before `fit` (scikit-learn's NotFittedError if that is imported), for
+        another d, for NaN and for infinity
         """
-        told = self._classify(X)
-        return np.array(told.labels)[told.winners]
+        found = self._classify(X)
+        return np.array(found.labels)[found.winners]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """The probability of each label, columns as in `classes_`.
 
         X: (n, d); returns (n, k), rows sum to 1; raises as `predict`
         """
-        told = self._classify(X)
-        return told.probabilities[:, _sorted_order(told.labels)]
+        found = self._classify(X)
+        return found.probabilities[:, _sorted_order(found.labels)]
 
     def novelty(self, X: ArrayLike) -> NDArray[np.float64]:
-        """How untypical an embedding is of those of the fit, as a percentile of theirs.
+        """How unlike the embeddings of the fit each embedding is, as a percentile of theirs.
 
         X: (n, d); returns (n,), 0 to 100; raises as `predict`
         """
         novelty = self._classify(X).novelty
-        assert novelty is not None  # but for the seed rule, a classifier always tells
+        assert novelty is not None  # only the seed rule has none
         return novelty
 
     def to_json(self) -> dict[str, Any]:
-        """What runtime.regime_models.parameters holds of such a model; its labels are apart."""
+        """What runtime.regime_models.parameters holds for such a model: all but its labels."""
         self._require_fitted()
-        return self.parameters_.to_json()
+        parameters: dict[str, Any] = self.parameters_.to_json()
+        return parameters
 
     @classmethod
     def from_json(
@@ -73,7 +74,7 @@ class _Regimes:
     ) -> Self:
         """A fitted model from the columns labels and parameters of runtime.regime_models.
 
-        hyperparameters: those that the next `fit` would need, such as the column model_id
+        hyperparameters: what the next `fit` needs beside n_states, such as the column model_id
         raises ValueError for parameters of another classifier
         """
         try:
@@ -84,11 +85,11 @@ class _Regimes:
         return model._with(learned, cls._dimension(learned), None)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters by name; deep: for scikit-learn, they hold no estimators."""
+        """The hyperparameters by name; deep: not used, since none of them is an estimator."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def set_params(self, **params: Any) -> Self:
-        """raises ValueError for a hyperparameter that there is not"""
+        """raises ValueError for an unknown hyperparameter"""
         known = self.get_params()
         for name, value in params.items():
             if name not in known:
@@ -99,7 +100,7 @@ class _Regimes:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        # scikit-learn alone asks.
+        # Only scikit-learn calls this.
         from sklearn.utils import ClassifierTags, Tags, TargetTags
 
         is_classifier = self._kind == "classifier"
@@ -140,7 +141,7 @@ class _Regimes:
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "parameters_"):
-            # Whoever expects scikit-learn's error, which is a ValueError too, has imported it.
+            # Scikit-learn's error is a ValueError too; who expects it has imported it.
             error = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", ValueError)
             raise error(f"this {type(self).__name__} is not fitted yet: call fit first")
 
@@ -149,7 +150,7 @@ class _Regimes:
         return self._classifier.classify(self.parameters_, embeddings)
 
     def _embeddings(self, X: ArrayLike) -> NDArray[np.float32]:
-        """(n, d) as the fit's; raises ValueError"""
+        """(n, d) with the d of the fit; raises ValueError"""
         self._require_fitted()
         embeddings, names = _table(X)
         if embeddings.shape[1] != self.n_features_in_:
@@ -174,26 +175,26 @@ class MarkovRegimes(_Regimes):
     n_states: 2 (NEUTRAL, CRISIS), 3 (CARRY, NEUTRAL, CRISIS) or 4 (CARRY, NEUTRAL, RISK_OFF,
         CRISIS); states are named in the order of their volatility
 
-    The label is kept until another is clearly more probable, so `predict` is not always the column
-    of the highest `predict_proba`.
+    A label stays until another is clearly more probable, so `predict` is not always the label with
+    the highest `predict_proba`.
     """
 
     n_states: int = 4
 
     model_id = num_regime_core_v2.MODEL_ID
-    _classifier: ClassVar[ModuleType] = markov
+    _classifier: ClassVar[Classifier[Any]] = markov
     _kind: ClassVar[str] = "density_estimator"
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """X: (n, 384), the embeddings of n consecutive trading days, oldest first; y: not read
 
-        raises ValueError for fewer than 126 rows, prices that never move, another n_states
+        raises ValueError for fewer than 126 rows, prices that never move, and another n_states
         """
         return self._fit(X, None)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
-        """The mean log density of each row's last return given the days before it, in nats a day:
-        out of sample on days after those of the fit. X: (n, 384); y: not read"""
+        """The mean log density of each row's last return given the days before it, in nats: out
+        of sample on days after the fit. X: (n, 384); y: not read"""
         embeddings = self._embeddings(X)
         return self._classifier.scores(self.parameters_, embeddings)["log_score"]
 
@@ -206,28 +207,28 @@ class MarkovRegimes(_Regimes):
 class PrototypeRegimes(_Regimes):
     """The nearest prototype, `regime fit --classifier prototype`, with a classifier's conventions.
 
-    n_states: 2, 3 or 4, as MarkovRegimes names them; not read where the fit is given labels
-    model_id: the encoder of the embeddings; those of the default one are standardised
+    n_states: 2, 3 or 4, named as in MarkovRegimes; not read if `fit` is given labels
+    model_id: the encoder of the embeddings; those of the default encoder are standardised
     """
 
     n_states: int = 4
     model_id: str = num_regime_core_v2.MODEL_ID
 
-    _classifier: ClassVar[ModuleType] = prototype
+    _classifier: ClassVar[Classifier[Any]] = prototype
     _kind: ClassVar[str] = "classifier"
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Centres are the mean embeddings of each label, or are found where none are given.
+        """Each centre is the mean embedding of a label, or of a state that the fit finds.
 
-        X: (n, d) embeddings, without y of n consecutive trading days by num-regime-core-v2
-        y: (n,) labels, None has a jump-penalised k-means find the states
-        raises ValueError for a y of another length or with missing labels, and without y for too
-        few rows or another n_states
+        X: (n, d); without y, embeddings of n consecutive trading days by num-regime-core-v2
+        y: (n,) labels; if None, a jump-penalised k-means finds the states
+        raises ValueError for a y of another length or with missing labels; without y, for too few
+        rows and another n_states
         """
         return self._fit(X, y)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """The share of labels that are met; without y, minus the mean distance to the nearest
+        """The share of labels that are predicted; without y, minus the mean distance to the nearest
         centre, in temperatures. X: (n, d); y: (n,)"""
         embeddings = self._embeddings(X)
         if y is None:
@@ -237,7 +238,8 @@ class PrototypeRegimes(_Regimes):
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
-        return parameters.centers.shape[1]
+        dimension: int = parameters.centers.shape[1]
+        return dimension
 
 
 def _sorted_order(labels: Sequence[Any]) -> NDArray[np.intp]:
@@ -245,7 +247,7 @@ def _sorted_order(labels: Sequence[Any]) -> NDArray[np.intp]:
 
 
 def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
-    """(n, d) float32, which embeddings are, and (d,) names of a DataFrame's columns"""
+    """(n, d) float32, as embeddings are, and (d,) names of a DataFrame's columns, if any"""
     if isinstance(X, tuple):
         raise TypeError("X is a tuple: encode returns embeddings and their days, give the first")
     if hasattr(X, "toarray"):
@@ -265,7 +267,7 @@ def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
         raise ValueError("Complex data not supported: X has complex numbers")
     try:
         with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
-            table = table.astype(np.float32, order="C")  # sums round as the engine's, row by row
+            table = table.astype(np.float32, order="C")  # rows, so that sums round as the engine's
     except ValueError as error:
         raise ValueError(f"X is not of numbers: {error}") from None
     unusable = ~np.isfinite(table)
@@ -279,7 +281,7 @@ def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
 
 
 def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
-    """(n,) labels, of which none is missing"""
+    """(n,) labels; none is missing"""
     labels = np.asarray(y)
     if labels.shape != (n,):
         raise ValueError(f"y has the shape {labels.shape}, and X {n} rows: give a label a row")

@@ -1,30 +1,35 @@
-"""Prices → the columns of daily_features → embeddings, to the bit what the engine stores."""
+"""Prices → the columns of daily_features → embeddings, to the bit as the engine stores them."""
 
 import hashlib
 import math
 import operator
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regime_engine import encoders, windows
 from regime_engine.encoders import num_regime_core_v2
-from regime_engine.engine.classify import embed
 from regime_engine.errors import value_errors
 from regime_engine.notebook.prices import PriceTable, read
-from regime_engine.windows import Features, Stretch
+from regime_engine.windows import Features, Stretch, embed
 
-VOLUME_HISTORY_DAYS = 252
+VOLUME_HISTORY_DAYS = num_regime_core_v2.VOLUME_HISTORY_DAYS
+# As in models/features/daily_features.sql and the macro usual_log_volume.
+LARGEST_RELATIVE = 3.0
+LOG_UNITS = 1e15
 
 
 def encode(
-    prices: PriceTable, model_id: str = num_regime_core_v2.MODEL_ID, window_days: int = 63
+    prices: PriceTable,
+    model_id: str = num_regime_core_v2.MODEL_ID,
+    window_days: int = num_regime_core_v2.WINDOW_DAYS,
 ) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]:
     """An embedding of each trading day that has a whole window, oldest first.
 
-    prices: a pandas or polars DataFrame, or a dict of columns, of one instrument from its first day
-        on: date and close, and where there are any, adjusted close and volume (`daily_features`)
+    prices: n days of one instrument, from its first day on: a pandas or polars DataFrame, or a
+        dict of columns, as for `daily_features`
     model_id: the encoder; window_days: observed trading days in a window, 63 for the default one
     returns embeddings (n - window_days + 1, dimension) and their last days, datetime64[D]
 
@@ -34,9 +39,8 @@ def encode(
     table = daily_features(prices)
     days = table["trade_date"]
     with value_errors():
-        encoder = encoders.get(model_id)
         window_days = operator.index(window_days)
-        encoder.dimension(window_days)
+        encoder = encoders.get(model_id, window_days)
         if window_days < 2:
             raise ValueError(f"a window has 2 days or more, not {window_days}")
         if len(days) < window_days:
@@ -57,16 +61,17 @@ def encode(
         return embed(encoder, found), found.as_of_dates
 
 
-def daily_features(prices: PriceTable) -> dict[str, NDArray]:
-    """The columns of features.daily_features, oldest day first, for a DataFrame of any library.
+def daily_features(prices: PriceTable) -> dict[str, NDArray[Any]]:
+    """The columns of features.daily_features, oldest day first; any DataFrame library takes them.
 
-    prices: as for `encode`, named as `regime load` accepts them; a missing value is NaN or null
+    prices: date and close, and if there are any, adjusted close and volume, by the names that
+        `regime load` accepts; a missing value is NaN or null
     returns trade_date (n,) datetime64[D]; close, volume, log_return, adjusted_close,
         adjusted_log_return, relative_log_volume (n,) float64, NaN where the table has null;
         day_number, feature_hash (n,) int64
 
-    raises TypeError for what has no columns; ValueError for a missing column, several instruments,
-    a day that is there twice, and a price that staging would refuse, naming the first
+    raises TypeError for something without columns; ValueError for a missing column, several
+    instruments, a day that is there twice, and a price that staging would refuse, naming the first
     """
     table = read(prices)
     features = {
@@ -85,42 +90,43 @@ def daily_features(prices: PriceTable) -> dict[str, NDArray]:
     }
 
 
-# The logarithms are math.log's, which is Postgres's: numpy's own differs in the last bit.
+# Postgres and math.log compute the same logarithms; those of numpy differ in the last bit.
 
 
 def _log_returns(prices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) ln of a price over the one before, NaN for the first"""
+    """ln(C_t / C_{t-1}), NaN for the first; prices: (n,); returns (n,)"""
     returns = [math.log(price / before) for before, price in pairwise(prices.tolist())]
     return np.array([math.nan, *returns][: len(prices)])
 
 
 def _relative_log_volumes(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) ln of a volume minus the mean of those of the 252 rows before it, clipped to ±3
+    """v_t = ln V_t - the mean of ln V over the 252 rows before that have a volume, clipped to ±3;
+    0 without a volume or a history, -3 if the volume is zero.
 
-    0 without a volume or a history; -3 on a day of zero volume
+    volumes: (n,); returns (n,)
     """
     relative = np.zeros(len(volumes))
-    # In whole units of 1e-15, as the macro usual_log_volume: sums are exact in any order.
+    # In whole units of 1e-15, as in the macro usual_log_volume: sums are exact in any order.
     logs = [math.log(volume) if volume > 0 else None for volume in volumes.tolist()]
-    units = [None if log is None else round(log * 1e15) for log in logs]
+    units = [None if log is None else round(log * LOG_UNITS) for log in logs]
     sums = list(accumulate((unit or 0 for unit in units), initial=0))
     counts = list(accumulate((unit is not None for unit in units), initial=0))
-    for day, (volume, log) in enumerate(zip(volumes.tolist(), logs, strict=True)):
-        first = max(day - VOLUME_HISTORY_DAYS, 0)
-        count = counts[day] - counts[first]
+    for t, (volume, log) in enumerate(zip(volumes.tolist(), logs, strict=True)):
+        first = max(t - VOLUME_HISTORY_DAYS, 0)
+        count = counts[t] - counts[first]
         if math.isnan(volume) or not count:
             continue
         if log is None:
-            relative[day] = -3
+            relative[t] = -LARGEST_RELATIVE
         else:
-            usual = _average(sums[day] - sums[first], count) / 1e15
-            relative[day] = min(max(log - usual, -3), 3)
+            usual = _average(sums[t] - sums[first], count) / LOG_UNITS
+            relative[t] = min(max(log - usual, -LARGEST_RELATIVE), LARGEST_RELATIVE)
     return relative
 
 
 def _average(total: int, count: int) -> float:
-    """avg(bigint)::double precision in Postgres: total / count, rounded half away from zero to the
-    16 significant digits or more that its numeric keeps, which counts digits in groups of four."""
+    """total / count as Postgres computes avg(bigint)::double precision: rounded half away from zero
+    to at least 16 significant digits, which its numeric counts in groups of four."""
     total_groups, total_head = _leading_group(abs(total))
     count_groups, count_head = _leading_group(count)
     groups = total_groups - count_groups - (total_head <= count_head)
@@ -130,13 +136,16 @@ def _average(total: int, count: int) -> float:
 
 
 def _leading_group(number: int) -> tuple[int, int]:
-    """Groups of four digits after the first group, and the first group."""
+    """How many groups of four digits follow the first group, and the first group."""
     groups = (len(str(number)) - 1) // 4
     return groups, number // 10_000**groups
 
 
 def _hashes(days: NDArray[np.datetime64], *features: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) the macro feature_hash: the first 64 bits of the sha-256 of what Postgres sends"""
+    """The macro feature_hash: the first 64 bits of the sha-256 of what Postgres sends.
+
+    days, each of features: (n,); returns (n,)
+    """
     rows = np.empty(len(days), [("day", ">i4"), ("features", ">f8", len(features))])
     rows["day"] = (days - np.datetime64("2000-01-01")).astype(int)
     rows["features"] = np.column_stack(features)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine.errors import value_errors
-from regime_engine.price_columns import DAY, missing, name_of, positions_by_name
+from regime_engine.prices.columns import DAY, missing, name_of, positions_by_name
 
 
 class Frame(Protocol):
-    """A DataFrame of pandas or polars, or what is like one."""
+    """A DataFrame of pandas or polars, or something like one."""
 
     @property
     def columns(self) -> Any: ...
@@ -24,13 +24,16 @@ class Frame(Protocol):
 
 PriceTable = Frame | Mapping[str, ArrayLike]
 
+# The range of a price, as staging has it.
+LEAST, GREATEST = 1e-100, 1e100
+
 
 @dataclass(frozen=True)
 class Prices:
-    """Of one instrument, oldest first.
+    """Prices of one instrument, oldest first.
 
     trade_date: (n,) datetime64[D], each day once
-    close, adjusted_close: (n,) float64, positive; volume: (n,) float64, NaN where there is none
+    close, adjusted_close: (n,) positive; volume: (n,), NaN if there is none
     """
 
     instrument_id: str
@@ -41,14 +44,14 @@ class Prices:
 
 
 def read(prices: PriceTable) -> Prices:
-    """The prices of a frame, or a dict of columns, in any order of days.
+    """The prices of a frame, or of a dict of columns, in any order of days.
 
-    Columns are found by the names that `regime load` knows. Without a date column, a pandas index
-    of dates serves, or one that is called so. NaN and null are a missing value: without an
-    adjusted close the close serves.
+    Columns are found by the names that `regime load` knows. If there is no date column, a pandas
+    index is used that holds dates or is named as one. NaN and null are missing values. If there is
+    no adjusted close, the close is used.
 
-    raises TypeError for what has no columns; ValueError for a missing column, several instruments,
-    a day that is there twice, and a price that staging would refuse, naming the first
+    raises TypeError for something without columns; ValueError for a missing column, several
+    instruments, a day that is there twice, and a price that staging would refuse, naming the first
     """
     is_lazy = hasattr(prices, "collect")
     if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):
@@ -59,7 +62,7 @@ def read(prices: PriceTable) -> Prices:
     header = list(prices if isinstance(prices, Mapping) else prices.columns)
     with value_errors():
         positions = positions_by_name("prices", [str(name) for name in header])
-    columns = {name: prices[header[at]] for name, at in positions.items()}
+    columns: dict[str, Any] = {name: prices[header[at]] for name, at in positions.items()}
     if "trade_date" not in columns and _is_of_dates(index := getattr(prices, "index", None)):
         columns["trade_date"] = index
     for name in ("trade_date", "close"):
@@ -80,23 +83,26 @@ def read(prices: PriceTable) -> Prices:
     # A negative zero becomes zero, and a NaN of any sign the one that is hashed.
     volume = np.where(np.isnan(volume), np.nan, volume + 0.0)
     order = np.argsort(days, kind="stable")
-    read = Prices(
-        _instrument(columns.get("instrument_id", ())),
-        *(column[order] for column in (days, close, adjusted_close, volume)),
+    table = Prices(
+        instrument_id=_instrument(columns.get("instrument_id", ())),
+        trade_date=days[order],
+        close=close[order],
+        adjusted_close=adjusted_close[order],
+        volume=volume[order],
     )
-    _require_usable(read)
-    return read
+    _require_usable(table)
+    return table
 
 
 def _is_of_dates(index: Any) -> bool:
-    """Whether a pandas index is of dates, by its type or its name."""
+    """Whether a pandas index holds dates, by its type or its name."""
     if getattr(getattr(index, "dtype", None), "kind", "") == "M":
         return True
     return name_of(str(getattr(index, "name", ""))) == "trade_date"
 
 
 def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
-    """(n,) datetime64[D] of dates, midnights or text, as `regime load` reads them"""
+    """column: n dates, midnights or texts, as `regime load` reads them; returns (n,) days"""
     days: list[date] = []
     for row, value in enumerate(column):
         text = str(value)
@@ -159,7 +165,7 @@ def _require_usable(prices: Prices) -> None:
 def _broken_price(
     name: str, price: NDArray[np.float64]
 ) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.float64], str]]:
-    """What staging refuses of a price column: rows, values and the reason it gives."""
+    """What staging refuses in a price column: rows (n,), values (n,) and the reason it gives."""
     yield np.isinf(price), price, f"{name} is not finite"
     yield price <= 0, price, f"{name} is not positive"
-    yield (price < 1e-100) | (price > 1e100), price, f"{name} is out of range"
+    yield (price < LEAST) | (price > GREATEST), price, f"{name} is out of range"

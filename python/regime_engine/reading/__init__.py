@@ -1,1 +1,1 @@
-"""What people ask of stored regimes; each answer is one SQL query."""
+"""Answers to what people ask about stored regimes; most are one SQL query."""

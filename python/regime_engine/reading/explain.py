@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, TypedDict
 
 import numpy as np
 from psycopg import sql
-from psycopg.rows import dict_row
+from psycopg.rows import class_row
 
 from regime_engine import encoders
 from regime_engine.database import Database
-from regime_engine.reading.analogues import analogues
+from regime_engine.database.statements import statement
+from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.rows import IS_SERIES, as_written, last_regime_day
 from regime_engine.series import GLOBAL, Series
 
@@ -19,7 +21,7 @@ N_ANALOGUES = 5
 
 @dataclass(frozen=True)
 class Moved:
-    """A statistic of the embedding: on the earlier day, on the day, and how far it went between.
+    """A statistic of the embedding on two days.
 
     in_spreads: the difference over the standard deviation of the series' embeddings so far
     """
@@ -30,6 +32,42 @@ class Moved:
     in_spreads: float
 
 
+class Constituent(TypedDict):
+    """A region that voted, as in the metadata of the vote's regime."""
+
+    region: str
+    weight: float
+    as_of_date: str
+    regime_label: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """The version that classified, by column of regime_models; dates as text."""
+
+    classifier: str
+    labels: list[str]
+    trained_from: str
+    trained_to: str
+    n_windows: int
+    valid_from: str
+    parameters_hash: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that wrote the row, by column of regime_runs; started_at as text."""
+
+    run_id: str
+    command: str
+    status: str
+    started_at: str
+    package_version: str
+    database_user: str
+    host: str
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What is stored of a regime, and what led to it.
@@ -37,17 +75,18 @@ class Explanation:
     probabilities: label → probability, the highest first
     evidence: name → label → number, what the classifier saw: distances to the centres, or the
         filter's probabilities before they were calibrated
-    novelty: how untypical the window is, a percentile of the training windows, or None
-    first_day: of the series; its embeddings from then to as_of_date make the spread of a statistic
+    novelty: the share of the training windows that were less unusual, 0 to 100, or None
+    first_day: of the series; the spread of a statistic is over its embeddings from then to
+        as_of_date
     since, changed_from, trading_days_since: the last change of label; None in the first spell
-    compared_with: the day before that change, or first_day; None on first_day itself,
-        and where that row is gone, which `regime audit` finds
+    compared_with: the day before that change, or first_day; None on first_day itself, and if that
+        row is gone (`regime audit` finds such a gap)
     moved: the statistics that moved most since then, the farthest first
-    analogues: the nearest earlier windows of the region, by column of `regime analogues`
-    constituents: of the vote of the regions, each with its weight, date, label and run; that has
-        no windows of its own, so nothing that moved and no analogues
-    model: the version that classified, by column of regime_models; None by the seed rule
-    run: the one that wrote the row, by column of regime_runs; None where it is not there
+    analogues: the nearest earlier windows of the region
+    constituents: the regions that voted; a vote has no windows of its own, so its moved and
+        analogues are empty
+    model: None for the seed rule, and for a version that is not stored
+    run: None if the ledger does not have it
     """
 
     region: str
@@ -70,11 +109,33 @@ class Explanation:
     trading_days_since: int | None
     compared_with: date | None
     moved: list[Moved]
-    analogues: list[dict[str, object]]
-    constituents: list[dict[str, object]]
+    analogues: list[Analogue]
+    constituents: list[Constituent]
     model_version: int
-    model: dict[str, object] | None
-    run: dict[str, object] | None
+    model: Model | None
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The row of explanation.sql."""
+
+    instrument_id: str
+    regime_label: str
+    confidence: float
+    runner_up_label: str | None
+    probabilities: dict[str, float]
+    metadata: dict[str, Any]
+    embedding: bytes
+    model_version: int
+    since: date | None
+    changed_from: str | None
+    trading_days_since: int | None
+    first_day: date
+    compared_with: date | None
+    embedding_before: bytes | None
+    model: dict[str, Any] | None
+    run: dict[str, Any] | None
 
 
 def explain(
@@ -82,10 +143,10 @@ def explain(
     series: Series,
     as_of: date | None = None,
 ) -> Explanation:
-    """The regime of the series' last day up to as_of, by default of its last one at all.
+    """The regime of the series' last day up to as_of. as_of: by default its last day of all
 
-    raises RegimeError where the series has no regime then, or the embedding of that day is gone,
-        or a row was edited beyond reading
+    raises RegimeError if the series has no regime then, if the embedding of that day is gone, or if
+        a stored row holds something that the engine does not write
     """
     day = last_regime_day(database, series, as_of)
     with as_written(series):
@@ -93,36 +154,33 @@ def explain(
 
 
 def _explanation(database: Database, series: Series, day: date) -> Explanation:
-    stored = _regime(database, series, day)
-    metadata = stored["metadata"]
-    by_label = {name: value for name, value in metadata.items() if isinstance(value, dict)}
-    before = stored["embedding_before"]
-    compared_with = stored["compared_with"] if stored["compared_with"] != day else None
+    stored = _stored(database, series, day)
+    metadata = stored.metadata
     has_windows = series.region != GLOBAL
     return Explanation(
         **vars(series),
         as_of_date=day,
-        **{
-            name: stored[name]
-            for name in (
-                *("regime_label", "confidence", "runner_up_label", "instrument_id", "first_day"),
-                *("since", "changed_from", "trading_days_since", "model_version", "model", "run"),
-            )
-        },
-        probabilities=dict(sorted(stored["probabilities"].items(), key=lambda each: -each[1])),
-        evidence=by_label,
+        regime_label=stored.regime_label,
+        confidence=stored.confidence,
+        runner_up_label=stored.runner_up_label,
+        probabilities=dict(sorted(stored.probabilities.items(), key=lambda each: -each[1])),
+        evidence={name: value for name, value in metadata.items() if isinstance(value, dict)},
         novelty=metadata.get("novelty"),
         in_sample=metadata.get("in_sample"),
+        instrument_id=stored.instrument_id,
         first_trade_date=metadata.get("first_trade_date"),
         last_trade_date=metadata.get("last_trade_date"),
-        compared_with=compared_with,
-        moved=(
-            _moved(database, series, day, before, stored["embedding"])[:N_MOVED]
-            if has_windows and compared_with
-            else []
-        ),
+        first_day=stored.first_day,
+        since=stored.since,
+        changed_from=stored.changed_from,
+        trading_days_since=stored.trading_days_since,
+        compared_with=stored.compared_with if stored.compared_with != day else None,
+        moved=_moved(database, series, day, stored) if has_windows else [],
         analogues=_analogues(database, series, day) if has_windows else [],
         constituents=metadata.get("constituents", []),
+        model_version=stored.model_version,
+        model=Model(**stored.model) if stored.model else None,
+        run=Run(**stored.run) if stored.run else None,
     )
 
 
@@ -131,7 +189,7 @@ def farthest(
 ) -> list[Moved]:
     """The statistics by how far they moved, in standard deviations of their history.
 
-    names: k; before, now: (k,); history: (n, k); one that was always the same is left out
+    names: k; before, now: (k,); history: (n, k); a statistic that was always the same is left out
     """
     spread = history.std(axis=0)
     moved = [
@@ -141,127 +199,61 @@ def farthest(
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
 
 
-def _analogues(database: Database, series: Series, day: date) -> list[dict[str, object]]:
-    return analogues(database, series, day, N_ANALOGUES).records()
+def _analogues(database: Database, series: Series, day: date) -> list[Analogue]:
+    return analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
 
 
 def _moved(
     database: Database,
     series: Series,
     day: date,
-    before: bytes,
-    now: bytes,
+    stored: _Stored,
 ) -> list[Moved]:
-    """Empty where the encoder has no statistics, but days alone."""
+    """The statistics that moved most since the day compared with.
+
+    Empty if there is no such day, or if the encoder has no statistics.
+    """
     encoder = encoders.get(series.model_id)
     names = getattr(encoder, "STATISTICS", ())
-    if not names:
+    if stored.compared_with in (None, day) or stored.embedding_before is None or not names:
         return []
     first = encoder.layout(series.window_days).index(names[0])
-    rows = database.execute(
-        sql.SQL("""
-            select substring(regime_embedding from {first_byte} for {n_bytes})
-            from {regimes}
-            where {is_series} and as_of_date <= %(day)s
-        """).format(
-            first_byte=sql.Literal(4 * first + 1),
-            n_bytes=sql.Literal(4 * len(names)),
-            regimes=database.table("regimes"),
-            is_series=IS_SERIES,
-        ),
-        vars(series) | {"day": day},
-        binary=True,
-    ).fetchall()
+    query = database.compose(
+        """
+        select substring(regime_embedding from {first_byte} for {n_bytes})
+        from {regimes}
+        where {is_series} and as_of_date <= %(day)s
+        """,
+        first_byte=sql.Literal(4 * first + 1),
+        n_bytes=sql.Literal(4 * len(names)),
+        is_series=IS_SERIES,
+    )
+    with database.cursor(binary=True) as cursor:
+        rows = cursor.execute(query, vars(series) | {"day": day}).fetchall()
     history = np.frombuffer(b"".join(row for (row,) in rows), "<f4").reshape(-1, len(names))
-    of_statistics = slice(first, first + len(names))
-    return farthest(
+
+    def statistics(embedding: bytes) -> np.ndarray:
+        return np.frombuffer(embedding, "<f4")[first : first + len(names)].astype(float)
+
+    moved = farthest(
         names,
-        *(np.frombuffer(each, "<f4")[of_statistics].astype(float) for each in (before, now)),
-        history.astype(float),
+        before=statistics(stored.embedding_before),
+        now=statistics(stored.embedding),
+        history=history.astype(float),
     )
+    return moved[:N_MOVED]
 
 
-def _regime(database: Database, series: Series, day: date) -> dict[str, object]:
-    """The row of the day, its model and run, the last change before it and the row before that."""
-    return (
-        database.cursor(row_factory=dict_row)
-        .execute(
-            sql.SQL("""
-                select
-                    stored.instrument_id, stored.regime_label, stored.confidence,
-                    stored.runner_up_label, stored.probabilities, stored.metadata,
-                    stored.model_version, stored.regime_embedding as embedding,
-                    change.as_of_date as since, change.from_regime_label as changed_from,
-                    case
-                        when change.as_of_date is not null
-                            then (
-                                select count(*)
-                                from {features}
-                                where
-                                    instrument_id = stored.instrument_id
-                                    and trade_date > change.as_of_date
-                                    and trade_date <= stored.as_of_date
-                            )
-                    end as trading_days_since,
-                    beginning.first_day,
-                    earlier.as_of_date as compared_with,
-                    earlier.regime_embedding as embedding_before,
-                    (
-                        select jsonb_build_object(
-                            'classifier', classifier, 'labels', labels,
-                            'trained_from', trained_from, 'trained_to', trained_to,
-                            'n_windows', n_windows, 'valid_from', valid_from,
-                            'parameters_hash', parameters_hash
-                        )
-                        from {models}
-                        where {is_series} and version = stored.model_version
-                    ) as model,
-                    (
-                        select jsonb_build_object(
-                            'run_id', run_id, 'command', command, 'status', status,
-                            'started_at', started_at, 'package_version', package_version,
-                            'database_user', database_user, 'host', host
-                        )
-                        from {runs}
-                        where run_id = stored.run_id
-                    ) as run
-                from {regimes} as stored
-                left join lateral (
-                    select as_of_date, previous_as_of_date, from_regime_label
-                    from {transitions}
-                    where {is_series} and as_of_date <= %(day)s
-                    order by as_of_date desc
-                    limit 1
-                ) as change on true
-                cross join lateral (
-                    select min(as_of_date) as first_day from {regimes} where {is_series}
-                ) as beginning
-                left join {regimes} as earlier
-                    on
-                        earlier.region = stored.region
-                        and earlier.model_id = stored.model_id
-                        and earlier.window_days = stored.window_days
-                        and earlier.as_of_date
-                        = coalesce(change.previous_as_of_date, beginning.first_day)
-                where
-                    stored.region = %(region)s
-                    and stored.as_of_date = %(day)s
-                    and stored.model_id = %(model_id)s
-                    and stored.window_days = %(window_days)s
-            """).format(
-                is_series=IS_SERIES,
-                **{
-                    name: database.table(table)
-                    for name, table in (
-                        ("features", "daily_features"),
-                        ("regimes", "regimes"),
-                        ("transitions", "regime_transitions"),
-                        ("models", "regime_models"),
-                        ("runs", "regime_runs"),
-                    )
-                },
-            ),
-            vars(series) | {"day": day},
-        )
-        .fetchone()
+def _stored(database: Database, series: Series, day: date) -> _Stored:
+    """The regime of the day, its model and run, and the last change of label up to the day."""
+    query = statement(__package__, "explanation").format(
+        is_series=IS_SERIES,
+        features=database.table("daily_features"),
+        regimes=database.table("regimes"),
+        transitions=database.table("regime_transitions"),
+        models=database.table("regime_models"),
+        runs=database.table("regime_runs"),
     )
+    cursor = database.cursor(row_factory=class_row(_Stored))
+    [stored] = cursor.execute(query, vars(series) | {"day": day})
+    return stored

@@ -1,16 +1,17 @@
 """Where the label goes from here, and how good such forecasts have been.
 
-The law of the label h days on is
+The distribution over the labels h days ahead is
 
     [0.95^h e + (1 - 0.95^h) p] P^h
 
 with e: 1 at today's label; p: today's probabilities; P: the smoothed transition matrix of the
-labels so far. A label lags behind the probabilities; each day it catches up by chance 0.05.
+labels so far. A label lags behind the probabilities; each day it catches up with probability 0.05.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from psycopg import sql
@@ -28,7 +29,7 @@ from regime_engine.reading.rows import (
 )
 from regime_engine.series import Series
 
-# The same as in functions/regime_forecast.sql and functions/smoothed_probabilities.sql.
+# The same numbers as in functions/regime_forecast.sql and functions/smoothed_probabilities.sql.
 KEEP = 0.95
 PRIOR_TRANSITIONS = 60
 
@@ -39,7 +40,7 @@ SCORED_FROM = 252  # days of history before the first forecast that is scored
 class History:
     """The regimes of a series, oldest first.
 
-    names: k, of every label shown or given a probability; days: (n,) datetime64[D];
+    names: k, every label that was shown or given a probability; days: (n,) datetime64[D];
     labels: (n,) 0 … k-1; probabilities: (n, k)
     """
 
@@ -49,16 +50,53 @@ class History:
     probabilities: np.ndarray
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """A label some days ahead, by column of the function regime_forecast."""
+
+    as_of_date: date
+    horizon: int
+    regime_label: str
+    label: str
+    probability_today: float
+    probability: float
+    probability_reached: float
+    probability_reached_or_worse: float
+    probability_of_change: float
+    observed_share: float
+
+
+class Scores(TypedDict):
+    """days: scored; the rest are means over them."""
+
+    days: int
+    log_score: float
+    base_rate_log_score: float
+    no_change_log_score: float
+    brier_score: float
+    base_rate_brier_score: float
+    no_change_brier_score: float
+
+
+class Calibration(NamedTuple):
+    """Of the forecasts in a tenth of the scale: their mean, how many of them came true as a share,
+    and their number."""
+
+    forecast: float
+    realised: float
+    forecasts: int
+
+
 def forecast(
     database: Database,
     series: Series,
     horizons: Sequence[int],
     as_of: date | None = None,
-) -> Rows:
+) -> Rows[Forecast]:
     """One row a horizon and label, calmest first: the function regime_forecast.
 
-    horizons: trading days ahead; as_of: nothing after it is used, by default all there is
-    raises RegimeError where the series has no regime then, or the function is not there
+    horizons: trading days ahead; as_of: nothing after it is used; by default everything is
+    raises RegimeError if the series has no regime then, or if the function is missing
     """
     day = last_regime_day(database, series, as_of)
     return fetch_audit(
@@ -81,29 +119,31 @@ def forecast(
 def score(database: Database, series: Series, horizons: Sequence[int]) -> Rows:
     """One row a horizon: mean scores of the forecasts of all days but the first 252.
 
-    raises RegimeError where the series has too few regimes, or one label only
+    raises RegimeError if the series has too few regimes, or only one label
     """
     stored = _scored_history(database, series, max(horizons))
-    found = scores(stored.labels, stored.probabilities, horizons, SCORED_FROM)
-    headers = list(next(iter(found.values())))
+    found = scores(stored.labels, stored.probabilities, horizons, first=SCORED_FROM)
     return Rows(
-        ["region", "horizon", *headers],
+        ["region", "horizon", *Scores.__annotations__],
         [(series.region, horizon, *values.values()) for horizon, values in found.items()],
     )
 
 
-def calibration(database: Database, series: Series, horizon: int) -> Rows:
-    """One row a tenth of the scale: what was forecast, how often it came, of how many forecasts.
+def calibration(database: Database, series: Series, horizon: int) -> Rows[Calibration]:
+    """One row a tenth of the scale: what was forecast, and how often it came true.
 
-    raises RegimeError where the series has too few regimes, or one label only
+    raises RegimeError if the series has too few regimes, or only one label
     """
     stored = _scored_history(database, series, horizon)
-    rows = reliability(stored.labels, stored.probabilities, horizon, SCORED_FROM)
-    return Rows(["forecast", "realised", "forecasts"], rows)
+    rows = reliability(stored.labels, stored.probabilities, horizon, first=SCORED_FROM)
+    return Rows(list(Calibration._fields), list(rows))
 
 
 def _scored_history(database: Database, series: Series, longest: int) -> History:
-    """raises RegimeError where it has one label only, or no forecast of so many days to score"""
+    """The history of the series. longest: the longest horizon that is scored
+
+    raises RegimeError if it has only one label, or no forecast of that horizon to score
+    """
     stored = history(database, series)
     if len(stored.names) == 1:
         raise RegimeError(
@@ -119,7 +159,11 @@ def _scored_history(database: Database, series: Series, longest: int) -> History
 
 
 def history(database: Database, series: Series) -> History:
-    """raises RegimeError where there is no regime at all, or a row was edited beyond reading"""
+    """The regimes of the series' trading days.
+
+    raises RegimeError if there is none at all, or if a row holds something that the engine does not
+        write
+    """
     require_regimes(database, series)
     rows = database.execute(
         sql.SQL("""
@@ -131,23 +175,26 @@ def history(database: Database, series: Series) -> History:
         vars(series),
     ).fetchall()
     with as_written(series):
-        names = sorted({name for _, label, told in rows for name in (label, *told)})
+        names = sorted({name for _, label, given in rows for name in (label, *given)})
         return History(
             names,
             np.array([day for day, _, _ in rows], "datetime64[D]"),
             np.array([names.index(label) for _, label, _ in rows]),
-            np.array([[float(told.get(name, 0)) for name in names] for _, _, told in rows]),
+            np.array([[float(given.get(name, 0)) for name in names] for _, _, given in rows]),
         )
 
 
 def scores(
     labels: np.ndarray, probabilities: np.ndarray, horizons: Sequence[int], first: int
-) -> dict[int, dict[str, float]]:
+) -> dict[int, Scores]:
     """horizon → days scored, and the mean log and Brier score of the forecast and two rivals.
 
-    The forecast of a day uses no later one. Base rate: the shares of the labels so far, each with
-    a day more. No change: today's label with the share of days so far after which it was the same
-    at this horizon (one hit and one miss more); the rest in proportion to the base rate.
+    The forecast of a day uses no later day. The rivals are
+
+    - base rate: the shares of the labels so far, with one day added to each label;
+    - no change: today's label with the share of the days so far after which the label was the same
+      at this horizon (with one hit and one miss added); the others in proportion to the base rate.
+
     labels: (n,) 0 … k-1; probabilities: (n, k); first: the first day that is scored
     """
     n, k = probabilities.shape
@@ -158,45 +205,45 @@ def scores(
     found = {}
     for horizon in horizons:
         days = np.arange(first, n - horizon)
-        laws = {
-            "": law(is_label[days], probabilities[days], matrices[days], horizon),
-            "base_rate_": base_rate[days],
-            "no_change_": _no_change(labels, base_rate, horizon)[days],
-        }
         outcome = is_label[days + horizon]
-        found[horizon] = (
-            {"days": len(days)}
-            | {f"{name}log_score": log_score(each, outcome) for name, each in laws.items()}
-            | {f"{name}brier_score": brier_score(each, outcome) for name, each in laws.items()}
+        expected = law(is_label[days], probabilities[days], matrices[days], horizon=horizon)
+        no_change = _no_change(labels, base_rate, horizon)[days]
+        found[horizon] = Scores(
+            days=len(days),
+            log_score=log_score(expected, outcome),
+            base_rate_log_score=log_score(base_rate[days], outcome),
+            no_change_log_score=log_score(no_change, outcome),
+            brier_score=brier_score(expected, outcome),
+            base_rate_brier_score=brier_score(base_rate[days], outcome),
+            no_change_brier_score=brier_score(no_change, outcome),
         )
     return found
 
 
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
-) -> list[tuple[float, float, int]]:
-    """Mean forecast, share that came true and number of the forecasts in each tenth of 0 … 1.
+) -> list[Calibration]:
+    """The calibration in each tenth of 0 … 1 that has a forecast.
 
-    Each day from the first on forecasts every label; arguments as of scores. Empty tenths are left
-    out.
+    Each day from the first on forecasts every label; the arguments are those of scores.
     """
     n, k = probabilities.shape
     is_label = np.eye(k)[labels]
     days = np.arange(first, n - horizon)
     matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
-    forecasts = law(is_label[days], probabilities[days], matrices, horizon).ravel()
+    forecasts = law(is_label[days], probabilities[days], matrices, horizon=horizon).ravel()
     came = is_label[days + horizon].ravel()
     tenth = np.minimum((forecasts * 10).astype(int), 9)
     members = (tenth == place for place in range(10))
     return [
-        (float(forecasts[these].mean()), float(came[these].mean()), int(these.sum()))
+        Calibration(float(forecasts[these].mean()), float(came[these].mean()), int(these.sum()))
         for these in members
         if these.any()
     ]
 
 
 def transitions_so_far(labels: np.ndarray, k: int) -> np.ndarray:
-    """(n, k, k) how often one label was followed by another, up to each of n days"""
+    """(n, k, k): how often one label was followed by another up to each of the n days"""
     steps = np.zeros((len(labels), k, k))
     steps[np.arange(1, len(labels)), labels[:-1], labels[1:]] = 1
     return steps.cumsum(axis=0)
@@ -205,8 +252,8 @@ def transitions_so_far(labels: np.ndarray, k: int) -> np.ndarray:
 def smoothed_probabilities(transitions: np.ndarray) -> np.ndarray:
     """(n_ij + 60 m_ij) / (n_i + 60), rows sum to 1; transitions: (…, k, k)
 
-    m stays with the share of all transitions that stay (smoothed itself by 60, of which 59 stay),
-    and moves to each other label alike.
+    m_ii is the share of all transitions that stay (itself smoothed by 60 transitions, of which 59
+    stay); m_ij is the same for all j ≠ i.
     """
     k = transitions.shape[-1]
     stays = np.trace(transitions, axis1=-2, axis2=-1)
@@ -220,7 +267,7 @@ def smoothed_probabilities(transitions: np.ndarray) -> np.ndarray:
 def law(
     is_label: np.ndarray, probabilities: np.ndarray, matrices: np.ndarray, horizon: int
 ) -> np.ndarray:
-    """(n, k) of the label after `horizon` days.
+    """(n, k): the distribution over the labels after `horizon` days.
 
     is_label, probabilities: (n, k) today; matrices: (n, k, k)
     """
@@ -230,17 +277,17 @@ def law(
 
 
 def log_score(laws: np.ndarray, outcome: np.ndarray) -> float:
-    """Mean ln of the probability of what came: 0 at best. laws, outcome: (n, k)"""
+    """Mean ln of the probability of the label that came; the best is 0. laws, outcome: (n, k)"""
     return float(np.log((laws * outcome).sum(axis=1)).mean())
 
 
 def brier_score(laws: np.ndarray, outcome: np.ndarray) -> float:
-    """Mean Σ_k (p_k - 1[label is k])²: 0 at best, 2 at worst. laws, outcome: (n, k)"""
+    """Mean Σ_k (p_k - 1[label is k])²; the best is 0, the worst 2. laws, outcome: (n, k)"""
     return float(((laws - outcome) ** 2).sum(axis=1).mean())
 
 
 def _no_change(labels: np.ndarray, base_rate: np.ndarray, horizon: int) -> np.ndarray:
-    """(n, k) labels: (n,); base_rate: (n, k)"""
+    """The rival "no change" of scores: (n, k). labels: (n,); base_rate: (n, k)"""
     n, k = base_rate.shape
     hits, judged = np.zeros((2, n))
     hits[horizon:] = labels[horizon:] == labels[:-horizon]

@@ -1,5 +1,7 @@
 """How often one label follows another."""
 
+from dataclasses import dataclass
+
 from psycopg import sql
 
 from regime_engine.database import Database, Rows
@@ -7,11 +9,28 @@ from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.series import Series
 
 
-def matrix(database: Database, series: Series, shrink: bool = False) -> Rows:
+@dataclass(frozen=True)
+class Cell:
+    """A pair of labels, by column of the view transition_matrix.
+
+    smoothed_probability: None if it was not asked for
+    """
+
+    from_label: str
+    to_label: str
+    transitions: int
+    probability: float | None
+    expected_duration: float | None
+    stationary_share: float | None
+    observed_share: float
+    smoothed_probability: float | None = None
+
+
+def matrix(database: Database, series: Series, shrink: bool = False) -> Rows[Cell]:
     """One row a pair of labels, calmest first: the view transition_matrix.
 
     shrink: with the smoothed probability
-    raises RegimeError where the series has no regime at all, or the view is not there
+    raises RegimeError if the series has no regime at all, or if the view is missing
     """
     require_regimes(database, series)
     return fetch_audit(

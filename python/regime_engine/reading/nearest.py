@@ -1,8 +1,9 @@
 """The search for the stored windows nearest to a given one.
 
-It is exact, and in two steps. The first gives lower bounds of every window's distance: in float32,
-or by the index of a whole market. The second takes the windows in the order of the bounds and
-measures them in double precision, until no unmeasured one can be nearer than those chosen.
+It is exact, and it has two steps. The first computes a lower bound of every window's distance: in
+float32, or by the index of a whole market. The second takes the windows in the order of their
+bounds and measures them in double precision, until no unmeasured window can be nearer than those
+chosen.
 """
 
 import os
@@ -10,21 +11,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from regime_engine.database import Database, binary, connect
+from regime_engine.database.statements import statement
 from regime_engine.series import Series
 from regime_engine.store import nearest_index
 from regime_engine.store.embeddings import EMBEDDINGS
 
-# Fewer instruments are read by one connection: more of them would cost more than they save.
+# A connection reads at least this many instruments: for fewer, opening it costs more than it saves.
 INSTRUMENTS_A_CONNECTION = 32
 MAX_CONNECTIONS = 8
-# By the index: 150 MB of the widest vectors.
+# Of a search by the index: 150 MB of the widest vectors.
 MAX_ROWS_A_FETCH = 100_000
-# Windows whose differences stay in the processor's cache.
+# Windows at a time, so that their differences stay in the processor's cache.
 _CHUNK = 128
 
 
@@ -47,8 +51,16 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A window and its distance to the asked one."""
+
+    window: Window
+    distance: float
+
+
+@dataclass(frozen=True)
 class Bounds:
-    """Lower bounds of m windows' distances to the one asked about.
+    """Lower bounds of the distances of m windows to the asked one.
 
     instrument_ids: (m,) object; as_of_dates: (m,) datetime64[D]; distances: (m,) float32
     """
@@ -64,21 +76,22 @@ def search(
     asked: Window,
     instrument_ids: list[str] | None,
     n: int,
-) -> list[tuple[Window, float]]:
-    """The n nearest windows that end before the asked one begins, and their distances.
+) -> list[Neighbour]:
+    """The n nearest windows that end before the asked one begins, nearest first.
 
-    Those of one instrument share no day. instrument_ids: None for all; these are searched by the
-    index, if there is one. connection: in no transaction, or in one that is repeatable read
+    Two windows of one instrument share no day.
+    instrument_ids: None for all, which are searched by the index if there is one
+    connection: in no transaction, or in one that is repeatable read
     """
-    measured: dict[tuple[float, str, date], Window] = {}
-    chosen: list[tuple[Window, float]] = []
-    # One state of the tables for all that is read, by whichever connection.
+    measured: list[Neighbour] = []
+    chosen: list[Neighbour] = []
+    # All connections read the same state of the tables.
     with database.transaction():
         database.execute("set transaction isolation level repeatable read, read only")
         for windows, limit in _candidates(database, series, asked, instrument_ids, n):
-            for window in windows:
-                distance = _distance(window.vector, asked.vector)
-                measured[distance, window.instrument_id, window.as_of_date] = window
+            measured += [
+                Neighbour(window, _distance(window.vector, asked.vector)) for window in windows
+            ]
             chosen = _apart(measured, limit, n)
             if len(chosen) == n:
                 break
@@ -92,7 +105,7 @@ def _candidates(
     instrument_ids: list[str] | None,
     n: int,
 ) -> Iterator[tuple[list[Window], float]]:
-    """More and more windows, with the distance that none is nearer than of those to come."""
+    """More and more windows; with each batch a distance that no later window is nearer than."""
     if instrument_ids is None:
         extension = nearest_index.extension_of(database, series.model_id, series.window_days)
         if extension:
@@ -108,18 +121,19 @@ def _distance(vector: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(vector.astype(float) - other.astype(float)))
 
 
-def _apart(
-    measured: dict[tuple[float, str, date], Window], limit: float, n: int
-) -> list[tuple[Window, float]]:
-    """The first n within the limit that share no day with one before them of their instrument."""
-    chosen: list[tuple[Window, float]] = []
-    for key in sorted(measured):
-        distance, window = key[0], measured[key]
-        if distance > limit or len(chosen) == n:
+def _apart(measured: list[Neighbour], limit: float, n: int) -> list[Neighbour]:
+    """The nearest n within the limit that share no day with a nearer one of their instrument."""
+    chosen: list[Neighbour] = []
+    for neighbour in sorted(measured, key=_order):
+        if neighbour.distance > limit or len(chosen) == n:
             break
-        if not any(window.overlaps(nearer) for nearer, _ in chosen):
-            chosen.append((window, distance))
+        if not any(neighbour.window.overlaps(nearer.window) for nearer in chosen):
+            chosen.append(neighbour)
     return chosen
+
+
+def _order(neighbour: Neighbour) -> tuple[float, str, date]:
+    return neighbour.distance, neighbour.window.instrument_id, neighbour.window.as_of_date
 
 
 def _by_index(
@@ -129,14 +143,14 @@ def _by_index(
     asked: Window,
     n: int,
 ) -> Iterator[tuple[list[Window], float]]:
-    """The nearest by the index, n at a time. extension: the schema of pgvector"""
+    """The nearest windows by the index, n at a time. extension: the schema of pgvector"""
     dimension = len(asked.vector)
     query = sql.SQL("""
         select
-            entity_id,
+            entity_id as instrument_id,
             as_of_date,
-            (window_spec ->> 'first_trade_date')::date,
-            (window_spec ->> 'last_trade_date')::date,
+            (window_spec ->> 'first_trade_date')::date as first_trade_date,
+            (window_spec ->> 'last_trade_date')::date as last_trade_date,
             vector,
             {numbers} operator({extension}.<->) %(asked)s::real[]::{extension}.halfvec as distance
         from {table}
@@ -150,47 +164,32 @@ def _by_index(
     )
     vector = asked.vector[: nearest_index.size(dimension)]
     parameters = {"asked": vector.tolist(), "before": asked.first_trade_date}
-    # No other plan: it would decode every vector in SQL.
+    # Rule out every other plan: it would decode every vector in SQL.
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
         database.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
-    # What the index sorts: some 50 bytes a window.
+    # The index sorts some 50 bytes a window.
     database.execute("set local work_mem = '256MB'")
     norm = float(np.linalg.norm(vector))
     limit = 0.0
-    with database.cursor("nearest", binary=True) as cursor:
+    with database.cursor("nearest", binary=True, row_factory=dict_row) as cursor:
         cursor.execute(query, parameters)
         while limit < np.inf:
             rows = cursor.fetchmany(n)
             limit = np.inf
             if len(rows) == n:
-                # Both ends are rounded to 11 bits; one norm is at most the other and the distance.
-                furthest = rows[-1][-1]
+                # Both vectors are rounded to 11 bits. The norm of a window is at most the norm of
+                # the asked one plus the distance.
+                furthest = rows[-1]["distance"]
                 limit = furthest - 2**-10 * (2 * norm + furthest)
-            yield [Window(*key, np.frombuffer(sent, "<f4")) for *key, sent, _ in rows], limit
+            yield [_window(row) for row in rows], limit
 
 
 def _embedded(database: Database) -> list[str]:
-    """Every instrument with embeddings: one look into the key's index each."""
+    """Every instrument with embeddings."""
     rows = database.execute(
-        sql.SQL("""
-            with recursive embedded as (
-                select min(entity_id) as entity_id from {table} where entity_type = 'INSTRUMENT'
-
-                union all
-
-                select (
-                    select min(stored.entity_id)
-                    from {table} as stored
-                    where
-                        stored.entity_type = 'INSTRUMENT'
-                        and stored.entity_id > embedded.entity_id
-                )
-                from embedded
-                where embedded.entity_id is not null
-            )
-
-            select entity_id from embedded where entity_id is not null
-        """).format(table=EMBEDDINGS.identifier(database))
+        statement(__package__, "embedded_instruments").format(
+            embeddings=EMBEDDINGS.identifier(database)
+        )
     )
     return [instrument_id for (instrument_id,) in rows]
 
@@ -198,7 +197,10 @@ def _embedded(database: Database) -> list[str]:
 def _by_bound(
     database: Database, series: Series, bounds: Bounds, n: int
 ) -> Iterator[tuple[list[Window], float]]:
-    """Windows by their bounds, first the n nearest; and what no window to come is nearer than."""
+    """Windows in the order of their bounds, the n nearest first, then twice as many each time.
+
+    With each batch comes a distance that no later window is nearer than.
+    """
     done = -np.inf
     while done < np.inf:
         is_last = n >= len(bounds.distances)
@@ -216,17 +218,18 @@ def _lower_bounds(
     asked: Window,
     instrument_ids: list[str],
 ) -> Bounds:
-    """Of every window that ends before the asked one begins, by several connections at once."""
+    """The bounds of every window that ends before the asked one begins, read by several connections
+    at once."""
     n = min(len(instrument_ids) // INSTRUMENTS_A_CONNECTION, os.cpu_count() or 1, MAX_CONNECTIONS)
     if n < 2:
         return _concatenate(_measure_roughly(database, series, asked, instrument_ids))
-    (snapshot,) = database.execute("select pg_export_snapshot()").fetchone()
+    [(snapshot,)] = database.execute("select pg_export_snapshot()")
 
     def share(k: int) -> list[Bounds]:
-        with connect(database) as other, other.transaction():
+        with connect(database.settings) as other, other.transaction():
             other.execute("set transaction isolation level repeatable read, read only")
             other.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
-            return _measure_roughly(other, database, series, asked, instrument_ids[k::n])
+            return _measure_roughly(other, series, asked, instrument_ids[k::n])
 
     with ThreadPoolExecutor(n) as pool:
         return _concatenate([part for parts in pool.map(share, range(n)) for part in parts])
@@ -238,29 +241,17 @@ def _measure_roughly(
     asked: Window,
     instrument_ids: list[str],
 ) -> list[Bounds]:
-    """Of one instrument each, one at a time in memory."""
+    """The bounds of each instrument's windows. One instrument's vectors are in memory at a time."""
     dimension = len(asked.vector)
-    query = sql.SQL("""
-        select wanted.number::integer, entity.as_of_dates, entity.vectors
-        from unnest(%(instrument_ids)s::text[]) with ordinality as wanted (entity_id, number)
-        cross join lateral (
-            select
-                string_agg(date_send(stored.as_of_date), '') as as_of_dates,
-                string_agg(stored.vector, '') as vectors
-            from {table} as stored
-            where
-                stored.entity_type = 'INSTRUMENT' and stored.entity_id = wanted.entity_id
-                and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
-                and stored.as_of_date < %(before)s and stored.dimension = %(dimension)s
-        ) as entity
-        where entity.vectors is not null
-    """).format(table=EMBEDDINGS.identifier(database))
+    query = statement(__package__, "vectors_by_instrument").format(
+        embeddings=EMBEDDINGS.identifier(database)
+    )
     parameters = vars(series) | {
         "instrument_ids": instrument_ids,
         "before": asked.first_trade_date,
         "dimension": dimension,
     }
-    # A sum of so many squares in float32 is off by no more than this part of it.
+    # The largest relative error of a sum of `dimension` squares in float32.
     rounding = (dimension + 2) * np.finfo(np.float32).eps
     bounds = []
     for number, as_of_dates, vectors in binary.receive(database, query, parameters):
@@ -279,12 +270,15 @@ def _measure_roughly(
 def _concatenate(parts: list[Bounds]) -> Bounds:
     if not parts:
         return Bounds(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
-    fields = ("instrument_ids", "as_of_dates", "distances")
-    return Bounds(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+    return Bounds(
+        instrument_ids=np.concatenate([part.instrument_ids for part in parts]),
+        as_of_dates=np.concatenate([part.as_of_dates for part in parts]),
+        distances=np.concatenate([part.distances for part in parts]),
+    )
 
 
 def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Squared distances in float32, or the largest float32: (m, d), (d,) → (m,)"""
+    """Squared distances in float32, at most the largest float32: (m, d), (d,) → (m,)"""
     squares = np.empty(len(vectors), np.float32)
     differences = np.empty((_CHUNK, len(vector)), np.float32)
     with np.errstate(over="ignore"):
@@ -301,26 +295,20 @@ def fetch(
     instrument_ids: list[str],
     as_of_dates: list[date],
 ) -> list[Window]:
-    """The windows of these keys, as far as they are stored."""
-    with database.cursor(binary=True) as cursor:
+    """Those windows of these keys that are stored."""
+    with database.cursor(binary=True, row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            sql.SQL("""
-                select
-                    stored.entity_id,
-                    stored.as_of_date,
-                    (stored.window_spec ->> 'first_trade_date')::date,
-                    (stored.window_spec ->> 'last_trade_date')::date,
-                    stored.vector
-                from unnest(%(instrument_ids)s::text[], %(as_of_dates)s::date[])
-                    as wanted (entity_id, as_of_date)
-                inner join {table} as stored
-                    on
-                        stored.entity_type = 'INSTRUMENT'
-                        and stored.entity_id = wanted.entity_id
-                        and stored.as_of_date = wanted.as_of_date
-                        and stored.model_id = %(model_id)s
-                        and stored.window_days = %(window_days)s
-            """).format(table=EMBEDDINGS.identifier(database)),
+            statement(__package__, "windows").format(embeddings=EMBEDDINGS.identifier(database)),
             vars(series) | {"instrument_ids": instrument_ids, "as_of_dates": as_of_dates},
         )
-        return [Window(*key, np.frombuffer(vector, "<f4")) for *key, vector in rows]
+        return [_window(row) for row in rows]
+
+
+def _window(row: dict[str, Any]) -> Window:
+    return Window(
+        instrument_id=row["instrument_id"],
+        as_of_date=row["as_of_date"],
+        first_trade_date=row["first_trade_date"],
+        last_trade_date=row["last_trade_date"],
+        vector=np.frombuffer(row["vector"], "<f4"),
+    )

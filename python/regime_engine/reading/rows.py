@@ -1,4 +1,4 @@
-"""The rows of an answer, and what an answer about a series needs to be there."""
+"""The rows of an answer, and the regimes that a question about a series requires."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from regime_engine.database import Database, Parameters, Query, Rows
 from regime_engine.errors import RegimeError
 from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
 
-# With vars(series) as parameters.
+# Its parameters are vars(series).
 IS_SERIES = sql.SQL(
     "region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s"
 )
 
-# As the macro is_of_trading_day: a regime of a weekend says again what the last trading day said.
+# As in the macro is_of_trading_day: a regime of a weekend repeats that of the last trading day.
 IS_OF_TRADING_DAY = sql.SQL(
     "coalesce(metadata ->> 'last_trade_date' = to_char(as_of_date, 'YYYY-MM-DD'), true)"
 )
@@ -24,7 +24,7 @@ IS_OF_TRADING_DAY = sql.SQL(
 def fetch_audit(database: Database, query: Query, parameters: Parameters = None) -> Rows:
     """The rows of a query on the schema audit.
 
-    raises RegimeError where its views and functions are missing or older than this package
+    raises RegimeError if its views or functions are missing or older than this package
     """
     try:
         return database.rows(query, parameters)
@@ -35,15 +35,17 @@ def fetch_audit(database: Database, query: Query, parameters: Parameters = None)
         errors.UndefinedFunction,
     ) as error:
         raise RegimeError(
-            f"{error.diag.message_primary}: the auditor's views are missing or older than this "
+            f"{error.diag.message_primary}: the audit views are missing or older than this "
             "package; `regime pipeline` builds them, unless your dbt project leaves them out"
         ) from error
 
 
 @contextmanager
 def as_written(series: Series) -> Iterator[None]:
-    """For what reads documents and bytes of regimes: raises RegimeError where a row has others than
-    the engine writes."""
+    """Around code that reads the JSON documents and the bytes of stored regimes.
+
+    raises RegimeError if a row holds something that the engine does not write
+    """
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -54,12 +56,12 @@ def as_written(series: Series) -> Iterator[None]:
 
 
 def last_regime_day(database: Database, series: Series, as_of: date | None = None) -> date:
-    """The day of the series' last regime up to as_of, or of its last one at all.
+    """The day of the series' last regime up to as_of. as_of: by default its last one of all
 
-    raises RegimeError where there is none, or it is more than a week older than as_of
+    raises RegimeError if there is none, or if it is more than a week older than as_of
     """
     require_regimes(database, series)
-    first, last = database.execute(
+    [(first, last)] = database.execute(
         sql.SQL("""
             select
                 min(as_of_date),
@@ -67,7 +69,7 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
             from {} where {}
         """).format(database.table("regimes"), IS_SERIES),
         vars(series) | {"as_of": as_of},
-    ).fetchone()
+    )
     if last is None:
         raise RegimeError(
             f"the first regime of region {series.region} is of {first}: give a date from then on"
@@ -75,25 +77,25 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
     if as_of and (as_of - last).days > MAX_STALENESS_DAYS:
         raise RegimeError(
             f"the last regime of region {series.region} up to {as_of} is of {last}, "
-            f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: see "
-            "`regime history` for the dates there are, or write more with `regime backfill`"
+            f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: "
+            "`regime history` lists the stored dates, and `regime backfill` writes more"
         )
     return last
 
 
 def require_regimes(database: Database, series: Series) -> None:
-    """raises RegimeError where the series has no regime at all"""
-    (exists,) = database.execute(
+    """raises RegimeError if the series has no regime at all"""
+    [(exists,)] = database.execute(
         sql.SQL("select exists (select 1 from {} where {})").format(
             database.table("regimes"), IS_SERIES
         ),
         vars(series),
-    ).fetchone()
+    )
     if not exists:
         of_series = f"--model-id {series.model_id} --window-days {series.window_days}"
         command = "global" if series.region == GLOBAL else f"backfill --region {series.region}"
         raise RegimeError(
             f"no regimes of region {series.region} by {series.model_id} with windows of "
-            f"{series.window_days} days: see `regime status` for what there is, or write them "
-            f"with `regime {command} {of_series}`"
+            f"{series.window_days} days: `regime status` lists the stored series; "
+            f"`regime {command} {of_series}` writes this one"
         )

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from regime_engine import seeds
 from regime_engine.database import Database, Rows
+from regime_engine.database.statements import statement
 from regime_engine.reading.rows import IS_SERIES, require_regimes
 from regime_engine.runs import LIVE
 from regime_engine.series import Series
@@ -20,7 +21,8 @@ def history(
 ) -> Rows:
     """Date, label, confidence, runner-up, instrument and model version, oldest first.
 
-    raises RegimeError where the series has no regime at all
+    limit: the newest rows only
+    raises RegimeError if the series has no regime at all
     """
     columns = (
         "as_of_date",
@@ -30,7 +32,15 @@ def history(
         "instrument_id",
         "model_version",
     )
-    return _of_series(database, "regimes", columns, series, start, end, limit)
+    return _of_series(
+        database,
+        series,
+        table="regimes",
+        columns=columns,
+        start=start,
+        end=end,
+        limit=limit,
+    )
 
 
 def transitions(
@@ -42,7 +52,8 @@ def transitions(
 ) -> Rows:
     """Date, labels before and after and their confidences, oldest first.
 
-    raises RegimeError where the series has no regime at all
+    limit: the newest rows only
+    raises RegimeError if the series has no regime at all
     """
     columns = (
         "as_of_date",
@@ -52,7 +63,15 @@ def transitions(
         "to_confidence",
         "previous_as_of_date",
     )
-    return _of_series(database, "regime_transitions", columns, series, start, end, limit)
+    return _of_series(
+        database,
+        series,
+        table="regime_transitions",
+        columns=columns,
+        start=start,
+        end=end,
+        limit=limit,
+    )
 
 
 def days_by_year(database: Database, series: Series) -> Rows:
@@ -81,40 +100,7 @@ def days_by_year(database: Database, series: Series) -> Rows:
 def series_overview(database: Database) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
     return database.rows(
-        sql.SQL("""
-            with
-
-            spans as (
-                select
-                    region, model_id, window_days,
-                    count(*) as regimes,
-                    min(as_of_date) as first_date,
-                    max(as_of_date) as last_date
-                from {regimes}
-                group by region, model_id, window_days
-            )
-
-            select
-                spans.region, spans.model_id, spans.window_days, spans.regimes,
-                (
-                    select count(*)
-                    from {transitions} as changes
-                    where
-                        changes.region = spans.region
-                        and changes.model_id = spans.model_id
-                        and changes.window_days = spans.window_days
-                ) as transitions,
-                spans.first_date, spans.last_date,
-                latest.regime_label as last_label, latest.confidence
-            from spans
-            inner join {regimes} as latest
-                on
-                    latest.region = spans.region
-                    and latest.as_of_date = spans.last_date
-                    and latest.model_id = spans.model_id
-                    and latest.window_days = spans.window_days
-            order by spans.region, spans.model_id, spans.window_days
-        """).format(
+        statement(__package__, "series_overview").format(
             regimes=database.table("regimes"),
             transitions=database.table("regime_transitions"),
         ),
@@ -140,7 +126,7 @@ def models(database: Database, region: str | None = None) -> Rows:
 
 
 def last_runs(database: Database, limit: int = 10) -> Rows:
-    """The last runs, newest first; a RUNNING one whose session is gone is shown as DIED."""
+    """The last runs, newest first; a RUNNING one whose session has ended is shown as DIED."""
     return database.rows(
         sql.SQL("""
             select
@@ -162,15 +148,14 @@ def last_runs(database: Database, limit: int = 10) -> Rows:
 
 def _of_series(
     database: Database,
+    series: Series,
     table: str,
     columns: tuple[str, ...],
-    series: Series,
     start: date | None,
     end: date | None,
     limit: int | None,
 ) -> Rows:
     require_regimes(database, series)
-    which = vars(series) | {"start": start, "end": end, "limit": limit}
     return database.rows(
         sql.SQL("""
             select *
@@ -190,5 +175,5 @@ def _of_series(
             table=database.table(table),
             is_series=IS_SERIES,
         ),
-        which,
+        vars(series) | {"start": start, "end": end, "limit": limit},
     )

@@ -1,1 +1,1 @@
-"""What is stored of regions' regimes, as a page to look at: read, drawn, put together."""
+"""The report: the stored regimes of some regions as one HTML page or as a picture."""

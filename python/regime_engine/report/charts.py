@@ -1,64 +1,117 @@
-"""The charts of a report: Vega-Lite, drawn from rows that the page holds by name.
+"""The charts of a report, in Vega-Lite.
 
-What is shared by charts (days, spells) is a named data set that is in the page once; a chart of few
-rows carries them. Colours are the theme's, so that one chart serves light and dark.
+Several charts share the days and the spells: these are named data sets, and the page has each once.
+A chart with few rows carries them itself. The colours are those of the theme, so that one chart
+serves light and dark.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any, NamedTuple
 
 import altair as alt
 
-# Ordered from calm to stressed, so that lightness alone tells them apart, to any eye and in print.
-LIGHT = {
-    "labels": ["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
-    "page": "#f6f7f9",
-    "panel": "#ffffff",
-    "text": "#16202c",
-    "muted": "#566270",
-    "line": "#dde2e8",
-    "mark": "#16202c",
-    "accent": "#1f5fa8",
-    "good": "#1b7a4b",
-    "bad": "#b3261e",
-    "ramp": ["#f3f6fa", "#1f5fa8"],
-}
-DARK = {
-    "labels": ["#2c5a55", "#5b86b0", "#e59a3f", "#ffc4d4"],
-    "page": "#0e1319",
-    "panel": "#161d26",
-    "text": "#e6ebf1",
-    "muted": "#9aa7b5",
-    "line": "#2b3643",
-    "mark": "#e6ebf1",
-    "accent": "#7fb4ee",
-    "good": "#6fd09b",
-    "bad": "#ff8a80",
-    "ramp": ["#1b2530", "#7fb4ee"],
-}
+from regime_engine.reading.analogues import Analogue
+from regime_engine.reading.forecast import Calibration, Forecast
+from regime_engine.reading.matrix import Cell
+from regime_engine.report.contents import Profile, Spell
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a page, as #rrggbb.
+
+    labels: calmest first, ordered by lightness, so that the labels differ for any eye and in print
+    ramp: of the transition matrix, from probability 0 to 1
+    """
+
+    labels: list[str]
+    page: str
+    panel: str
+    text: str
+    muted: str
+    line: str
+    mark: str
+    accent: str
+    good: str
+    bad: str
+    ramp: list[str]
+
+
+class Duration(NamedTuple):
+    """A bar of the histogram of durations. longest: None for no limit"""
+
+    shortest: int
+    longest: int | None
+    name: str
+
+
+@dataclass(frozen=True)
+class SpellCount:
+    """How many spells of a label had a duration, by its name in DURATIONS."""
+
+    label: str
+    duration: str
+    spells: int
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A region of the picture. labels: calmest first"""
+
+    title: str
+    subtitle: str
+    labels: list[str]
+
+
+LIGHT = Palette(
+    labels=["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
+    page="#f6f7f9",
+    panel="#ffffff",
+    text="#16202c",
+    muted="#566270",
+    line="#dde2e8",
+    mark="#16202c",
+    accent="#1f5fa8",
+    good="#1b7a4b",
+    bad="#b3261e",
+    ramp=["#f3f6fa", "#1f5fa8"],
+)
+DARK = Palette(
+    labels=["#2c5a55", "#5b86b0", "#e59a3f", "#ffc4d4"],
+    page="#0e1319",
+    panel="#161d26",
+    text="#e6ebf1",
+    muted="#9aa7b5",
+    line="#2b3643",
+    mark="#e6ebf1",
+    accent="#7fb4ee",
+    good="#6fd09b",
+    bad="#ff8a80",
+    ramp=["#1b2530", "#7fb4ee"],
+)
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
-# Room for the names of labels, and so that the time axes of all charts are one below the other.
+# Pixels for the names of the labels; the same in all charts, so that their time axes are aligned.
 AXIS_WIDTH = 66
 
 DAY = 86_400_000  # milliseconds
 
 DURATIONS = (
-    (1, 1, "1"),
-    (2, 5, "2–5"),
-    (6, 10, "6–10"),
-    (11, 21, "11–21"),
-    (22, 63, "22–63"),
-    (64, 126, "64–126"),
-    (127, None, "127+"),
+    Duration(1, 1, "1"),
+    Duration(2, 5, "2–5"),
+    Duration(6, 10, "6–10"),
+    Duration(11, 21, "11–21"),
+    Duration(22, 63, "22–63"),
+    Duration(64, 126, "64–126"),
+    Duration(127, None, "127+"),
 )
-
-Row = dict[str, object]
 
 
 def colours(palette: Sequence[str], n: int) -> list[str]:
-    """n colours from the first of the palette to its last, mixed where there are more or fewer."""
+    """n colours from the first of the palette to its last, mixed if n is not the palette's size."""
     if n == 1:
         return [palette[0]]
     channels = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette]
@@ -75,41 +128,41 @@ def colours(palette: Sequence[str], n: int) -> list[str]:
     return chosen
 
 
-def theme(palette: Row, n_labels: int) -> Row:
+def theme(palette: Palette, n_labels: int) -> dict[str, object]:
     """The Vega-Lite config of a palette."""
     axis = {
-        "domainColor": palette["line"],
-        "gridColor": palette["line"],
+        "domainColor": palette.line,
+        "gridColor": palette.line,
         "gridOpacity": 0.7,
-        "tickColor": palette["line"],
-        "labelColor": palette["muted"],
-        "titleColor": palette["muted"],
+        "tickColor": palette.line,
+        "labelColor": palette.muted,
+        "titleColor": palette.muted,
         "labelFontSize": 11,
         "titleFontSize": 11,
         "titleFontWeight": "normal",
         "labelPadding": 6,
     }
     return {
-        "background": palette["panel"],
+        "background": palette.panel,
         "font": FONT,
         "view": {"stroke": None},
         "axis": axis,
         "axisX": {"grid": False},
         "range": {
-            "category": colours(palette["labels"], n_labels),
-            "ramp": palette["ramp"],
-            "heatmap": palette["ramp"],
+            "category": colours(palette.labels, n_labels),
+            "ramp": palette.ramp,
+            "heatmap": palette.ramp,
         },
-        "line": {"color": palette["mark"]},
-        "rule": {"color": palette["muted"]},
-        "area": {"color": palette["muted"]},
-        "circle": {"color": palette["accent"]},
-        "point": {"color": palette["accent"], "filled": True},
-        "text": {"color": palette["text"], "fontSize": 11},
-        "legend": {"labelColor": palette["muted"], "titleColor": palette["muted"]},
+        "line": {"color": palette.mark},
+        "rule": {"color": palette.muted},
+        "area": {"color": palette.muted},
+        "circle": {"color": palette.accent},
+        "point": {"color": palette.accent, "filled": True},
+        "text": {"color": palette.text, "fontSize": 11},
+        "legend": {"labelColor": palette.muted, "titleColor": palette.muted},
         "title": {
-            "color": palette["text"],
-            "subtitleColor": palette["muted"],
+            "color": palette.text,
+            "subtitleColor": palette.muted,
             "anchor": "start",
             "fontSize": 18,
             "subtitleFontSize": 13,
@@ -120,21 +173,24 @@ def theme(palette: Row, n_labels: int) -> Row:
 
 
 def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLevelMixin]:
-    """The charts on the axis of days: price, lanes, probabilities, drawdown, novelty.
+    """The charts over time, by name: price, lanes, probabilities, drawdown, novelty.
 
     Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels) and spells (label,
-    start, until). Params: from, to and cursor, in milliseconds since 1970.
+    start, until). Parameters: from, to and cursor, in milliseconds since 1970.
     """
     days, spells = alt.NamedData("days"), alt.NamedData("spells")
-    charts = {
+    charts: dict[str, tuple[alt.Chart | alt.LayerChart | alt.FacetChart, int]] = {
         "price": (_price(labels, days, spells), 300),
         "lanes": (_lanes(labels, spells), 26 * len(labels)),
         "probabilities": (_probabilities(labels, days), 190),
         "drawdown": (_drawdown(days), 150),
         "novelty": (_novelty(days), 120),
     }
-    cursor = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeWidth=1, clip=True)
-    cursor = cursor.encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
+    cursor = (
+        alt.Chart(alt.Data(values=[{}]))
+        .mark_rule(strokeWidth=1, clip=True)
+        .encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
+    )
     params = [*_range(first, last), alt.param("cursor", value=0)]
     return {
         name: _sized(alt.layer(chart, cursor).add_params(*params), height)
@@ -142,31 +198,30 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
     }
 
 
-def picture(
-    regions: list[tuple[str, str, list[str]]], first: date, last: date
-) -> alt.TopLevelMixin:
+def picture(regions: list[Pictured], first: date, last: date) -> alt.TopLevelMixin:
     """Price, bands and lanes of each region, one below the other: for a PNG.
 
-    regions: title, subtitle and labels of each; the data sets are days_0, spells_0, days_1 …
+    The data sets are days_0, spells_0, days_1 …, in the order of the regions.
     """
     drawn = []
-    for place, (title, subtitle, labels) in enumerate(regions):
+    for place, region in enumerate(regions):
         days, spells = alt.NamedData(f"days_{place}"), alt.NamedData(f"spells_{place}")
+        labels = region.labels
         drawn.append(
             alt.vconcat(
                 _price(labels, days, spells).properties(width=740, height=300),
                 _lanes(labels, spells).properties(width=740, height=26 * len(labels)),
                 spacing=4,
-                title=alt.TitleParams(title, subtitle=subtitle),
+                title=alt.TitleParams(region.title, subtitle=region.subtitle),
             )
         )
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 
 
-def matrix(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
-    """A cell each pair of labels, with its probability and count. rows: of transition_matrix"""
+def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
+    """A square for each pair of labels, with its probability and count."""
     fields = ("from_label", "to_label", "probability", "transitions")
-    base = alt.Chart(_values(rows, fields)).encode(
+    base = alt.Chart(_values(cells, fields)).encode(
         x=alt.X(
             "to_label:N",
             title="to",
@@ -181,14 +236,14 @@ def matrix(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
             alt.Tooltip("transitions:Q", title="times", format=","),
         ],
     )
-    cells = base.mark_rect(cornerRadius=3).encode(
+    squares = base.mark_rect(cornerRadius=3).encode(
         color=alt.Color(
             "probability:Q",
             scale=alt.Scale(type="sqrt", domain=[0, 1], range="ramp"),
             legend=None,
         )
     )
-    # On a strong cell in the colour of the panel.
+    # On a dark square the text has the colour of the panel.
     ink = alt.condition(
         "datum.probability > 0.3", alt.value({"expr": "panel"}), alt.value({"expr": "ink"})
     )
@@ -198,16 +253,16 @@ def matrix(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
     times = base.mark_text(fontSize=10, dy=9).encode(
         text=alt.Text("transitions:Q", format=","), color=ink
     )
-    chart = alt.layer(cells, percent, times).add_params(
-        alt.param("panel", value=LIGHT["panel"]), alt.param("ink", value=LIGHT["text"])
+    chart = alt.layer(squares, percent, times).add_params(
+        alt.param("panel", value=LIGHT.panel), alt.param("ink", value=LIGHT.text)
     )
-    return _sized(chart, 54 * len({row["from_label"] for row in rows}))
+    return _sized(chart, 54 * len({cell.from_label for cell in cells}))
 
 
-def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
-    """Return against volatility, a named point each label. rows: of label_profile"""
+def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
+    """Return against volatility: a named point for each label."""
     fields = ("regime_label", "annualised_return", "annualised_volatility", "days")
-    base = alt.Chart(_values(rows, fields)).encode(
+    base = alt.Chart(_values(profiles, fields)).encode(
         x=alt.X(
             "annualised_volatility:Q",
             title="volatility, annual",
@@ -232,8 +287,9 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
         size=alt.Size("days:Q", scale=alt.Scale(range=[60, 700], zero=True), legend=None),
         color=_colour(labels, "regime_label"),
     )
-    # By turns above and below, since neighbours in severity are often neighbours here.
-    occurring = [label for label in labels if any(row["regime_label"] == label for row in rows)]
+    # Names stand above and below by turns: neighbours in severity are often neighbours here too.
+    known = {profile.regime_label for profile in profiles}
+    occurring = [label for label in labels if label in known]
     names = [
         base.transform_filter(alt.FieldOneOfPredicate("regime_label", turn))
         .mark_text(dy=dy, fontWeight=600)
@@ -244,29 +300,30 @@ def profile(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
     return _sized(alt.layer(zero, points, *names), 230)
 
 
-def counted_durations(labels: list[str], spells: list[Row]) -> list[Row]:
-    """How many of the spells of each label lasted how long: label, duration, spells."""
+def counted_durations(labels: list[str], spells: list[Spell]) -> list[SpellCount]:
+    """How many of the spells of each label lasted how long."""
     return [
-        {
-            "label": label,
-            "duration": name,
-            "spells": sum(
-                spell["regime_label"] == label
-                and low <= spell["trading_days"] <= (high or spell["trading_days"])
+        SpellCount(
+            label=label,
+            duration=duration.name,
+            spells=sum(
+                spell.regime_label == label
+                and duration.shortest <= spell.trading_days
+                and (duration.longest is None or spell.trading_days <= duration.longest)
                 for spell in spells
             ),
-        }
-        for low, high, name in DURATIONS
+        )
+        for duration in DURATIONS
         for label in labels
     ]
 
 
-def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
-    """A histogram of how long spells lasted. spells: of regime_spells, the closed ones"""
-    values = counted_durations(labels, spells)
-    names = [name for *_, name in DURATIONS]
+def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
+    """A histogram of the durations of closed spells."""
+    counts = counted_durations(labels, spells)
+    names = [duration.name for duration in DURATIONS]
     chart = (
-        _by_severity(labels, alt.Data(values=values))
+        _by_severity(labels, _values(counts, ("label", "duration", "spells")))
         .mark_bar(strokeWidth=1)
         .encode(
             x=alt.X(
@@ -290,21 +347,21 @@ def durations(labels: list[str], spells: list[Row]) -> alt.TopLevelMixin:
                 alt.Tooltip("spells:Q"),
             ],
         )
-        .add_params(alt.param("panel", value=LIGHT["panel"]))
+        .add_params(alt.param("panel", value=LIGHT.panel))
     )
     return _sized(chart, 230)
 
 
-def fan(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
-    """The distribution over labels by days ahead. rows: horizon, label, probability"""
+def fan(labels: list[str], forecasts: list[Forecast]) -> alt.TopLevelMixin:
+    """The distribution over the labels, by days ahead."""
     chart = (
-        _by_severity(labels, _values(rows, ("horizon", "label", "probability")))
+        _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
         .mark_area()
         .encode(
             x=alt.X(
                 "horizon:Q",
                 title="trading days ahead",
-                scale=alt.Scale(nice=False, domain=[0, max(row["horizon"] for row in rows)]),
+                scale=alt.Scale(nice=False, domain=[0, max(each.horizon for each in forecasts)]),
                 axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
             ),
             y=_share("probability:Q"),
@@ -320,26 +377,26 @@ def fan(labels: list[str], rows: list[Row]) -> alt.TopLevelMixin:
     return _sized(chart, 230)
 
 
-def analogues(rows: list[Row]) -> alt.TopLevelMixin:
-    """What came after each analogue. rows: of reading.analogues, nearest first"""
+def analogues(rows: list[Analogue]) -> alt.TopLevelMixin:
+    """The returns after each analogue. rows: nearest first"""
     values = [
         {
-            "name": f"{row['as_of_date']:%Y-%m-%d}",
-            "label": row["regime_label"],
+            "name": f"{row.as_of_date:%Y-%m-%d}",
+            "label": row.regime_label,
             "days": f"{days} days on",
-            "return": row[f"next_{days}_days_return"],
+            "return": later_return,
         }
         for row in rows
-        for days in (21, 63)
-        if row[f"next_{days}_days_return"] is not None
+        for days, later_return in ((21, row.next_21_days_return), (63, row.next_63_days_return))
+        if later_return is not None
     ]
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("return:Q", title="return", axis=alt.Axis(format="+.0%", tickCount=5, grid=True)),
         y=alt.Y(
             "name:N",
             title=None,
-            sort=list(dict.fromkeys(value["name"] for value in values)),
-            axis=alt.Axis(ticks=False, domain=False, **_axis_width()),
+            sort=list(dict.fromkeys(str(value["name"]) for value in values)),
+            axis=_label_axis(),
         ),
     )
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
@@ -359,8 +416,8 @@ def analogues(rows: list[Row]) -> alt.TopLevelMixin:
     return _sized(alt.layer(zero, points), 26 * max(4, len(rows)))
 
 
-def calibration(rows: list[Row]) -> alt.TopLevelMixin:
-    """What was forecast against how often it came. rows: forecast, realised, forecasts"""
+def calibration(rows: list[Calibration]) -> alt.TopLevelMixin:
+    """What was forecast against how often it came true."""
     unit = alt.Scale(domain=[0, 1])
     diagonal = (
         alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
@@ -386,7 +443,9 @@ def calibration(rows: list[Row]) -> alt.TopLevelMixin:
     return _sized(alt.layer(diagonal, base.mark_line(strokeWidth=1.5), points), 230)
 
 
-def _price(labels: list[str], days, spells) -> alt.LayerChart:
+def _price(
+    labels: list[str], days: alt.NamedData, spells: alt.NamedData
+) -> alt.LayerChart | alt.FacetChart:
     bands = (
         alt.Chart(spells)
         .mark_rect(clip=True, opacity=0.55)
@@ -401,14 +460,14 @@ def _price(labels: list[str], days, spells) -> alt.LayerChart:
                 "close:Q",
                 title=None,
                 scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=alt.Axis(format=",", tickCount=5, **_axis_width()),
+                axis=_axis(format=",", tickCount=5),
             ),
         )
     )
     return alt.layer(bands, line)
 
 
-def _lanes(labels: list[str], spells) -> alt.Chart:
+def _lanes(labels: list[str], spells: alt.NamedData) -> alt.Chart:
     return (
         alt.Chart(spells)
         .mark_rect(clip=True)
@@ -427,11 +486,12 @@ def _lanes(labels: list[str], spells) -> alt.Chart:
     )
 
 
-def _probabilities(labels: list[str], days) -> alt.Chart:
-    columns = [f"p{place}" for place in range(len(labels))]
+def _probabilities(labels: list[str], days: alt.NamedData) -> alt.Chart:
     return (
         _in_sight(days, "isValid(datum.p0)")
-        .transform_fold(columns, as_=["column", "probability"])
+        .transform_fold(
+            [f"p{place}" for place in range(len(labels))], as_=["column", "probability"]
+        )
         .transform_calculate(
             severity="toNumber(slice(datum.column, 1))",
             label=f"{json.dumps(labels)}[toNumber(slice(datum.column, 1))]",
@@ -446,7 +506,7 @@ def _probabilities(labels: list[str], days) -> alt.Chart:
     )
 
 
-def _drawdown(days) -> alt.Chart:
+def _drawdown(days: alt.NamedData) -> alt.Chart:
     return (
         _in_sight(days, "isValid(datum.drawdown)")
         .mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1})
@@ -455,13 +515,13 @@ def _drawdown(days) -> alt.Chart:
             y=alt.Y(
                 "drawdown:Q",
                 title=None,
-                axis=alt.Axis(format=".0%", tickCount=4, **_axis_width()),
+                axis=_axis(format=".0%", tickCount=4),
             ),
         )
     )
 
 
-def _novelty(days) -> alt.Chart:
+def _novelty(days: alt.NamedData) -> alt.Chart:
     return (
         _in_sight(days, "isValid(datum.novelty)")
         .mark_line(clip=True, strokeWidth=1)
@@ -471,21 +531,21 @@ def _novelty(days) -> alt.Chart:
                 "novelty:Q",
                 title=None,
                 scale=alt.Scale(domain=[0, 100]),
-                axis=alt.Axis(values=[0, 50, 100], **_axis_width()),
+                axis=_axis(values=[0, 50, 100]),
             ),
         )
     )
 
 
-def _in_sight(days, condition: str) -> alt.Chart:
-    """Without the days out of sight, so that the other axis fits those that are seen."""
+def _in_sight(days: alt.NamedData, condition: str) -> alt.Chart:
+    """A chart of the days in the range that is shown, so that the vertical axis fits them."""
     return alt.Chart(days).transform_filter(
         f"datum.date >= from && datum.date <= to && {condition}"
     )
 
 
 def _by_severity(labels: list[str], values: alt.Data) -> alt.Chart:
-    """For what is stacked: severity 0, 1, … of each label."""
+    """A chart to stack by severity, which is 0 for the calmest label."""
     return alt.Chart(values).transform_calculate(
         severity=f"indexof({json.dumps(labels)}, datum.label)"
     )
@@ -503,7 +563,7 @@ def _dates(field: str) -> alt.X:
 
 
 def _range(first: date, last: date) -> list[alt.Parameter]:
-    """Both days whole."""
+    """The parameters from and to: the whole of both days is shown."""
     return [
         alt.param("from", value=milliseconds(first)),
         alt.param("to", value=milliseconds(last) + DAY),
@@ -511,7 +571,7 @@ def _range(first: date, last: date) -> list[alt.Parameter]:
 
 
 def milliseconds(day: date) -> int:
-    """Since 1970, as Vega counts time."""
+    """Milliseconds since 1970, in which Vega counts time."""
     return (day - date(1970, 1, 1)).days * DAY
 
 
@@ -521,7 +581,7 @@ def _share(field: str) -> alt.Y:
         title=None,
         stack="zero",
         scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], **_axis_width()),
+        axis=_axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
     )
 
 
@@ -529,16 +589,17 @@ def _colour(labels: list[str], field: str = "label") -> alt.Color:
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=labels), legend=None)
 
 
-def _label_axis(**more) -> alt.Axis:
-    return alt.Axis(ticks=False, domain=False, **_axis_width(), **more)
+def _label_axis(**options: Any) -> alt.Axis:
+    return _axis(ticks=False, domain=False, **options)
 
 
-def _axis_width() -> dict[str, int]:
-    return {"minExtent": AXIS_WIDTH, "maxExtent": AXIS_WIDTH}
+def _axis(**options: Any) -> alt.Axis:
+    """A vertical axis, as wide as all the others."""
+    return alt.Axis(minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH, **options)
 
 
-def _values(rows: list[Row], fields: Sequence[str]) -> alt.Data:
-    return alt.Data(values=[{field: row[field] for field in fields} for row in rows])
+def _values(rows: Sequence[object], fields: Sequence[str]) -> alt.Data:
+    return alt.Data(values=[{field: getattr(row, field) for field in fields} for row in rows])
 
 
 def _sized(chart: alt.TopLevelMixin, height: int) -> alt.TopLevelMixin:

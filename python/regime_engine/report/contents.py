@@ -1,25 +1,28 @@
-"""What a report says of a region: what the reading commands and the audit's views answer."""
+"""What a report says of its regions: what the reading commands answer and the audit views show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
 from regime_engine.database import Database, Rows
+from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.reading.analogues import analogues
-from regime_engine.reading.forecast import calibration, forecast
-from regime_engine.reading.matrix import matrix
+from regime_engine.reading.analogues import Analogue, analogues
+from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
+from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.series import Series
 
 MOST_REGIONS = 20
 LAST_RUNS = 12
-# Trading days ahead: close together where the forecast bends.
+# Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
 CALIBRATED_HORIZON = 21
 
@@ -34,42 +37,147 @@ TABLES = (
     "transition_reconciliation",
 )
 
-Record = dict[str, object]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Day:
+    """A trading day of the view regime_timeline. probabilities: label → probability
+
+    The fields of a regime are None, and probabilities is empty, on a day without a regime.
+    """
+
+    as_of_date: date
+    instrument_id: str
+    regime_label: str | None
+    confidence: float | None
+    probabilities: dict[str, float]
+    novelty: float | None
+    days_since_change: int | None
+    model_version: int | None
+    is_in_sample: bool | None
+    close: float | None
+    drawdown: float | None
+    run_id: UUID | None
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A row of the view regime_spells: an unbroken stretch of one label."""
+
+    regime_label: str
+    start_date: date
+    end_date: date
+    is_open: bool
+    trading_days: int
+    mean_confidence: float
+    total_return: float | None
+    annualised_volatility: float | None
+    worst_drawdown: float | None
+    entered_from_label: str | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A row of the view label_profile: what the market did on the days of a label."""
+
+    regime_label: str
+    days: int
+    share_of_days: float
+    annualised_return: float | None
+    annualised_volatility: float | None
+    worst_day_return: float | None
+    hit_rate_21_days: float | None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A row of the view model_lineage, with the parameters and metrics of regime_models.
+
+    Most fields are None for the seed rule and for a vote. versions: how many the series has
+    """
+
+    classifier: str | None
+    labels: list[str] | None
+    trained_from: date | None
+    trained_to: date | None
+    n_windows: int | None
+    training_hash: str | None
+    valid_from: date | None
+    fitted_by_user: str | None
+    fitted_at: datetime | None
+    classified_at: datetime | None
+    rows_in_force: int
+    first_date: date | None
+    last_date: date | None
+    parameters: dict[str, Any] | None
+    metrics: dict[str, Any] | None
+    versions: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """A count of rows in the audit views. look_further: the SQL that shows the rows
+
+    is_fault: whether such a row is wrong; if not, it is something that a reader should know
+    """
+
+    name: str
+    is_fault: bool
+    found: int
+    look_further: str
+
+
+@dataclass(frozen=True)
+class LedgerRun:
+    """A row of the view run_ledger."""
+
+    started_at: datetime
+    command: str
+    status: str
+    seconds: float | None
+    database_user: str
+    regimes_in_force: int
+    rows_replaced_since: int
+    run_id: UUID
 
 
 @dataclass(frozen=True)
 class RegionReport:
-    """All that is shown of one region. Each list is the rows of a query, by column name.
+    """All that is shown of one region.
 
-    labels: calmest first; now: the last row of days that has a regime; version: the model version
-    that gave it; description: what its instrument is, where regions.csv says so
-    analogues, calibration: empty where there are none; `without` says why, by field
+    labels: calmest first; latest: the last day that has a regime; version: the model that gave it
+    description: of the region's instrument, if regions.csv has one
+    why_empty: the reason why analogues or calibration is empty, by name of the field
     """
 
     series: Series
     description: str | None
     labels: list[str]
-    now: Record
-    days: list[Record]
-    spells: list[Record]
-    matrix: list[Record]
-    profile: list[Record]
-    version: Record
-    checks: list[Record]
-    runs: list[Record]
-    forecast: list[Record]
-    calibration: list[Record]
-    analogues: list[Record]
-    without: dict[str, str]
+    latest: Day
+    days: list[Day]
+    spells: list[Spell]
+    matrix: list[Cell]
+    profile: list[Profile]
+    version: ModelVersion
+    checks: list[Check]
+    runs: list[LedgerRun]
+    forecast: list[Forecast]
+    calibration: list[Calibration]
+    analogues: list[Analogue]
+    why_empty: dict[str, str]
 
     @property
-    def closed_spells(self) -> list[Record]:
-        return [spell for spell in self.spells if not spell["is_open"]]
+    def closed_spells(self) -> list[Spell]:
+        return [spell for spell in self.spells if not spell.is_open]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an audit test found; status: pass, warn, fail, kept (rows of the last audit), or none"""
+    """What an audit test found.
+
+    status: pass, warn or fail; of an earlier audit kept or none: whether it left rows
+    """
 
     name: str
     status: str
@@ -79,7 +187,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """regions: as asked for; verdicts: a test each, None where no audit has been run.
+    """regions: as asked for; verdicts: one a test, None if no audit has been run
 
     is_fresh: whether the audit was run for this report
     """
@@ -97,40 +205,47 @@ def read(
     window_days: int,
     fresh: list[Verdict] | None = None,
 ) -> Report:
-    """The report on these regions, or on all that have regimes, of one moment of the database.
+    """The report on these regions, or on all that have regimes, at one moment of the database.
 
     fresh: the verdicts of an audit that was just run
-    raises RegimeError where there is no regime, or more regions than a page can show
+    raises RegimeError if there is no regime, or if there are more regions than a page can show
     """
-    # The level that the search for analogues sets too: within a transaction no other could be set.
+    # The search for analogues sets this level too; the level of a transaction cannot be changed.
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
         names = regions or _regions(database, model_id, window_days)
         described = {name: region.description for name, region in seeds.regions(database).items()}
         return Report(
-            [
-                _region(database, Series(name, model_id, window_days), described)
+            regions=[
+                _region(
+                    database,
+                    Series(name, model_id, window_days),
+                    description=described.get(name),
+                )
                 for name in dict.fromkeys(names)
             ],
-            _kept_failures(database) if fresh is None else fresh,
-            fresh is not None,
-            datetime.now(UTC),
+            verdicts=_kept_failures(database) if fresh is None else fresh,
+            is_fresh=fresh is not None,
+            written_at=datetime.now(UTC),
         )
 
 
 def audit(database: Database) -> list[Verdict]:
-    """Run the dbt audit: a verdict each test."""
+    """Run the dbt audit; one verdict a test."""
     results, _ = nightly.audit(database, rows_shown=0)
     return [
         Verdict(
-            result.name, result.status, result.failures or 0, " ".join(result.description.split())
+            name=result.name,
+            status=result.status,
+            failures=result.failures or 0,
+            description=" ".join(result.description.split()),
         )
         for result in results
     ]
 
 
 def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
-    """Every region that has regimes of this kind."""
+    """Every region that has regimes by this encoder and window length."""
     found = database.execute(
         sql.SQL(
             "select distinct region from {} where model_id = %s and window_days = %s"
@@ -140,173 +255,87 @@ def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
     ).fetchall()
     if not found:
         raise RegimeError(
-            f"no regimes yet by {model_id} with windows of {window_days} days: write them with "
-            "`regime pipeline`, or see `regime status` for what there is"
+            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
+            "writes them, and `regime status` lists the stored series"
         )
     if len(found) > MOST_REGIONS:
         raise RegimeError(
-            f"{len(found):,} regions have regimes, and a page shows {MOST_REGIONS}: choose with "
-            "--region, several times for several"
+            f"{len(found):,} regions have regimes, and a page shows at most {MOST_REGIONS}: choose "
+            "some of them with --region, once for each"
         )
     return [region for (region,) in found]
 
 
-def _region(
-    database: Database,
-    series: Series,
-    described: dict[str, str | None],
-) -> RegionReport:
+def _region(database: Database, series: Series, description: str | None) -> RegionReport:
     require_regimes(database, series)
-    days = _days(database, series)
-    now = next(day for day in reversed(days) if day["regime_label"] is not None)
+    days = _rows_of(database, series, Day, statement(__package__, "days"))
+    latest = next(day for day in reversed(days) if day.regime_label is not None)
     known = seeds.labels(database)
-    occurring = {label for day in days for label in (day["regime_label"], *day["probabilities"])}
-    without: dict[str, str] = {}
+    occurring = {label for day in days for label in (day.regime_label, *day.probabilities)}
+    why_empty: dict[str, str] = {}
 
-    def records_or_why(panel: str, read: Callable[..., Rows], *arguments: object) -> list[Record]:
+    def unless_refused(
+        panel: str, read: Callable[..., Rows[Record]], kind: type[Record], **options: object
+    ) -> list[Record]:
         try:
-            return read(database, series, *arguments).records()
+            return read(database, series, **options).records(kind)
         except RegimeError as error:
-            without[panel] = str(error)
+            why_empty[panel] = str(error)
             return []
 
     return RegionReport(
         series=series,
-        description=described.get(series.region),
-        labels=[*known, *sorted(occurring - {*known, None})],
-        now=now,
+        description=description,
+        labels=[*known, *sorted(label for label in occurring - {*known} if label is not None)],
+        latest=latest,
         days=days,
-        spells=_of_series(database, series, "regime_spells", "spell_number"),
-        matrix=matrix(database, series).records(),
-        profile=_of_series(database, series, "label_profile", "regime_label"),
-        version=_version(database, series, now),
-        checks=_checks(database, series, now["instrument_id"]),
-        runs=_runs(database, series, now),
-        forecast=forecast(database, series, HORIZONS).records(),
-        calibration=records_or_why("calibration", calibration, CALIBRATED_HORIZON),
-        analogues=records_or_why("analogues", analogues),
-        without=without,
+        spells=_of_view(database, series, Spell, view="regime_spells", order="spell_number"),
+        matrix=matrix(database, series).records(Cell),
+        profile=_of_view(database, series, Profile, view="label_profile", order="regime_label"),
+        version=_version(database, series, latest),
+        checks=_checks(database, series, latest.instrument_id),
+        runs=_runs(database, series, latest),
+        forecast=forecast(database, series, HORIZONS).records(Forecast),
+        calibration=unless_refused(
+            "calibration", calibration, Calibration, horizon=CALIBRATED_HORIZON
+        ),
+        analogues=unless_refused("analogues", analogues, Analogue),
+        why_empty=why_empty,
     )
 
 
-def _days(database: Database, series: Series) -> list[Record]:
-    """The timeline, oldest first, with the probabilities of all labels; none on a missing day."""
-    return _query(
+def _of_view(
+    database: Database,
+    series: Series,
+    kind: type[Record],
+    view: str,
+    order: str,
+) -> list[Record]:
+    """The rows of a view about the series."""
+    query = sql.SQL("select {columns} from {view} where {is_series} order by {order}").format(
+        columns=sql.SQL(", ").join(sql.Identifier(name) for name in kind.__annotations__),
+        view=database.table(view),
+        is_series=IS_SERIES,
+        order=sql.Identifier(order),
+    )
+    return fetch_audit(database, query, vars(series)).records(kind)
+
+
+def _version(database: Database, series: Series, latest: Day) -> ModelVersion:
+    [version] = _rows_of(
         database,
-        """
-        select
-            timeline.as_of_date, timeline.instrument_id, timeline.regime_label,
-            timeline.confidence, timeline.novelty, timeline.days_since_change,
-            timeline.model_version, timeline.is_in_sample, timeline.close, timeline.drawdown,
-            timeline.run_id, coalesce(regimes.probabilities, '{{}}') as probabilities
-        from {regime_timeline} as timeline
-        left join {regimes} as regimes using (region, as_of_date, model_id, window_days)
-        where {is_series}
-        order by as_of_date
-        """,
-        vars(series),
+        series,
+        ModelVersion,
+        statement(__package__, "model_version"),
+        model_version=latest.model_version,
+        run_id=latest.run_id,
     )
+    return version
 
 
-def _of_series(database: Database, series: Series, view: str, order: str) -> list[Record]:
-    table = database.table(view)
-    query = sql.SQL("select * from {} where {} order by {}").format(
-        table, IS_SERIES, sql.Identifier(order)
-    )
-    return fetch_audit(database, query, vars(series)).records()
-
-
-def _version(database: Database, series: Series, now: Record) -> Record:
-    """The model version behind the last regime: its lineage, parameters and metrics."""
-    (lineage,) = _query(
-        database,
-        """
-        select
-            lineage.*, models.parameters, models.metrics,
-            (select count(*)::integer from {regime_models} where {is_series}) as versions
-        from {model_lineage} as lineage
-        left join (select *, version as model_version from {regime_models}) as models
-            using (region, model_id, window_days, model_version)
-        where
-            {is_series}
-            and model_version = %(model_version)s and classified_by_run_id = %(run_id)s
-        """,
-        vars(series) | {"model_version": now["model_version"], "run_id": now["run_id"]},
-    )
-    return lineage
-
-
-def _checks(database: Database, series: Series, instrument_id: str) -> list[Record]:
-    """What the views say is not as it should be, counted now: name, found, the SQL for the rows.
-
-    is_fault: a row is wrong, rather than that the world changed or that a reader should know
-    """
-    checks = (
-        (
-            "Transitions that disagree with the regimes",
-            True,
-            "{transition_reconciliation} where {of_series} and verdict <> 'agrees'",
-        ),
-        (
-            "Regimes of runs that did not succeed",
-            True,
-            "{regime_timeline} where {of_series}"
-            " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')",
-        ),
-        (
-            "Unsound embeddings",
-            True,
-            "{embedding_integrity} where {of_windows} and cardinality(faults) > 0",
-        ),
-        (
-            "Embeddings whose prices were restated since",
-            False,
-            "{embedding_integrity} where {of_windows} and status = 'restated'",
-        ),
-        (
-            "Trading days without a regime",
-            False,
-            "{regime_timeline} where {of_series} and is_missing",
-        ),
-        (
-            "Days labelled by a model that was trained on them",
-            False,
-            "{regime_timeline} where {of_series} and is_in_sample",
-        ),
-        (
-            "Prices that look suspicious",
-            False,
-            "{price_suspicions} where instrument_id = {instrument_id}",
-        ),
-    )
-    literals = {name: sql.Literal(value) for name, value in vars(series).items()}
-    literals["instrument_id"] = sql.Literal(instrument_id)
-    of_kind = "model_id = {model_id} and window_days = {window_days}"
-    names = _names(database) | literals
-    names["of_series"] = sql.SQL("region = {region} and " + of_kind).format(**literals)
-    names["of_windows"] = sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals)
-    found = []
-    for name, is_fault, rows in checks:
-        look_further = sql.SQL("select * from {}").format(sql.SQL(rows).format(**names))
-        (count,) = database.execute(
-            sql.SQL("select count(*) from ({}) as found").format(look_further)
-        ).fetchone()
-        found.append(
-            {
-                "name": name,
-                "is_fault": is_fault,
-                "found": count,
-                "look_further": look_further.as_string(database),
-            }
-        )
-    return found
-
-
-def _runs(database: Database, series: Series, now: Record) -> list[Record]:
-    """The run behind now, and the last ones about the region, newest first."""
-    return _query(
-        database,
-        """
+def _runs(database: Database, series: Series, latest: Day) -> list[LedgerRun]:
+    """The run that wrote the latest regime, then the last ones about the region, newest first."""
+    query = sql.SQL("""
         select
             started_at, command, status, seconds, database_user, regimes_in_force,
             rows_replaced_since, run_id
@@ -314,15 +343,107 @@ def _runs(database: Database, series: Series, now: Record) -> list[Record]:
         where region = %(region)s or run_id = %(run_id)s
         order by run_id = %(run_id)s desc, started_at desc, run_id
         limit %(limit)s
-        """,
-        vars(series) | {"run_id": now["run_id"], "limit": LAST_RUNS},
-    )
+    """)
+    return _rows_of(database, series, LedgerRun, query, run_id=latest.run_id, limit=LAST_RUNS)
+
+
+def _rows_of(
+    database: Database,
+    series: Series,
+    kind: type[Record],
+    query: sql.SQL,
+    **parameters: object,
+) -> list[Record]:
+    """The rows of a query. Its slots are the names of TABLES and is_series."""
+    composed = query.format(**_identifiers(database), is_series=IS_SERIES)
+    return fetch_audit(database, composed, vars(series) | parameters).records(kind)
+
+
+def _identifiers(database: Database) -> Mapping[str, sql.Identifier]:
+    return {name: database.table(name) for name in TABLES}
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A check before it is counted. rows: what follows `select * from`"""
+
+    name: str
+    is_fault: bool
+    rows: str
+
+
+_COUNTS = (
+    _Count(
+        "Transitions that disagree with the regimes",
+        is_fault=True,
+        rows="{transition_reconciliation} where {of_series} and verdict <> 'agrees'",
+    ),
+    _Count(
+        "Regimes of runs that did not succeed",
+        is_fault=True,
+        rows="{regime_timeline} where {of_series}"
+        " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')",
+    ),
+    _Count(
+        "Unsound embeddings",
+        is_fault=True,
+        rows="{embedding_integrity} where {of_windows} and cardinality(faults) > 0",
+    ),
+    _Count(
+        "Embeddings whose prices were restated since",
+        is_fault=False,
+        rows="{embedding_integrity} where {of_windows} and status = 'restated'",
+    ),
+    _Count(
+        "Trading days without a regime",
+        is_fault=False,
+        rows="{regime_timeline} where {of_series} and is_missing",
+    ),
+    _Count(
+        "Days labelled by a model that was trained on them",
+        is_fault=False,
+        rows="{regime_timeline} where {of_series} and is_in_sample",
+    ),
+    _Count(
+        "Prices that look suspicious",
+        is_fault=False,
+        rows="{price_suspicions} where instrument_id = {instrument_id}",
+    ),
+)
+
+
+def _checks(database: Database, series: Series, instrument_id: str) -> list[Check]:
+    """What the audit views find now, each with a query that can be pasted into psql."""
+    literals = {name: sql.Literal(value) for name, value in vars(series).items()}
+    literals["instrument_id"] = sql.Literal(instrument_id)
+    of_kind = "model_id = {model_id} and window_days = {window_days}"
+    slots = {
+        **_identifiers(database),
+        **literals,
+        "of_series": sql.SQL("region = {region} and " + of_kind).format(**literals),
+        "of_windows": sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals),
+    }
+    checks = []
+    for count in _COUNTS:
+        look_further = sql.SQL("select * from {}").format(sql.SQL(count.rows).format(**slots))
+        [(found,)] = database.execute(
+            sql.SQL("select count(*) from ({}) as found").format(look_further)
+        )
+        checks.append(
+            Check(
+                name=count.name,
+                is_fault=count.is_fault,
+                found=found,
+                look_further=look_further.as_string(database.connection),
+            )
+        )
+    return checks
 
 
 def _kept_failures(database: Database) -> list[Verdict] | None:
-    """The rows that the last audit kept, a test each; None where there was none.
+    """One verdict a test of the last audit, by the rows that it left; None if there was no audit.
 
-    dbt stores neither when it was run nor which tests only warn.
+    dbt stores neither when the audit was run nor which tests only warn.
     """
     names = [
         name
@@ -342,16 +463,6 @@ def _kept_failures(database: Database) -> list[Verdict] | None:
         for name in names
     )
     return [
-        Verdict(name, "kept" if count else "none", count)
+        Verdict(name, status="kept" if count else "none", failures=count)
         for name, count in database.execute(counts)
     ]
-
-
-def _query(database: Database, query: str, parameters: Record) -> list[Record]:
-    """The rows of a query whose tables stand in braces, with is_series for those of a series."""
-    names = _names(database) | {"is_series": IS_SERIES}
-    return fetch_audit(database, sql.SQL(query).format(**names), parameters).records()
-
-
-def _names(database: Database) -> dict[str, sql.Identifier]:
-    return {name: database.table(name) for name in TABLES}

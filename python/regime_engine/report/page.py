@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of the network, or as a picture."""
+"""The report as one HTML file that requests nothing from the network, or as a picture."""
 
 import base64
 import contextlib
@@ -6,9 +6,11 @@ import errno
 import hashlib
 import math
 import os
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import jinja2
@@ -18,19 +20,20 @@ from regime_engine import __version__
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.report import charts
-from regime_engine.report.contents import CALIBRATED_HORIZON, Record, RegionReport, Report
+from regime_engine.report.contents import CALIBRATED_HORIZON, RegionReport, Report
 from regime_engine.report.tables import moment, number, percent, signed, tables, text
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
-# Days ahead of which the page tells how likely another label is.
-TOLD_HORIZONS = (5, 21, 63)
+# Days ahead for which the page says how likely a change of label is.
+CHANGE_HORIZONS = (5, 21, 63)
 
 
 def html(report: Report, settings: Settings) -> str:
     """The page. All values are escaped, and its policy allows no script but its own."""
+    loader = jinja2.PackageLoader("regime_engine.report", "templates")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("regime_engine.report", "templates"),
+        loader=loader,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -45,15 +48,12 @@ def html(report: Report, settings: Settings) -> str:
         "text": text,
     }
     n_labels = max(len(region.labels) for region in report.regions)
-    scripts = [
-        _bundle(settings),
-        environment.loader.get_source(environment, "page.js")[0],
-    ]
+    script, *_ = loader.get_source(environment, "page.js")
+    css, *_ = loader.get_source(environment, "page.css")
+    scripts = [_bundle(settings), script]
     return environment.get_template("page.html").render(
         report=report,
-        regions=[
-            vars(region) | {"data": _data(region)} | _told(region) for region in report.regions
-        ],
+        regions=[_template_values(region) for region in report.regions],
         calibrated_horizon=CALIBRATED_HORIZON,
         themes={
             "light": _theme(charts.LIGHT, n_labels),
@@ -61,7 +61,7 @@ def html(report: Report, settings: Settings) -> str:
         },
         variables=_variables,
         failed=any(verdict.status == "fail" for verdict in report.verdicts or ()),
-        css=environment.loader.get_source(environment, "page.css")[0],
+        css=css,
         scripts=scripts,
         policy=_policy(scripts),
         version=__version__,
@@ -70,23 +70,20 @@ def html(report: Report, settings: Settings) -> str:
 
 def png(report: Report) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
-    drawn, datasets = [], {}
+    drawn = [
+        charts.Pictured(_title(region), _subtitle(region), region.labels)
+        for region in report.regions
+    ]
+    datasets: dict[str, list[dict[str, object]]] = {}
     for place, region in enumerate(report.regions):
-        now, since = region.now, _since(region)
-        subtitle = (
-            f"{now['as_of_date']}: {now['regime_label']}, confidence {percent(now['confidence'])}"
-            f"{f', since {since}' if since else ''}"
-        )
-        drawn.append((_title(region), subtitle, region.labels))
         datasets[f"days_{place}"] = [
-            {"date": charts.milliseconds(day["as_of_date"]), "close": day["close"]}
-            for day in region.days
+            {"date": charts.milliseconds(day.as_of_date), "close": day.close} for day in region.days
         ]
         datasets[f"spells_{place}"] = _spells(region)
-    first = min(region.days[0]["as_of_date"] for region in report.regions)
-    last = max(region.days[-1]["as_of_date"] for region in report.regions)
+    first = min(region.days[0].as_of_date for region in report.regions)
+    last = max(region.days[-1].as_of_date for region in report.regions)
     n_labels = max(len(region.labels) for region in report.regions)
-    # The rows are put in behind Altair's back, which would copy them many times over.
+    # The rows are added to Altair's result: Altair itself would copy them many times.
     spec = charts.picture(drawn, first, last).to_dict(validate=False) | {
         "datasets": datasets,
         "config": charts.theme(charts.LIGHT, n_labels) | {"padding": 24},
@@ -95,9 +92,9 @@ def png(report: Report) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Whole or not at all; a file that is there is replaced.
+    """Write a whole file or none. A file of that name is replaced.
 
-    raises RegimeError where the file cannot be written
+    raises RegimeError if the file cannot be written
     """
     file = path.resolve()
     partial = file.with_name(f".{file.name}.{os.getpid()}")
@@ -112,40 +109,48 @@ def write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise RegimeError(
             f"{path} cannot be written ({error.strerror}): name another file, in a folder that "
-            "is there and that you may write to"
+            "exists and that you may write to"
         ) from error
 
 
 def _title(region: RegionReport) -> str:
-    voted = region.version["classifier"] == "vote"
-    what = region.description or ("vote of the regions" if voted else region.now["instrument_id"])
+    voted = region.version.classifier == "vote"
+    what = region.description or ("vote of the regions" if voted else region.latest.instrument_id)
     return f"{region.series.region} · {what}"
 
 
+def _subtitle(region: RegionReport) -> str:
+    latest, since = region.latest, _since(region)
+    return (
+        f"{latest.as_of_date}: {latest.regime_label}, confidence {percent(latest.confidence)}"
+        f"{f', since {since}' if since else ''}"
+    )
+
+
 def _since(region: RegionReport) -> date | None:
-    """First day of the label that stands; None in the series' first spell."""
+    """First day of the current label; None in the series' first spell."""
     last = region.spells[-1]
-    return last["start_date"] if last["entered_from_label"] else None
+    return last.start_date if last.entered_from_label else None
 
 
-def _data(region: RegionReport) -> Record:
-    """What the scripts read: days column by column, since names would be most of a row."""
+def _data(region: RegionReport) -> dict[str, object]:
+    """What the scripts read. The days stand column by column: names would be most of each row."""
     labels = region.labels
     days = region.days
-    probabilities = [day["probabilities"] for day in days]
-    columns: dict[str, list] = {
-        "date": [(day["as_of_date"] - date(1970, 1, 1)).days for day in days],
-        "label": [_place(labels, day["regime_label"]) for day in days],
-        "confidence": [_rounded(day["confidence"], 4) for day in days],
-        "close": [_significant(day["close"]) for day in days],
-        "drawdown": [_rounded(day["drawdown"], 4) for day in days],
-        "novelty": [_rounded(day["novelty"], 1) for day in days],
+    columns: dict[str, list[Any]] = {
+        "date": [(day.as_of_date - date(1970, 1, 1)).days for day in days],
+        "label": [_place(labels, day.regime_label) for day in days],
+        "confidence": [_rounded(day.confidence, 4) for day in days],
+        "close": [_significant(day.close) for day in days],
+        "drawdown": [_rounded(day.drawdown, 4) for day in days],
+        "novelty": [_rounded(day.novelty, 1) for day in days],
     }
     for place, label in enumerate(labels):
         columns[f"p{place}"] = [
-            _rounded(each.get(label, 0), 4) if each else None for each in probabilities
+            _rounded(day.probabilities.get(label, 0), 4) if day.probabilities else None
+            for day in days
         ]
-    drawn = charts.over_time(labels, days[0]["as_of_date"], days[-1]["as_of_date"])
+    drawn = charts.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
     for name in ("drawdown", "novelty"):
         if not any(value is not None for value in columns[name]):
             del drawn[name]
@@ -156,68 +161,76 @@ def _data(region: RegionReport) -> Record:
         "spells": _spells(region),
         "specs": {
             name: chart.to_dict(validate=False)
-            for name, chart in (drawn | _of_rows(region)).items()
+            for name, chart in (drawn | _small_charts(region)).items()
         },
     }
 
 
-def _spells(region: RegionReport) -> list[Record]:
-    """Each up to the day on which the next begins, the last one to the end of the last regime's."""
-    ends = [charts.milliseconds(spell["start_date"]) for spell in region.spells[1:]]
-    ends.append(charts.milliseconds(region.now["as_of_date"]) + charts.DAY)
+def _spells(region: RegionReport) -> list[dict[str, object]]:
+    """The spells of the charts: each ends where the next begins, the last one with its last day."""
+    ends = [charts.milliseconds(spell.start_date) for spell in region.spells[1:]]
+    ends.append(charts.milliseconds(region.latest.as_of_date) + charts.DAY)
     return [
         {
-            "label": spell["regime_label"],
-            "start": charts.milliseconds(spell["start_date"]),
+            "label": spell.regime_label,
+            "start": charts.milliseconds(spell.start_date),
             "until": until,
         }
         for spell, until in zip(region.spells, ends, strict=True)
     ]
 
 
-def _of_rows(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
-    """The charts of few rows; those that have any."""
+def _small_charts(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
+    """The charts that carry their own rows; a chart without rows is left out."""
     labels = region.labels
-    known = [row for row in region.matrix if row["probability"] is not None]
-    profile = [row for row in region.profile if row["annualised_volatility"] is not None]
-    drawn = {
-        "matrix": (known, lambda rows: charts.matrix(labels, rows)),
-        "profile": (profile, lambda rows: charts.profile(labels, rows)),
-        "durations": (region.closed_spells, lambda rows: charts.durations(labels, rows)),
-        "fan": (region.forecast, lambda rows: charts.fan(labels, rows)),
-        "calibration": (region.calibration, charts.calibration),
-        "analogues": (region.analogues, charts.analogues),
-    }
-    return {name: draw(rows) for name, (rows, draw) in drawn.items() if rows}
+    cells = [cell for cell in region.matrix if cell.probability is not None]
+    profiles = [each for each in region.profile if each.annualised_volatility is not None]
+    drawn: dict[str, alt.TopLevelMixin] = {}
+    if cells:
+        drawn["matrix"] = charts.matrix(labels, cells)
+    if profiles:
+        drawn["profile"] = charts.profile(labels, profiles)
+    if region.closed_spells:
+        drawn["durations"] = charts.durations(labels, region.closed_spells)
+    if region.forecast:
+        drawn["fan"] = charts.fan(labels, region.forecast)
+    if region.calibration:
+        drawn["calibration"] = charts.calibration(region.calibration)
+    if region.analogues:
+        drawn["analogues"] = charts.analogues(region.analogues)
+    return drawn
 
 
-def _told(region: RegionReport) -> Record:
-    """What the template says of a region, beyond its rows."""
+def _template_values(region: RegionReport) -> dict[str, object]:
+    """What the template knows of a region: the fields of the report, and what is derived here."""
     return {
+        **vars(region),
+        "data": _data(region),
         "title": _title(region),
         "since": _since(region),
         "place": {label: place for place, label in enumerate(region.labels)},
-        "first": region.days[0]["as_of_date"],
-        "last": region.days[-1]["as_of_date"],
-        "faults": [check for check in region.checks if check["is_fault"] and check["found"]],
+        "first": region.days[0].as_of_date,
+        "last": region.days[-1].as_of_date,
+        "faults": [check for check in region.checks if check.is_fault and check.found],
         "changes": {
-            row["horizon"]: row["probability_of_change"]
-            for row in region.forecast
-            if row["horizon"] in TOLD_HORIZONS
+            each.horizon: each.probability_of_change
+            for each in region.forecast
+            if each.horizon in CHANGE_HORIZONS
         },
-        "forecasts": sum(row["forecasts"] for row in region.calibration),
+        "forecasts": sum(each.forecasts for each in region.calibration),
         "tables": tables(region),
     }
 
 
-def _theme(palette: Record, n_labels: int) -> Record:
+def _theme(palette: charts.Palette, n_labels: int) -> dict[str, object]:
+    labels = charts.colours(palette.labels, n_labels)
     return {
-        "palette": palette | {"labels": charts.colours(palette["labels"], n_labels)},
+        "palette": asdict(replace(palette, labels=labels)),
         "config": charts.theme(palette, n_labels),
     }
 
 
-def _variables(palette: Record) -> str:
+def _variables(palette: dict[str, Any]) -> str:
     """A palette as CSS custom properties."""
     names = ("page", "panel", "text", "muted", "line", "accent", "good", "bad")
     labels = (f"--label-{place}: {colour}" for place, colour in enumerate(palette["labels"]))
@@ -237,7 +250,7 @@ def _significant(value: float | None) -> float | None:
 
 
 def _policy(scripts: list[str]) -> str:
-    """A Content-Security-Policy under which nothing is fetched and no other script runs.
+    """A Content-Security-Policy: nothing is fetched, and no script runs but these.
 
     unsafe-eval: Vega compiles the expressions of its charts
     """
@@ -252,14 +265,14 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _bundle(settings: Settings) -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script. Making it takes seconds, so it is kept."""
+    """Vega, Vega-Lite and Vega-Embed in one script, which takes seconds to make and is cached."""
     name = f"vega-{VEGA_LITE}-{version('vl-convert-python')}.js"
     kept = settings.cache_directory / "report" / name
     with contextlib.suppress(OSError):
         return kept.read_text(encoding="utf-8")
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     bundle = bundle.replace("</script", "<\\/script")
-    # Without a place to keep it, it is made anew next time.
+    # If it cannot be kept, it is made again next time.
     with contextlib.suppress(OSError, RegimeError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         write(kept, bundle.encode())

@@ -1,157 +1,195 @@
 """The numbers of a report, as a reader is shown them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import Any
 
 from regime_engine.model_versions import flat
+from regime_engine.reading.matrix import Cell
 from regime_engine.report import charts
-from regime_engine.report.contents import Record, RegionReport
+from regime_engine.report.contents import ModelVersion, RegionReport
 
 MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Table:
-    """columns: heading, and whether it is of numbers; rows: as they are shown, each named first"""
+class Heading:
+    """The head of a column."""
 
-    columns: list[tuple[str, bool]]
+    text: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is shown. rows: the first cell of each is its name"""
+
+    headings: list[Heading]
     rows: list[list[str]]
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    value: a field of the row, or a function of the row; shown: its value as text
+    """
+
+    heading: str
+    value: str | Callable[[Any], object]
+    shown: Callable[[Any], str]
+
+    def cell(self, row: object) -> str:
+        return self.shown(
+            getattr(row, self.value) if isinstance(self.value, str) else self.value(row)
+        )
+
+
 def tables(region: RegionReport) -> dict[str, Table]:
-    """The numbers of the charts, and what is shown as numbers alone; by name of the panel."""
+    """The tables of a region, by name of the panel: the numbers of its charts, and some more."""
     return {
         "spells": _table(
             region.spells[::-1],
-            ("Label", "regime_label", text),
-            ("From", "start_date", text),
-            ("To", lambda row: "open" if row["is_open"] else row["end_date"], text),
-            ("Trading days", "trading_days", number),
-            ("Mean confidence", "mean_confidence", percent),
-            ("Return", "total_return", signed),
-            ("Volatility", "annualised_volatility", percent),
-            ("Worst drawdown", "worst_drawdown", percent),
+            [
+                Column("Label", "regime_label", text),
+                Column("From", "start_date", text),
+                Column("To", lambda spell: "open" if spell.is_open else spell.end_date, text),
+                Column("Trading days", "trading_days", number),
+                Column("Mean confidence", "mean_confidence", percent),
+                Column("Return", "total_return", signed),
+                Column("Volatility", "annualised_volatility", percent),
+                Column("Worst drawdown", "worst_drawdown", percent),
+            ],
         ),
         "matrix": _matrix_table(region.matrix),
         "forecast": _forecast_table(region),
         "profile": _table(
-            sorted(region.profile, key=lambda row: region.labels.index(row["regime_label"])),
-            ("Label", "regime_label", text),
-            ("Days", "days", number),
-            ("Share", "share_of_days", percent),
-            ("Return", "annualised_return", signed),
-            ("Volatility", "annualised_volatility", percent),
-            ("Worst day", "worst_day_return", percent),
-            ("Up after 21 days", "hit_rate_21_days", percent),
+            sorted(region.profile, key=lambda each: region.labels.index(each.regime_label)),
+            [
+                Column("Label", "regime_label", text),
+                Column("Days", "days", number),
+                Column("Share", "share_of_days", percent),
+                Column("Return", "annualised_return", signed),
+                Column("Volatility", "annualised_volatility", percent),
+                Column("Worst day", "worst_day_return", percent),
+                Column("Up after 21 days", "hit_rate_21_days", percent),
+            ],
         ),
         "durations": _durations_table(region),
         "analogues": _table(
             region.analogues,
-            ("As of", "as_of_date", text),
-            ("Label", "regime_label", text),
-            ("Distance", "distance", lambda value: number(value, 2)),
-            ("+21 days", "next_21_days_return", signed),
-            ("+63 days", "next_63_days_return", signed),
+            [
+                Column("As of", "as_of_date", text),
+                Column("Label", "regime_label", text),
+                Column("Distance", "distance", lambda value: number(value, 2)),
+                Column("+21 days", "next_21_days_return", signed),
+                Column("+63 days", "next_63_days_return", signed),
+            ],
         ),
-        "parameters": _parameters(region.version),
+        "parameters": _parameters_table(region.version),
         "calibration": _table(
             region.calibration,
-            ("Forecast", "forecast", percent),
-            ("Came true", "realised", percent),
-            ("Forecasts", "forecasts", number),
+            [
+                Column("Forecast", "forecast", percent),
+                Column("Came true", "realised", percent),
+                Column("Forecasts", "forecasts", number),
+            ],
         ),
         "runs": _table(
             region.runs,
-            ("Started", "started_at", moment),
-            ("Command", "command", text),
-            ("Status", "status", text),
-            ("By", "database_user", text),
-            ("Run", "run_id", text),
-            ("Seconds", "seconds", lambda value: number(value, 1)),
-            ("Regimes in force", "regimes_in_force", number),
-            ("Replaced since", "rows_replaced_since", number),
+            [
+                Column("Started", "started_at", moment),
+                Column("Command", "command", text),
+                Column("Status", "status", text),
+                Column("By", "database_user", text),
+                Column("Run", "run_id", text),
+                Column("Seconds", "seconds", lambda value: number(value, 1)),
+                Column("Regimes in force", "regimes_in_force", number),
+                Column("Replaced since", "rows_replaced_since", number),
+            ],
         ),
     }
 
 
-def _table(
-    rows: Sequence[Record],
-    *columns: tuple[str, str | Callable[[Record], object], Callable[[object], str]],
-) -> Table:
-    """columns: a heading, the column of the row or what is made of the row, and how it is told"""
+def _table(rows: Iterable[Any], columns: Sequence[Column]) -> Table:
     return Table(
-        [(heading, told not in (text, moment)) for heading, _, told in columns],
+        headings=[
+            Heading(column.heading, is_number=column.shown not in (text, moment))
+            for column in columns
+        ],
+        rows=[[column.cell(row) for column in columns] for row in rows],
+    )
+
+
+def _matrix_table(cells: list[Cell]) -> Table:
+    """A row each label, with its probabilities of staying and of going to each other label."""
+    probabilities = {(cell.from_label, cell.to_label): cell.probability for cell in cells}
+    stays = [cell for cell in cells if cell.from_label == cell.to_label]
+
+    def to(label: str) -> Callable[[Cell], object]:
+        return lambda cell: probabilities[cell.from_label, label]
+
+    return _table(
+        stays,
         [
-            [
-                told(row[value] if isinstance(value, str) else value(row))
-                for _, value, told in columns
-            ]
-            for row in rows
+            Column("From", "from_label", text),
+            *(Column(f"to {cell.to_label}", to(cell.to_label), percent) for cell in stays),
+            Column("Expected days", "expected_duration", lambda value: number(value, 1)),
+            Column("Share in the long run", "stationary_share", percent),
+            Column("Share observed", "observed_share", percent),
         ],
     )
 
 
-def _matrix_table(rows: list[Record]) -> Table:
-    cells = {(row["from_label"], row["to_label"]): row["probability"] for row in rows}
-    stays = [row for row in rows if row["from_label"] == row["to_label"]]
-
-    def to(label: str) -> Callable[[Record], object]:
-        return lambda row: cells[row["from_label"], label]
-
-    return _table(
-        stays,
-        ("From", "from_label", text),
-        *((f"to {row['to_label']}", to(row["to_label"]), percent) for row in stays),
-        ("Expected days", "expected_duration", lambda value: number(value, 1)),
-        ("Share in the long run", "stationary_share", percent),
-        ("Share observed", "observed_share", percent),
-    )
-
-
 def _forecast_table(region: RegionReport) -> Table:
-    rows = [
-        {row["label"]: row["probability"] for row in labels}
-        | {"horizon": horizon, "change": labels[0]["probability_of_change"]}
-        for horizon, group in groupby(region.forecast, lambda row: row["horizon"])
-        for labels in [list(group)]
-    ]
-    labels = dict.fromkeys(row["label"] for row in region.forecast)
-    return _table(
-        rows,
-        ("Days ahead", "horizon", number),
-        *((label, label, percent) for label in labels),
-        ("Another by then", "change", percent),
-    )
+    """A row each horizon, with the probability of each label."""
+    labels = list(dict.fromkeys(each.label for each in region.forecast))
+    rows = []
+    for horizon, group in groupby(region.forecast, lambda each: each.horizon):
+        forecasts = list(group)
+        by_label = {each.label: each.probability for each in forecasts}
+        rows.append(
+            [
+                number(horizon),
+                *(percent(by_label[label]) for label in labels),
+                percent(forecasts[0].probability_of_change),
+            ]
+        )
+    return Table(_numeric_headings("Days ahead", *labels, "Changes by then"), rows)
 
 
 def _durations_table(region: RegionReport) -> Table:
-    counted = charts.counted_durations(region.labels, region.closed_spells)
+    """A row each duration, with the number of spells of each label."""
+    counts = charts.counted_durations(region.labels, region.closed_spells)
     rows = [
-        {row["label"]: row["spells"] for row in labels} | {"duration": duration}
-        for duration, group in groupby(counted, lambda row: row["duration"])
-        for labels in [list(group)]
+        [duration, *(number(count.spells) for count in group)]
+        for duration, group in groupby(counts, lambda count: count.duration)
     ]
-    columns = ((label, label, number) for label in region.labels)
-    return _table(rows, ("Trading days", "duration", text), *columns)
+    return Table(
+        [Heading("Trading days", is_number=False), *_numeric_headings(*region.labels)], rows
+    )
 
 
-def _parameters(version: Record) -> Table:
-    """The parameters and metrics that are a number, or one a label."""
-    labels = version["labels"] or []
+def _parameters_table(version: ModelVersion) -> Table:
+    """The parameters and metrics that are one number, or one a label."""
+    labels = version.labels or []
     rows = []
-    for group in ("parameters", "metrics"):
-        for name, value in flat(group, version[group] or {}):
+    for named in (version.parameters, version.metrics):
+        for name, value in flat("", named or {}):
             values = value if isinstance(value, list) else [value]
             if all(isinstance(each, (int, float, str)) for each in values) and (
                 len(values) in (1, len(labels))
             ):
-                told = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
-                what = name.removeprefix(f"{group}.").replace("_", " ")
-                rows.append([what, *told, *[""] * (len(labels) - len(told))])
-    return Table([("Parameter", False), *((label, True) for label in labels)], rows)
+                cells = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
+                rows.append([name.replace("_", " "), *cells, *[""] * (len(labels) - len(cells))])
+    return Table([Heading("Parameter", is_number=False), *_numeric_headings(*labels)], rows)
+
+
+def _numeric_headings(*texts: str) -> list[Heading]:
+    return [Heading(each, is_number=True) for each in texts]
 
 
 def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:

@@ -22,7 +22,7 @@ def create(database: Database, model_id: str, window_days: int) -> str:
 
     raises RegimeError where the encoder is not scale-free or pgvector cannot be had
     """
-    encoder = encoders.get(model_id)
+    encoder = encoders.get(model_id, window_days)
     if not encoder.SCALE_FREE:
         raise RegimeError(
             f"{model_id} embeds raw volumes, which half precision does not hold: an index needs an "

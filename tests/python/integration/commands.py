@@ -1,23 +1,44 @@
 """The command line as a user runs it: in a process of its own, but for the imports.
 
 Each process is forked from a server that has imported what every command would import anew: dbt
-takes seconds. The shells of the pages' tests start theirs from nothing, as a user does.
+takes seconds. A shell reaches the server by `forked_path()`.
+
+The server (`python commands.py SOCKET PARSED`) takes one request a connection: program, arguments,
+variables and folder as JSON, with the three standard streams. It answers with the number of the
+process and then, in a message of its own, with the exit code.
 """
 
+import atexit
+import functools
+import json
 import logging
-import multiprocessing
 import os
 import runpy
+import select
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import parsing
 
 from regime_engine.config import Settings
 
 TIMEOUT = 120  # seconds
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["regime_engine.cli", "dbt.cli.main", "dbt.adapters.postgres"])
+PROGRAM = """\
+#!{python} -IS
+import json, os, socket, sys
+server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+server.connect({address!r})
+request = [{name!r}, sys.argv[1:], dict(os.environ), os.getcwd()]
+socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
+server.recv(64)
+sys.exit(int(server.recv(64)))
+"""
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -30,30 +51,124 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def regime_command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess:
     """Run `regime` on the database of the settings; no traceback may ever show."""
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = PROCESSES.Process(
-            target=_run, args=(arguments, environment(settings), os.getcwd(), outputs)
-        )
-        process.start()
-        process.join(TIMEOUT)
-        if process.exitcode is None:
-            process.kill()
-            raise TimeoutError(f"regime {' '.join(arguments)}: {outputs[1].read_text()}")
-        stdout, stderr = (path.read_text() for path in outputs)
+    process = Process("regime", arguments, environment(settings))
+    stdout, stderr = process.communicate(TIMEOUT)
     assert "Traceback" not in stderr, stderr
-    return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
-def _run(
-    arguments: tuple[str, ...], variables: dict[str, str], folder: str, outputs: list[Path]
-) -> None:
-    for stream, path in zip((sys.stdout, sys.stderr), outputs, strict=True):
-        with path.open("wb") as file:
-            os.dup2(file.fileno(), stream.fileno())
-    logging.root.handlers.clear()  # a library of dbt has brought one
+class Process:
+    """A running `regime`, `dbt` or `python -c`; its methods are those of subprocess.Popen."""
+
+    def __init__(self, program: str, arguments: tuple[str, ...], variables: dict[str, str]):
+        self.outputs = list(map(tempfile.TemporaryFile, ("w+", "w+")))
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.server.connect(os.fspath(_server() / "socket"))
+        request = json.dumps([program, arguments, variables, os.getcwd()]).encode()
+        with open(os.devnull) as nothing:
+            streams = [file.fileno() for file in (nothing, *self.outputs)]
+            socket.send_fds(self.server, [request], streams)
+        self.pid = int(self.server.recv(64))
+        self.returncode = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self.server], [], [], 0)[0]:
+            self.returncode = int(self.server.recv(64))
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None and not select.select([self.server], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> list[str]:
+        try:
+            self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        for output in self.outputs:
+            output.seek(0)
+        return [output.read() for output in self.outputs]
+
+
+def forked_path() -> str:
+    """A PATH by which `regime` and `dbt` are forked; everything else is where it was."""
+    return f"{_server()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@functools.cache
+def _server() -> Path:
+    """The folder of the server's socket and of the programs that lead there."""
+    folder = Path(tempfile.mkdtemp(prefix="regime-test-commands-"))
+    address = os.fspath(folder / "socket")
+    for name in ("regime", "dbt"):
+        (folder / name).write_text(
+            PROGRAM.format(python=sys.executable, address=address, name=name)
+        )
+        (folder / name).chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, __file__, address, parsing.SHARED[0]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    server.stdout.readline()  # it listens
+    atexit.register(lambda: (server.communicate(), shutil.rmtree(folder)))
+    return folder
+
+
+def _serve(address: str) -> tuple[str, list[str]]:
+    """Program and arguments of a request; returns in a process that is forked for it, each time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen()
+        print(flush=True)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while True:
+            if sys.stdin in select.select([listener, sys.stdin], [], [])[0]:
+                sys.exit()  # the tests have ended
+            client, _ = listener.accept()
+            if not os.fork():
+                break
+            client.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request, streams, *_ = socket.recv_fds(client, 1 << 20, 3)
+    if pid := os.fork():
+        client.send(str(pid).encode())
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        client.send(str(code).encode())
+        os._exit(0)
+    client.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    program, arguments, variables, folder = json.loads(request)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    sys.argv = ["regime", *arguments]
-    runpy.run_module("regime_engine", run_name="__main__")
+    time.tzset()
+    return program, arguments
+
+
+if __name__ == "__main__":
+    import dbt.adapters.postgres
+    import dbt.cli.main
+
+    parsing.share(Path(sys.argv[2]))
+    logging.root.handlers.clear()  # a library of dbt has brought one
+    program, arguments = _serve(sys.argv[1])
+    sys.argv = [program, *arguments]
+    if program == "dbt":
+        sys.exit(dbt.cli.main.cli())
+    elif program == "regime":
+        runpy.run_module("regime_engine", run_name="__main__", alter_sys=True)
+    else:
+        exec(arguments[1])

@@ -1,5 +1,8 @@
-"""A real Postgres: the embedded one, and a second time one of another major version if installed
-(but for the files marked `one_server`, which are about the command line, dbt or the arithmetic).
+"""A real Postgres: the embedded one, and a second one of another major version if installed.
+
+`by_version` marks what depends on the major version: `make test` runs it on both. `one_server`
+marks what the second can say nothing new about: the command line, dbt, the arithmetic. All the rest
+runs on the second with `make test-all`.
 
 `database` is empty; `features_database` has the bundled prices, features and empty engine tables.
 Both are dropped after the test.
@@ -9,25 +12,39 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import parsing
 import pytest
 from commands import regime_command
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, prices
+from regime_engine import dbt, demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
+from regime_engine.prices.load import load_prices
 
 # Few names, since dbt parses the project anew for each.
 DATABASE = "test"
 MODULE_DATABASE = "test_module"
+# No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
+# rows were committed otherwise a moment ago.
+NOT_DURABLE = ("fsync", "full_page_writes")
+DEAREST_FIRST = (
+    "by_version",
+    "test_dbt",
+    "test_market",
+    "test_docs",
+    "test_features",
+    "test_fitting",
+)
 SYSTEM_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -71,6 +88,25 @@ class TestServer:
             )
 
 
+def wait_until(connection: Database, query: str) -> None:
+    deadline = time.monotonic() + 120
+    while not connection.execute(query).fetchone()[0]:
+        assert time.monotonic() < deadline, f"never true: {query}"
+        time.sleep(0.02)
+
+
+# The server has ended what an ended client of this database asked for, and has counted it.
+ALONE = (
+    "select count(*) = 1 from pg_stat_activity"
+    " where datname = current_database() and backend_type = 'client backend'"
+)
+
+
+def follow_prices(settings: Settings, connection: Database) -> None:
+    """Build what new prices need, on a database where the rest is built."""
+    dbt.require_success(dbt.build(connection, "daily_features"), "building the features")
+
+
 def other_major() -> Path | None:
     """Programs of a major version that is not the embedded one's."""
     unused = Settings(state_directory=Path(tempfile.gettempdir(), "regime-test-never-made"))
@@ -82,15 +118,40 @@ def other_major() -> Path | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        folders = [None]
-        if not metafunc.definition.get_closest_marker("one_server"):
-            folders += filter(None, [other_major()])
-        names = ["embedded" if f is None else f"postgres{f.parent.name}" for f in folders]
-        metafunc.parametrize("server", folders, ids=names, indirect=True, scope="session")
+        marker = metafunc.definition.get_closest_marker
+        servers = [pytest.param(None, id="embedded")]
+        if not marker("one_server") and (folder := other_major()):
+            when = () if marker("by_version") else pytest.mark.second_server
+            servers += [pytest.param(folder, id=f"postgres{folder.parent.name}", marks=when)]
+        metafunc.parametrize("server", servers, indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """A file runs in one process, dear ones first, so that all processes end together; what
+    `make test` runs on the second server runs in one, which starts it once."""
+
+    def group(item: pytest.Item) -> str:
+        callspec = getattr(item, "callspec", None)
+        is_second = callspec and callspec.params.get("server")
+        if is_second and item.get_closest_marker("by_version"):
+            return "by_version"
+        return item.path.stem
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    yield
+    rank = {name: place for place, name in enumerate(DEAREST_FIRST)}
+    items.sort(key=lambda item: rank.get(group(item), len(rank)))
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
+    own_folder = tmp_path_factory.getbasetemp()
+    # With xdist each process has a folder of its own, inside the test run's.
+    parsing.share(own_folder.parent if "PYTEST_XDIST_WORKER" in os.environ else own_folder)
     # As root the server runs as another user, who cannot enter pytest's own folders.
     state = Path(tempfile.mkdtemp(prefix="regime-test-"))
     state.chmod(0o755)
@@ -101,8 +162,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
         if request.param:
             patch.setenv("PG_BIN", str(request.param))
         try:
-            url = embedded.start(settings).conninfo
-            yield TestServer(replace(settings, database_url=url))
+            settings = replace(settings, database_url=embedded.start(settings).conninfo)
+            with connect(settings) as connection:
+                for setting in NOT_DURABLE:
+                    connection.execute(f"alter system set {setting} = off")
+                connection.execute("select pg_reload_conf()")
+            yield TestServer(settings)
         finally:
             embedded.stop(settings)
             shutil.rmtree(state)
@@ -121,7 +186,7 @@ def features_template(server: TestServer) -> str:
         connect(settings) as connection,
     ):
         for path in demo.PRICE_FILES:
-            prices.load(connection, path)
+            load_prices(connection, path)
         nightly.build_features(connection)
     return "template_features"
 

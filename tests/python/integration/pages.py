@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from commands import environment
+from commands import environment, forked_path
 from conftest import DATABASE
 
 from regime_engine import demo
@@ -80,11 +80,13 @@ def require_what_is_written(page: str, settings: Settings, folder: Path) -> None
         for i, (language, block, _) in enumerate(blocks)
     )
     script = "\n".join(["trap 'kill $(jobs -p) 2>/dev/null || :' EXIT", *numbered])
-    folders = [Path(sys.executable).parent, embedded.client_folder(settings)]
+    # The commands of README begin from nothing, as a reader's do.
+    own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = own if page == "README.md" else forked_path()
     with connect(settings) as connection:
         env = environment(settings) | libpq_environment(connection)
     env |= {
-        "PATH": ":".join([*map(str, folders), os.environ["PATH"]]),
+        "PATH": f"{embedded.client_folder(settings)}:{path}",
         "REGIME_PROJECT_DIR": str(folder),
     }
     with scheduler(page) as address:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from conftest import DATABASE, MODULE_DATABASE
+from conftest import DATABASE, MODULE_DATABASE, follow_prices
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -712,7 +712,7 @@ def test_a_restated_price_is_found_with_its_days(classified):
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    nightly.build_features(psycopg_tuples(connection))
+    follow_prices(settings, psycopg_tuples(connection))
     connection.connection.row_factory = dict_row
 
     def told(instrument, model_id, day="2011-09-15"):

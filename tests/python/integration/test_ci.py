@@ -1,14 +1,12 @@
 """The example workflow, its commands run for real."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from commands import environment
+from commands import environment, forked_path
 
 from regime_engine.config import Settings
 from regime_engine.database import connect, libpq_environment
@@ -42,7 +40,7 @@ def run(settings: Settings, checkout: Path, command: str) -> subprocess.Complete
         env = environment(settings) | libpq_environment(connection)
     del env["REGIME_DATABASE_URL"]  # the workflow has libpq's variables
     env |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": forked_path(),
         "REGIME_PROJECT_DIR": str(checkout),
         "NO_COLOR": "1",
     }

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import environment
+from commands import environment, forked_path
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from regime_engine import dbt, demo, encoders, prices
+from regime_engine import dbt, demo, encoders
 from regime_engine.config import LAYER_OF, Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
 from regime_engine.errors import RegimeError
+from regime_engine.prices.load import load_prices
 from regime_engine.reading.forecast import forecast
 from regime_engine.series import Series
 
@@ -49,7 +50,7 @@ Shell = Callable[..., subprocess.CompletedProcess]
 
 def shell_environment(target: Path) -> dict[str, str]:
     return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PATH": forked_path(),
         "HOME": str(target),
         "DBT_TARGET_PATH": str(target),
         "DBT_LOG_PATH": str(target),
@@ -88,7 +89,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     parsing = subprocess.run(
         ["dbt", "parse", "--profiles-dir", "profiles", "--show-all-deprecations"],
         cwd=PROJECT,
-        env=shell_environment(target),
+        env=shell_environment(target) | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -104,7 +105,7 @@ def manifest(parsed) -> dict:
 
 def load_bundled_prices(connection: Database, settings: Settings) -> None:
     for path in demo.PRICE_FILES:
-        prices.load(connection, path)
+        load_prices(connection, path)
 
 
 def rows(connection: Database, tables: set[str]) -> dict[str, list]:
@@ -445,6 +446,7 @@ def test_the_var_encoders_says_what_the_encoders_do(server):
             found, expected = {}, {}
             for window_days in (63, 252):
                 with contextlib.suppress(RegimeError):  # not a length that the encoder reads
+                    encoder = encoders.get(model_id, window_days)
                     expected[window_days] = encoder.dimension(window_days)
                     (found[window_days],) = connection.execute(
                         sql.SQL("select {} from (values ({})) as of_a (window_days)").format(

@@ -3,13 +3,11 @@
 No Citus has run here: the functions have the names and arguments of its documentation.
 """
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from commands import environment
+from commands import environment, forked_path
 
 from regime_engine.config import Settings
 from regime_engine.database import Database, libpq_environment
@@ -37,11 +35,11 @@ def distribute(settings: Settings, connection: Database, target: Path) -> str:
     """What `dbt run-operation distribute_tables` prints."""
     operation = subprocess.run(
         [
-            *(Path(sys.executable).parent / "dbt", "run-operation", "distribute_tables"),
+            *("dbt", "run-operation", "distribute_tables"),
             *("--profiles-dir", "profiles", "--target-path", target, "--log-path", target),
         ],
         cwd=PROJECT,
-        env=environment(settings) | libpq_environment(connection) | {"HOME": os.environ["HOME"]},
+        env=environment(settings) | libpq_environment(connection) | {"PATH": forked_path()},
         capture_output=True,
         text=True,
         timeout=120,

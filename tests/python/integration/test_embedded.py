@@ -342,7 +342,7 @@ def test_a_command_with_another_temporary_folder_finds_the_running_server(settin
 def test_a_server_that_lost_its_socket_can_be_stopped_and_started(settings, monkeypatch):
     server = embedded.start(settings)
     shutil.rmtree(server.socket_folder)
-    monkeypatch.setattr(embedded, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(embedded.server, "SETTLE_SECONDS", 0.2)
     with pytest.raises(RegimeError, match=rf"processes .*{server.pid}.*run `regime db stop`"):
         embedded.start(settings)
     assert embedded.status(settings).state == "starting or stopping"
@@ -454,7 +454,7 @@ def test_a_server_in_another_container_is_not_doubled(settings):
         f"mount -t tmpfs tmpfs {server.socket_folder} && exec {sys.executable} -c '"
         "from regime_engine.database import embedded\n"
         "from regime_engine.config import Settings\n"
-        "embedded.SETTLE_SECONDS = 0.2\n"
+        "embedded.server.SETTLE_SECONDS = 0.2\n"
         "embedded.start(Settings.from_environment())'"
     )
     container = ["unshare", "--pid", "--ipc", "--mount", "--fork", "--mount-proc"]

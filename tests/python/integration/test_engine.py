@@ -4,7 +4,6 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from datetime import date
@@ -13,14 +12,15 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from commands import environment
+from commands import Process, environment
+from conftest import follow_prices, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
 from regime_engine import demo
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, nightly
+from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
@@ -234,7 +234,7 @@ def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
     assert contents(connection) == once
 
 
-def start_backfill(settings) -> subprocess.Popen:
+def start_backfill(settings) -> Process:
     """A backfill of the stretch in a process of its own, in small batches."""
     program = f"""
 from regime_engine import cli
@@ -242,16 +242,10 @@ from regime_engine.engine import classify
 classify.BATCH_WINDOWS = 20
 cli.regime(["backfill", "--region", "US", "--model-id", "{US.model_id}", "--start", "{START}", "--end", "{END}"])
 """
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=environment(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Process("python", ("-c", program), environment(settings))
 
 
-def finished(process: subprocess.Popen) -> None:
+def finished(process: Process) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
 
@@ -292,11 +286,23 @@ def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, r
 
 
 def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, fitted, regime):
-    process = start_backfill(fitted)
-    while not connection.execute("select 1 from runtime.regimes limit 1").fetchone():
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+    with connect(fitted) as other, other.transaction(force_rollback=True):
+        # In the way of the last batch: a row of the same key, not yet committed.
+        other.execute(
+            """
+            insert into runtime.regimes
+            values (
+                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{}', null, '', '{}', '',
+                gen_random_uuid(), now()
+            )
+            """,
+            [US.region, END, US.model_id, US.window_days],
+        )
+        process = start_backfill(fitted)
+        wait_until(connection, "select count(*) > 0 from pg_locks where not granted")
+        process.kill()
+        process.communicate()
+        assert connection.execute("select count(*) > 600 from runtime.regimes").fetchone()[0]
     deadline = time.monotonic() + 10
     while "DIED" not in (shown := regime("status").stdout):
         assert time.monotonic() < deadline, shown
@@ -341,7 +347,7 @@ def test_a_deleted_price_takes_its_regime_with_it(
     classify.backfill(connection, US, START)
     connection.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
     connection.execute("delete from historical.prices_daily where trade_date = %s", [day])
-    nightly.build_features(connection)
+    follow_prices(fitted, connection)
     classify.backfill(connection, US, START)
     followed = contents(connection)
     revised = connection.execute(

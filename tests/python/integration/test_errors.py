@@ -9,9 +9,9 @@ import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
 
-from regime_engine import prices
 from regime_engine.database import connect
 from regime_engine.engine import nightly
+from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
@@ -40,7 +40,7 @@ def peculiar(server, features_template, tmp_path_factory):
                 close = round(float(chance.uniform(50, 60)), 2)
                 writer.writerow([instrument_id, day, close, "" if missing else volume])
     with connect(settings) as connection:
-        prices.load(connection, path)
+        load_prices(connection, path)
         nightly.build_features(connection)
         # Prices that came after the features were built.
         connection.execute(

@@ -1,9 +1,6 @@
 """daily_features, however prices change, is what a full rebuild and a computation outside SQL give."""
 
 import math
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +9,8 @@ from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
-from commands import environment
+from commands import Process, environment
+from conftest import follow_prices, wait_until
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
@@ -56,8 +54,7 @@ class Market:
     update: str
 
     def build(self) -> None:
-        results = dbt.build(self.connection, "daily_features")
-        dbt.require_success(results, "building the features")
+        follow_prices(self.settings, self.connection)
 
     def update_as_dbt_does(self) -> None:
         """The statements of a later build without dbt, for many builds in short time."""
@@ -108,10 +105,10 @@ def built_market(server) -> Iterator[Market]:
         rebuild, update = (
             next(
                 result.query
-                for result in dbt.build(connection, "features")
+                for result in dbt.build(connection, selector)
                 if result.name == "daily_features"
             )
-            for _ in range(2)
+            for selector in ("features", "daily_features")
         )
         connection.execute("create table saved.prices_daily as table historical.prices_daily")
         connection.execute("create table saved.daily_features as table features.daily_features")
@@ -363,31 +360,24 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
 
 
 @contextmanager
-def build_in_another_process(market: Market) -> Iterator[subprocess.Popen]:
+def build_in_another_process(market: Market) -> Iterator[Process]:
     """A build that has its new rows and waits to write them, until the body has ended."""
     program = """
-from regime_engine.engine import nightly
+from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import connect
 settings = Settings.from_environment()
 with connect(settings) as connection:
-    nightly.build_features(settings, connection)
+    dbt.require_success(dbt.build(settings, connection, "daily_features"), "the build")
 """
     with connect(market.settings) as other, other.transaction():
         other.execute("lock table features.daily_features in share mode")
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=environment(market.settings),
-            stderr=subprocess.PIPE,
-            text=True,
+        process = Process("python", ("-c", program), environment(market.settings))
+        wait_until(
+            market.connection,
+            "select count(*) > 0 from pg_locks"
+            " where relation = 'features.daily_features'::regclass and not granted",
         )
-        waiting = (
-            "select 1 from pg_locks"
-            " where relation = 'features.daily_features'::regclass and not granted"
-        )
-        while not market.connection.execute(waiting).fetchone():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.02)
         yield process
 
 

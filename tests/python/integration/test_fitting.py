@@ -1,18 +1,22 @@
 """Fitted model versions, and the history that they label."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 from commands import regime_command
-from conftest import MODULE_DATABASE
+from conftest import DATABASE, MODULE_DATABASE
 
-from regime_engine import demo, model_versions, prices
-from regime_engine.database import connect
+from regime_engine import demo, model_versions
+from regime_engine.config import Settings
+from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
+from regime_engine.prices.load import load_prices
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
@@ -29,12 +33,30 @@ def rows_up_to(connection, day: date) -> list[tuple]:
     ).fetchall()
 
 
-@pytest.fixture
-def walked(connection, features_database):
+@pytest.fixture(scope="module")
+def walked_template(server, features_template) -> Iterator[str]:
     """Yearly versions from 2005 on and the regimes that they give."""
-    fit.walk_forward(connection, US, Recipe(), YEARLY, start=date(2005, 1, 1))
-    classify.backfill(connection, US, date(2005, 1, 1))
-    return connection
+    first = date(2005, 1, 1)
+    with (
+        server.new_template("template_walked", features_template) as settings,
+        connect(settings) as connection,
+    ):
+        fit.walk_forward(connection, US, Recipe(), YEARLY, start=first)
+        classify.backfill(connection, US, first)
+    yield "template_walked"
+    server.drop_database("template_walked")
+
+
+@pytest.fixture
+def walked_database(server, walked_template) -> Iterator[Settings]:
+    yield server.create_database(DATABASE, walked_template)
+    server.drop_database(DATABASE)
+
+
+@pytest.fixture
+def walked(walked_database) -> Iterator[Database]:
+    with connect(walked_database) as connection:
+        yield connection
 
 
 def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
@@ -85,19 +107,19 @@ def test_lehman_is_a_crisis_and_2017_is_carry(walked):
     assert most_common("2017-01-01", "2017-12-31") == "CARRY"
 
 
-def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, features_database):
+def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, walked_database):
     _, findings = nightly.audit(walked)
     assert findings == []
 
 
-def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, features_database):
+def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, walked_database):
     walked.execute("update runtime.regime_models set trained_to = '2010-06-30' where version = 6")
     _, findings = nightly.audit(walked)
     (finding,) = [f for f in findings if f.test.name == "regime_versions_were_valid"]
     assert finding.test.failures == 124  # trading days of the first half of 2010
 
 
-def test_fitting_again_stores_nothing_and_fits_nothing(walked, features_database, monkeypatch):
+def test_fitting_again_stores_nothing_and_fits_nothing(walked, walked_database, monkeypatch):
     before = model_versions.load(walked, US)
     monkeypatch.setattr(
         "regime_engine.classifiers.markov.train", lambda *_: pytest.fail("fitted again")
@@ -122,7 +144,7 @@ def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, 
     assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
 
 
-def test_models_of_a_run_that_died_are_taken_over(walked, features_database):
+def test_models_of_a_run_that_died_are_taken_over(walked, walked_database):
     walked.execute("update runtime.regime_runs set status = 'FAILED' where command = 'fit'")
     fit.walk_forward(walked, US, Recipe(), YEARLY, start=date(2005, 1, 1))
     _, findings = nightly.audit(walked)
@@ -141,12 +163,12 @@ def test_new_prices_change_no_old_row(database):
             classify.backfill(connection, US, date(2009, 1, 1))
 
         for path in demo.PRICE_FILES:
-            prices.load(connection, path)
+            load_prices(connection, path)
         connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
         night()
         before = rows_up_to(connection, cut)
         for path in demo.PRICE_FILES:
-            prices.load(connection, path)
+            load_prices(connection, path)
         night()
         assert len(before) > 800
         assert rows_up_to(connection, cut) == before
@@ -155,7 +177,8 @@ def test_new_prices_change_no_old_row(database):
         assert revised == 0
 
 
-def test_a_given_version_classifies_and_the_row_says_so(walked, features_database, regime):
+def test_a_given_version_classifies_and_the_row_says_so(walked, walked_database):
+    regime = partial(regime_command, walked_database)
     arguments = ("--region", "US", "--model-id", US.model_id, "--model-version", "3")
     assert regime("run", *arguments, "--as-of", "2015-06-30").returncode == 0
     assert regime("run", *arguments, "--as-of", "2006-06-30").returncode == 0
@@ -187,7 +210,7 @@ def synthetic(server, features_template, tmp_path_factory):
         server.new_template("template_synthetic", features_template) as settings,
         connect(settings) as connection,
     ):
-        prices.load(connection, path)
+        load_prices(connection, path)
         nightly.build_features(connection)
     yield server.create_database(MODULE_DATABASE, "template_synthetic")
     server.drop_database(MODULE_DATABASE)
@@ -305,7 +328,8 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
     assert eurocrisis == "CRISIS"
 
 
-def test_models_are_listed_shown_and_compared(walked, regime):
+def test_models_are_listed_shown_and_compared(walked, walked_database):
+    regime = partial(regime_command, walked_database)
     listed = regime("models", "--region", "US").stdout
     assert len(listed.splitlines()) == 2 + 14
     shown = regime("models", "--region", "US", "--show", "3").stdout
@@ -324,7 +348,7 @@ def test_the_layout_names_all_384_numbers(regime):
     assert lines[1 + 253] == "253,median_volume"
 
 
-def test_versions_are_records_of_their_training(walked, features_database):
+def test_versions_are_records_of_their_training(walked, walked_database):
     first = model_versions.load(walked, US)[0]
     refitted = fit.fit(
         walked,

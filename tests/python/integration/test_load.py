@@ -1,7 +1,6 @@
 """`regime load`: price files into a real prices_daily."""
 
 import gzip
-import signal
 import subprocess
 import sys
 import time
@@ -12,15 +11,17 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
-from commands import environment
+from commands import Process, environment, regime_command
+from conftest import ALONE, wait_until
 
-from regime_engine import prices
+from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
-from regime_engine.prices import Refusal, load
+from regime_engine.prices import formats
+from regime_engine.prices.load import LoadResult, Refusal, load_prices
 
-DEMO = Path(prices.__file__).parent / "demo"
+DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
 IXIC = DEMO / "IXIC.INDX.csv.gz"
 
@@ -91,24 +92,17 @@ def row_versions(connection: Database) -> dict[tuple, tuple]:
 
 
 def run_load(settings: Settings, *arguments: object) -> subprocess.CompletedProcess:
-    result = subprocess.run(
-        [sys.executable, "-m", "regime_engine", "load", *map(str, arguments)],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in result.stderr, result.stderr
-    return result
+    return regime_command(settings, "load", *map(str, arguments))
 
 
-def counts(result: prices.LoadResult) -> tuple[int, ...]:
+def counts(result: LoadResult) -> tuple[int, ...]:
     return result.rows, result.inserted, result.updated, result.unchanged, result.refused
 
 
+@pytest.mark.by_version
 def test_the_bundled_prices_land_as_they_are_written(connection, database):
     for path in (GSPC, IXIC):
-        assert counts(load(connection, path)) == (5031, 5031, 0, 0, 0)
+        assert counts(load_prices(connection, path)) == (5031, 5031, 0, 0, 0)
         _, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
         stored = connection.execute(
             "select instrument_id, trade_date::text, open, high, low, close, adjusted_close,"
@@ -128,7 +122,7 @@ def test_the_bundled_prices_land_as_they_are_written(connection, database):
 def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(
     connection, database, write
 ):
-    result = load(connection, write(SOME_BAD_ROWS))
+    result = load_prices(connection, write(SOME_BAD_ROWS))
     assert counts(result) == (12, 2, 0, 0, 10)
     assert result.first_refusals == tuple(Refusal(*refusal) for refusal in REFUSED_OF_THEM)
     assert refused(connection) == REFUSED_OF_THEM
@@ -136,7 +130,7 @@ def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(
 
 
 def test_a_refused_row_is_kept_as_it_was_written(connection, database, write):
-    load(connection, write("ticker,date,close\r\n A\0,2025-02-30,1;5\r\n"))
+    load_prices(connection, write("ticker,date,close\r\n A\0,2025-02-30,1;5\r\n"))
     kept = connection.execute(
         "select file_name, length(file_sha256), instrument_id, trade_date, row_text"
         " from historical.prices_daily_refused"
@@ -146,34 +140,34 @@ def test_a_refused_row_is_kept_as_it_was_written(connection, database, write):
 
 
 def test_strict_lands_nothing_of_a_file_with_a_refused_row(connection, database, write):
-    load(connection, write("ticker,date,close\nA,2020-01-02,9\n", "before.csv"))
-    result = load(connection, write(SOME_BAD_ROWS), strict=True)
+    load_prices(connection, write("ticker,date,close\nA,2020-01-02,9\n", "before.csv"))
+    result = load_prices(connection, write(SOME_BAD_ROWS), strict=True)
     assert (result.landed, *counts(result)) == (False, 12, 0, 0, 0, 10)
     assert closes(connection) == [("A", "2020-01-02", 9.0)]
     assert refused(connection) == REFUSED_OF_THEM
 
 
 def test_strict_lands_a_file_without_a_refused_row(connection, database):
-    assert load(connection, GSPC, strict=True).inserted == 5031
+    assert load_prices(connection, GSPC, strict=True).inserted == 5031
 
 
 def test_a_reload_changes_nothing(connection, database, write):
     path = write(SOME_BAD_ROWS)
     for file in (path, GSPC):
-        load(connection, file)
+        load_prices(connection, file)
     before, refused_before = row_versions(connection), refused(connection)
-    assert counts(load(connection, path)) == (12, 0, 0, 2, 10)
-    assert counts(load(connection, GSPC)) == (5031, 0, 0, 5031, 0)
+    assert counts(load_prices(connection, path)) == (12, 0, 0, 2, 10)
+    assert counts(load_prices(connection, GSPC)) == (5031, 0, 0, 5031, 0)
     assert row_versions(connection) == before
     assert refused(connection) == refused_before
 
 
 def test_a_corrected_file_updates_the_corrected_row_only(connection, database, write):
     text = gzip.decompress(GSPC.read_bytes()).decode()
-    load(connection, write(text))
+    load_prices(connection, write(text))
     before = row_versions(connection)
     corrected = text.replace(",1244.780029,1244.780029,", ",1244.79,1244.780029,")
-    result = load(connection, write(corrected))
+    result = load_prices(connection, write(corrected))
     assert counts(result) == (5031, 0, 1, 5030, 0)
     after = row_versions(connection)
     (changed,) = (key for key in before if before[key] != after[key])
@@ -183,8 +177,8 @@ def test_a_corrected_file_updates_the_corrected_row_only(connection, database, w
 
 
 def test_columns_that_a_file_does_not_have_are_left_as_they_are(connection, database, write):
-    load(connection, write("ticker,date,close,volume,currency\nA,2020-01-02,1,5,USD\n"))
-    result = load(connection, write("ticker,date,close,currency\nA,2020-01-02,2,\n"))
+    load_prices(connection, write("ticker,date,close,volume,currency\nA,2020-01-02,1,5,USD\n"))
+    result = load_prices(connection, write("ticker,date,close,currency\nA,2020-01-02,2,\n"))
     assert result.updated == 1
     row = connection.execute("select close, volume, currency from historical.prices_daily")
     assert row.fetchall() == [(2.0, 5.0, None)]
@@ -199,7 +193,7 @@ def test_identical_rows_collapse_and_different_ones_are_all_refused(connection, 
         "B,2020-01-03,7",
         "A,2020-01-03,3",
     ]
-    result = load(connection, write("ticker,date,close\n" + "\n".join(rows)))
+    result = load_prices(connection, write("ticker,date,close\n" + "\n".join(rows)))
     assert counts(result) == (6, 2, 0, 1, 3)
     assert closes(connection) == [("A", "2020-01-02", 1.5), ("B", "2020-01-03", 7.0)]
     different = "the same instrument and date with different values on line"
@@ -211,25 +205,25 @@ def test_identical_rows_collapse_and_different_ones_are_all_refused(connection, 
 
 
 def test_a_refused_row_does_not_contradict_a_good_one(connection, database, write):
-    result = load(connection, write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-02,-1\n"))
+    result = load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-02,-1\n"))
     assert counts(result) == (2, 1, 0, 0, 1)
 
 
 def test_duplicates_are_found_across_the_chunks_in_which_a_file_is_read(
     connection, database, write, monkeypatch
 ):
-    monkeypatch.setattr(prices, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(formats, "CHUNK_ROWS", 2)
     path = write(SOME_BAD_ROWS)
-    assert counts(load(connection, path)) == (12, 2, 0, 0, 10)
+    assert counts(load_prices(connection, path)) == (12, 2, 0, 0, 10)
     assert refused(connection) == REFUSED_OF_THEM
 
 
 def test_parquet_lands_what_csv_lands(connection, database, write, tmp_path):
     frame = pl.read_csv(GSPC, try_parse_dates=True)
     frame.write_parquet(tmp_path / "prices.parquet", row_group_size=700)
-    load(connection, GSPC)
+    load_prices(connection, GSPC)
     before = row_versions(connection)
-    result = load(connection, tmp_path / "prices.parquet")
+    result = load_prices(connection, tmp_path / "prices.parquet")
     assert counts(result) == (5031, 0, 0, 5031, 0)
     assert row_versions(connection) == before
 
@@ -249,7 +243,7 @@ def test_doubles_are_stored_to_the_bit(connection, database, tmp_path):
     )
     (tmp_path / "prices.csv").write_text(text)
     for name in ("prices.csv", "prices.parquet"):
-        load(connection, tmp_path / name)
+        load_prices(connection, tmp_path / name)
         stored = connection.execute(
             "select float8send(close) from historical.prices_daily"
             " order by substr(instrument_id, 2)::int"
@@ -264,20 +258,20 @@ def test_quotes_semicolons_and_backslashes_in_an_instrument_are_data(
     pl.DataFrame({"ticker": names}).with_columns(
         date=pl.lit("2020-01-02"), close=1.0, metadata=pl.lit('{\n"a": "\\\\."}')
     ).write_csv(tmp_path / "prices.csv")
-    assert load(connection, tmp_path / "prices.csv").inserted == len(names)
+    assert load_prices(connection, tmp_path / "prices.csv").inserted == len(names)
     stored = connection.execute("select instrument_id, metadata from historical.prices_daily")
     assert sorted(stored.fetchall()) == [(name, {"a": "\\."}) for name in sorted(names)]
 
 
 def test_columns_without_a_place_are_named(connection, database, write):
     path = write(",Date,Close,Dividends,Stock Splits\n0,2020-01-02,1,0,0\n")
-    result = load(connection, path, instrument_id="A")
+    result = load_prices(connection, path, instrument_id="A")
     assert (result.inserted, result.ignored_columns) == (1, ("", "Dividends", "Stock Splits"))
 
 
 def test_a_schema_may_have_any_name(connection, database, write):
     settings = Settings(database_url=database.database_url, historical_schema='My "Prices"; --')
-    load(replace(connection, settings=settings), write(SOME_BAD_ROWS))
+    load_prices(replace(connection, settings=settings), write(SOME_BAD_ROWS))
     rows = connection.execute('select count(*) from "My ""Prices""; --".prices_daily')
     assert rows.fetchone() == (2,)
 
@@ -289,13 +283,13 @@ def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(connection, data
         " close numeric(12, 4), volume bigint, unique (trade_date, instrument_id))"
     )
     path = write("ticker,date,close,volume,open,currency\nA,2020-01-02,1.00004,5,1,USD\n")
-    result = load(connection, path)
+    result = load_prices(connection, path)
     assert (result.inserted, result.ignored_columns) == (1, ("open", "currency"))
-    assert counts(load(connection, path)) == (1, 0, 0, 1, 0)
+    assert counts(load_prices(connection, path)) == (1, 0, 0, 1, 0)
 
 
 def test_new_prices_are_found_by_their_load_time(connection, database, write):
-    load(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
+    load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
     (indexed,) = connection.execute(
         "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
         " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
@@ -314,9 +308,9 @@ def test_a_partitioned_table_is_filled_too(connection, database, write):
         " for values from ('2020-01-01') to ('2021-01-01')"
     )
     path = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,1\n")
-    assert load(connection, path).inserted == 2
+    assert load_prices(connection, path).inserted == 2
     path = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,2\n")
-    assert counts(load(connection, path)) == (2, 0, 1, 1, 0)
+    assert counts(load_prices(connection, path)) == (2, 0, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -333,14 +327,14 @@ def test_a_table_that_cannot_take_prices_is_named(connection, database, write, c
     connection.execute("create schema historical")
     connection.execute(f"create table historical.prices_daily ({columns})")
     with pytest.raises(RegimeError, match=message):
-        load(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
+        load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
 
 
 def test_a_user_without_the_right_to_create_can_load_into_tables_that_are_there(
     connection, database, write
 ):
     path = write(SOME_BAD_ROWS)
-    load(connection, path)
+    load_prices(connection, path)
     connection.execute("create role regime_test_loader")
     try:
         connection.execute("grant usage on schema historical to regime_test_loader")
@@ -349,7 +343,7 @@ def test_a_user_without_the_right_to_create_can_load_into_tables_that_are_there(
         )
         with connect(database) as loader:
             loader.execute("set role regime_test_loader")
-            assert counts(load(loader, path)) == (12, 0, 0, 2, 10)
+            assert counts(load_prices(loader, path)) == (12, 0, 0, 2, 10)
     finally:
         connection.execute("drop owned by regime_test_loader")
         connection.execute("drop role regime_test_loader")
@@ -364,7 +358,7 @@ def test_loads_of_the_same_prices_at_once_end_like_one(database, write):
 
     def load_one(path: Path) -> int:
         with connect(database) as connection:
-            return load(connection, path).inserted
+            return load_prices(connection, path).inserted
 
     with ThreadPoolExecutor(6) as pool:
         inserted = list(pool.map(load_one, paths * 3))
@@ -382,31 +376,29 @@ def test_a_kill_at_any_point_leaves_nothing_half_written_and_a_reload_completes(
 ):
     rows = [f"I{i},{day},{i + 1}" for i in range(20) for day in days(5_000)]
     path = write("ticker,date,close\n" + "\n".join([*rows, "I0,2020-01-02,bad"]))
-    load(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
-    command = [sys.executable, "-m", "regime_engine", "load", str(path)]
+    load_prices(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
     for seconds in (0.4, 0.7, 1.0, 1.4):
-        process = subprocess.Popen(
-            command, env=environment(database), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = Process("regime", ("load", str(path)), environment(database))
         time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
+        wait_until(connection, ALONE)
         found = len(closes(connection)), len(refused(connection))
         assert found in {(1, 0), (len(rows) + 1, 1)}
-    result = load(connection, path)
+    result = load_prices(connection, path)
     assert result.refused == 1
     assert (len(closes(connection)), len(refused(connection))) == (len(rows) + 1, 1)
 
 
 def test_a_load_that_ends_in_the_upsert_leaves_nothing(database, write, connection):
-    load(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
+    load_prices(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
     path = write(SOME_BAD_ROWS)
     with connect(database) as reader, connect(database) as victim:
         backend = victim.info.backend_pid
         with reader.transaction():
             reader.execute("lock table historical.prices_daily in share mode")
             with ThreadPoolExecutor(1) as pool:
-                loading = pool.submit(load, victim, database, path)
+                loading = pool.submit(load_prices, victim, database, path)
                 while not waits_for_a_lock(connection, backend):
                     time.sleep(0.01)
                 connection.execute("select pg_terminate_backend(%s)", [backend])
@@ -414,7 +406,7 @@ def test_a_load_that_ends_in_the_upsert_leaves_nothing(database, write, connecti
                     loading.result()
     assert closes(connection) == [("B", "2020-01-02", 1.0)]
     assert refused(connection) == []
-    assert counts(load(connection, path)) == (12, 2, 0, 0, 10)
+    assert counts(load_prices(connection, path)) == (12, 2, 0, 0, 10)
 
 
 def waits_for_a_lock(connection: Database, backend: int) -> bool:
@@ -459,16 +451,16 @@ def test_one_failing_file_does_not_stop_the_others(database, write, tmp_path):
     assert result.stderr.splitlines() == [
         f"Error: {tmp_path / 'none.csv'}: no such file: name the CSV or Parquet files to load",
         f"Error: {empty}: the file is empty",
-        f"Error: {tmp_path}: a folder, or no plain file: name the CSV or Parquet files to load",
+        f"Error: {tmp_path}: a folder, not a file: name the CSV or Parquet files to load",
     ]
 
 
 def test_a_file_of_which_the_end_cannot_be_read_lands_nothing(connection, database, tmp_path):
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(GSPC.read_bytes()[:-20_000])
-    load(connection, IXIC)
+    load_prices(connection, IXIC)
     with pytest.raises(RegimeError, match="cut short"):
-        load(connection, path)
+        load_prices(connection, path)
     assert {row[0] for row in closes(connection)} == {"IXIC.INDX"}
 
 

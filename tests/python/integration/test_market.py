@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,15 +14,16 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from commands import environment, regime_command
-from conftest import DATABASE
+from commands import Process, environment, regime_command
+from conftest import ALONE, DATABASE, follow_prices, wait_until
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from regime_engine import demo, prices
+from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
+from regime_engine.prices.load import load_prices
 
 N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
@@ -35,7 +35,7 @@ OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
 def make_market(connection: Database, settings: Settings) -> None:
-    prices.load(connection, demo.PRICE_FILES[0])
+    load_prices(connection, demo.PRICE_FILES[0])
     connection.execute("truncate historical.prices_daily")
     connection.execute("select setseed(0.25)")
     connection.execute(
@@ -106,14 +106,8 @@ def stored(connection: Database, of_runs: bool = False) -> list:
     ).fetchall()
 
 
-def start(settings: Settings, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "regime_engine", *arguments],
-        env=environment(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(settings: Settings, *arguments: str) -> Process:
+    return Process("regime", arguments, environment(settings))
 
 
 def hold(connection: Database, instrument_id: str) -> None:
@@ -128,24 +122,12 @@ def release(connection: Database) -> None:
     connection.execute("select pg_advisory_unlock_all()")
 
 
-def wait_until(connection: Database, query: str) -> None:
-    for _ in range(600):
-        if connection.execute(query).fetchone()[0]:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"never true: {query}")
-
-
 def read_so_far(connection: Database, what: str, relation: str) -> int:
     """Of pg_statio_user_tables or pg_stat_user_tables, by all sessions.
 
     Another session's reading is counted at the latest by its end, this one's up to a second later.
     """
-    wait_until(
-        connection,
-        "select count(*) = 1 from pg_stat_activity"
-        " where datname = current_database() and backend_type = 'client backend'",
-    )
+    wait_until(connection, ALONE)
     connection.execute("select pg_stat_force_next_flush()")
     (count,) = connection.execute(
         f"select {what} from pg_stat_user_tables join pg_statio_user_tables using (relid)"
@@ -198,7 +180,7 @@ def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_da
         "update historical.prices_daily set adjusted_close = adjusted_close * 1.01, loaded_at = now()"
         " where instrument_id = 'SYN09' and trade_date = '2018-06-27'"
     )
-    nightly.build_features(connection)
+    follow_prices(market_database, connection)
     result = regime("embed", "--all")
     # 27, 28 and 29 June are the last days that there are.
     assert "rows written: 3 in numeric_window_embeddings" in result.stdout
@@ -221,7 +203,7 @@ def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
         "delete from historical.prices_daily"
         " where instrument_id = 'SYN03' and trade_date = '2018-06-28'"
     )
-    nightly.build_features(connection)
+    follow_prices(market_database, connection)
     regime("embed", "--all")
     rows = connection.execute(
         f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
@@ -301,7 +283,7 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
                 " where instrument_id = %s and trade_date = '2018-06-25'",
                 [instrument_id],
             )
-        nightly.build_features(other)
+        follow_prices(market_database, other)
     release(connection)
     process.communicate()
     assert process.returncode == 0
@@ -344,7 +326,7 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
         "update historical.prices_daily set volume = null"
         " where instrument_id = 'SYN02' and trade_date = '2018-06-29'"
     )
-    nightly.build_features(connection)
+    follow_prices(market_database, connection)
     connection.execute(
         "insert into historical.prices_daily (instrument_id, trade_date, close)"
         " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"
@@ -407,7 +389,7 @@ def test_processes_write_what_one_writes(connection, regime, undisturbed):
     assert counted == {"numeric_window_embeddings": N_WINDOWS}
 
 
-def worker_processes(process: subprocess.Popen) -> list[int]:
+def worker_processes(process: Process) -> list[int]:
     found = subprocess.run(
         ["pgrep", "-f", "-P", str(process.pid), "spawn_main"], capture_output=True, text=True
     )
@@ -424,8 +406,11 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
     # What the first task has committed, and all of the second.
     written = (16 + 10) * N_DATES
     wait_until(connection, f"select count(*) = {written} from {EMBEDDINGS}")
+    # Held meanwhile, since a pool that misses one worker ends the other.
+    process.send_signal(signal.SIGSTOP)
     for pid in worker_processes(process):
-        subprocess.run(["kill", "-9", str(pid)], check=True)
+        os.kill(pid, signal.SIGKILL)
+    process.send_signal(signal.SIGCONT)
     _, error = process.communicate()
     release(connection)
     assert process.returncode == 1
@@ -445,13 +430,10 @@ def test_worker_processes_end_with_a_killed_parent(connection, market_database):
     assert pids
     process.kill()
     process.communicate()
-    for _ in range(200):
-        alive = subprocess.run(["kill", "-0", *map(str, pids)], capture_output=True)
-        if alive.returncode and len(alive.stderr.splitlines()) == len(pids):
-            break
+    deadline = time.monotonic() + 60
+    while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, alive
         time.sleep(0.05)
-    else:
-        raise AssertionError(f"still there: {pids}")
     release(connection)
 
 
@@ -502,7 +484,8 @@ def test_an_interrupted_run_ends_in_one_line(connection, market_database, regime
     process = start(market_database, "embed", "--all")
     wait_until(connection, A_WRITER_WAITS)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    # It no longer waits, since psycopg has cancelled its statement.
+    wait_until(connection, f"select not ({A_WRITER_WAITS})")
     release(connection)
     _, error = process.communicate()
     assert process.returncode == 1
@@ -608,6 +591,7 @@ def filled_and_restated(settings: Settings, regime) -> None:
     assert "nothing to change" in regime("embed", "--all").stdout
 
 
+@pytest.mark.by_version
 @pytest.mark.parametrize("fill", [filled, filled_while_another_reads, filled_and_restated])
 def test_a_rerun_reads_the_index_of_what_is_stored(connection, market_database, regime, fill):
     connection.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")

@@ -1,20 +1,19 @@
 """The dbt package in a team's own project: examples/dbt_project, with dbt's own schema names, prices
 of other names in another schema, and a model that refers to regime_timeline."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import environment
+from commands import environment, forked_path
 
-from regime_engine import demo, prices
+from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, libpq_environment
+from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
@@ -55,7 +54,7 @@ def team_database(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
     settings = server.create_database(DATABASE)
     with connect(settings) as connection:
-        prices.load(connection, demo.PRICE_FILES[0])
+        load_prices(connection, demo.PRICE_FILES[0])
         connection.execute("create schema vendor")
         connection.execute(
             "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
@@ -86,7 +85,7 @@ def run(team_database: Settings, folder: Path) -> Run:
     with connect(team_database) as connection:
         env = environment(team_database) | libpq_environment(connection) | NAMES
     env |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": forked_path(),
         "REGIME_PROJECT_DIR": str(folder),
         "NO_COLOR": "1",
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import regime_command
+from conftest import follow_prices
 
 from regime_engine import dbt
 from regime_engine.config import Settings
@@ -133,7 +134,7 @@ def restate_and_delete(connection: Database, settings: Settings) -> None:
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
     )
-    nightly.build_features(connection)
+    follow_prices(settings, connection)
 
 
 def versions(connection: Database) -> list[tuple]:

@@ -1,4 +1,4 @@
-"""`regime report`: the page in a browser as a reader has it, against the database; the picture."""
+"""`regime report`: the page in a browser against the database, and the picture."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def connection(settings) -> Iterator[Database]:
 
 def test_the_model_card_has_the_parameters_of_each_expert(report, connection):
     (us,) = (region for region in report.regions if region.series == US)
-    shown = {name: told for name, *told in tables(us)["parameters"].rows}
+    shown = {name: values for name, *values in tables(us)["parameters"].rows}
     (experts,) = connection.execute(
         "select parameters -> 'experts' from runtime.regime_models where region = 'US'"
     ).fetchone()
@@ -121,7 +121,7 @@ class Browser:
         WebDriverWait(self.driver, 20, poll_frequency=0.05).until(lambda _: until())
 
     def read(self) -> str:
-        """What is said of the day under the pointer or the cursor; nothing where it is hidden."""
+        """The text about the day under the pointer or the cursor; empty if it is hidden."""
         return self.find("#day")[0].text
 
     def point(self, element, part: float) -> None:
@@ -302,18 +302,18 @@ def test_the_page_has_what_sql_answers(report, file, connection):
     assert len(stored["spells"]) == n_spells
     assert len(text) < 3_000_000
     us, tech = report.regions
-    assert [check["found"] for check in us.checks if check["is_fault"]] == [0, 0, 0]
+    assert [check.found for check in us.checks if check.is_fault] == [0, 0, 0]
     for check in us.checks:
-        assert len(connection.execute(check["look_further"]).fetchall()) == check["found"]
-    assert sum(row["forecasts"] for row in us.calibration) == (len(rows) - 252 - 21) * 4
-    assert tech.without["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
+        assert len(connection.execute(check.look_further).fetchall()) == check.found
+    assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
+    assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
 
 
 def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection):
     def written(verdicts=None) -> str:
         with connect(settings) as other:
-            told = contents.read(other, ("US",), V2, 63, verdicts)
-        return page.html(told, settings)
+            report = contents.read(other, ("US",), V2, 63, verdicts)
+        return page.html(report, settings)
 
     assert "No fault found" in written()
     move = "update runtime.regime_transitions set previous_as_of_date = previous_as_of_date + %s"
@@ -350,12 +350,12 @@ def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
         dark, light = sorted(map(luminance, (one, other)))
         return (light + 0.05) / (dark + 0.05)
 
-    colours = charts.colours(palette["labels"], n)
+    colours = charts.colours(palette.labels, n)
     by_lightness = sorted(colours, key=luminance)
     assert colours in (by_lightness, by_lightness[::-1])
     assert all(contrast(*pair) > 1.2 for pair in pairwise(colours))
     for ink in ("text", "muted", "accent", "good", "bad"):
-        assert contrast(palette[ink], palette["panel"]) >= 4.5
+        assert contrast(getattr(palette, ink), palette.panel) >= 4.5
 
 
 def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):

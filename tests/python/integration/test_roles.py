@@ -25,6 +25,8 @@ LABELLED = (
 )
 PASSWORD = "correct horse battery staple"
 
+pytestmark = pytest.mark.by_version
+
 As = Callable[[str], Settings]
 
 

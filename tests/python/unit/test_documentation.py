@@ -1,4 +1,4 @@
-"""What the pages say is there: commands, options, variables, links; the reference is the code's."""
+"""The pages name existing commands, options, variables and links; the reference is up to date."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ import yaml
 from regime_engine.cli import regime
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
 
 
@@ -23,7 +23,7 @@ def name_of(path: Path) -> str:
 
 @cache
 def generated() -> dict:
-    """Page → the function that writes it."""
+    """Page → the function that generates its text."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -31,9 +31,10 @@ def generated() -> dict:
 
 
 @pytest.mark.parametrize("name", generated())
-def test_the_reference_is_what_the_code_says(name):
-    said = generated()[name]()
-    assert (ROOT / "docs" / name).read_text() == said, f"run `make docs`: docs/{name} is of before"
+def test_a_generated_page_is_up_to_date(name):
+    expected = generated()[name]()
+    page = (ROOT / "docs" / name).read_text()
+    assert page == expected, f"docs/{name} is out of date: run `make docs`"
 
 
 def test_every_command_and_option_is_in_the_reference():
@@ -56,19 +57,19 @@ def commands(group: click.Group, path: str):
 
 
 def regime_calls(text: str) -> list[list[str]]:
-    """The words behind each `regime` that a shell would call."""
+    """The arguments of each `regime` command that a shell would run."""
     calls = []
     for line in text.replace("\\\n", " ").splitlines():
         for part in re.split(r"&&|\|\|?|;|\$\((?!\()", line):
             found = re.match(r"\s*(?:[A-Z_]+=\S* )*(?:- )?regime (.*)", part)
             if found:
-                # What ends a command substitution is no word.
+                # The end of a command substitution is not an argument.
                 calls.append(shlex.split(found[1].split('")')[0].rstrip(')"'), comments=True))
     return calls
 
 
-def require_there(words: list[str], where: str) -> None:
-    """The command is there, and so are its options and their values."""
+def require_known(words: list[str], where: str) -> None:
+    """The command exists, and so do its options."""
     command, path = regime, "regime"
     while isinstance(command, click.Group):
         while words and words[0].startswith("-"):
@@ -76,7 +77,7 @@ def require_there(words: list[str], where: str) -> None:
         if not words:
             return
         found = command.get_command(click.Context(command), words[0])
-        assert found, f"{where}: there is no {path} {words[0]}"
+        assert found, f"{where}: {path} {words[0]} does not exist"
         command, path, words = found, f"{path} {words[0]}", words[1:]
     known = {spelling for option in command.params for spelling in option.opts}
     for word in words:
@@ -85,19 +86,19 @@ def require_there(words: list[str], where: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_command_that_a_page_names_is_there(page):
+def test_every_command_that_a_page_names_exists(page):
     for code in re.findall(r"(?<!`)`(regime [^`]+)`(?!`)", page.read_text()):
         words = code.replace("…", "").replace("|", " ").split()[1:]
         if words and re.fullmatch(r"[a-z]+|-.*", words[0]):
-            require_there(words, name_of(page))
+            require_known(words, name_of(page))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
-def test_an_example_parses_and_its_commands_are_there(path):
+def test_an_example_parses_and_its_commands_exist(path):
     text = path.read_text()
     if path.suffix == ".py":
         compile(text, path, "exec")
-        # One command a string literal.
+        # Each command is one string literal.
         text = "\n".join(re.findall(r'f?"(regime .*?)"', text)).replace("{", "").replace("}", "")
         assert text
     elif path.suffix in (".yml", ".yaml"):
@@ -111,7 +112,7 @@ def test_an_example_parses_and_its_commands_are_there(path):
     calls = regime_calls(text)
     assert calls or "schedulers" not in path.parts
     for words in calls:
-        require_there(words, name_of(path))
+        require_known(words, name_of(path))
 
 
 def test_every_variable_of_the_environment_is_in_the_settings():
@@ -132,7 +133,7 @@ def test_every_variable_of_the_environment_is_in_the_settings():
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as a code host makes them."""
+    """The anchors that a code host gives to the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

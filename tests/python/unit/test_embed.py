@@ -1,4 +1,4 @@
-"""The command line of `regime embed`, and how it parts and reports its work, without a database."""
+"""`regime embed` without a database: its arguments, its shards and its progress."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from regime_engine.cli import progress, regime
+from regime_engine.cli import embed, regime
 from regime_engine.engine import market
 from regime_engine.engine.market import Tally
 
@@ -51,12 +51,12 @@ class Terminal(io.StringIO):
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, seconds: list[float]) -> str:
-    """What is written of a run of 100 instruments, ten of which are done at each of the seconds."""
+    """The progress of a run of 100 instruments; at each of the seconds ten more are done."""
     clock = iter([0, *seconds])
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(embed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr("click.get_text_stream", lambda name: stream)
     monkeypatch.setattr("sys.stderr", stream)
-    show = progress.instruments_progress()
+    show = embed.progress()
     for done in range(1, len(seconds) + 1):
         show(Tally(10 * done, 500 * done), 100)
     return stream.getvalue()
@@ -71,7 +71,7 @@ def test_off_a_terminal_progress_is_a_line_a_minute(monkeypatch):
     )
 
 
-def test_on_a_terminal_progress_is_a_bar_that_ends_its_line_when_all_is_done(monkeypatch):
+def test_on_a_terminal_progress_is_a_bar_that_ends_with_a_line_break(monkeypatch):
     *_, last_but_one, last = shown(
         monkeypatch, Terminal(), [1, 2, 3, 4, 4.01, 6, 7, 8, 9, 10]
     ).split("\r\x1b[K")

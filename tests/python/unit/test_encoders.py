@@ -10,7 +10,7 @@ from regime_engine.errors import RegimeError
 def some_windows(n: int, window_days: int, seed: int) -> np.ndarray:
     chance = np.random.default_rng(seed)
     windows = chance.lognormal(3, 2, (n, window_days, 3))
-    windows[:, 0, 2] = np.nan  # the return of an instrument's first row
+    windows[:, 0, 2] = np.nan  # an instrument's first row has no return
     return windows
 
 
@@ -47,7 +47,7 @@ def test_core_v1_keeps_the_newest_128_days_of_a_longer_window():
     ],
 )
 def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, window_days):
-    encoder = encoders.get(model_id)
+    encoder = encoders.get(model_id, window_days)
     windows = some_windows(7, window_days, 3)
     together = encoder.encode(windows)
     assert together.shape == (7, encoder.dimension(window_days))
@@ -64,6 +64,6 @@ def test_encoding_leaves_the_windows_as_they_were():
     np.testing.assert_array_equal(windows, before)
 
 
-def test_an_unknown_model_id_is_answered_with_the_known_ones():
+def test_an_unknown_model_id_is_refused_with_the_known_ones():
     with pytest.raises(RegimeError, match=r"'v3': choose one of numeric-simple-v1, num-regime"):
         encoders.get("v3")

@@ -16,11 +16,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from regime_engine import MarkovRegimes, PrototypeRegimes
 from regime_engine.engine.fit import HELD_OUT, score_states
 
-# Of any columns, so that the tables that scikit-learn draws can be fitted.
+# It takes any columns, so that it can be fitted to the tables of scikit-learn's checks.
 ANY_COLUMNS = PrototypeRegimes(model_id="numeric-simple-v1")
-# They fit a few rows of two to ten columns of their own. A hidden Markov model is of the embeddings of
-# half a year of days at least, 384 numbers each: another table is refused, which is what is right.
-# Below, the same is stated of embeddings.
+# These checks fit tables of a few rows and two to ten columns. MarkovRegimes refuses such tables: it needs
+# the embeddings of at least half a year of days, 384 numbers each. The tests below state the same facts for
+# embeddings.
 OF_OTHER_TABLES = [
     "check_dict_unchanged",
     "check_dont_overwrite_parameters",
@@ -47,14 +47,16 @@ OF_OTHER_TABLES = [
 ]
 
 
-def what_makes_no_sense(estimator) -> dict[str, str]:
+def checks_that_do_not_apply(estimator) -> dict[str, str]:
     if isinstance(estimator, MarkovRegimes):
         return dict.fromkeys(OF_OTHER_TABLES, "a sequence of embeddings alone can be fitted")
     return {"check_supervised_y_2d": "labels in a column of a table are refused, not flattened"}
 
 
 @parametrize_with_checks(
-    [ANY_COLUMNS, MarkovRegimes()], expected_failed_checks=what_makes_no_sense, xfail_strict=True
+    [ANY_COLUMNS, MarkovRegimes()],
+    expected_failed_checks=checks_that_do_not_apply,
+    xfail_strict=True,
 )
 def test_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
@@ -88,7 +90,7 @@ def bits(arrays) -> list[list]:
 
 
 @BOTH
-def test_a_fit_returns_itself_leaves_its_hyperparameters_and_says_what_it_was_given(estimator):
+def test_a_fit_returns_itself_and_keeps_its_hyperparameters(estimator):
     X = market(3)
     model = clone(estimator)
     assert model.fit(X) is model
@@ -105,7 +107,7 @@ def test_a_fit_returns_itself_leaves_its_hyperparameters_and_says_what_it_was_gi
 
 
 @BOTH
-def test_what_is_said_of_a_row_depends_neither_on_the_others_nor_on_their_order(estimator):
+def test_the_answer_for_a_row_depends_neither_on_the_other_rows_nor_on_their_order(estimator):
     X = market(3)
     model = fitted(type(estimator))
     whole = answers(model, X)
@@ -169,7 +171,7 @@ def test_the_columns_of_a_frame_are_those_of_the_fit(estimator):
     ],
     ids=["columns", "one row", "empty", "NaN", "infinity", "text", "tuple"],
 )  # fmt: skip
-def test_what_are_no_embeddings_is_refused_in_one_line(estimator, X, error, message):
+def test_a_table_that_holds_no_embeddings_is_refused_in_one_line(estimator, X, error, message):
     with pytest.raises(error, match=message) as refused:
         clone(estimator).fit(X)
     assert "\n" not in str(refused.value)
@@ -178,7 +180,7 @@ def test_what_are_no_embeddings_is_refused_in_one_line(estimator, X, error, mess
 
 
 @BOTH
-def test_a_model_is_fitted_before_it_is_asked(estimator):
+def test_a_model_must_be_fitted_before_it_answers(estimator):
     for ask in ("predict", "predict_proba", "novelty", "score"):
         with pytest.raises(NotFittedError, match="is not fitted yet: call fit first"):
             getattr(clone(estimator), ask)(market(3))
@@ -201,13 +203,13 @@ def test_a_model_is_fitted_before_it_is_asked(estimator):
         (lambda: PrototypeRegimes().fit(market(3), ["A", None] * 150), ValueError, "y has no label in row 1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_fitted_is_refused_in_one_line(wrong, error, message):
+def test_an_impossible_fit_is_refused_in_one_line(wrong, error, message):
     with pytest.raises(error, match=message) as refused:
         wrong()
     assert "\n" not in str(refused.value)
 
 
-def test_labels_are_those_that_were_given():
+def test_predicted_labels_are_those_given_to_the_fit():
     X = market(2)
     calm = X[:, -100] < np.median(X[:, -100])
     model = PrototypeRegimes().fit(X, np.where(calm, 7, 3))

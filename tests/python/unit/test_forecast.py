@@ -10,7 +10,7 @@ KEEP = 0.95
 
 
 def test_smoothing_adds_sixty_transitions_that_stay_as_often_as_all_do():
-    # 140 of 180 transitions stay; with 59 of 60 more, 199 of 240.
+    # 140 of 180 transitions stay; with the 60 of the prior, of which 59 stay, 199 of 240.
     smoothed = forecast.smoothed_probabilities(np.array([[90.0, 30], [10, 50]]))
     stay = 199 / 240
     assert smoothed == pytest.approx(
@@ -60,7 +60,7 @@ def test_scores_of_laws_known_by_hand():
     assert forecast.brier_score(laws, outcome) == pytest.approx((0.375 + 0.01 + 0.64 + 0.81) / 2)
 
 
-def test_the_rivals_of_a_score_are_those_of_a_loop_over_the_days():
+def test_the_rivals_of_a_score_equal_those_of_a_loop_over_the_days():
     chance = np.random.default_rng(7)
     labels = chance.choice(3, 80, p=[0.5, 0.3, 0.2])
     probabilities = chance.dirichlet(np.ones(3), 80)
@@ -80,8 +80,8 @@ def test_the_rivals_of_a_score_are_those_of_a_loop_over_the_days():
     assert found["no_change_log_score"] == pytest.approx(np.mean(same), rel=1e-12)
 
 
-def test_what_a_forecast_knows_ends_with_its_day():
-    """The scores of a history are the sum of those of its days, each with the past alone."""
+def test_a_forecast_uses_nothing_after_its_day():
+    """The score of a history is the mean of the scores of its days, each computed from the past alone."""
     chance = np.random.default_rng(8)
     labels = np.repeat(chance.integers(0, 3, 12), 6)
     probabilities = chance.dirichlet(np.ones(3), len(labels))
@@ -108,20 +108,20 @@ def test_forecasts_of_a_simulated_chain_are_better_than_both_rivals():
         assert found["brier_score"] < found["base_rate_brier_score"]
 
 
-def test_what_moved_most_is_measured_in_spreads_of_its_own_history():
+def test_moves_are_measured_in_standard_deviations_of_their_own_history():
     history = np.array([[0.0, 10, 5], [2, 30, 5]])  # standard deviations 1, 10 and 0
     moved = farthest(("small", "large", "still"), np.zeros(3), np.array([3.0, -40, 9]), history)
     assert [(each.statistic, each.in_spreads) for each in moved] == [("large", -4), ("small", 3)]
 
 
 def test_forecasts_are_counted_in_tenths_with_how_often_they_came_true():
-    # Sure of each day's label, so that it stays with the probability of the matrix so far.
+    # Each day's label is certain, so the probability that it stays is that of the matrix so far.
     labels = np.array([0, 0, 1, 0])
     probabilities = np.eye(2)[labels]
     rows = forecast.reliability(labels, probabilities, 1, 0)
     matrices = forecast.smoothed_probabilities(forecast.transitions_so_far(labels, 2))[:3]
     stay = [matrix[label, label] for matrix, label in zip(matrices, labels, strict=False)]
-    # The next label is the same on the first of three days alone.
+    # The next label is the same on the first of the three days only.
     assert rows == [
         (pytest.approx(1 - np.mean(stay)), pytest.approx(2 / 3), 3),
         (pytest.approx(np.mean(stay)), pytest.approx(1 / 3), 3),

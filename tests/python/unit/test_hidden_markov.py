@@ -14,7 +14,7 @@ from regime_engine.classifiers.hidden_markov import (
 
 
 def day_by_day(log_emission: np.ndarray, A: np.ndarray):
-    """Forward-backward of one chain, (k, T), as the textbook has it."""
+    """Forward-backward of one chain, (k, T), as in a textbook."""
     k, days = log_emission.shape
     e = np.exp(log_emission).T
     alpha, beta = np.empty((days, k)), np.ones((days, k))

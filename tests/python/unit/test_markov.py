@@ -19,23 +19,23 @@ def market():
 
 def test_the_label_is_the_true_state_on_most_later_days(market):
     embeddings, states, fitted = market
-    told = markov.classify(fitted, embeddings[1000:])
-    right = told.winners == states[1000:]
+    found = markov.classify(fitted, embeddings[1000:])
+    right = found.winners == states[1000:]
     balanced = np.mean([right[states[1000:] == k].mean() for k in (0, 1)])
     assert balanced > 0.9
 
 
 def test_confidence_is_the_share_of_labels_that_are_right(market):
     embeddings, states, fitted = market
-    told = markov.classify(fitted, embeddings[1000:])
-    rows = np.arange(len(told.winners))
-    confidence = told.probabilities[rows, told.winners]
-    right = told.winners == states[1000:]
+    found = markov.classify(fitted, embeddings[1000:])
+    rows = np.arange(len(found.winners))
+    confidence = found.probabilities[rows, found.winners]
+    right = found.winners == states[1000:]
     assert confidence.mean() == pytest.approx(right.mean(), abs=0.04)
-    np.testing.assert_allclose(told.probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
 
 
-def test_what_is_said_of_a_window_depends_on_no_other(market):
+def test_the_classification_of_a_window_depends_on_no_other_window(market):
     embeddings, _, fitted = market
     together = markov.classify(fitted, embeddings)
     for row in [0, 1, 500, 1023, 1024, 1999]:
@@ -55,7 +55,7 @@ def test_volume_that_tells_the_state_is_used(market):
     assert both.volume_scale == pytest.approx(0.25, abs=0.03)
 
 
-def test_volume_that_differs_between_no_states_is_not_read():
+def test_volume_that_is_the_same_in_all_states_is_not_read():
     returns, _, _ = markets.draw(1062, seed=5)
     noise = 0.25 * np.random.default_rng(5).standard_normal(1062)
     fitted = markov.fit(markets.embeddings(returns, noise), 2)
@@ -66,20 +66,20 @@ def test_volume_makes_labels_better_where_returns_tell_little():
     balanced = []
     for seed in range(3):
         returns, _, states = markets.draw(2314, seed=seed)
-        returns *= np.where(states == 0, 1.8, 1)  # of nearly the same volatility
+        returns *= np.where(states == 0, 1.8, 1)  # the volatilities are nearly the same
         level = 0.4 * states + 0.25 * np.random.default_rng(seed).standard_normal(2314)
         year = [level[t - 252 : t].mean() for t in range(252, 2314)]
         returns, volumes, states = returns[252:], level[252:] - year, states[252:]
         for seen in (volumes, 0 * volumes):
             embeddings = markets.embeddings(returns, seen)
-            told = markov.classify(markov.fit(embeddings[:1000], 2), embeddings[1000:])
-            right = told.winners == states[1062:]
+            found = markov.classify(markov.fit(embeddings[:1000], 2), embeddings[1000:])
+            right = found.winners == states[1062:]
             balanced.append(np.mean([right[states[1062:] == k].mean() for k in (0, 1)]))
     with_volume, without = np.mean(np.reshape(balanced, (3, 2)), axis=0)
     assert with_volume > without + 0.03
 
 
-def test_what_the_experts_say_together_is_the_mean_of_their_log_probabilities(market):
+def test_the_experts_are_pooled_by_the_mean_of_their_log_probabilities(market):
     embeddings, _, fitted = market
     rows = embeddings[::50]
     log_p = sum(
@@ -89,8 +89,8 @@ def test_what_the_experts_say_together_is_the_mean_of_their_log_probabilities(ma
     )
     assert sum(expert.share for expert in fitted.experts) == pytest.approx(1)
     together = np.exp(log_p) / np.exp(log_p).sum(axis=1, keepdims=True)
-    told = markov.classify(replace(fitted, beta=1.0), rows)
-    np.testing.assert_allclose(told.probabilities, together, atol=1e-7)
+    found = markov.classify(replace(fitted, beta=1.0), rows)
+    np.testing.assert_allclose(found.probabilities, together, atol=1e-7)
 
 
 def test_the_usual_volume_before_a_window_has_the_law_of_a_simulated_chain():
@@ -108,27 +108,27 @@ def test_the_usual_volume_before_a_window_has_the_law_of_a_simulated_chain():
         assert chance[k] @ offsets == pytest.approx(year[state == k].mean(), abs=0.01)
 
 
-def test_log_volume_comes_back_from_what_is_relative_to_the_year_before():
+def test_log_volume_is_recovered_from_relative_volume():
     chance = np.random.default_rng(4)
     level = 18 + 0.3 * np.sin(np.arange(1500) / 90) + 0.1 * chance.standard_normal(1500)
     relative = [level[t] - level[t - 252 : t].mean() for t in range(252, 1500)]
-    back = markov._unrelative(np.array(relative))
-    late = slice(500, None)  # the unknown year before the first day is forgotten by then
+    back = markov._log_volume(np.array(relative))
+    late = slice(500, None)  # the unknown year before the first day has no weight by then
     assert np.corrcoef(back[late], level[252:][late])[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("volume", [0.0, -3.0])
-def test_a_series_without_volume_works_without_its_evidence(volume):
+def test_a_series_without_volume_is_fitted_to_returns_alone(volume):
     returns, _, states = markets.draw(1062, seed=5)
     embeddings = markets.embeddings(returns, np.full(1062, volume))
     fitted = markov.fit(embeddings, 2)
     assert [expert.volume_weight for expert in fitted.experts] == [0]
-    told = markov.classify(fitted, embeddings)
-    assert (told.winners == states[62:]).mean() > 0.9
+    found = markov.classify(fitted, embeddings)
+    assert (found.winners == states[62:]).mean() > 0.9
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same():
+def test_the_first_day_of_an_instrument_which_has_no_return_can_be_fitted():
     returns, volumes, _ = markets.draw(500, seed=6)
     returns[0] = 0
     fitted = markov.fit(markets.embeddings(returns, volumes), 2)
@@ -136,12 +136,12 @@ def test_the_first_day_of_an_instrument_has_no_return_and_is_fitted_all_the_same
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_move_that_no_state_knows_is_of_the_stormiest():
+def test_a_move_that_no_state_explains_gets_the_most_volatile_state():
     returns, volumes = np.random.default_rng(2).normal(0, [[0.005], [0.2]], (2, 1000))
     fitted = markov.fit(markets.embeddings(returns, volumes), 4)
     returns[300] = np.log(0.01)
-    told = markov.classify(fitted, markets.embeddings(returns, volumes)[[300 - 62]])
-    assert told.probabilities[0].argmax() == told.winners[0] == 3
+    found = markov.classify(fitted, markets.embeddings(returns, volumes)[[300 - 62]])
+    assert found.probabilities[0].argmax() == found.winners[0] == 3
 
 
 def test_multiplying_prices_changes_no_label(market):
@@ -149,13 +149,13 @@ def test_multiplying_prices_changes_no_label(market):
     returns, volumes, _ = markets.draw(400, seed=9)
     from regime_engine.encoders import num_regime_core_v2
 
-    told = [
+    labels = [
         markov.classify(
             fitted, num_regime_core_v2.encode(markets.windows(returns, volumes, price))
         ).winners.tolist()
         for price in (1e-3, 100.0, 7e5)
     ]
-    assert told[0] == told[1] == told[2]
+    assert labels[0] == labels[1] == labels[2]
 
 
 def test_a_model_read_back_from_json_classifies_to_the_bit(market):
@@ -185,7 +185,7 @@ def test_states_are_named_by_their_number_calmest_first(k):
     assert 0.4 <= fitted.beta <= 1
 
 
-def test_many_series_are_fitted_side_by_side_as_one_by_one():
+def test_series_fitted_side_by_side_equal_series_fitted_one_by_one():
     many = []
     for seed, days in enumerate([700, 800, 700, 700]):
         returns, volumes, _ = markets.draw(days, 4, seed=seed)
@@ -194,7 +194,7 @@ def test_many_series_are_fitted_side_by_side_as_one_by_one():
         assert together.to_json() == markov.fit(embeddings, 4).to_json()
 
 
-def test_novelty_is_high_where_training_saw_nothing_like_it(market):
+def test_novelty_is_100_for_windows_unlike_all_training_windows(market):
     embeddings, _, fitted = market
     returns, volumes, _ = markets.draw(200, seed=1)
     strange = markov.classify(fitted, markets.embeddings(8 * returns, volumes))
@@ -204,11 +204,11 @@ def test_novelty_is_high_where_training_saw_nothing_like_it(market):
     assert usual.min() >= 0
 
 
-def test_the_score_is_nats_a_day_that_models_of_any_size_share(market):
+def test_the_score_beats_that_of_one_normal_distribution(market):
     embeddings, _, fitted = market
-    told = markov.scores(fitted, embeddings[1000:])
+    scores = markov.scores(fitted, embeddings[1000:])
     one_normal = -0.5 * np.log(2 * np.pi * np.e * fitted.scale**2)
-    assert told["log_score"] > one_normal + 0.2
+    assert scores["log_score"] > one_normal + 0.2
 
 
 def test_too_few_windows_are_counted():
@@ -217,7 +217,7 @@ def test_too_few_windows_are_counted():
         markov.fit(markets.embeddings(returns, volumes), 2)
 
 
-def test_prices_that_never_move_are_refused_by_name():
+def test_prices_that_never_move_are_refused():
     with pytest.raises(RegimeError, match="the 138 training windows never move"):
         markov.fit(markets.embeddings(np.zeros(200), np.zeros(200)), 2)
 
@@ -228,6 +228,6 @@ def test_a_number_of_states_without_labels_is_refused():
 
 
 def test_constant_prices_are_classified_by_a_model_of_others(market):
-    told = markov.classify(market[2], markets.embeddings(np.zeros(63), np.zeros(63)))
-    assert np.isfinite(told.probabilities).all()
-    assert told.labels[told.winners[0]] == "NEUTRAL"
+    found = markov.classify(market[2], markets.embeddings(np.zeros(63), np.zeros(63)))
+    assert np.isfinite(found.probabilities).all()
+    assert found.labels[found.winners[0]] == "NEUTRAL"

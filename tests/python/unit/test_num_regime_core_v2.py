@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regime_engine import encoders
 from regime_engine.encoders import num_regime_core_v2 as core
 from regime_engine.errors import RegimeError
 
@@ -30,7 +31,7 @@ def test_the_layout_names_384_numbers_once_each():
 
 
 @given(st.integers(0, 999))
-def test_returns_and_volumes_come_back_from_the_embedding(seed):
+def test_returns_and_volumes_are_decoded_from_the_embedding(seed):
     windows = some_windows(3, seed)
     returns, volumes = core.decode(core.encode(windows))
     largest = np.abs(windows[:, :, 0]).max()
@@ -64,7 +65,7 @@ def test_encoding_leaves_the_windows_as_they_were(order):
     np.testing.assert_array_equal(windows, before)
 
 
-def test_a_null_first_return_counts_as_zero():
+def test_a_missing_first_return_is_encoded_as_zero():
     windows = some_windows(2)
     windows[:, 0, 0] = 0
     zero = core.encode(windows)
@@ -88,7 +89,7 @@ def test_every_number_is_finite(prices, volume):
     assert np.isfinite(core.encode(window[None])).all()
 
 
-def test_named_statistics_are_what_they_say():
+def test_named_statistics_equal_their_formulas():
     windows = some_windows(5)
     embeddings = core.encode(windows)
     for window, row in zip(windows, range(5), strict=True):
@@ -106,6 +107,6 @@ def test_named_statistics_are_what_they_say():
         assert number(embeddings, "autocorrelation_return")[row] == pytest.approx(lagged, abs=1e-5)
 
 
-def test_another_window_length_is_refused_by_name():
+def test_another_window_length_is_refused():
     with pytest.raises(RegimeError, match="63 days, not 252: give --window-days 63"):
-        core.dimension(252)
+        encoders.get(core.MODEL_ID, 252)

@@ -1,4 +1,4 @@
-"""Prices of a notebook, however they are held, and what is said where they cannot be used."""
+"""Prices of a notebook in any form, and the messages for prices that cannot be used."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ VOLUME = np.round(np.exp(15 + 0.3 * _CHANCE.standard_normal(200)))
 ARRAYS = {"date": DAYS.to_numpy(), "close": CLOSE, "volume": VOLUME}
 PANDAS = pd.DataFrame(ARRAYS)
 POLARS = pl.DataFrame(ARRAYS)
-# Those of 2020-03-02, the hundred and tenth, are missing.
+# The volume of 2020-03-02, row 109, is missing.
 GAPS = VOLUME.tolist()
 GAPS[109] = None
 
@@ -59,14 +59,14 @@ def test_prices_in_another_form_are_the_same_prices(prices):
         pytest.param(POLARS.with_columns(volume=pl.Series(GAPS)), id="polars"),
     ],
 )
-def test_a_day_without_a_volume_is_as_usual(prices):
+def test_a_day_without_a_volume_has_the_usual_volume(prices):
     features = daily_features(prices)
     assert np.flatnonzero(np.isnan(features["volume"])).tolist() == [109]
     assert features["relative_log_volume"][109] == 0
     assert np.isfinite(encode(prices)[0]).all()
 
 
-def test_prices_without_volumes_have_returns_alone():
+def test_without_volumes_only_the_volume_numbers_change():
     embeddings, _ = encode({"date": ARRAYS["date"], "close": CLOSE})
     with_volumes, _ = encode(ARRAYS)
     assert (embeddings[:, :63] == with_volumes[:, :63]).all()
@@ -127,7 +127,7 @@ def test_a_window_that_cannot_be_encoded_is_refused_in_one_line(arguments, error
 
 
 def test_arrays_are_enough():
-    """Neither a library of frames nor scikit-learn need be there."""
+    """Neither a DataFrame library nor scikit-learn is required."""
     program = """
 import sys
 sys.modules |= dict.fromkeys(("pandas", "polars", "sklearn", "pyarrow"))  # an import of one fails

@@ -1,4 +1,4 @@
-"""What a price file says, before it reaches the database."""
+"""Price files as they are read and checked, before they reach the database."""
 
 import gzip
 from datetime import UTC, date, datetime, timedelta
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regime_engine import prices
 from regime_engine.errors import RegimeError
-from regime_engine.prices import check, open_prices
+from regime_engine.prices.columns import REQUIRED
+from regime_engine.prices.formats import open_prices
+from regime_engine.prices.rules import check
 
 HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,currency,metadata\n"
 
@@ -31,7 +32,7 @@ def reasons(folder: Path, text: str, instrument_id: str | None = None) -> dict[i
 
 
 def reason(folder: Path, column: str, value: str) -> str | None:
-    """Why a row that is good but for one value is refused; None where it is not."""
+    """Why a row with this value is refused; None if it is accepted. All other values are good."""
     good = {"instrument_id": "A", "trade_date": "2020-01-02", "close": "10.5"} | {column: value}
     return reasons(folder, f"{','.join(good)}\n{','.join(good.values())}\n").get(2)
 
@@ -219,7 +220,7 @@ def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, hea
         (b"PAR1 and no more", "cannot be read as Parquet"),
     ],
 )
-def test_a_file_that_is_no_price_file_is_refused_as_a_whole(tmp_path, content, message):
+def test_a_file_that_is_not_a_price_file_is_refused_as_a_whole(tmp_path, content, message):
     path = tmp_path / "prices.csv"
     path.write_bytes(content)
     with pytest.raises(RegimeError) as raised:
@@ -246,7 +247,7 @@ def test_an_instrument_given_by_option_may_be_named_in_the_file_too(tmp_path):
         rows_of(path, "A.US")
 
 
-def test_parquet_and_gzipped_files_say_the_same_as_csv(tmp_path):
+def test_parquet_and_gzipped_files_hold_the_same_rows_as_csv(tmp_path):
     frame = pl.DataFrame(
         {
             "Ticker": ["A", "A", "B", None],
@@ -333,5 +334,5 @@ def test_any_text_under_a_header_is_rows_with_a_close_or_with_a_reason(tmp_path_
     path = tmp_path_factory.mktemp("prices") / "prices.csv"
     path.write_text("ticker,date,close\n" + text, newline="")
     for row in rows_of(path).iter_rows(named=True):
-        readable = all(row[name] is not None for name in prices.REQUIRED)
+        readable = all(row[name] is not None for name in REQUIRED)
         assert row["reason"] or readable

@@ -22,18 +22,18 @@ def test_confidence_is_the_softmax_of_minus_distance_over_temperature():
     prototypes = prototype.Prototypes(
         ("CARRY", "CRISIS"), np.array([[0.0, 0], [6, 8]]), 5.0, np.linspace(0, 10, 101)
     )
-    told = prototype.classify(prototypes, np.array([[0, 0], [3, 4], [6, 8]], np.float32))
+    found = prototype.classify(prototypes, np.array([[0, 0], [3, 4], [6, 8]], np.float32))
     sure = 1 / (1 + math.exp(-10 / 5))
-    assert told.winners.tolist() == [0, 0, 1]
-    assert told.probabilities[:, 0] == pytest.approx([sure, 0.5, 1 - sure], abs=1e-15)
-    assert told.evidence["distances"].tolist() == [[0, 10], [5, 5], [10, 0]]
-    assert told.novelty.tolist() == [0, 50, 0]
+    assert found.winners.tolist() == [0, 0, 1]
+    assert found.probabilities[:, 0] == pytest.approx([sure, 0.5, 1 - sure], abs=1e-15)
+    assert found.evidence["distances"].tolist() == [[0, 10], [5, 5], [10, 0]]
+    assert found.novelty.tolist() == [0, 50, 0]
 
 
 def test_distances_of_billions_give_probabilities_and_not_nan():
     prototypes = prototype.Prototypes(("A", "B"), np.array([[0.0], [4e9]]), 1e-3, np.zeros(101))
-    told = prototype.classify(prototypes, np.array([[1e9], [4e9]], np.float32))
-    assert told.probabilities.tolist() == [[1, 0], [0, 1]]
+    found = prototype.classify(prototypes, np.array([[1e9], [4e9]], np.float32))
+    assert found.probabilities.tolist() == [[1, 0], [0, 1]]
 
 
 def test_a_model_read_back_from_json_classifies_to_the_bit():
@@ -47,15 +47,15 @@ def test_a_model_read_back_from_json_classifies_to_the_bit():
 
 def test_one_window_a_label_is_enough():
     fitted = prototype.fit(np.array([[0.0], [1.0]]), ["CARRY", "CRISIS"])
-    told = prototype.classify(fitted, np.array([[0.1]], np.float32))
-    assert told.labels[told.winners[0]] == "CARRY"
-    assert 0.5 < told.probabilities[0, 0] < 1
+    found = prototype.classify(fitted, np.array([[0.1]], np.float32))
+    assert found.labels[found.winners[0]] == "CARRY"
+    assert 0.5 < found.probabilities[0, 0] < 1
 
 
 def test_the_seed_rule_is_neutral_and_certain():
-    told = prototype.seed_rule(np.ones((3, 384), np.float32))
-    assert told.labels == ("NEUTRAL",)
-    assert told.probabilities.tolist() == [[1.0]] * 3
+    found = prototype.seed_rule(np.ones((3, 384), np.float32))
+    assert found.labels == ("NEUTRAL",)
+    assert found.probabilities.tolist() == [[1.0]] * 3
 
 
 def test_the_assignment_is_the_cheapest_of_all():
@@ -76,9 +76,9 @@ def test_k_means_finds_the_states_and_names_them_by_volatility():
     returns, volumes, states = markets.draw(1262, seed=2, stay=0.99)
     embeddings = markets.embeddings(returns, volumes)
     fitted = prototype.fit_k_means(embeddings, 2)
-    told = prototype.classify(fitted, embeddings)
+    found = prototype.classify(fitted, embeddings)
     assert fitted.labels == ("NEUTRAL", "CRISIS")
-    assert (told.winners == states[62:]).mean() > 0.8
+    assert (found.winners == states[62:]).mean() > 0.8
 
 
 def test_a_standardised_model_read_back_from_json_classifies_to_the_bit():
@@ -90,19 +90,19 @@ def test_a_standardised_model_read_back_from_json_classifies_to_the_bit():
     assert before.probabilities.tobytes() == after.probabilities.tobytes()
 
 
-def test_labelled_windows_are_standardised_by_what_they_were_fitted_on():
+def test_labelled_windows_are_standardised_by_their_own_mean_and_deviation():
     returns, volumes, states = markets.draw(562, seed=4)
     embeddings = markets.embeddings(returns, volumes)
     labels = np.array(["CARRY", "CRISIS"])[states[62:]]
     fitted = prototype.fit(embeddings, labels, standardise=True)
-    points = fitted.standardised(embeddings)[:, 252:290]
+    points = prototype.standardised(embeddings, fitted.mean, fitted.scale)[:, 252:290]
     np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(points.std(axis=0), 1, atol=1e-9)
-    told = prototype.classify(fitted, embeddings)
-    assert (np.array(told.labels)[told.winners] == labels).mean() > 0.8
+    found = prototype.classify(fitted, embeddings)
+    assert (np.array(found.labels)[found.winners] == labels).mean() > 0.8
 
 
-def test_windows_all_alike_do_not_fall_into_states():
+def test_windows_that_are_all_alike_have_no_states():
     embeddings = markets.embeddings(np.zeros(262), np.zeros(262))
     with pytest.raises(RegimeError, match="do not fall into 3 groups"):
         prototype.fit_k_means(embeddings, 3)
@@ -113,6 +113,6 @@ def test_too_few_windows_for_k_means_are_counted():
         prototype.fit_k_means(np.zeros((20, 384), np.float32), 4)
 
 
-def test_standardising_another_encoders_embeddings_is_refused():
+def test_standardising_the_embeddings_of_another_encoder_is_refused():
     with pytest.raises(RegimeError, match="read num-regime-core-v2: embeddings of 384 numbers"):
         prototype.fit(np.zeros((4, 189), np.float32), ["CARRY"] * 4, standardise=True)

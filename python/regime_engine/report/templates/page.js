@@ -9,8 +9,8 @@
   const panels = [...document.querySelectorAll(".panel")];
   const day = document.getElementById("day");
   const views = new Map(); // element of a chart → its Vega view
-  let years = 0; // that are shown, up to each region's last day; 0: all
-  let readAt = null; // the row that is read, in the region in sight
+  let years = 0; // how many years are shown, up to each region's last day; 0: all
+  let readAt = null; // the day that is being read, as its place in the shown region's days
 
   // A region is parsed when it is first shown.
   const regions = panels.map(() => null);
@@ -20,7 +20,7 @@
     return regions[place];
   };
 
-  // The first and the last day whole.
+  // From the start of the first day to the end of the last one.
   const rangeOf = ({ days: { date } }) => {
     const last = date.at(-1) * DAY;
     const first = date[0] * DAY;
@@ -93,7 +93,7 @@
   const percent = (value) => (value == null ? MISSING : `${number(100 * value, 1)}%`);
   const dated = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
 
-  function told({ days, labels }, place) {
+  function factsOf({ days, labels }, place) {
     const label = labels[days.label[place]];
     const facts = [["confidence", percent(days.confidence[place])]];
     if (label) labels.forEach((name, k) => facts.push([name, percent(days[`p${k}`][place])]));
@@ -115,11 +115,11 @@
     return wanted - dates[low] <= dates[high] - wanted ? low : high;
   }
 
-  // Text is set as text: what a region is named is not markup.
+  // Text is set as textContent: the name of a label or region is never markup.
   function readDay(element, place, x, y) {
     const region = regionOf(element);
     readAt = place;
-    const { title, facts } = told(region, place);
+    const { title, facts } = factsOf(region, place);
     const heading = document.createElement("strong");
     heading.textContent = title;
     const lines = facts.map(([name, value]) => {
@@ -150,7 +150,7 @@
     moveCursor(element.closest(".panel"), regionOf(element).days.date[0] * DAY - DAY);
   }
 
-  // Where the axis of days begins, in pixels of the window.
+  // The left end of the time axis, in pixels of the window.
   function originOf(element, view) {
     const { left } = element.querySelector("svg").getBoundingClientRect();
     return left + view.padding().left + view.origin()[0];
@@ -259,7 +259,7 @@
     });
     day.hidden = true;
     readAt = null;
-    // Charts that were drawn before the window changed its size.
+    // A chart that was hidden while the window changed its size is drawn anew.
     dispatchEvent(new Event("resize"));
   }
 

@@ -1,12 +1,12 @@
-"""What the columns of prices are called, in a file or a frame."""
+"""What the columns of prices are called in a file or a frame, and how a day is written."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from regime_engine.errors import RegimeError
 
-# The columns of prices_daily that prices can fill, and what else they may be called.
-# Case, spaces and punctuation do not matter: "Adj Close" is adjclose.
+# The columns of prices_daily that a file can fill, and their other names. Case, spaces and
+# punctuation do not matter: "Adj Close" is adjclose.
 ALIASES = {
     "instrument_id": ("instrument", "ticker", "symbol"),
     "trade_date": ("date", "datetime", "timestamp", "tradingdate"),
@@ -19,9 +19,11 @@ ALIASES = {
     "currency": ("ccy",),
     "metadata": (),
 }
-REQUIRED = ("instrument_id", "trade_date", "close")
+KEY = ("instrument_id", "trade_date")
+REQUIRED = (*KEY, "close")
+NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume")
 
-# A day, or the midnight that pandas writes for one; with an offset, the day is the one written.
+# A day, or a day with the midnight that pandas writes. An offset does not change the day.
 DAY = r"^\d{4}-\d{2}-\d{2}([ T]00:00(:00(\.0+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 
 
@@ -33,14 +35,14 @@ _NAMES = {_folded(alias): name for name in ALIASES for alias in (name, *ALIASES[
 
 
 def name_of(written: str) -> str | None:
-    """The column of prices_daily that is meant, None where it has no place there."""
+    """The column of prices_daily that a written name means, None if it means none."""
     return _NAMES.get(_folded(written))
 
 
 def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
-    """Which column of the source, by position, fills which column of prices_daily.
+    """Column of prices_daily → position of the source's column that fills it.
 
-    raises RegimeError where two would fill one
+    raises RegimeError if two columns would fill one
     """
     positions: dict[str, int] = {}
     for position, written in enumerate(header):
@@ -54,7 +56,7 @@ def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
 
 
 def missing(source: str, name: str, header: Iterable[str]) -> str:
-    """That a column is not there, what is, and what it may be called."""
+    """The message for a missing column: the columns that were found, the names it can have."""
     found = ", ".join(map(repr, header))[:300]
     accepted = ", ".join((name, *ALIASES[name]))
     return f"{source}: no column {name} among {found}: call it one of {accepted}"

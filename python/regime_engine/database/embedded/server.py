@@ -1,0 +1,335 @@
+"""The life cycle of the embedded Postgres: start, stop and status.
+
+A server that answers is reused without a lock. In the state folder, `lock` makes starts and stops
+take turns, and `server.lock` is held by the server as long as it lives.
+"""
+
+import fcntl
+import os
+import shlex
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from regime_engine.config import Settings
+from regime_engine.database.embedded.cluster import (
+    DATABASE,
+    PORT,
+    SOCKET_NAME,
+    USER,
+    StateFolder,
+    account_for,
+    create_cluster,
+    create_folder,
+    programs_for,
+    remove_socket_folder,
+    socket_folder,
+    state_folder,
+)
+from regime_engine.database.embedded.programs import (
+    Account,
+    Command,
+    Programs,
+    first_error,
+    reachable,
+    remove_leftovers,
+)
+from regime_engine.errors import RegimeError
+
+LOCK_SECONDS = 60
+SETTLE_SECONDS = 30
+START_SECONDS = 120
+ANSWER_SECONDS = 5
+# A client's first question, to which every Postgres has an answer.
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and how to log in; the password stays in `passfile`."""
+
+    data: Path
+    socket_folder: Path
+    passfile: Path
+    version: int
+    pid: int
+
+    @property
+    def conninfo(self) -> str:
+        # The empty values keep PGHOSTADDR and PGPASSWORD of the environment out.
+        return (
+            f"host={_quoted(self.socket_folder)} hostaddr='' port={PORT} dbname={DATABASE} "
+            f"user={USER} password='' passfile={_quoted(self.passfile)}"
+        )
+
+    @property
+    def url(self) -> str:
+        parameters = {"host": self.socket_folder, "port": PORT, "passfile": self.passfile}
+        return f"postgresql://{USER}@/{DATABASE}?{urlencode(parameters, quote_via=quote, safe='')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The libpq variables of this server."""
+        return {
+            "PGHOST": str(self.socket_folder),
+            "PGPORT": str(PORT),
+            "PGUSER": USER,
+            "PGDATABASE": DATABASE,
+            "PGPASSFILE": str(self.passfile),
+        }
+
+
+@dataclass(frozen=True)
+class Status:
+    """state: "running", "starting or stopping", "stopped" or "not created" (version None)"""
+
+    state: str
+    data: Path
+    version: int | None = None
+    server: Server | None = None
+
+
+def start(settings: Settings) -> Server:
+    """The running server; if there is none yet, it is created and started."""
+    state = state_folder(settings)
+    with _file_errors(state):
+        if state.data.exists() and not state.passfile.exists():
+            raise RegimeError(
+                f"{state.passfile} is missing, and nobody can log in without the password in it: "
+                f"restore it, or run `regime db stop` and move {state.data} away to begin anew"
+            )
+        if server := _running(state):
+            return server
+        create_folder(state.path)
+        with _locked(state) as lock, _open_lock(state.path / "server.lock") as server_lock:
+            account = account_for(state)
+            remove_leftovers(state.path)
+            if server := _settled(state, account, server_lock):
+                return server
+            programs = reachable(programs_for(state), account, state.path)
+            if not state.data.exists():
+                create_cluster(state, programs, account, lock)
+            return _start_cluster(state, programs, account, server_lock)
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the server; False if none was running."""
+    state = state_folder(settings)
+    with _file_errors(state):
+        if not state.data.exists():
+            return False
+        with _locked(state):
+            account = account_for(state)
+            postmaster = _living_postmaster(state, account)
+            if not postmaster:
+                return False
+            programs = reachable(programs_for(state), account, state.path)
+            pg_ctl: Command = [programs.folder / "pg_ctl", "stop", "-D", state.data]
+            pg_ctl += ["-m", "fast", "-w"]
+            result = account.run(pg_ctl)
+            if result.returncode:
+                raise RegimeError(
+                    f"Postgres (process {postmaster.pid}) did not stop: "
+                    f"{first_error(result.stderr)} (log: {state.log})"
+                )
+            remove_socket_folder(postmaster.socket_folder)
+            return True
+
+
+def status(settings: Settings) -> Status:
+    """What is there; nothing is started or changed, and nothing is waited for."""
+    state = state_folder(settings)
+    data = state.data
+    with _file_errors(state):
+        if not data.exists():
+            return Status("not created", data)
+        if server := _running(state):
+            return Status("running", data, server.version, server)
+        alive = _living_postmaster(state, account_for(state))
+        return Status("starting or stopping" if alive else "stopped", data, state.major)
+
+
+class Postmaster(NamedTuple):
+    """What postmaster.pid says."""
+
+    pid: int
+    socket_folder: Path
+    ready: bool
+
+
+def _postmaster(state: StateFolder) -> Postmaster | None:
+    try:
+        lines = (state.data / "postmaster.pid").read_text().splitlines()
+        pid, _data, _started, _port, folder, _address, _memory, status, *_ = lines
+        return Postmaster(int(pid), Path(folder), status.strip() == "ready")
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _living_postmaster(state: StateFolder, account: Account) -> Postmaster | None:
+    """None if the file is stale: its number may belong to another process, not to be signalled."""
+    postmaster = _postmaster(state)
+    if postmaster and (_running(state) or postmaster.pid in _processes(state, account)):
+        return postmaster
+    return None
+
+
+def _running(state: StateFolder) -> Server | None:
+    """The server if it answers now. The everyday path: no lock, no process started."""
+    postmaster = _postmaster(state)
+    if not postmaster or not postmaster.ready or not _answers(postmaster.socket_folder, state):
+        return None
+    return Server(
+        data=state.data,
+        socket_folder=postmaster.socket_folder,
+        passfile=state.passfile,
+        version=state.major,
+        pid=postmaster.pid,
+    )
+
+
+def _answers(folder: Path, state: StateFolder) -> bool:
+    """Whether the server answers a request; a dying server's socket accepts connections too."""
+    try:
+        if folder.lstat().st_uid != state.data.stat().st_uid:
+            return False
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS)
+            client.connect(os.fspath(folder / SOCKET_NAME))
+            client.sendall(SSL_REQUEST)
+            return client.recv(1) != b""
+    except OSError:
+        return False
+
+
+def _processes(state: StateFolder, account: Account) -> list[int]:
+    """Postgres processes that work in the data folder: the postmaster and its children.
+
+    Their own user asks: in a container, root may not see the folders of other users' processes.
+    """
+    script = """
+        for p in /proc/[0-9]*; do
+            [ "$p/cwd" -ef "$1" ] && grep -qx postgres "$p/comm" && echo "${p#/proc/}"
+        done"""
+    found = account.run(["/bin/sh", "-c", script, "sh", state.data]).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def _settled(state: StateFolder, account: Account, server_lock: int) -> Server | None:
+    """The server that another start or a recovery brings up; None once no process is left.
+
+    The children of a killed postmaster live on for a moment, and a start would fail until then.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (processes := _processes(state, account)) or not _acquire(server_lock):
+        if server := _running(state):
+            return server
+        if time.monotonic() > deadline:
+            who = f"processes {', '.join(map(str, processes))}" if processes else "out of sight"
+            raise RegimeError(
+                f"a Postgres ({who}) uses {state.data} but does not answer here: run `regime db "
+                "stop`, in its container if it runs in another one, or set REGIME_STATE_DIR to "
+                f"another folder (log: {state.log})"
+            )
+        time.sleep(0.05)
+    return None
+
+
+def _start_cluster(
+    state: StateFolder, programs: Programs, account: Account, server_lock: int
+) -> Server:
+    """The server keeps the server lock: other containers see the lock, but not its processes."""
+    _remove_stale_files(state)
+    log = state.log
+    log.touch(0o600)
+    account.own(log)
+    log_start = log.stat().st_size
+    folder = socket_folder(state.data, account)
+    options = ["-h", "", "-p", str(PORT), "-k", str(folder), "-c", "unix_socket_permissions=0700"]
+    pg_ctl: Command = [programs.folder / "pg_ctl", "start", "-s", "-w", "-t", str(START_SECONDS)]
+    pg_ctl += ["-D", state.data, "-l", log, "-o", shlex.join(options)]
+    result = account.run(pg_ctl, pass_fds=(server_lock,))
+    server = _running(state)
+    if not server:
+        logged = log.read_bytes()[log_start:].decode(errors="replace")
+        reason = first_error(logged) or first_error(result.stderr)
+        raise RegimeError(f"the embedded Postgres did not start: {reason} (log: {log})")
+    return server
+
+
+def _remove_stale_files(state: StateFolder) -> None:
+    """Remove a dead postmaster's files if another process, or a zombie, has its number now.
+
+    Postgres would take that process for a server. In every other case it removes the files
+    itself. Called when nothing works in the data folder.
+    """
+    postmaster = _postmaster(state)
+    if postmaster and Path(f"/proc/{postmaster.pid}").exists():
+        (state.data / "postmaster.pid").unlink()
+        (postmaster.socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _file_errors(state: StateFolder) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise RegimeError(
+            f"no permission for {error.filename}, which belongs to the embedded Postgres: use the "
+            "account that created it, or set REGIME_STATE_DIR to a folder of your own"
+        ) from error
+    except OSError as error:
+        reason: object = error
+        if isinstance(error, shutil.Error):
+            (_source, _target, reason), *_ = error.args[0]
+        raise RegimeError(
+            f"the embedded Postgres in {state.path} failed: {reason} (set REGIME_STATE_DIR to use "
+            "another folder)"
+        ) from error
+
+
+@contextmanager
+def _locked(state: StateFolder) -> Iterator[int]:
+    """One start or stop at a time."""
+    with _open_lock(state.path / "lock") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _acquire(lock):
+            if time.monotonic() > deadline:
+                holder = os.pread(lock, 20, 0).decode() or "unknown"
+                raise RegimeError(
+                    f"another start or stop of the embedded Postgres (process {holder}) has held "
+                    f"{state.path / 'lock'} for {LOCK_SECONDS} s: wait for it or end it"
+                )
+            time.sleep(0.02)
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield lock
+
+
+@contextmanager
+def _open_lock(path: Path) -> Iterator[int]:
+    """A file to lock; a process that inherits its number holds the lock too, while it lives."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _acquire(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _quoted(value: object) -> str:
+    """A value for a conninfo string."""
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"

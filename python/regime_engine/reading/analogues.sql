@@ -1,0 +1,76 @@
+-- The windows that the search found, nearest first, with their labels and what came after them.
+-- The laterals look up one key each; other joins would read whole tables.
+with
+
+nearest as (
+
+    select *
+    from unnest(
+        %(instrument_ids)s::text[], %(as_of_dates)s::date[],
+        %(first_trade_dates)s::date[], %(last_trade_dates)s::date[],
+        %(distances)s::double precision[]
+    ) with ordinality as nearest (
+        instrument_id, as_of_date, first_trade_date, last_trade_date, distance, rank
+    )
+
+)
+
+select
+    regime.region,
+    nearest.instrument_id,
+    nearest.as_of_date,
+    nearest.distance,
+    regime.regime_label,
+    regime.confidence,
+    later_21.adjusted_close / today.adjusted_close - 1 as next_21_days_return,
+    later_63.adjusted_close / today.adjusted_close - 1 as next_63_days_return,
+    nearest.first_trade_date,
+    nearest.last_trade_date
+from nearest
+left join lateral (
+
+    select
+        regimes.region,
+        regimes.regime_label,
+        regimes.confidence
+    from {regimes} as regimes
+    where
+        regimes.instrument_id = nearest.instrument_id
+        and regimes.as_of_date = nearest.as_of_date
+        and regimes.model_id = %(model_id)s
+        and regimes.window_days = %(window_days)s
+    order by regimes.region <> %(region)s, regimes.region
+    limit 1
+
+) as regime on true
+left join {features} as today
+    on
+        today.instrument_id = nearest.instrument_id
+        and today.trade_date = nearest.last_trade_date
+left join lateral (
+
+    select later.adjusted_close
+    from {features} as later
+    where
+        later.instrument_id = nearest.instrument_id
+        and later.trade_date > nearest.last_trade_date
+        and later.trade_date <= %(known_until)s
+    order by later.trade_date
+    offset 20
+    limit 1
+
+) as later_21 on true
+left join lateral (
+
+    select later.adjusted_close
+    from {features} as later
+    where
+        later.instrument_id = nearest.instrument_id
+        and later.trade_date > nearest.last_trade_date
+        and later.trade_date <= %(known_until)s
+    order by later.trade_date
+    offset 62
+    limit 1
+
+) as later_63 on true
+order by nearest.rank

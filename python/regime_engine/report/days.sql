@@ -1,0 +1,19 @@
+-- The trading days of a series, oldest first, with the probabilities of all labels; a day without a
+-- regime has none.
+select
+    timeline.as_of_date,
+    timeline.instrument_id,
+    timeline.regime_label,
+    timeline.confidence,
+    coalesce(regimes.probabilities, '{{}}') as probabilities,
+    timeline.novelty,
+    timeline.days_since_change,
+    timeline.model_version,
+    timeline.is_in_sample,
+    timeline.close,
+    timeline.drawdown,
+    timeline.run_id
+from {regime_timeline} as timeline
+left join {regimes} as regimes using (region, as_of_date, model_id, window_days)
+where {is_series}
+order by as_of_date

@@ -1,0 +1,63 @@
+"""A constant that SQL repeats, since it cannot import it, is the constant of the Python code."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from regime_engine import encoders
+from regime_engine.cli import options
+from regime_engine.encoders import num_regime_core_v2
+from regime_engine.notebook import features, prices
+from regime_engine.reading import forecast
+
+ROOT = Path(__file__).parents[3]
+SQL = {
+    path.stem: path.read_text()
+    for folder in ("macros", "models", "functions")
+    for path in (ROOT / folder).rglob("*.sql")
+}
+
+
+def numbers(pattern: str, *names: str) -> set[float]:
+    """What the pattern captures in these SQL files, in all of them if none is named."""
+    texts = [SQL[name] for name in names] or SQL.values()
+    return {float(found) for text in texts for found in re.findall(pattern, text)}
+
+
+def test_the_places_in_a_vector_are_those_of_the_layout():
+    layout = num_regime_core_v2.LAYOUT
+    # SQL counts from 1: a window's places 1, 2, 3 … come after the first number of the path.
+    assert numbers(r"\[(\d+) \+ ") == {layout.index("relative_log_volume_62_days_ago")}
+    assert numbers(r"numbers(?: }})?\[(\d+)\]") == {layout.index("ln_100s") + 1}
+
+
+def test_the_columns_that_a_vector_repeats_begin_where_the_layout_has_them():
+    declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]["encoders"]
+    for model_id, encoder in encoders.ENCODERS.items():
+        oldest = f"{declared[model_id]['repeats'][0]}_62_days_ago"
+        assert declared[model_id]["repeats_from"] == encoder.layout(63).index(oldest), model_id
+
+
+def test_a_relative_volume_is_computed_alike():
+    days = numbers(r"%} (\d+) {%", "volume_history_days")
+    assert days == {num_regime_core_v2.VOLUME_HISTORY_DAYS}
+    assert numbers(r"\b(1e\d+)\b", "usual_log_volume") == {features.LOG_UNITS}
+    (clip,) = re.findall(r"greatest\(-(.+?), least\((.+?), ln", SQL["daily_features"])
+    assert set(map(float, clip)) == {features.LARGEST_RELATIVE}
+
+
+def test_prices_have_the_same_range():
+    ranges = re.findall(r"not between (\S+) and (\S+)", SQL["prices_checked"])
+    assert {tuple(map(float, ends)) for ends in ranges} == {(prices.LEAST, prices.GREATEST)}
+
+
+def test_a_forecast_has_the_same_constants():
+    assert numbers(r"allowed, (\S+), horizon", "regime_forecast") == {forecast.KEEP}
+    prior = numbers(r"(?:\(|\+ )(\d\d+)\b", "smoothed_probabilities")
+    assert prior == {forecast.PRIOR_TRANSITIONS, forecast.PRIOR_TRANSITIONS - 1}
+
+
+def test_the_default_windows_of_the_commands_are_those_that_the_default_encoder_reads():
+    assert options.DEFAULT_MODEL_ID == num_regime_core_v2.MODEL_ID
+    assert options.DEFAULT_WINDOW_DAYS == num_regime_core_v2.WINDOW_DAYS

@@ -1,0 +1,82 @@
+"""Imports run one way, downwards, and a notebook needs no database."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import regime_engine
+
+PACKAGE = Path(regime_engine.__file__).parent
+# A room imports those before it.
+ROOMS = (
+    *("errors", "series", "config"),
+    *("encoders", "classifiers"),
+    *("database", "seeds", "prices", "windows", "features"),
+    *("runs", "model_versions", "store"),
+    *("roles", "dbt"),
+    *("engine", "reading", "report"),
+    *("notebook", "demo", "cli", "__main__"),
+)
+NEVER = {"store": {"classifiers"}, "notebook": {"database", "store", "engine"}}
+
+
+def module_of(path: Path) -> str:
+    parts = ("regime_engine", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Each import of a module of the package: where, by which module, of which module."""
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = set()
+            if isinstance(node, ast.Import):
+                targets = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                members = [f"{node.module}.{alias.name}" for alias in node.names]
+                targets = {each if each in MODULES else str(node.module) for each in members}
+            for target in targets:
+                # The package itself, which has the version, is imported before any module of it.
+                if target.startswith("regime_engine."):
+                    where = f"{path.relative_to(PACKAGE)}:{node.lineno} imports {target}"
+                    yield where, name, target
+
+
+def test_every_import_is_of_a_lower_room():
+    allowed = {
+        room: {room, *ROOMS[:place]} - NEVER.get(room, set()) for place, room in enumerate(ROOMS)
+    }
+    wrong = []
+    for where, importer, target in imports():
+        room, imported = (f"{name}.".split(".")[1] for name in (importer, target))
+        if room and imported not in allowed.get(room, ()):  # the package itself is above all rooms
+            wrong.append(where)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_closes_a_circle():
+    graph = TopologicalSorter()
+    for _, importer, target in imports():
+        graph.add(importer, target)
+    try:
+        graph.prepare()
+    except CycleError as error:
+        raise AssertionError(" imports ".join(reversed(error.args[1]))) from None
+
+
+def test_a_notebook_imports_neither_the_database_nor_the_engine():
+    program = """
+import sys
+from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, encode
+unwanted = ("psycopg", "regime_engine.database", "regime_engine.store", "regime_engine.engine")
+print(*[name for name in sys.modules if f"{name}.".startswith(tuple(f"{each}." for each in unwanted))])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.split(), done.stdout
