@@ -9,7 +9,6 @@ from typing import Any, Generic, LiteralString, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
@@ -114,9 +113,6 @@ class Database:
         assert cursor.description is not None
         return Rows([column.name for column in cursor.description], cursor.fetchall())
 
-    def cursor(self, *arguments: Any, **options: Any) -> Any:
-        return self.connection.cursor(*arguments, **options)
-
     def transaction(self) -> contextlib.AbstractContextManager[psycopg.Transaction]:
         return self.connection.transaction()
 
@@ -151,7 +147,7 @@ def connect(settings: Settings) -> Database:
             "and password in percent-encoding ('@' is %40)"
         )
     try:
-        connection = psycopg.connect(_with_defaults(conninfo), autocommit=True)
+        connection = psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -167,13 +163,10 @@ def connect(settings: Settings) -> Database:
     return Database(connection, settings)
 
 
-def _with_defaults(conninfo: str) -> str:
-    given = conninfo_to_dict(conninfo)
-    defaults: dict[str, Any] = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "application_name": "regime",
-    }
-    return make_conninfo(conninfo, **(defaults | given))
+def _unless_given(conninfo: str) -> dict[str, Any]:
+    given = psycopg.conninfo.conninfo_to_dict(conninfo)
+    defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
+    return {name: value for name, value in defaults.items() if name not in given}
 
 
 def libpq_environment(database: Database) -> dict[str, str]:

@@ -39,7 +39,7 @@ def days_since_epoch(dates: np.ndarray) -> np.ndarray:
 
 def read(
     database: Database,
-    query: sql.Composable,
+    query: sql.SQL | sql.Composed,
     parameters: Mapping[str, object],
     types: Sequence[str],
 ) -> list[list[np.ndarray]]:
@@ -47,8 +47,9 @@ def read(
 
     types: names of WIRE_TYPES, one a column; no element may be null, or of another length
     """
-    with database.cursor(binary=True) as cursor:
+    with database.connection.cursor(binary=True) as cursor:
         result = cursor.execute(query, parameters).pgresult
+        assert result, "an executed query has a result"
         return [
             [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
             for row in range(result.ntuples)
@@ -124,11 +125,11 @@ def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -
 
 def send(
     database: Database,
-    statement: sql.Composable,
+    statement: sql.SQL | sql.Composed,
     blocks: Iterable[np.ndarray | bytes],
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
-    with database.cursor() as cursor, cursor.copy(statement) as copy:
+    with database.connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for block in blocks:
             copy.write(block if isinstance(block, bytes) else block.data.cast("B"))
@@ -144,8 +145,9 @@ def receive(
     """
     statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
     position = len(HEADER)
-    with database.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-        for row in copy:
+    with database.connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+        for block in copy:
+            row = memoryview(block)
             count = int.from_bytes(row[position : position + 2], "big", signed=True)
             position += 2
             fields = []

@@ -66,7 +66,7 @@ def load_prices(
     with open_prices(Path(path), instrument_id) as file:
         table_columns = _create_missing_tables(database, schema)
         columns = [name for name in file.columns if name in table_columns]
-        with database.transaction(), database.cursor() as cursor:
+        with database.transaction(), database.connection.cursor() as cursor:
             rows = _stage(cursor, file)
             _refuse_contradictions(cursor, columns)
             _take_turns(cursor, schema)
@@ -92,7 +92,7 @@ def load_prices(
 def _create_missing_tables(database: Database, schema: str) -> set[str]:
     """Create the schema and the two tables if missing; returns the columns of prices_daily."""
     prices, refused = sql.Identifier(schema, PRICES), sql.Identifier(schema, REFUSED)
-    with database.transaction(), database.cursor() as cursor:
+    with database.transaction(), database.connection.cursor() as cursor:
         _take_turns(cursor, schema)
         # `if not exists` would require the right to create even if nothing is missing.
         if not _exists(cursor, "to_regnamespace", sql.Identifier(schema)):

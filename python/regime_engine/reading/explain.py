@@ -228,7 +228,7 @@ def _moved(
         n_bytes=sql.Literal(4 * len(names)),
         is_series=IS_SERIES,
     )
-    with database.cursor(binary=True) as cursor:
+    with database.connection.cursor(binary=True) as cursor:
         rows = cursor.execute(query, vars(series) | {"day": day}).fetchall()
     history = np.frombuffer(b"".join(row for (row,) in rows), "<f4").reshape(-1, len(names))
 
@@ -254,6 +254,6 @@ def _stored(database: Database, series: Series, day: date) -> _Stored:
         models=database.table("regime_models"),
         runs=database.table("regime_runs"),
     )
-    cursor = database.cursor(row_factory=class_row(_Stored))
+    cursor = database.connection.cursor(row_factory=class_row(_Stored))
     [stored] = cursor.execute(query, vars(series) | {"day": day})
     return stored

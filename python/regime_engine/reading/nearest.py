@@ -171,7 +171,7 @@ def _by_index(
     database.execute("set local work_mem = '256MB'")
     norm = float(np.linalg.norm(vector))
     limit = 0.0
-    with database.cursor("nearest", binary=True, row_factory=dict_row) as cursor:
+    with database.connection.cursor("nearest", binary=True, row_factory=dict_row) as cursor:
         cursor.execute(query, parameters)
         while limit < np.inf:
             rows = cursor.fetchmany(n)
@@ -296,7 +296,7 @@ def fetch(
     as_of_dates: list[date],
 ) -> list[Window]:
     """Those windows of these keys that are stored."""
-    with database.cursor(binary=True, row_factory=dict_row) as cursor:
+    with database.connection.cursor(binary=True, row_factory=dict_row) as cursor:
         rows = cursor.execute(
             statement(__package__, "windows").format(embeddings=EMBEDDINGS.identifier(database)),
             vars(series) | {"instrument_ids": instrument_ids, "as_of_dates": as_of_dates},

@@ -47,7 +47,7 @@ def weekdays(first: date, count: int) -> list[date]:
 def add_prices(connection, instrument: str, days, closes, adjusted=None, volumes=None) -> None:
     adjusted = closes if adjusted is None else adjusted
     volumes = [1000.0] * len(days) if volumes is None else volumes
-    with connection.cursor() as cursor:
+    with connection.connection.cursor() as cursor:
         cursor.executemany(
             "insert into historical.prices_daily"
             " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
@@ -63,7 +63,7 @@ def add_regimes(
 ) -> None:
     values = {"model_id": MODEL, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
     confidences = [0.75] * len(days) if confidences is None else confidences
-    with connection.cursor() as cursor:
+    with connection.connection.cursor() as cursor:
         cursor.executemany(
             "insert into runtime.regimes values (%(region)s, %(day)s, %(model_id)s,"
             " %(window_days)s, %(instrument)s, %(model_version)s, %(label)s, %(confidence)s,"

@@ -58,7 +58,7 @@ class Market:
 
     def update_as_dbt_does(self) -> None:
         """The statements of a later build without dbt, for many builds in short time."""
-        with self.connection.transaction(), self.connection.cursor() as cursor:
+        with self.connection.transaction(), self.connection.connection.cursor() as cursor:
             cursor.execute(f"create temporary table new on commit drop as {self.update}")
             cursor.execute(
                 "delete from features.daily_features as stored using new"

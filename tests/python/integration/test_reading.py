@@ -384,7 +384,7 @@ def test_the_command_gives_the_numbers_of_sql_in_json_and_csv(connection, ask, a
     def key(row: dict) -> tuple:
         return row.get("from_label"), row.get("to_label"), row.get("label")
 
-    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    cursor = connection.connection.cursor(row_factory=psycopg.rows.dict_row)
     in_sql = {key(row): row for row in cursor.execute(query)}
     result = ask(*arguments, "--region", "US", "--format", "json")
     rows = json.loads(result.stdout)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from regime_engine.cli import embed, regime
+from regime_engine.cli import progress, regime
 from regime_engine.engine import market
 from regime_engine.engine.market import Tally
 
@@ -53,10 +53,10 @@ class Terminal(io.StringIO):
 def shown(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, seconds: list[float]) -> str:
     """The progress of a run of 100 instruments; at each of the seconds ten more are done."""
     clock = iter([0, *seconds])
-    monkeypatch.setattr(embed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr("click.get_text_stream", lambda name: stream)
     monkeypatch.setattr("sys.stderr", stream)
-    show = embed.progress()
+    show = progress.instruments_progress()
     for done in range(1, len(seconds) + 1):
         show(Tally(10 * done, 500 * done), 100)
     return stream.getvalue()
