@@ -122,21 +122,20 @@ def _instrument_of(database: Database, series: Series, as_of: date | None) -> st
 
     If all regimes are later, that of the last one; if there is none, that of regions.csv.
     """
-    classified = database.execute(
-        sql.SQL("""
-            select instrument_id
-            from {}
-            where {}
-            order by as_of_date <= coalesce(%(as_of)s::date, 'infinity') desc, as_of_date desc
-            limit 1
-        """).format(database.table("regimes"), IS_SERIES),
+    classified = database.first(
+        """
+        select instrument_id
+        from {regimes}
+        where {is_series}
+        order by as_of_date <= coalesce(%(as_of)s::date, 'infinity') desc, as_of_date desc
+        limit 1
+        """,
         vars(series) | {"as_of": as_of},
-    ).fetchone()
-    return (
-        classified[0]
-        if classified and series.region != GLOBAL
-        else seeds.instrument_of(database, series.region)
+        is_series=IS_SERIES,
     )
+    if classified is None or series.region == GLOBAL:
+        return seeds.instrument_of(database, series.region)
+    return str(classified[0])
 
 
 def _rows(
@@ -148,10 +147,7 @@ def _rows(
     """The windows with their labels, and their returns as far as known on the asked date."""
     windows = [neighbour.window for neighbour in found]
     return database.rows(
-        statement(__package__, "analogues").format(
-            regimes=database.table("regimes"),
-            features=database.table("daily_features"),
-        ),
+        statement(__package__, "analogues"),
         vars(series)
         | {
             "known_until": asked.as_of_date,

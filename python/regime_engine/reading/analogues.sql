@@ -43,14 +43,14 @@ left join lateral (
     limit 1
 
 ) as regime on true
-left join {features} as today
+left join {daily_features} as today
     on
         today.instrument_id = nearest.instrument_id
         and today.trade_date = nearest.last_trade_date
 left join lateral (
 
     select later.adjusted_close
-    from {features} as later
+    from {daily_features} as later
     where
         later.instrument_id = nearest.instrument_id
         and later.trade_date > nearest.last_trade_date
@@ -63,7 +63,7 @@ left join lateral (
 left join lateral (
 
     select later.adjusted_close
-    from {features} as later
+    from {daily_features} as later
     where
         later.instrument_id = nearest.instrument_id
         and later.trade_date > nearest.last_trade_date

@@ -4,7 +4,7 @@ with recursive
 embedded as (
 
     select min(entity_id) as entity_id
-    from {embeddings}
+    from {numeric_window_embeddings}
     where entity_type = 'INSTRUMENT'
 
     union all
@@ -12,7 +12,7 @@ embedded as (
     select
         (
             select min(stored.entity_id)
-            from {embeddings} as stored
+            from {numeric_window_embeddings} as stored
             where
                 stored.entity_type = 'INSTRUMENT'
                 and stored.entity_id > embedded.entity_id

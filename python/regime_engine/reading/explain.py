@@ -246,14 +246,7 @@ def _moved(
 
 def _stored(database: Database, series: Series, day: date) -> _Stored:
     """The regime of the day, its model and run, and the last change of label up to the day."""
-    query = statement(__package__, "explanation").format(
-        is_series=IS_SERIES,
-        features=database.table("daily_features"),
-        regimes=database.table("regimes"),
-        transitions=database.table("regime_transitions"),
-        models=database.table("regime_models"),
-        runs=database.table("regime_runs"),
-    )
+    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
     cursor = database.connection.cursor(row_factory=class_row(_Stored))
     [stored] = cursor.execute(query, vars(series) | {"day": day})
     return stored

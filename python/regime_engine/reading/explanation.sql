@@ -16,7 +16,7 @@ select
         when change.as_of_date is not null
             then (
                 select count(*)
-                from {features}
+                from {daily_features}
                 where
                     instrument_id = stored.instrument_id
                     and trade_date > change.as_of_date
@@ -36,7 +36,7 @@ select
                 'n_windows', n_windows, 'valid_from', valid_from,
                 'parameters_hash', parameters_hash
             )
-        from {models}
+        from {regime_models}
         where {is_series} and version = stored.model_version
     ) as model,
     (
@@ -46,7 +46,7 @@ select
                 'started_at', started_at, 'package_version', package_version,
                 'database_user', database_user, 'host', host
             )
-        from {runs}
+        from {regime_runs}
         where run_id = stored.run_id
     ) as run
 from {regimes} as stored
@@ -56,7 +56,7 @@ left join lateral (
         as_of_date,
         previous_as_of_date,
         from_regime_label
-    from {transitions}
+    from {regime_transitions}
     where {is_series} and as_of_date <= %(day)s
     order by as_of_date desc
     limit 1

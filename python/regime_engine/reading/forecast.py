@@ -14,7 +14,6 @@ from datetime import date
 from typing import NamedTuple, TypedDict
 
 import numpy as np
-from psycopg import sql
 
 from regime_engine.database import Database
 from regime_engine.errors import RegimeError
@@ -101,17 +100,17 @@ def forecast(
     day = last_regime_day(database, series, as_of)
     return fetch_audit(
         database,
-        sql.SQL("""
-            select
-                as_of_date, horizon, regime_label, label, probability_today, probability,
-                probability_reached, probability_reached_or_worse, probability_of_change,
-                observed_share
-            from unnest(%(horizons)s::int[]) with ordinality as asked (days, which)
-            cross join lateral {}(
-                %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
-            ) with ordinality
-            order by which, ordinality
-        """).format(database.table("regime_forecast")),
+        """
+        select
+            as_of_date, horizon, regime_label, label, probability_today, probability,
+            probability_reached, probability_reached_or_worse, probability_of_change,
+            observed_share
+        from unnest(%(horizons)s::int[]) with ordinality as asked (days, which)
+        cross join lateral {regime_forecast}(
+            %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
+        ) with ordinality
+        order by which, ordinality
+        """,
         vars(series) | {"horizons": list(horizons), "day": day},
     )
 
@@ -166,13 +165,15 @@ def history(database: Database, series: Series) -> History:
     """
     require_regimes(database, series)
     rows = database.execute(
-        sql.SQL("""
-            select as_of_date, regime_label, probabilities
-            from {}
-            where {} and {}
-            order by as_of_date
-        """).format(database.table("regimes"), IS_SERIES, IS_OF_TRADING_DAY),
+        """
+        select as_of_date, regime_label, probabilities
+        from {regimes}
+        where {is_series} and {is_of_trading_day}
+        order by as_of_date
+        """,
         vars(series),
+        is_series=IS_SERIES,
+        is_of_trading_day=IS_OF_TRADING_DAY,
     ).fetchall()
     with as_written(series):
         names = sorted({name for _, label, given in rows for name in (label, *given)})

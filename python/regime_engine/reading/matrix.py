@@ -35,20 +35,17 @@ def matrix(database: Database, series: Series, shrink: bool = False) -> Rows[Cel
     require_regimes(database, series)
     return fetch_audit(
         database,
-        sql.SQL("""
-            select
-                from_label, to_label, transitions, probability, {smoothed}
-                expected_duration, stationary_share, observed_share
-            from {matrix}
-            left join {labels} as departing on departing.label = from_label
-            left join {labels} as arriving on arriving.label = to_label
-            where {is_series}
-            order by departing.severity, from_label, arriving.severity, to_label
-        """).format(
-            matrix=database.table("transition_matrix"),
-            smoothed=sql.SQL("smoothed_probability," if shrink else ""),
-            labels=database.table("regime_labels"),
-            is_series=IS_SERIES,
-        ),
+        """
+        select
+            from_label, to_label, transitions, probability, {smoothed}
+            expected_duration, stationary_share, observed_share
+        from {transition_matrix}
+        left join {regime_labels} as departing on departing.label = from_label
+        left join {regime_labels} as arriving on arriving.label = to_label
+        where {is_series}
+        order by departing.severity, from_label, arriving.severity, to_label
+        """,
         vars(series),
+        smoothed=sql.SQL("smoothed_probability," if shrink else ""),
+        is_series=IS_SERIES,
     )

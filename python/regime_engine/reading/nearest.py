@@ -21,7 +21,6 @@ from regime_engine.database import Database, binary, connect
 from regime_engine.database.statements import statement
 from regime_engine.series import Series
 from regime_engine.store import nearest_index
-from regime_engine.store.embeddings import EMBEDDINGS
 
 # A connection reads at least this many instruments: for fewer, opening it costs more than it saves.
 INSTRUMENTS_A_CONNECTION = 32
@@ -145,7 +144,8 @@ def _by_index(
 ) -> Iterator[tuple[list[Window], float]]:
     """The nearest windows by the index, n at a time. extension: the schema of pgvector"""
     dimension = len(asked.vector)
-    query = sql.SQL("""
+    query = database.compose(
+        """
         select
             entity_id as instrument_id,
             as_of_date,
@@ -153,20 +153,19 @@ def _by_index(
             (window_spec ->> 'last_trade_date')::date as last_trade_date,
             vector,
             {numbers} operator({extension}.<->) %(asked)s::real[]::{extension}.halfvec as distance
-        from {table}
+        from {numeric_window_embeddings}
         where {condition} and as_of_date < %(before)s
         order by distance
-    """).format(
+        """,
         numbers=nearest_index.numbers(database, extension, dimension),
         extension=sql.Identifier(extension),
-        table=EMBEDDINGS.identifier(database),
         condition=nearest_index.condition(series.model_id, series.window_days, dimension),
     )
     vector = asked.vector[: nearest_index.size(dimension)]
     parameters = {"asked": vector.tolist(), "before": asked.first_trade_date}
     # Rule out every other plan: it would decode every vector in SQL.
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
-        database.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
+        database.execute("set local {setting} = off", setting=sql.Identifier(setting))
     # The index sorts some 50 bytes a window.
     database.execute("set local work_mem = '256MB'")
     norm = float(np.linalg.norm(vector))
@@ -186,11 +185,7 @@ def _by_index(
 
 def _embedded(database: Database) -> list[str]:
     """Every instrument with embeddings."""
-    rows = database.execute(
-        statement(__package__, "embedded_instruments").format(
-            embeddings=EMBEDDINGS.identifier(database)
-        )
-    )
+    rows = database.execute(statement(__package__, "embedded_instruments"))
     return [instrument_id for (instrument_id,) in rows]
 
 
@@ -223,12 +218,12 @@ def _lower_bounds(
     n = min(len(instrument_ids) // INSTRUMENTS_A_CONNECTION, os.cpu_count() or 1, MAX_CONNECTIONS)
     if n < 2:
         return _concatenate(_measure_roughly(database, series, asked, instrument_ids))
-    [(snapshot,)] = database.execute("select pg_export_snapshot()")
+    (snapshot,) = database.one("select pg_export_snapshot()")
 
     def share(k: int) -> list[Bounds]:
         with connect(database.settings) as other, other.transaction():
             other.execute("set transaction isolation level repeatable read, read only")
-            other.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
+            other.execute("set transaction snapshot {snapshot}", snapshot=sql.Literal(snapshot))
             return _measure_roughly(other, series, asked, instrument_ids[k::n])
 
     with ThreadPoolExecutor(n) as pool:
@@ -243,9 +238,7 @@ def _measure_roughly(
 ) -> list[Bounds]:
     """The bounds of each instrument's windows. One instrument's vectors are in memory at a time."""
     dimension = len(asked.vector)
-    query = statement(__package__, "vectors_by_instrument").format(
-        embeddings=EMBEDDINGS.identifier(database)
-    )
+    query = database.compose(statement(__package__, "vectors_by_instrument"))
     parameters = vars(series) | {
         "instrument_ids": instrument_ids,
         "before": asked.first_trade_date,
@@ -298,7 +291,7 @@ def fetch(
     """Those windows of these keys that are stored."""
     with database.connection.cursor(binary=True, row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            statement(__package__, "windows").format(embeddings=EMBEDDINGS.identifier(database)),
+            database.compose(statement(__package__, "windows")),
             vars(series) | {"instrument_ids": instrument_ids, "as_of_dates": as_of_dates},
         )
         return [_window(row) for row in rows]

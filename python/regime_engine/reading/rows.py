@@ -21,13 +21,15 @@ IS_OF_TRADING_DAY = sql.SQL(
 )
 
 
-def fetch_audit(database: Database, query: Query, parameters: Parameters = None) -> Rows:
+def fetch_audit(
+    database: Database, query: Query, parameters: Parameters = None, /, **slots: sql.Composable
+) -> Rows:
     """The rows of a query on the schema audit.
 
     raises RegimeError if its views or functions are missing or older than this package
     """
     try:
-        return database.rows(query, parameters)
+        return database.rows(query, parameters, **slots)
     except (
         errors.InvalidSchemaName,
         errors.UndefinedTable,
@@ -61,14 +63,16 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
     raises RegimeError if there is none, or if it is more than a week older than as_of
     """
     require_regimes(database, series)
-    [(first, last)] = database.execute(
-        sql.SQL("""
-            select
-                min(as_of_date),
-                max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s, as_of_date))
-            from {} where {}
-        """).format(database.table("regimes"), IS_SERIES),
+    first, last = database.one(
+        """
+        select
+            min(as_of_date),
+            max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s, as_of_date))
+        from {regimes}
+        where {is_series}
+        """,
         vars(series) | {"as_of": as_of},
+        is_series=IS_SERIES,
     )
     if last is None:
         raise RegimeError(
@@ -85,11 +89,10 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
 
 def require_regimes(database: Database, series: Series) -> None:
     """raises RegimeError if the series has no regime at all"""
-    [(exists,)] = database.execute(
-        sql.SQL("select exists (select 1 from {} where {})").format(
-            database.table("regimes"), IS_SERIES
-        ),
+    (exists,) = database.one(
+        "select exists (select 1 from {regimes} where {is_series})",
         vars(series),
+        is_series=IS_SERIES,
     )
     if not exists:
         of_series = f"--model-id {series.model_id} --window-days {series.window_days}"

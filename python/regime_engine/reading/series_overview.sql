@@ -23,7 +23,7 @@ select
     spans.regimes,
     (
         select count(*)
-        from {transitions} as changes
+        from {regime_transitions} as changes
         where
             changes.region = spans.region
             and changes.model_id = spans.model_id

@@ -77,50 +77,43 @@ def transitions(
 def days_by_year(database: Database, series: Series) -> Rows:
     """One row a year: how many days of each label of regime_labels, calmest first."""
     return database.rows(
-        sql.SQL("""
-            select extract(year from as_of_date)::int::text as year, {counts}
-            from {regimes}
-            where {is_series}
-            group by 1
-            order by 1
-        """).format(
-            counts=sql.SQL(", ").join(
-                sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
-                    sql.Literal(label), sql.Identifier(label)
-                )
-                for label in seeds.labels(database)
-            ),
-            regimes=database.table("regimes"),
-            is_series=IS_SERIES,
-        ),
+        """
+        select extract(year from as_of_date)::int::text as year, {counts}
+        from {regimes}
+        where {is_series}
+        group by 1
+        order by 1
+        """,
         vars(series),
+        counts=sql.SQL(", ").join(
+            sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
+                sql.Literal(label), sql.Identifier(label)
+            )
+            for label in seeds.labels(database)
+        ),
+        is_series=IS_SERIES,
     )
 
 
 def series_overview(database: Database) -> Rows:
     """One row a stored series: its span, regimes, transitions and last label."""
-    return database.rows(
-        statement(__package__, "series_overview").format(
-            regimes=database.table("regimes"),
-            transitions=database.table("regime_transitions"),
-        ),
-    )
+    return database.rows(statement(__package__, "series_overview"))
 
 
 def models(database: Database, region: str | None = None) -> Rows:
     """One row a model version, by series and first valid day."""
     return database.rows(
-        sql.SQL("""
-            select
-                region, model_id, window_days, version, classifier,
-                array_to_string(labels, ', ') as labels,
-                trained_from, trained_to, n_windows, valid_from,
-                (metrics ->> 'in_sample_log_score')::double precision as in_sample_log_score,
-                (metrics ->> 'held_out_log_score')::double precision as held_out_log_score
-            from {}
-            where region = coalesce(%(region)s, region)
-            order by region, model_id, window_days, valid_from, version
-        """).format(database.table("regime_models")),
+        """
+        select
+            region, model_id, window_days, version, classifier,
+            array_to_string(labels, ', ') as labels,
+            trained_from, trained_to, n_windows, valid_from,
+            (metrics ->> 'in_sample_log_score')::double precision as in_sample_log_score,
+            (metrics ->> 'held_out_log_score')::double precision as held_out_log_score
+        from {regime_models}
+        where region = coalesce(%(region)s, region)
+        order by region, model_id, window_days, valid_from, version
+        """,
         {"region": region},
     )
 
@@ -128,21 +121,22 @@ def models(database: Database, region: str | None = None) -> Rows:
 def last_runs(database: Database, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session has ended is shown as DIED."""
     return database.rows(
-        sql.SQL("""
-            select
-                started_at, command,
-                case when status = 'RUNNING' and not {live} then 'DIED' else status end as status,
-                concat_ws(' ', parameters ->> 'region', parameters ->> 'instrument_id') as subject,
-                (
-                    select coalesce(sum(value::bigint), 0)::bigint
-                    from jsonb_each_text(rows_written)
-                ) as rows_written,
-                error, run_id::text
-            from {runs}
-            order by started_at desc, run_id
-            limit %(limit)s
-        """).format(live=LIVE, runs=database.table("regime_runs")),
+        """
+        select
+            started_at, command,
+            case when status = 'RUNNING' and not {live} then 'DIED' else status end as status,
+            concat_ws(' ', parameters ->> 'region', parameters ->> 'instrument_id') as subject,
+            (
+                select coalesce(sum(value::bigint), 0)::bigint
+                from jsonb_each_text(rows_written)
+            ) as rows_written,
+            error, run_id::text
+        from {regime_runs}
+        order by started_at desc, run_id
+        limit %(limit)s
+        """,
         {"limit": limit},
+        live=LIVE,
     )
 
 
@@ -157,23 +151,22 @@ def _of_series(
 ) -> Rows:
     require_regimes(database, series)
     return database.rows(
-        sql.SQL("""
-            select *
-            from (
-                select {columns}
-                from {table}
-                where
-                    {is_series}
-                    and as_of_date >= coalesce(%(start)s::date, '-infinity')
-                    and as_of_date <= coalesce(%(end)s::date, 'infinity')
-                order by as_of_date desc
-                limit %(limit)s
-            ) as newest
-            order by as_of_date
-        """).format(
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            table=database.table(table),
-            is_series=IS_SERIES,
-        ),
+        """
+        select *
+        from (
+            select {columns}
+            from {table}
+            where
+                {is_series}
+                and as_of_date >= coalesce(%(start)s::date, '-infinity')
+                and as_of_date <= coalesce(%(end)s::date, 'infinity')
+            order by as_of_date desc
+            limit %(limit)s
+        ) as newest
+        order by as_of_date
+        """,
         vars(series) | {"start": start, "end": end, "limit": limit},
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        table=database.table(table),
+        is_series=IS_SERIES,
     )

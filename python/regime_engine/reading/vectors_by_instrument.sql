@@ -9,7 +9,7 @@ cross join lateral (
     select
         string_agg(date_send(stored.as_of_date), '') as as_of_dates,
         string_agg(stored.vector, '') as vectors
-    from {embeddings} as stored
+    from {numeric_window_embeddings} as stored
     where
         stored.entity_type = 'INSTRUMENT'
         and stored.entity_id = wanted.entity_id

@@ -5,7 +5,7 @@ select
     (stored.window_spec ->> 'last_trade_date')::date as last_trade_date,
     stored.vector
 from unnest(%(instrument_ids)s::text[], %(as_of_dates)s::date[]) as wanted (entity_id, as_of_date)
-inner join {embeddings} as stored
+inner join {numeric_window_embeddings} as stored
     on
         stored.entity_type = 'INSTRUMENT'
         and stored.entity_id = wanted.entity_id

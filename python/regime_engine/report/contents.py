@@ -1,16 +1,16 @@
 """What a report says of its regions: what the reading commands answer and the audit views show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
-from regime_engine.database import Database, Rows
+from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
@@ -25,17 +25,6 @@ LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
 CALIBRATED_HORIZON = 21
-
-TABLES = (
-    "embedding_integrity",
-    "model_lineage",
-    "price_suspicions",
-    "regime_models",
-    "regime_timeline",
-    "regimes",
-    "run_ledger",
-    "transition_reconciliation",
-)
 
 Record = TypeVar("Record")
 
@@ -247,10 +236,8 @@ def audit(database: Database) -> list[Verdict]:
 def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
     """Every region that has regimes by this encoder and window length."""
     found = database.execute(
-        sql.SQL(
-            "select distinct region from {} where model_id = %s and window_days = %s"
-            " order by region"
-        ).format(database.table("regimes")),
+        "select distinct region from {regimes} where model_id = %s and window_days = %s"
+        " order by region",
         [model_id, window_days],
     ).fetchall()
     if not found:
@@ -312,13 +299,16 @@ def _of_view(
     order: str,
 ) -> list[Record]:
     """The rows of a view about the series."""
-    query = sql.SQL("select {columns} from {view} where {is_series} order by {order}").format(
+    rows = fetch_audit(
+        database,
+        "select {columns} from {view} where {is_series} order by {order}",
+        vars(series),
         columns=sql.SQL(", ").join(sql.Identifier(name) for name in kind.__annotations__),
         view=database.table(view),
         is_series=IS_SERIES,
         order=sql.Identifier(order),
     )
-    return fetch_audit(database, query, vars(series)).records(kind)
+    return rows.records(kind)
 
 
 def _version(database: Database, series: Series, latest: Day) -> ModelVersion:
@@ -335,7 +325,7 @@ def _version(database: Database, series: Series, latest: Day) -> ModelVersion:
 
 def _runs(database: Database, series: Series, latest: Day) -> list[LedgerRun]:
     """The run that wrote the latest regime, then the last ones about the region, newest first."""
-    query = sql.SQL("""
+    query = """
         select
             started_at, command, status, seconds, database_user, regimes_in_force,
             rows_replaced_since, run_id
@@ -343,7 +333,7 @@ def _runs(database: Database, series: Series, latest: Day) -> list[LedgerRun]:
         where region = %(region)s or run_id = %(run_id)s
         order by run_id = %(run_id)s desc, started_at desc, run_id
         limit %(limit)s
-    """)
+    """
     return _rows_of(database, series, LedgerRun, query, run_id=latest.run_id, limit=LAST_RUNS)
 
 
@@ -351,16 +341,11 @@ def _rows_of(
     database: Database,
     series: Series,
     kind: type[Record],
-    query: sql.SQL,
+    query: Query,
     **parameters: object,
 ) -> list[Record]:
-    """The rows of a query. Its slots are the names of TABLES and is_series."""
-    composed = query.format(**_identifiers(database), is_series=IS_SERIES)
-    return fetch_audit(database, composed, vars(series) | parameters).records(kind)
-
-
-def _identifiers(database: Database) -> Mapping[str, sql.Identifier]:
-    return {name: database.table(name) for name in TABLES}
+    rows = fetch_audit(database, query, vars(series) | parameters, is_series=IS_SERIES)
+    return rows.records(kind)
 
 
 @dataclass(frozen=True)
@@ -369,7 +354,7 @@ class _Count:
 
     name: str
     is_fault: bool
-    rows: str
+    rows: LiteralString
 
 
 _COUNTS = (
@@ -418,17 +403,15 @@ def _checks(database: Database, series: Series, instrument_id: str) -> list[Chec
     literals["instrument_id"] = sql.Literal(instrument_id)
     of_kind = "model_id = {model_id} and window_days = {window_days}"
     slots = {
-        **_identifiers(database),
         **literals,
         "of_series": sql.SQL("region = {region} and " + of_kind).format(**literals),
         "of_windows": sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals),
     }
     checks = []
     for count in _COUNTS:
-        look_further = sql.SQL("select * from {}").format(sql.SQL(count.rows).format(**slots))
-        [(found,)] = database.execute(
-            sql.SQL("select count(*) from ({}) as found").format(look_further)
-        )
+        rows = database.compose(count.rows, **slots)
+        look_further = sql.SQL("select * from {}").format(rows)
+        (found,) = database.one("select count(*) from ({rows}) as found", rows=look_further)
         checks.append(
             Check(
                 name=count.name,
