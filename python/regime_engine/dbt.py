@@ -175,7 +175,7 @@ def _require_names(node, database: str, settings: Settings) -> None:
     if getattr(node, "database", database) != database:
         raise RegimeError(
             f"dbt's profile leads to database {node.database}, --database-url to {database}: "
-            "let both name one"
+            "make both name the same database"
         )
     if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
         return
@@ -183,7 +183,7 @@ def _require_names(node, database: str, settings: Settings) -> None:
     if built != wanted:
         layer = LAYER_OF[node.name].upper()
         raise RegimeError(
-            f"dbt calls {node.name} {built}, and regime looks for {wanted}: set "
+            f"dbt names {node.name} {built}, but regime looks for {wanted}: set "
             f"REGIME_{layer}_SCHEMA or {ALIAS}{node.name.upper()} for both"
         )
 

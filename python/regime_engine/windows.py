@@ -135,7 +135,7 @@ def _require_fresh(features: Features, stretch: Stretch) -> None:
     age = (np.datetime64(as_of, "D") - dates[-1]).astype(int)
     if age > stretch.max_staleness_days:
         raise RegimeError(
-            f"the last price of {features.instrument_id} up to {as_of} is of {dates[-1]}, {age} "
+            f"the last price of {features.instrument_id} up to {as_of} is from {dates[-1]}, {age} "
             f"days old; at most {stretch.max_staleness_days} are allowed: load newer prices or "
             "raise --max-staleness-days"
         )

@@ -9,14 +9,14 @@ from regime_engine.config import Settings
 
 @click.command()
 @series_options
-@click.option("--as-of", type=DAY, help="The window asked about.  [default: the last embedded]")
+@click.option("--as-of", type=DAY, help="The date to compare.  [default: the last embedded one]")
 @click.option(
     "-n",
     "--number",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="How many.",
+    help="Number of results.",
 )
 @click.option(
     "--across",
@@ -24,7 +24,7 @@ from regime_engine.config import Settings
     type=click.Choice(["region", "regions", "market"]),
     default="region",
     show_default=True,
-    help="Windows of this region, of all regions, or of every embedded instrument.",
+    help="Search this region, all regions, or every embedded instrument.",
 )
 @format_option
 @click.pass_obj
@@ -38,7 +38,7 @@ def analogues(
     scope: str,
     output_format: str,
 ) -> None:
-    """The past windows most like a region's, and what the days after them brought."""
+    """Find the past windows that are most similar, and the returns after them."""
     from regime_engine.database import connect
     from regime_engine.reading.analogues import analogues
     from regime_engine.series import Series

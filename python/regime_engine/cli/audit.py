@@ -18,7 +18,7 @@ NOT_RUN = "NOT RUN"
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="How many offending rows of a test are shown; all are kept in audit_failures.",
+    help="Show this many wrong rows of a test; audit_failures keeps them all.",
 )
 @click.option(
     "--format",
@@ -26,15 +26,15 @@ NOT_RUN = "NOT RUN"
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="How verdicts are printed; JSON is an object with `passed` and `tests`, for CI.",
+    help="Output format; JSON, for CI, is an object with `passed` and `tests`.",
 )
 @click.pass_obj
 def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
-    """Run the dbt audit; print a verdict a test, the offending rows, and the SQL to look further.
+    """Run the dbt audit, and print the verdict of each test, the wrong rows and SQL to see more.
 
-    Exit code 1 if a test failed or was not run; a warning (the world changed, say a restated
-    price) is shown and does not fail. All offending rows of a test stay in a table of its name in
-    the schema audit_failures, until the next audit.
+    The exit code is 1 if a test failed or did not run. A warning means that something changed after
+    the row was written, for example a price was restated; it does not fail the audit. The schema
+    audit_failures keeps all wrong rows until the next audit, in one table for each test.
     """
     from regime_engine.database import connect
     from regime_engine.engine import nightly

@@ -25,7 +25,7 @@ from regime_engine.series import MAX_STALENESS_DAYS, Series
     type=click.IntRange(min=0),
     default=MAX_STALENESS_DAYS,
     show_default=True,
-    help="How many calendar days before --as-of the last price may lie.",
+    help="Allow the last price to be this many calendar days before --as-of.",
 )
 @click.pass_obj
 def run(
@@ -40,9 +40,9 @@ def run(
 ) -> None:
     """Classify one region on one date, and store the result.
 
-    By the model version that is valid on the date; without one it is NEUTRAL with confidence 1
-    (the seed rule). On a day without trading the window ends on the last trading day before it,
-    and stderr says so.
+    It uses the model version that is valid on the date. If there is none, the label is NEUTRAL with
+    confidence 1 (the seed rule). If the date is no trading day, the window ends on the last trading
+    day before it, and stderr says so.
 
     \b
     regime run --region US --as-of 2018-12-31
@@ -84,11 +84,11 @@ def backfill(
     start: date | None,
     end: date | None,
 ) -> None:
-    """Classify one region on every trading day of a stretch.
+    """Classify one region on every trading day from --start to --end.
 
-    By default from the first day that has a whole window to the last priced day. Rows that are
-    equal to what is stored are left alone; a row that differs (a restated price, a new model)
-    replaces the old one, which is kept in regime_revisions.
+    By default it starts on the first day that has a whole window and ends on the last day with a
+    price. Rows that are equal to the stored ones stay as they are. If a row differs (a restated
+    price, a new model), it replaces the stored row, which is kept in regime_revisions.
     """
     from regime_engine.database import connect
     from regime_engine.engine import classify

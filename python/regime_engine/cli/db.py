@@ -17,20 +17,20 @@ CONTRARY_VARIABLES = ("PGHOSTADDR", "PGPASSWORD", "PGSERVICE")
 def db() -> None:
     """The embedded Postgres server.
 
-    A real Postgres from the installed wheel, for this user alone: no TCP, a socket in a folder
-    that only its owner can enter, a random password in a file. Any command that needs it starts
-    it, and it runs until it is stopped.
+    This is a real Postgres from the installed wheel, which only this user can reach: it has no TCP
+    port, its socket is in a folder that only its owner can enter, and a file holds its random
+    password. A command that needs the server starts it. It runs until you stop it.
 
-    Its files are in REGIME_STATE_DIR, by default ~/.local/share/regime-engine, for root
-    /var/lib/regime-engine. These commands always mean the server of that folder, whatever
-    --database-url and the libpq variables say.
+    Its files are in REGIME_STATE_DIR (by default ~/.local/share/regime-engine; for root
+    /var/lib/regime-engine). These commands always use the server in that folder, and ignore
+    --database-url and the libpq variables.
     """
 
 
 @db.command()
 @click.pass_obj
 def start(settings: Settings) -> None:
-    """Start the server, creating it first if need be; it runs until `regime db stop`."""
+    """Start the server, and create it first if necessary. It runs until `regime db stop`."""
     from regime_engine.database import embedded
 
     server = embedded.start(settings)
@@ -40,7 +40,7 @@ def start(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def stop(settings: Settings) -> None:
-    """Stop the server; its data stay."""
+    """Stop the server. Its data stay."""
     from regime_engine.database import embedded
 
     click.echo("stopped" if embedded.stop(settings) else "not running")
@@ -49,7 +49,7 @@ def stop(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def status(settings: Settings) -> None:
-    """Say whether the server runs, and where. Exit code 0 when it runs, else 1."""
+    """Show whether the server runs, and where. The exit code is 0 if it runs, else 1."""
     from regime_engine.database import embedded
 
     found = embedded.status(settings)
@@ -68,7 +68,7 @@ def status(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def url(settings: Settings) -> None:
-    """Print the server's URL, without the password, starting it if need be.
+    """Print the URL of the server, without the password. Start the server if necessary.
 
     \b
     psql "$(regime db url)"
@@ -81,7 +81,7 @@ def url(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def env(settings: Settings) -> None:
-    """Print shell lines that point psql and dbt to the server, starting it if need be.
+    """Print shell lines that point psql and dbt to the server. Start it if necessary.
 
     \b
     eval "$(regime db env)"
@@ -98,7 +98,7 @@ def env(settings: Settings) -> None:
 @click.argument("arguments", metavar="[PSQL ARGUMENTS]…", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def psql(settings: Settings, arguments: tuple[str, ...]) -> None:
-    """Open psql on the server, starting it if need be; all arguments go to psql."""
+    """Open psql on the server, and start the server if necessary. Arguments go to psql."""
     from regime_engine.database import embedded
 
     server = embedded.start(settings)

@@ -15,10 +15,10 @@ from regime_engine.config import Settings
 @click.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
-    """All of it on the bundled prices of two indexes, 1999 to 2018.
+    """Load, label and audit the bundled prices of two indexes, 1999 to 2018.
 
-    The S&P 500 and the NASDAQ Composite, in the database that is set; `make demo` takes the
-    embedded one. A second time it changes no row.
+    The indexes are the S&P 500 and the NASDAQ Composite. The demo writes to the database that is
+    set; `make demo` uses the embedded one. If you run it again, no row changes.
     """
     from regime_engine import demo
     from regime_engine.database import connect

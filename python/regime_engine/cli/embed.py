@@ -28,29 +28,27 @@ class Shard(click.ParamType):
 
 
 @click.command()
-@click.option(
-    "--instrument-id", "instrument_ids", multiple=True, help="An instrument; give several."
-)
+@click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; repeatable.")
 @click.option("--all", "is_all", is_flag=True, help="Every instrument that has prices.")
 @encoding_options
-@click.option("--as-of", type=DAY, help="The window as of this date only.")
+@click.option("--as-of", type=DAY, help="Only the window that ends on this date.")
 @stretch_options
 @click.option(
     "--max-staleness-days",
     type=click.IntRange(min=0),
     default=MAX_STALENESS_DAYS,
     show_default=True,
-    help="With --as-of: how many calendar days before it the last price may lie.",
+    help="With --as-of: allow the last price to be this many calendar days older.",
 )
 @click.option(
-    "--classify", is_flag=True, help="Also the regimes of each instrument, as a region of its own."
+    "--classify", is_flag=True, help="Also classify each instrument, as a region of its own."
 )
 @click.option(
     "--recompute",
     is_flag=True,
     help="Encode every window and compare whole rows, not only their hashes.",
 )
-@click.option("--shard", type=Shard(), default="1/1", help="Only part i of n of the instruments.")
+@click.option("--shard", type=Shard(), default="1/1", help="Only part I of N of the instruments.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -82,9 +80,9 @@ def embed(
 ) -> None:
     """Embed the windows of many instruments.
 
-    By default every trading day that has a whole window. What is stored with the hash of today's
-    features is left alone, so that a run that was killed goes on where it stood. An instrument
-    that cannot be embedded is named on stderr and kept in regime_runs.failures; the others go on,
+    By default it embeds every trading day that has a whole window. It skips windows that are stored
+    with the hash of today's features, so a killed run continues where it stopped. If an instrument
+    cannot be embedded, the others continue: stderr names it, regime_runs.failures keeps the reason,
     and the exit code is 1.
 
     \b
@@ -134,5 +132,5 @@ def embed(
     if tally.failures and not allow_failures:
         raise RegimeError(
             f"{len(tally.failures):,} of {tally.instruments:,} instruments could not be embedded; "
-            "the reasons are above and in regime_runs.failures (--allow-failures accepts them)"
+            "the reasons are above and in regime_runs.failures (accept: --allow-failures)"
         )

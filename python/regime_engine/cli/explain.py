@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @series_options
-@click.option("--as-of", type=DAY, help="The day.  [default: the last there is]")
+@click.option("--as-of", type=DAY, help="The day.  [default: the last one]")
 @format_option
 @click.pass_obj
 def explain(
@@ -27,7 +27,7 @@ def explain(
     as_of: date | None,
     output_format: str,
 ) -> None:
-    """Why a region has the label it has on a day, and what it rests on."""
+    """Explain why a region has its label on a day."""
     from regime_engine.database import connect
     from regime_engine.model_versions import Series, flat
     from regime_engine.reading.explain import explain as read

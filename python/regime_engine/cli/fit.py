@@ -56,7 +56,7 @@ class Period(click.ParamType):
     "labelled",
     type=LabelledWindow(),
     multiple=True,
-    help="As-of dates that show a label of seeds/regime_labels.csv; give several.",
+    help="A period with a label of seeds/regime_labels.csv; repeatable.",
 )
 @click.option("--start", type=DAY, help="Train from this date; with --walk-forward, label from it.")
 @click.option("--end", type=DAY, help="Train up to this date.  [default: the last there is]")
@@ -66,11 +66,13 @@ class Period(click.ParamType):
     help="First date that the version classifies; with one before the end of its training, rows "
     "up to that say in_sample.  [default: the day after the last one trained on]",
 )
-@click.option("--walk-forward", is_flag=True, help="A version every --every, trained on --train.")
+@click.option(
+    "--walk-forward", is_flag=True, help="Fit a version every --every, trained on --train."
+)
 @click.option(
     "--every",
     type=Period("m", range(1, 121)),
-    help="Months of the calendar between versions.  [default: 6m]",
+    help="Calendar months between versions.  [default: 6m]",
 )
 @click.option(
     "--train",
@@ -97,21 +99,21 @@ def fit(
 ) -> None:
     """Fit a classifier and store it as a new model version of the series.
 
-    A date is classified by the version with the latest first valid day on or before it; run
-    `regime backfill` to do so. The same fit again stores nothing.
+    A version is valid from its first valid day until a later version begins. To classify dates with
+    it, run `regime backfill`. If you repeat a fit, nothing is stored.
 
-    A Markov model of four states on the whole history, valid from the day after it:
+    Fit a Markov model with four states to the whole history; it is valid from the next day on:
 
     \b
     regime fit --region US
 
-    A version every half-year, each trained on the eight years before it, so that every date is
-    labelled by a model of its past. Versions that are stored are not fitted again:
+    Fit a version for every half-year, each trained on the eight years before it, so that every date
+    is labelled by a model of its past. Stored versions are not fitted again:
 
     \b
     regime fit --region US --walk-forward
 
-    Prototypes of stretches of dates whose label you know:
+    Fit prototypes to periods whose label you know:
 
     \b
     regime fit --region US --window CRISIS=2008-09-15:2009-03-31 \\

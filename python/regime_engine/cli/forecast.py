@@ -30,10 +30,10 @@ SHOWN = {
     "horizons",
     type=click.IntRange(1, LONGEST_HORIZON),
     multiple=True,
-    help="Trading days ahead; several.  [default: 21; with --score 1, 5, 21 and 63]",
+    help="Trading days ahead; repeatable.  [default: 21; with --score 1, 5, 21 and 63]",
 )
-@click.option("--as-of", type=DAY, help="Use nothing after this date.  [default: all there is]")
-@click.option("--score", is_flag=True, help="How good such forecasts have been, out of sample.")
+@click.option("--as-of", type=DAY, help="Use nothing after this date.  [default: use everything]")
+@click.option("--score", is_flag=True, help="Score past forecasts, out of sample.")
 @format_option
 @click.pass_obj
 def forecast(
@@ -46,7 +46,7 @@ def forecast(
     score: bool,
     output_format: str,
 ) -> None:
-    """Which label comes in so many trading days, and which may come before."""
+    """Forecast the label after some trading days, and the labels that may occur until then."""
     if score and as_of:
         raise click.UsageError("--score is about the whole history: leave --as-of out")
     from regime_engine.database import connect

@@ -6,13 +6,14 @@ from regime_engine.config import Settings
 
 @click.command()
 @encoding_options
-@click.option("--drop", is_flag=True, help="Remove it.")
+@click.option("--drop", is_flag=True, help="Remove the index.")
 @click.pass_obj
 def index(settings: Settings, model_id: str, window_days: int, drop: bool) -> None:
-    """Make the index by which `regime analogues --across market` finds the same, sooner.
+    """Build a pgvector index: `regime analogues --across market` gives the same results, faster.
 
-    Needs the extension pgvector, 0.7 or newer. Embeddings cannot be written while it is made, and
-    each that is written from then on costs a fifth of a millisecond more: embed a market first.
+    It needs the extension pgvector, 0.7 or newer. While the index is built, no embeddings can be
+    written. Afterwards each new embedding costs a fifth of a millisecond more, so embed the market
+    first.
     """
     from regime_engine.database import connect
     from regime_engine.store import nearest_index

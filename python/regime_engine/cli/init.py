@@ -13,9 +13,10 @@ from regime_engine.config import Settings
 )
 @click.pass_obj
 def init(settings: Settings, with_roles: bool) -> None:
-    """Create or upgrade schemas, engine tables and seeds; no row of the engine is touched.
+    """Create or upgrade the schemas, the engine tables and the seeds.
 
-    Through dbt. Run it after an upgrade, and after editing a file of `seeds/`.
+    It uses dbt, and changes no row of the engine tables. Run it after an upgrade, and after you
+    edit a file in `seeds/`.
     """
     from regime_engine import roles
     from regime_engine.database import connect

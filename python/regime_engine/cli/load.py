@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--instrument-id", metavar="ID", help="Whose prices these are, if no column says so.")
-@click.option("--strict", is_flag=True, help="Land nothing of a file with a refused row.")
+@click.option("--instrument-id", metavar="ID", help="The instrument, if no column names it.")
+@click.option("--strict", is_flag=True, help="If a row is refused, load nothing of its file.")
 @click.option("--allow-refused", is_flag=True, help="Exit 0 even if rows were refused.")
 @click.pass_obj
 def load(
@@ -24,13 +24,13 @@ def load(
     strict: bool,
     allow_refused: bool,
 ) -> None:
-    """CSV or Parquet prices (gzipped too) into prices_daily.
+    """Load prices from CSV or Parquet files (also gzipped) into prices_daily.
 
-    Columns go by name: trade_date (or Date), close, and what there is of instrument_id (or
-    Ticker, Symbol), open, high, low, adjusted_close (or Adj Close), volume, currency, metadata.
-    A reload changes nothing, a corrected file updates. A bad row is refused, with its line and
-    reason on stderr, and kept in prices_daily_refused; the good rows of the same file land, and
-    the exit code is 1.
+    Columns are found by name. Each file needs trade_date (or Date) and close. It may have
+    instrument_id (or Ticker, Symbol), open, high, low, adjusted_close (or Adj Close), volume,
+    currency and metadata. If you load a file again, nothing changes; if you load a corrected file,
+    its rows are updated. A bad row is refused: stderr shows its line and the reason, and the row is
+    kept in prices_daily_refused. The good rows of the file are loaded, and the exit code is 1.
     """
     import psycopg
 

@@ -19,9 +19,7 @@ OF_A_LABEL = ("expected_duration", "stationary_share", "observed_share")
 
 @click.command()
 @series_options
-@click.option(
-    "--shrink", is_flag=True, help="Also the smoothed probabilities, for labels seldom left."
-)
+@click.option("--shrink", is_flag=True, help="Also show smoothed probabilities, for rare labels.")
 @format_option
 @click.pass_obj
 def matrix(
@@ -32,7 +30,7 @@ def matrix(
     shrink: bool,
     output_format: str,
 ) -> None:
-    """How often one label follows another, staying included, and how long labels last."""
+    """Show how often one label follows another (or itself), and how long labels last."""
     from regime_engine.database import connect
     from regime_engine.reading.matrix import Cell
     from regime_engine.reading.matrix import matrix as read

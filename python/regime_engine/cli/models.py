@@ -10,11 +10,11 @@ WIDE = 100
 @click.command()
 @click.option("--region", help="Only models of this region.  [default: all]")
 @encoding_options
-@click.option("--show", type=int, metavar="VERSION", help="All that is stored of one version.")
+@click.option("--show", type=int, metavar="VERSION", help="Show all that is stored of one version.")
 @click.option(
-    "--compare", type=int, nargs=2, metavar="VERSION VERSION", help="Two versions side by side."
+    "--compare", type=int, nargs=2, metavar="VERSION VERSION", help="Show two versions together."
 )
-@click.option("--layout", metavar="MODEL_ID", help="What each number of an encoder's embedding is.")
+@click.option("--layout", metavar="MODEL_ID", help="Name each number of an encoder's embedding.")
 @format_option
 @click.pass_obj
 def models(

@@ -36,7 +36,7 @@ def encoding_options(command: Callable) -> Callable:
             type=click.IntRange(min=2),
             default=DEFAULT_WINDOW_DAYS,
             show_default=True,
-            help="Observed trading days in a window.",
+            help="Trading days in a window.",
         ),
         click.option(
             "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
@@ -54,7 +54,7 @@ def series_options(command: Callable) -> Callable:
 
 def instrument_option(command: Callable) -> Callable:
     return click.option(
-        "--instrument-id", help="The instrument to classify.  [default: that of regions.csv]"
+        "--instrument-id", help="The instrument to classify.  [default: the one in regions.csv]"
     )(command)
 
 
@@ -62,18 +62,14 @@ def model_version_option(command: Callable) -> Callable:
     return click.option(
         "--model-version",
         type=click.IntRange(min=1),
-        help="Classify by this version, valid or not; the rows say so.  [default: the valid one]",
+        help="Use this version, valid or not; the rows record it.  [default: the valid one]",
     )(command)
 
 
 def stretch_options(command: Callable) -> Callable:
     """--start and --end, both included."""
-    command = click.option("--end", type=DAY, help="Last date.  [default: the last there is]")(
-        command
-    )
-    return click.option("--start", type=DAY, help="First date.  [default: the first there is]")(
-        command
-    )
+    command = click.option("--end", type=DAY, help="Last date.  [default: the last one]")(command)
+    return click.option("--start", type=DAY, help="First date.  [default: the first one]")(command)
 
 
 def format_option(command: Callable) -> Callable:
@@ -83,5 +79,5 @@ def format_option(command: Callable) -> Callable:
         type=click.Choice(["table", "json", "csv"]),
         default="table",
         show_default=True,
-        help="How rows are printed; JSON and CSV hold every digit.",
+        help="Output format; JSON and CSV have every digit.",
     )(command)

@@ -11,7 +11,7 @@ from regime_engine.config import Settings
 
 @click.command()
 @click.option(
-    "--region", "only", multiple=True, help="Only this region; give several.  [default: all]"
+    "--region", "only", multiple=True, help="Only this region; repeatable.  [default: all]"
 )
 @encoding_options
 @click.option(
@@ -28,12 +28,12 @@ def pipeline(
     window_days: int,
     walk_forward: bool,
 ) -> None:
-    """dbt features, then every region up to its last priced day and their vote, then the dbt audit.
+    """Build the features, classify every region, let the regions vote, and run the dbt audit.
 
-    What a nightly job calls. A region's whole history is gone through, from its first stored
-    regime or walk-forward version on, so that restated prices are followed; equal rows are left
-    alone. A region that cannot be classified does not stop the others. Exit code 1 if there was
-    one, or if a test failed.
+    This is the nightly job. It classifies the whole history of each region, from its first stored
+    regime or walk-forward version to its last day with a price, so that it also follows restated
+    prices. Rows that are equal stay as they are. If a region cannot be classified, the others
+    continue. The exit code is 1 if a region could not be classified or a test failed.
     """
     from regime_engine.database import connect
     from regime_engine.engine import nightly

@@ -12,7 +12,7 @@ def _reader(command):
     for option in (
         format_option,
         click.option(
-            "--limit", type=click.IntRange(min=1), help="The newest so many.  [default: all]"
+            "--limit", type=click.IntRange(min=1), help="Only the newest N rows.  [default: all]"
         ),
         stretch_options,
         series_options,
@@ -25,7 +25,7 @@ def _reader(command):
 @_reader
 @click.pass_obj
 def history(settings: Settings, output_format: str, **which) -> None:
-    """The regimes of a region, oldest first.
+    """Show the regimes of a region, oldest first.
 
     \b
     regime history --region US --start 2008-09-15 --end 2008-10-15
@@ -39,7 +39,7 @@ def history(settings: Settings, output_format: str, **which) -> None:
 @_reader
 @click.pass_obj
 def transitions(settings: Settings, output_format: str, **which) -> None:
-    """The days on which the label of a region changed, oldest first.
+    """Show the days on which the label of a region changed, oldest first.
 
     \b
     regime transitions --region US --limit 10

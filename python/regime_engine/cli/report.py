@@ -10,7 +10,7 @@ DEFAULT_OUTPUT = Path("regime-report.html")
 
 @click.command()
 @click.option(
-    "--region", "regions", multiple=True, help="Only this region; several.  [default: all]"
+    "--region", "regions", multiple=True, help="Only this region; repeatable.  [default: all]"
 )
 @encoding_options
 @click.option(
@@ -21,9 +21,9 @@ DEFAULT_OUTPUT = Path("regime-report.html")
 @click.option(
     "--png",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the main chart as a picture; the page only if --output names one.",
+    help="Write the main chart as a picture; write the page only with --output.",
 )
-@click.option("--audit", is_flag=True, help="Run the dbt audit first, and say what it found.")
+@click.option("--audit", is_flag=True, help="Run the dbt audit first, and show its result.")
 @click.pass_obj
 def report(
     settings: Settings,
@@ -34,11 +34,11 @@ def report(
     png: Path | None,
     audit: bool,
 ) -> None:
-    """What is stored of one or all regions as one HTML file, to look at and to send.
+    """Write one HTML file about one or all regions, to look at or to send.
 
-    Price with the regimes, probabilities, drawdown, spells, transitions, profile of the labels,
-    forecast, analogues, model, audit and runs. The file asks nothing of the network; a file that is
-    there is replaced, once the new one is whole.
+    It shows the price with the regimes, probabilities, drawdown, spells, transitions, the profile
+    of the labels, a forecast, analogues, the model, the audit and the runs. The file loads nothing
+    from the network. An existing file is replaced only when the new one is complete.
 
     \b
     regime report

@@ -10,13 +10,13 @@ from regime_engine.config import Settings
     default=10,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many of the last runs.",
+    help="Number of runs to show.",
 )
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:
-    """The database, the stored series and the last runs.
+    """Show the database, the stored series and the last runs.
 
-    A run whose process is gone is shown as DIED.
+    A run is DIED if its process ended without finishing it.
     """
     from regime_engine.database import connect
     from regime_engine.reading import tables

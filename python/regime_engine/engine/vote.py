@@ -101,8 +101,8 @@ def _weights(regions: dict[str, seeds.Region]) -> dict[str, float]:
     voting = {name: weight for name, weight in weights.items() if weight > 0}
     if not voting:
         raise RegimeError(
-            "no region of seeds/regions.csv has a weight above 0: give one to those that are to "
-            "vote and run `regime init`"
+            "no region of seeds/regions.csv has a weight above 0: give one to the regions "
+            "that vote and run `regime init`"
         )
     return voting
 

@@ -88,8 +88,8 @@ def dask(
                 yield future.result()
         except distributed.KilledWorker as error:
             raise RegimeError(
-                "a task ended its Dask workers several times (is their memory enough?): what is "
-                "written is complete; run the command again to go on"
+                "a task ended its Dask workers several times (do they have enough memory?): the "
+                "written rows are complete; run the command again to continue"
             ) from error
         finally:
             client.cancel(futures)

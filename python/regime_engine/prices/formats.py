@@ -101,7 +101,7 @@ def _require_only(path: Path, chunk: pl.DataFrame, instrument_id: str) -> pl.Dat
         line, other = others.select("line_number", "instrument_id").row(0)
         raise RegimeError(
             f"{path}:{line}: a price of {other!r}, not of --instrument-id {instrument_id!r}: "
-            "leave the option out, since the file names its instruments"
+            "leave out the option, because the file names its instruments"
         )
     return chunk
 

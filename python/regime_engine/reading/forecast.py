@@ -152,7 +152,7 @@ def _scored_history(database: Database, series: Series, longest: int) -> History
     if len(stored.days) <= SCORED_FROM + longest:
         raise RegimeError(
             f"region {series.region} has {len(stored.days)} regimes; to score forecasts of "
-            f"{longest} days takes {SCORED_FROM + longest + 1}"
+            f"{longest} days, it needs {SCORED_FROM + longest + 1}"
         )
     return stored
 

@@ -80,7 +80,7 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
         )
     if as_of and (as_of - last).days > MAX_STALENESS_DAYS:
         raise RegimeError(
-            f"the last regime of region {series.region} up to {as_of} is of {last}, "
+            f"the last regime of region {series.region} up to {as_of} is on {last}, "
             f"{(as_of - last).days} days before; at most {MAX_STALENESS_DAYS} are allowed: "
             "`regime history` lists the stored dates, and `regime backfill` writes more"
         )

@@ -25,8 +25,8 @@ def create(database: Database, model_id: str, window_days: int) -> str:
     encoder = encoders.get(model_id, window_days)
     if not encoder.SCALE_FREE:
         raise RegimeError(
-            f"{model_id} embeds raw volumes, which half precision does not hold: an index needs an "
-            "encoder that is scale-free, such as num-regime-core-v2"
+            f"{model_id} embeds raw volumes, which are too large for half precision: use a "
+            "scale-free encoder, such as num-regime-core-v2"
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)

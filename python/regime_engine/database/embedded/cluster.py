@@ -61,7 +61,7 @@ class StateFolder:
         except FileNotFoundError as error:
             raise RegimeError(
                 f"{self.data} is not a Postgres data folder: set REGIME_STATE_DIR to a folder "
-                "that is for the embedded Postgres alone"
+                "that only the embedded Postgres uses"
             ) from error
 
 

@@ -102,7 +102,8 @@ def start(settings: Settings) -> Server:
         if state.data.exists() and not state.passfile.exists():
             raise RegimeError(
                 f"{state.passfile} is missing, and nobody can log in without the password in it: "
-                f"restore it, or run `regime db stop` and move {state.data} away to begin anew"
+                f"restore it, or run `regime db stop` and move {state.data} away to start with an "
+                "empty one"
             )
         if server := _running(state):
             return server
