@@ -24,6 +24,15 @@ LAYER_OF = {
     "regions": "runtime",
     "regime_labels": "runtime",
 }
+# What the engine writes; dbt creates it.
+ENGINE_TABLES = (
+    "numeric_window_embeddings",
+    "regimes",
+    "regime_transitions",
+    "regime_models",
+    "regime_revisions",
+    "regime_runs",
+)
 ALIAS = "REGIME_ALIAS_"
 
 

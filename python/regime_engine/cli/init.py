@@ -28,5 +28,7 @@ def init(settings: Settings, with_roles: bool) -> None:
         nightly.initialise(database)
         name = database.connection.info.dbname
         click.echo(f"engine tables and seeds are ready in database {name}")
+        if advice := nightly.advice_on_older_embeddings(database):
+            click.echo(f"warning: {advice}", err=True)
         if with_roles:
             click.echo(f"its roles are {', '.join(roles.ROLES)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from regime_engine import dbt, roles, seeds
+from regime_engine.config import ENGINE_TABLES
 from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import classify, fit, vote
@@ -30,6 +31,21 @@ class Finding:
 def initialise(database: Database) -> None:
     """Create or upgrade schemas, engine tables and seeds."""
     dbt.require_success(dbt.build(database, "engine_tables"), "init")
+
+
+def advice_on_older_embeddings(database: Database) -> str | None:
+    """How to write the embeddings anew, if an older version of this package has written some."""
+    (exist,) = database.one(
+        "select exists (select 1 from {numeric_window_embeddings} where entity_type = 'instrument')"
+    )
+    if not exist:
+        return None
+    tables = [".".join(database.settings.table(name)) for name in ENGINE_TABLES]
+    return (
+        "an older version wrote the embeddings of this database (entity_type is 'INSTRUMENT' now, "
+        f"and was 'instrument'): empty the engine tables with `truncate {', '.join(tables)}`, then "
+        "write them anew with `regime pipeline --walk-forward`"
+    )
 
 
 def build_features(database: Database) -> list[NodeResult]:
