@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -47,7 +48,7 @@ def connect(settings: Settings) -> psycopg.Connection:
         ) from error
 
 
-def _unless_given(conninfo: str) -> dict[str, object]:
+def _unless_given(conninfo: str) -> dict[str, Any]:
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
     defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
     return {name: value for name, value in defaults.items() if name not in given}

@@ -38,7 +38,7 @@ def days_since_epoch(dates: np.ndarray) -> np.ndarray:
 
 def read(
     connection: psycopg.Connection,
-    query: sql.Composable,
+    query: sql.SQL | sql.Composed,
     parameters: Mapping[str, object],
     types: Sequence[str],
 ) -> list[list[np.ndarray]]:
@@ -48,6 +48,7 @@ def read(
     """
     with connection.cursor(binary=True) as cursor:
         result = cursor.execute(query, parameters).pgresult
+        assert result, "an executed query has a result"
         return [
             [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
             for row in range(result.ntuples)
@@ -123,14 +124,14 @@ def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -
 
 def send(
     connection: psycopg.Connection,
-    statement: sql.Composable,
+    statement: sql.SQL | sql.Composed,
     blocks: Iterable[np.ndarray | bytes],
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for block in blocks:
-            copy.write(block if isinstance(block, bytes) else memoryview(block).cast("B"))
+            copy.write(block if isinstance(block, bytes) else block.data.cast("B"))
         copy.write(TRAILER)
 
 
@@ -144,7 +145,8 @@ def receive(
     statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
     position = len(HEADER)
     with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-        for row in copy:
+        for block in copy:
+            row = memoryview(block)
             count = int.from_bytes(row[position : position + 2], "big", signed=True)
             position += 2
             fields = []
@@ -170,7 +172,7 @@ def rows(
 
 def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
     """(n, 32) uint8, as sha256() in SQL gives it, of the `size` bytes from each of n starts on."""
-    view = memoryview(content).cast("B")
+    view = content.data.cast("B")
     digests = [hashlib.sha256(view[start : start + size]).digest() for start in starts.tolist()]
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
