@@ -30,7 +30,6 @@ from regime_engine import dbt, demo, phases, prices
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded
 
-# Few names, since dbt parses the project anew for each.
 DATABASE = "test"
 MODULE_DATABASE = "test_module"
 # No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
