@@ -3,9 +3,9 @@
 Each process is forked from a server that has imported what every command would import anew: dbt
 takes seconds. A shell reaches the server by `forked_path()`.
 
-The server (`python commands.py SOCKET PARSED`) takes one request a connection: program, arguments,
-variables and folder as JSON, with the three standard streams. It answers with the number of the
-process and then, in a message of its own, with the exit code.
+The server (`python commands.py SOCKET PARSED`) takes one request a connection: the three standard
+streams, then a line of JSON with program, arguments, variables and folder. It answers with the
+number of the process and then with the exit code.
 """
 
 import atexit
@@ -32,12 +32,13 @@ TIMEOUT = 120  # seconds
 PROGRAM = """\
 #!{python} -IS
 import json, os, socket, sys
-server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
+socket.send_fds(server, [b"3"], [0, 1, 2])
 request = [{name!r}, sys.argv[1:], dict(os.environ), os.getcwd()]
-socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
-server.recv(64)
-sys.exit(int(server.recv(64)))
+server.sendall(json.dumps(request).encode() + b"\\n")
+pid, code = (int.from_bytes(server.recv(4), "big", signed=True) for _ in range(2))
+sys.exit(code)
 """
 
 
@@ -62,18 +63,22 @@ class Process:
 
     def __init__(self, program: str, arguments: tuple[str, ...], variables: dict[str, str]):
         self.outputs = list(map(tempfile.TemporaryFile, ("w+", "w+")))
-        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.server = socket.socket(socket.AF_UNIX)
         self.server.connect(os.fspath(_server() / "socket"))
-        request = json.dumps([program, arguments, variables, os.getcwd()]).encode()
         with open(os.devnull) as nothing:
             streams = [file.fileno() for file in (nothing, *self.outputs)]
-            socket.send_fds(self.server, [request], streams)
-        self.pid = int(self.server.recv(64))
+            socket.send_fds(self.server, [b"3"], streams)
+        request = json.dumps([program, arguments, variables, os.getcwd()])
+        self.server.sendall(request.encode() + b"\n")
+        self.pid = self._answer()
         self.returncode = None
+
+    def _answer(self) -> int:
+        return int.from_bytes(self.server.recv(4), "big", signed=True)
 
     def poll(self) -> int | None:
         if self.returncode is None and select.select([self.server], [], [], 0)[0]:
-            self.returncode = int(self.server.recv(64))
+            self.returncode = self._answer()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -127,7 +132,7 @@ def _server() -> Path:
 
 def _serve(address: str) -> tuple[str, list[str]]:
     """Program and arguments of a request; returns in a process that is forked for it, each time."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         print(flush=True)
@@ -140,17 +145,22 @@ def _serve(address: str) -> tuple[str, list[str]]:
                 break
             client.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    request, streams, *_ = socket.recv_fds(client, 1 << 20, 3)
+    _, streams, *_ = socket.recv_fds(client, 1, 3)
+    with client.makefile() as lines:
+        program, arguments, variables, folder = json.loads(lines.readline())
     if pid := os.fork():
-        client.send(str(pid).encode())
+        client.send(pid.to_bytes(4, "big"))
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        client.send(str(code).encode())
+        client.send(code.to_bytes(4, "big", signed=True))
         os._exit(0)
     client.close()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    program, arguments, variables, folder = json.loads(request)
+    # New objects too: the server's know whether they can be sought in.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

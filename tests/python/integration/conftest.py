@@ -31,20 +31,11 @@ from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
 from regime_engine.prices.load import load_prices
 
-# Few names, since dbt parses the project anew for each.
 DATABASE = "test"
 MODULE_DATABASE = "test_module"
 # No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
 # rows were committed otherwise a moment ago.
 NOT_DURABLE = ("fsync", "full_page_writes")
-DEAREST_FIRST = (
-    "by_version",
-    "test_dbt",
-    "test_market",
-    "test_docs",
-    "test_features",
-    "test_fitting",
-)
 SYSTEM_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -124,25 +115,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             when = () if marker("by_version") else pytest.mark.second_server
             servers += [pytest.param(folder, id=f"postgres{folder.parent.name}", marks=when)]
         metafunc.parametrize("server", servers, indirect=True, scope="session")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """A file runs in one process, dear ones first, so that all processes end together; what
-    `make test` runs on the second server runs in one, which starts it once."""
-
-    def group(item: pytest.Item) -> str:
-        callspec = getattr(item, "callspec", None)
-        is_second = callspec and callspec.params.get("server")
-        if is_second and item.get_closest_marker("by_version"):
-            return "by_version"
-        return item.path.stem
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    yield
-    rank = {name: place for place, name in enumerate(DEAREST_FIRST)}
-    items.sort(key=lambda item: rank.get(group(item), len(rank)))
 
 
 @pytest.fixture(scope="session")
