@@ -571,7 +571,7 @@ def classified(server, classified_template) -> Iterator[tuple[psycopg.Connection
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
-    connection, settings = classified
+    connection, _settings = classified
     rows = connection.execute("select * from audit.prototype_distances").fetchall()
     assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])

@@ -367,8 +367,8 @@ from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import connect
 settings = Settings.from_environment()
-with connect(settings) as connection:
-    dbt.require_success(dbt.build(settings, connection, "daily_features"), "the build")
+with connect(settings) as database:
+    dbt.require_success(dbt.build(database, "daily_features"), "the build")
 """
     with connect(market.settings) as other, other.transaction():
         other.execute("lock table features.daily_features in share mode")

@@ -13,10 +13,9 @@ from regime_engine import (
     daily_features,
     demo,
     encode,
-    engine,
-    fitting,
 )
 from regime_engine.database import connect, libpq_environment
+from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
@@ -48,8 +47,8 @@ def stored(server, features_template):
     with connect(settings) as connection:
         for series, recipe in FITS.values():
             end = None if recipe.labelled else TRAINED_TO
-            fitting.fit(connection, series, recipe, end=end)
-            engine.backfill(connection, series, date(2005, 1, 1), LAST)
+            fit.fit(connection, series, recipe, end=end)
+            classify.backfill(connection, series, date(2005, 1, 1), LAST)
         yield connection
     server.drop_database("test_notebook")
 
