@@ -1,5 +1,5 @@
-{# Decodes IEEE 754 by hand (sign, eight bits of exponent, 23 bits of fraction), because Postgres has no
-   cast from bytes to a number. Each product with a power of two is exact. #}
+{# Decodes IEEE 754 by hand (sign, eight bits of exponent, 23 bits of fraction), because Postgres
+   has no cast from bytes to a number. Each product with a power of two is exact. #}
 select
     array_agg(
         (

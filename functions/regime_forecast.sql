@@ -1,6 +1,6 @@
-{# The names are without the database, because Postgres stores the body as text and a copy of the database
-   has another name. They are rendered, because `dbt build --empty` would otherwise store an empty
-   selection in their place for good. #}
+{# The names are without the database, because Postgres stores the body as text and a copy of the
+   database has another name. They are rendered, because `dbt build --empty` would otherwise store
+   an empty selection in their place for good. #}
 {% set regimes = ref('regimes').include(database=false).render() %}
 {% set regime_labels = ref('regime_labels').include(database=false).render() %}
 {% set smoothed_probabilities = function('smoothed_probabilities').include(database=false) %}

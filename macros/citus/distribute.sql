@@ -1,4 +1,5 @@
-{# Calls a Citus function, in its own transaction, for a table that exists and is not distributed yet. #}
+{# Calls a Citus function, in its own transaction, for a table that exists and is not distributed
+   yet. #}
 {% macro distribute(table, call) %}
     {%- set is_plain = run_query(
         "select 1 where to_regclass('" ~ table ~ "') is not null and not exists ("

@@ -1,7 +1,7 @@
-{# Grants the privileges in a model's `grants` to those of its roles that exist (`regime init --roles`
-   creates them). It revokes nothing, so that a team keeps the grants that it made itself.
-   The privilege `maintain`, which allows vacuum, exists since Postgres 17.
-   The name is not postgres__apply_grants, because dbt does not look for that one in a package. #}
+{# Grants the privileges in a model's `grants` to those of its roles that exist (`regime init
+   --roles` creates them). It revokes nothing, so that a team keeps the grants that it made itself.
+   The privilege `maintain`, which allows vacuum, exists since Postgres 17. The name is not
+   postgres__apply_grants, because dbt does not look for that one in a package. #}
 {% macro apply_grants(relation, grant_config, should_revoke=True) %}
     {% if grant_config and execute %}
         {% set found = run_query(

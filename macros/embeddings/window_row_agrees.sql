@@ -1,5 +1,5 @@
-{# Whether a row of daily_features equals what the vector holds at this place (1, 2, 3 …) of the window,
-   within float32 precision; null if the vector does not hold the place. #}
+{# Whether a row of daily_features equals what the vector holds at this place (1, 2, 3 …) of the
+   window, within float32 precision; null if the vector does not hold the place. #}
 {% macro window_row_agrees(model_id, numbers, place) -%}
     case
         when {{ model_id }} = 'num-regime-core-v2'

@@ -1,5 +1,5 @@
-{# A query that gives each embedding's key, the wanted columns, and the day_number of the row that would
-   be the last of its window today. #}
+{# A query that gives each embedding's key, the wanted columns, and the day_number of the row that
+   would be the last of its window today. #}
 {% macro windows_of_embeddings(embeddings, features, wanted) -%}
     select
         embeddings.entity_type,

@@ -1,5 +1,5 @@
-{# A query that gives each row of daily_features the xor of the feature_hash of its instrument's rows up
-   to it. #}
+{# A query that gives each row of daily_features the xor of the feature_hash of its instrument's
+   rows up to it. #}
 {% macro running_hashes(features) -%}
     select
         instrument_id,

@@ -1,5 +1,6 @@
-{# `create or replace view`. If Postgres refuses it, because a column was removed, renamed or got another
-   type (42P16), the view is dropped and created, unless a view outside this project depends on it. #}
+{# `create or replace view`. If Postgres refuses it, because a column was removed, renamed or got
+   another type (42P16), the view is dropped and created, unless a view outside this project depends
+   on it. #}
 {% macro get_replace_or_create_view_sql(relation, sql) %}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent(sql) }}

@@ -1,7 +1,7 @@
-{# A view that is replaced in place. dbt's own materialization drops the old view, and with it every view
-   that a person built on it. If the columns changed in a way that Postgres cannot replace, the dependent
-   views of this project are dropped and built again later; a dependent view of anyone else stops the
-   build, with its name. #}
+{# A view that is replaced in place. dbt's own materialization drops the old view, and with it every
+   view that a person built on it. If the columns changed in a way that Postgres cannot replace, the
+   dependent views of this project are dropped and built again later; a dependent view of anyone
+   else stops the build, with its name. #}
 {% materialization view_in_place, adapter='postgres' %}
 
     {%- set existing = load_cached_relation(this) -%}

@@ -1,7 +1,7 @@
-{# Statements that create the missing partitions of a table that is partitioned by a date: one for each
-   year from first_year to next year, and a default partition for every other date. If the default
-   partition already holds rows of a year, that year gets no partition of its own. If nothing is
-   missing, nothing is locked. #}
+{# Statements that create the missing partitions of a table that is partitioned by a date: one for
+   each year from first_year to next year, and a default partition for every other date. If the
+   default partition already holds rows of a year, that year gets no partition of its own. If
+   nothing is missing, nothing is locked. #}
 {% macro create_year_partitions(relation, date_column, first_year) %}
     {%- if not execute or not is_partitioned(relation) -%} {{ return('') }} {%- endif -%}
     {%- set missing = run_query(missing_year_partitions(relation, first_year)) -%}

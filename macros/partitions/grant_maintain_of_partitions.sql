@@ -1,6 +1,6 @@
 {# Grants that let each role that may vacuum a partitioned table vacuum its partitions too. Postgres
-   does not pass this privilege on to partitions. Before Postgres 17 the privilege does not exist, and
-   this macro does nothing. #}
+   does not pass this privilege on to partitions. Before Postgres 17 the privilege does not exist,
+   and this macro does nothing. #}
 {% macro grant_maintain_of_partitions(relation) %}
     {%- if not execute -%} {{ return('') }} {%- endif -%}
     {%- set missing = run_query(

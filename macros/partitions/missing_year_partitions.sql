@@ -1,6 +1,6 @@
-{# A query for the partitions to create: name, year, and the name of the default partition that exists.
-   The default partition has no year and comes last. If there is no first_year, the years are this
-   year and the next. #}
+{# A query for the partitions to create: name, year, and the name of the default partition that
+   exists. The default partition has no year and comes last. If there is no first_year, the years
+   are this year and the next. #}
 {% macro missing_year_partitions(relation, first_year) %}
     with
 

@@ -1,5 +1,5 @@
-{# Stops the build before it begins if partitions are asked for and numeric_window_embeddings already
-   exists without them: a build never converts an existing table. #}
+{# Stops the build before it begins if partitions are asked for and numeric_window_embeddings
+   already exists without them: a build never converts an existing table. #}
 {% macro require_partitions_as_set() %}
     {%- if execute and flags.WHICH in ('build', 'run') and first_partition_year() -%}
         {%- set found = run_query(

@@ -1,5 +1,5 @@
-{# Whether the source has a unique index on exactly the instrument and the date. An index on a timestamp
-   does not count, because two timestamps can be on the same day. #}
+{# Whether the source has a unique index on exactly the instrument and the date. An index on a
+   timestamp does not count, because two timestamps can be on the same day. #}
 {% macro prices_have_a_unique_index() %}
     {%- if not execute -%} {{ return(false) }} {%- endif -%}
     {%- set columns = var('prices_columns') -%}

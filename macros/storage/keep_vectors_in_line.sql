@@ -1,6 +1,6 @@
-{# Statements that keep vectors of up to 8 kB in the row's own page, so that reading them takes no second
-   look-up. A table or partition that already has the parameter is left alone. Existing rows are not
-   moved. #}
+{# Statements that keep vectors of up to 8 kB in the row's own page, so that reading them takes no
+   second look-up. A table or partition that already has the parameter is left alone. Existing rows
+   are not moved. #}
 {% macro keep_vectors_in_line(relation) %}
     {%- if not execute -%} {{ return('') }} {%- endif -%}
     {%- set tables = run_query(

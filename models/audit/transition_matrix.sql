@@ -1,5 +1,5 @@
-{# All counts of a series are collected in one row and then unnested. The planner would misjudge the size
-   of joins between grouped rows. #}
+{# All counts of a series are collected in one row and then unnested. The planner would misjudge the
+   size of joins between grouped rows. #}
 with
 
 regimes as (

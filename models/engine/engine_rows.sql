@@ -1,5 +1,5 @@
--- No CTEs here, and each column as it is stored: only then does Postgres flatten this query and read no
--- more columns and indexes than the query around it needs.
+-- No CTEs here, and each column as it is stored: only then does Postgres flatten this query and
+-- read no more columns and indexes than the query around it needs.
 select
     'numeric_window_embeddings' as table_name,
     entity_id as entity_or_region,

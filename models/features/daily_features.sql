@@ -11,12 +11,13 @@
     pre_hook='set transaction isolation level repeatable read'
 ) }}
 
-{# An incremental build finds, for each instrument, the first day on which prices and stored features
-   differ. It computes the features from that day on (reading 252 earlier rows for the mean of the volume)
-   and returns the rows that changed and the keys of rows whose price is gone, so that the table always
-   equals a full rebuild. If the setting features_changes is `loaded`, it looks for that day only among
-   newly loaded prices. All statements see the prices of one moment (repeatable read), whatever is loaded
-   meanwhile. With `--empty` no price is read, and nothing is deleted. #}
+{# An incremental build finds, for each instrument, the first day on which prices and stored
+   features differ. It computes the features from that day on (reading 252 earlier rows for the mean
+   of the volume) and returns the rows that changed and the keys of rows whose price is gone, so
+   that the table always equals a full rebuild. If the setting features_changes is `loaded`, it
+   looks for that day only among newly loaded prices. All statements see the prices of one moment
+   (repeatable read), whatever is loaded meanwhile. With `--empty` no price is read, and nothing is
+   deleted. #}
 
 {%- set looks_at_loads = setting('features_changes') == 'loaded' %}
 {%- if setting('features_changes') not in ('all', 'loaded') and execute -%}
@@ -48,8 +49,8 @@ stored as not materialized (
 
 {% if looks_at_loads %}
 
--- A price becomes visible when its load commits, but loaded_at is when the load began; the margin covers
--- the difference. A load time in the future would hide later loads.
+-- A price becomes visible when its load commits, but loaded_at is when the load began; the margin
+-- covers the difference. A load time in the future would hide later loads.
 known_loads as (
 
     select
@@ -114,7 +115,8 @@ both_sides as (
 
 ),
 
--- Stretches of 64 days are compared by sums, which takes one scan of each side and no join of all rows.
+-- Stretches of 64 days are compared by sums, which takes one scan of each side and no join of all
+-- rows.
 different_stretches as (
 
     select

@@ -48,7 +48,8 @@ differing as (
 
         case
             when transitions.region is null then 'the label changed, but no transition is recorded'
-            when changes.region is null then 'a transition is recorded, but the label did not change'
+            when changes.region is null
+                then 'a transition is recorded, but the label did not change'
             else 'the transition says something else than the regimes'
         end as fault,
         changes.previous_as_of_date as previous_date,

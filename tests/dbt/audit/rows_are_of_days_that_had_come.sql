@@ -64,7 +64,8 @@ judged as (
             -- East of Greenwich the next day begins earlier than in UTC.
             when written.as_of_date > (written.created_at at time zone 'UTC')::date + 1
                 then 'the day had not come when the row was written'
-            -- Only `regime run` writes days without trading; its parameters limit how far back it looks.
+            -- Only `regime run` writes days without trading; its parameters limit how far back it
+            -- looks.
             when
                 written.as_of_date - written.last_trade_date > coalesce(
                     (runs.parameters ->> 'max_staleness_days')::integer,

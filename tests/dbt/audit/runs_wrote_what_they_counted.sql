@@ -1,8 +1,9 @@
-{# A run's count of a table must equal the rows that it wrote and that are still in force, plus those that
-   later runs replaced and kept as revisions. Two counts are only upper limits: that of transitions, which
-   have no revisions and whose count includes removed rows, and every count of a failed run, whose rows
-   the next run takes over. A run with fewer rows than it counted has lost some. For such a run the test
-   lists the days for which no table has a row from before the run ended. #}
+{# A run's count of a table must equal the rows that it wrote and that are still in force, plus
+   those that later runs replaced and kept as revisions. Two counts are only upper limits: that of
+   transitions, which have no revisions and whose count includes removed rows, and every count of a
+   failed run, whose rows the next run takes over. A run with fewer rows than it counted has lost
+   some. For such a run the test lists the days for which no table has a row from before the run
+   ended. #}
 with
 
 runs as (

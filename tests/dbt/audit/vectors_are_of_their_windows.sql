@@ -1,6 +1,6 @@
-{# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders) are
-   compared with the rows of the window. The first row is left out, because some encoders set its return
-   to 0. #}
+{# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders)
+   are compared with the rows of the window. The first row is left out, because some encoders set
+   its return to 0. #}
 with
 
 embeddings as not materialized (

@@ -1,5 +1,5 @@
-{# One row per instrument and trading day. If a unique index of the source already ensures it, the test
-   looks for nothing. #}
+{# One row per instrument and trading day. If a unique index of the source already ensures it, the
+   test looks for nothing. #}
 {% test unique_price(model) %}
 
 {%- if prices_have_a_unique_index() %}
