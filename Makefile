@@ -12,7 +12,7 @@ test: .venv/tests-installed
 	.venv/bin/ruff format --check
 	.venv/bin/python -m pytest
 
-# SQL; on the embedded Postgres, since the linter compiles the models.
+# The linter compiles the models, for which it needs a Postgres: the embedded one.
 lint: .venv/tests-installed
 	$(REGIME) --database-url embedded init
 	eval "$$($(REGIME) db env)" && PATH=".venv/bin:$$PATH" .venv/bin/sqlfluff lint models tests/dbt/audit
