@@ -129,17 +129,17 @@ def test_fitting_again_stores_nothing_and_fits_nothing(walked, walked_database, 
 
 
 def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, features_database):
-    def fit(n_states):
+    def fit_states(n_states):
         recipe = Recipe(n_states=n_states)
         return fit.fit(connection, US, recipe, end=date(2004, 12, 31))
 
-    assert [fit(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
+    assert [fit_states(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
     classify.backfill(connection, US, date(2005, 1, 3), date(2005, 6, 30))
     versions = connection.execute("select distinct model_version from runtime.regimes").fetchall()
     assert versions == [(3,)]
     _, findings = nightly.audit(connection)
     assert findings == []
-    fit(4)
+    fit_states(4)
     _, findings = nightly.audit(connection)
     assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
 
@@ -261,20 +261,20 @@ def test_a_series_without_volume_is_fitted_and_classified(synthetic):
 def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(
     connection, features_database
 ):
-    def fit() -> int:
+    def fit_again() -> int:
         model = fit.fit(connection, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31))
         return model.version
 
     def backfill():
         return classify.backfill(connection, US, date(2005, 1, 1), date(2005, 3, 31))
 
-    assert fit() == fit() == 1
+    assert fit_again() == fit_again() == 1
     connection.execute("update runtime.regime_models set parameters = parameters - 'experts'")
     with pytest.raises(
         RegimeError, match="another release stored: fit it again, with `regime fit`"
     ):
         backfill()
-    assert fit() == 2
+    assert fit_again() == 2
     assert backfill().n_windows == 61
 
 

@@ -428,7 +428,7 @@ def test_the_tables_say_what_a_person_asks_for(connection, ask):
     square = ask("matrix", "--region", "US", "--shrink").stdout
     assert [square.count(heading) for heading in CELLS.values()] == [1, 1, 1]
     ahead = ask("forecast", "--region", "US", "--horizon", "1", "--horizon", "21").stdout
-    forecast = records(forecasts.forecast(connection, Settings(), US, [1, 21]))
+    forecast = records(forecasts.forecast(connection, US, [1, 21]))
     for days, cell in (("1 trading day", forecast[0]), ("21 trading days", forecast[-1])):
         change = cell["probability_of_change"]
         assert f"In {days}; the label changes at least once: {change:.3f}\n" in ahead
@@ -449,8 +449,8 @@ def test_the_tables_say_what_a_person_asks_for(connection, ask):
     [
         (("forecast", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
         (("explain", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
-        (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is of 2009-12-31, 29 days before"),
-        (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days takes 1053"),
+        (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is on 2009-12-31, 29 days before"),
+        (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days, it needs 1053"),
         (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
         (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
@@ -484,9 +484,9 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     [
         ("regime_embedding = '\\x00'", explain),
         ("metadata = '[]'", explain),
-        ("""probabilities = '{"CRISIS": null}'""", explain),
+        ("""probabilities = '{{"CRISIS": null}}'""", explain),
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
-        ("""probabilities = '{"CRISIS": null}'""", partial(forecasts.score, horizons=[5])),
+        ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
@@ -495,7 +495,7 @@ def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
             f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
         )
         with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
-            read(connection, own, US)
+            read(connection, US)
 
 
 def test_views_that_are_not_built_are_said_to_be(own):
