@@ -14,7 +14,7 @@ test: .venv/tests-installed
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
-# And on the second Postgres what `test` runs on the embedded one alone.
+# The tests that `test` runs only on the embedded Postgres run on the second one too.
 test-all: test
 	.venv/bin/python -m pytest -m second_server
 
@@ -23,8 +23,8 @@ lint: .venv/tests-installed
 	$(REGIME) --database-url embedded init
 	eval "$$($(REGIME) db env)" && PATH=".venv/bin:$$PATH" .venv/bin/sqlfluff lint models tests/dbt/audit
 
-# The pages as a site in target/docs, after what follows from the code is written anew; a link or an
-# anchor that leads nowhere is an error.
+# Writes the generated pages, then builds all pages as a site in target/docs. A link or an anchor that
+# leads nowhere is an error.
 docs: .venv/docs-installed
 	.venv/bin/python docs/generate.py
 	.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs target/docs
@@ -39,7 +39,7 @@ quality: .venv/installed
 	$(INSTALL) '.[benchmark]'
 	.venv/bin/python benchmarks/quality.py
 
-# dist/, and that each of its files installs and runs in an environment of its own.
+# Builds wheel and sdist into dist/, then installs and runs each in a new environment.
 package: .venv/tests-installed
 	rm -rf dist
 	.venv/bin/python -m hatchling build -d dist

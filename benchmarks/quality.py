@@ -152,7 +152,7 @@ after the day that it labels.
 - Delay: days from a true switch to the first day with the new label. If the new state is never
   found, its whole length counts. By this measure, labels that flicker look fast.
 - Brier score: summed over the states.
-- Calibration: of the probability of the label, in ten bins.
+- Expected calibration error: of the probability of the label, in ten bins.
 - The filter with the true parameters labels by p/π, which gives the best balanced accuracy. The
   libraries label by the most probable state.
 - jumpmodels: the penalty with the best result, which nobody knows beforehand ({penalties}).
