@@ -91,18 +91,16 @@ def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[Fitted
     """
     series = fitted[0].series
     stored = load(database, series)
-    version = max((model.version for model in stored), default=0)
-    saved, new = [], []
+    last = version = max((model.version for model in stored), default=0)
+    saved = []
     for model in fitted:
         known = in_force(stored, model.valid_from)
         if model.version or (known and replace(known, version=0) == model):
             saved.append(known or model)
             continue
         version += 1
-        new.append(replace(model, version=version))
-        saved.append(new[-1])
-    for model in new:
-        _insert(database, run, model)
+        saved.append(replace(model, version=version))
+        _insert(database, run, saved[-1])
     database.execute(
         """
         update {regime_models} as stored
@@ -115,17 +113,13 @@ def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[Fitted
         vars(series) | {"run_id": run.run_id, "versions": [model.version for model in saved]},
         orphaned=orphaned(database),
     )
-    add_rows_written(database, run, {"regime_models": len(new)})
+    add_rows_written(database, run, {"regime_models": version - last})
     return saved
 
 
 def _insert(database: Database, run: Run, model: FittedModel) -> None:
-    values = vars(model.series) | vars(model)
-    values |= {
-        "labels": list(model.labels),
-        "parameters": Jsonb(model.parameters),
-        "metrics": Jsonb(model.metrics),
-    }
+    values = vars(model.series) | vars(model) | {"labels": list(model.labels)}
+    values |= {"parameters": Jsonb(model.parameters), "metrics": Jsonb(model.metrics)}
     database.execute(
         """
         insert into {regime_models} ({columns}, parameters_hash, run_id, created_at)
@@ -134,7 +128,7 @@ def _insert(database: Database, run: Run, model: FittedModel) -> None:
         """,
         {name: values[name] for name in COLUMNS} | {"run_id": run.run_id},
         columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
-        parameters_hash=row_hash(*COLUMNS),
+        parameters_hash=row_hash(", ".join(COLUMNS)),
         values=sql.SQL(", ").join(
             sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_name))
             for name, type_name in COLUMNS.items()
@@ -144,11 +138,11 @@ def _insert(database: Database, run: Run, model: FittedModel) -> None:
 
 def one(models: list[FittedModel], version: int) -> FittedModel:
     """The model of this version; raises RegimeError naming those there are."""
-    for model in models:
-        if model.version == version:
-            return model
-    known = ", ".join(str(version) for version in sorted(m.version for m in models)) or "none"
-    raise RegimeError(f"the series has no model version {version}: its versions are {known}")
+    known = {model.version: model for model in models}
+    if version not in known:
+        versions = ", ".join(map(str, sorted(known))) or "none"
+        raise RegimeError(f"the series has no model version {version}: its versions are {versions}")
+    return known[version]
 
 
 def in_force(versions: list[FittedModel], valid_from: date) -> FittedModel | None:

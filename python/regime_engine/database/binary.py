@@ -124,9 +124,7 @@ def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -
 
 
 def send(
-    database: Database,
-    statement: sql.SQL | sql.Composed,
-    blocks: Iterable[np.ndarray | bytes],
+    database: Database, statement: sql.SQL | sql.Composed, blocks: Iterable[np.ndarray | bytes]
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
     with database.connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -161,9 +159,7 @@ def receive(
 
 
 def rows(
-    fixed_columns: Sequence[np.ndarray | bytes],
-    other_columns: Sequence[Sequence[bytes]],
-    n: int,
+    fixed_columns: Sequence[np.ndarray | bytes], other_columns: Sequence[Sequence[bytes]], n: int
 ) -> bytes:
     """n rows of the fixed columns (see pack), then of fields that have their lengths in them."""
     packed = pack(fixed_columns, n, more_columns=len(other_columns))

@@ -50,10 +50,7 @@ class LoadResult:
 
 
 def load_prices(
-    database: Database,
-    path: str | Path,
-    instrument_id: str | None = None,
-    strict: bool = False,
+    database: Database, path: str | Path, instrument_id: str | None = None, strict: bool = False
 ) -> LoadResult:
     """Write a file's good rows to prices_daily and its refused ones to prices_daily_refused.
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -66,10 +66,10 @@ class Batch:
     has_orphans: whether some equal rows are of runs that failed or died
     """
 
-    instrument_ids: list[str]
-    rows: list[np.ndarray]
-    vanished: list[tuple[str, date]]
-    has_orphans: bool
+    instrument_ids: list[str] = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+    vanished: list[tuple[str, date]] = field(default_factory=list)
+    has_orphans: bool = False
 
 
 def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> np.ndarray:
@@ -244,9 +244,7 @@ def send_straight(database: Database, rows: list[np.ndarray]) -> None:
 
 def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]) -> None:
     binary.send(
-        database,
-        sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS),
-        rows,
+        database, sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS), rows
     )
 
 

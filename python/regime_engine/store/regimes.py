@@ -33,19 +33,10 @@ REGIMES = Table(
     ),
     window_column="metadata",
 )
-REGIME_HASH = row_hash(
-    "region",
-    "as_of_date",
-    "model_id",
-    "window_days",
-    "instrument_id",
-    "model_version",
-    "regime_label",
-    "probabilities",
-    "runner_up_label",
-    "encode(sha256(regime_embedding), 'hex')",
-    "metadata",
-)
+REGIME_HASH = row_hash("""
+    region, as_of_date, model_id, window_days, instrument_id, model_version, regime_label,
+    probabilities, runner_up_label, encode(sha256(regime_embedding), 'hex'), metadata
+""")
 
 
 @dataclass(frozen=True)
@@ -148,6 +139,7 @@ def write_votes(
     database: Database,
     run: Run,
     series: Series,
+    *,
     instrument_id: str,
     as_of_dates: list[date],
     vectors: list[np.ndarray],
@@ -186,10 +178,7 @@ def _parameters(
 
 
 def _merge(
-    database: Database,
-    run: Run,
-    targets: tuple[_Target, ...],
-    parameters: dict[str, object],
+    database: Database, run: Run, targets: tuple[_Target, ...], parameters: dict[str, object]
 ) -> dict[str, int]:
     """The incoming rows into the tables, and the transitions that follow; table → rows written."""
     with database.pipeline():

@@ -12,9 +12,7 @@ from psycopg import sql
 from regime_engine.database import Database, row_hash
 from regime_engine.runs import orphaned
 
-REVISION_HASH = row_hash(
-    "table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)"
-)
+REVISION_HASH = row_hash("table_name, key, old_row, new_run_id, extract(epoch from revised_at)")
 
 
 @dataclass(frozen=True)
