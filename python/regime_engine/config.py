@@ -11,28 +11,16 @@ EMBEDDED = "embedded"
 # The folders under models/ that have a schema of their own; `historical` has one of the engine's
 # tables and the prices that `regime load` brings.
 LAYERS = ("historical", "staging", "features", "runtime", "audit")
+_REGIMES = ("regimes", "regime_transitions", "regime_models", "regime_revisions", "regime_runs")
+# What the engine writes; dbt creates it.
+ENGINE_TABLES = ("numeric_window_embeddings", *_REGIMES)
 # dbt's relations by layer; every other one is a view of the audit.
 LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    "regimes": "runtime",
-    "regime_transitions": "runtime",
-    "regime_models": "runtime",
-    "regime_revisions": "runtime",
-    "regime_runs": "runtime",
-    "regions": "runtime",
-    "regime_labels": "runtime",
+    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
 }
-# What the engine writes; dbt creates it.
-ENGINE_TABLES = (
-    "numeric_window_embeddings",
-    "regimes",
-    "regime_transitions",
-    "regime_models",
-    "regime_revisions",
-    "regime_runs",
-)
 ALIAS = "REGIME_ALIAS_"
 
 

@@ -50,7 +50,7 @@ def build(database: Database, selector: str) -> list[NodeResult]:
 
 
 def test(database: Database, selector: str) -> list[NodeResult]:
-    """Every test of a selector, whereas a build skips those behind one that failed."""
+    """Every test of a selector; a build skips those of a model that depends on a failed one."""
     return _invoke(database, "test", selector)
 
 
@@ -124,9 +124,8 @@ def project_directory(settings: Settings) -> Path:
     candidates = [package.parents[1], package / "dbt_project"]
     if settings.project_directory:
         candidates = [settings.project_directory]
-    for candidate in candidates:
-        if _package_directory(candidate):
-            return candidate
+    if found := next(filter(_package_directory, candidates), None):
+        return found
     raise RegimeError(
         f"no dbt project named {PROJECT_NAME} in {candidates[0]}, nor one that has it as a package "
         "(`dbt deps`): set REGIME_PROJECT_DIR to the folder of its dbt_project.yml"

@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from regime_engine.database import Database, row_hash
+from regime_engine.database.statements import names
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import Series
@@ -127,12 +128,9 @@ def _insert(database: Database, run: Run, model: FittedModel) -> None:
         from (values ({values})) as new ({columns})
         """,
         {name: values[name] for name in COLUMNS} | {"run_id": run.run_id},
-        columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+        columns=names(COLUMNS),
         parameters_hash=row_hash(", ".join(COLUMNS)),
-        values=sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_name))
-            for name, type_name in COLUMNS.items()
-        ),
+        values=sql.SQL(", ".join(f"%({name})s::{kind}" for name, kind in COLUMNS.items())),
     )
 
 

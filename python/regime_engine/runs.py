@@ -92,17 +92,14 @@ def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> No
     database.execute(
         """
         update {regime_runs}
-        set rows_written = (
-            select coalesce(jsonb_object_agg(table_name, total), '{{}}')
-            from (
-                select key as table_name, sum(value::bigint) as total
-                from (
-                    select * from jsonb_each_text(rows_written)
-                    union all
-                    select * from jsonb_each_text(%s)
-                ) as counts
-                group by key
-            ) as totals
+        set rows_written = rows_written || (
+            select coalesce(
+                jsonb_object_agg(
+                    key, coalesce((rows_written ->> key)::bigint, 0) + value::bigint
+                ),
+                '{{}}'
+            )
+            from jsonb_each_text(%s)
         )
         where run_id = %s
         """,
@@ -113,9 +110,8 @@ def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> No
 
 def record_failures(database: Database, run: Run, failures: dict[str, str]) -> None:
     """Keep which instruments a run of many could not do, and why."""
-    database.execute(
-        "update {regime_runs} set failures = %s where run_id = %s", [Jsonb(failures), run.run_id]
-    )
+    query = "update {regime_runs} set failures = %s where run_id = %s"
+    database.execute(query, [Jsonb(failures), run.run_id])
     _sign(database, [run.run_id])
 
 
