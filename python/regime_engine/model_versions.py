@@ -1,35 +1,16 @@
 """Fitted models as records: save, load, and which one is valid on a date."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 import numpy as np
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from regime_engine.database import Database, row_hash
+from regime_engine.database import Database, document, row_hash
 from regime_engine.database.statements import names
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import Series
-
-# What a version is and what its parameters_hash is over: column → type.
-COLUMNS = {
-    "region": "text",
-    "model_id": "text",
-    "window_days": "int",
-    "version": "int",
-    "classifier": "text",
-    "labels": "text[]",
-    "parameters": "jsonb",
-    "trained_from": "date",
-    "trained_to": "date",
-    "n_windows": "int",
-    "training_hash": "text",
-    "metrics": "jsonb",
-    "valid_from": "date",
-}
 
 
 @dataclass(frozen=True)
@@ -50,6 +31,12 @@ class FittedModel:
     training_hash: str
     metrics: dict
     valid_from: date
+
+
+# The columns of regime_models that say what a version is; its parameters_hash is over them.
+COLUMNS = [
+    field.name for kind in (Series, FittedModel) for field in fields(kind) if field.name != "series"
+]
 
 
 def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
@@ -119,18 +106,15 @@ def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[Fitted
 
 
 def _insert(database: Database, run: Run, model: FittedModel) -> None:
-    values = vars(model.series) | vars(model) | {"labels": list(model.labels)}
-    values |= {"parameters": Jsonb(model.parameters), "metrics": Jsonb(model.metrics)}
     database.execute(
         """
         insert into {regime_models} ({columns}, parameters_hash, run_id, created_at)
         select {columns}, {parameters_hash}, %(run_id)s, now()
-        from (values ({values})) as new ({columns})
+        from jsonb_populate_record(null::{regime_models}, %(model)s)
         """,
-        {name: values[name] for name in COLUMNS} | {"run_id": run.run_id},
+        {"model": document(vars(model.series) | vars(model)), "run_id": run.run_id},
         columns=names(COLUMNS),
         parameters_hash=row_hash(", ".join(COLUMNS)),
-        values=sql.SQL(", ".join(f"%({name})s::{kind}" for name, kind in COLUMNS.items())),
     )
 
 

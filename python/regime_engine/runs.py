@@ -1,20 +1,17 @@
 """The run ledger: who ran what, what it wrote, how it ended."""
 
 import contextlib
-import json
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
-from regime_engine.database import Database, explain, row_hash
+from regime_engine.database import Database, document, explain, row_hash
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def ledger(database: Database, command: str, parameters: Mapping[str, object]) -
             [
                 run.run_id,
                 command,
-                Jsonb(parameters, dumps=partial(json.dumps, default=str)),
+                document(parameters),
                 parameters["model_id"],
                 __version__,
                 socket.gethostname(),
@@ -103,7 +100,7 @@ def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> No
         )
         where run_id = %s
         """,
-        [Jsonb(counts), run.run_id],
+        [document(counts), run.run_id],
     )
     _sign(database, [run.run_id])
 
@@ -111,7 +108,7 @@ def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> No
 def record_failures(database: Database, run: Run, failures: dict[str, str]) -> None:
     """Keep which instruments a run of many could not do, and why."""
     query = "update {regime_runs} set failures = %s where run_id = %s"
-    database.execute(query, [Jsonb(failures), run.run_id])
+    database.execute(query, [document(failures), run.run_id])
     _sign(database, [run.run_id])
 
 

@@ -1,14 +1,17 @@
 """Connections to the database that holds prices, features and regimes."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from string import Formatter
 from typing import Any, Generic, LiteralString, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.types.json import Jsonb
 
 from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
@@ -155,15 +158,16 @@ def libpq_environment(database: Database) -> dict[str, str]:
         for option in database.connection.pgconn.info
         if option.envvar and option.val and option.val != option.compiled
     }
-    variables |= {
-        "PGHOST": info.host,
-        "PGPORT": str(info.port),
-        "PGUSER": info.user,
-        "PGDATABASE": info.dbname,
-    }
+    variables |= {"PGHOST": info.host, "PGPORT": str(info.port)}
+    variables |= {"PGUSER": info.user, "PGDATABASE": info.dbname}
     if info.password:
         variables["PGPASSWORD"] = info.password
     return variables
+
+
+def document(value: Mapping[str, object]) -> Jsonb:
+    """A JSON document as a parameter of a query; a date in it becomes YYYY-MM-DD."""
+    return Jsonb(value, dumps=partial(json.dumps, default=str))
 
 
 def row_hash(values: LiteralString) -> sql.SQL:

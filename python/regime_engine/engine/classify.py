@@ -29,6 +29,20 @@ def no_progress(done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What to classify.
+
+    instrument_id: whose windows; "" for those of the region's instrument
+    model_version: None for the one that is valid on each date
+    """
+
+    series: Series
+    stretch: Stretch
+    instrument_id: str = ""
+    model_version: int | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a run wrote, and the regime of its last date."""
 
@@ -57,15 +71,10 @@ def run(
 
     raises RegimeError for an unknown region or encoder, too few rows or too old a last price
     """
-    return _as_run(
-        database,
-        "run",
-        series,
-        Stretch(series.window_days, as_of, as_of, max_staleness_days),
-        asked={"as_of": as_of, "max_staleness_days": max_staleness_days},
-        instrument_id=instrument_id,
-        model_version=model_version,
-    )
+    stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
+    task = Task(series, stretch, instrument_id=instrument_id or "", model_version=model_version)
+    asked = {"as_of": as_of, "max_staleness_days": max_staleness_days}
+    return _as_run(database, "run", task, asked=asked)
 
 
 def backfill(
@@ -85,67 +94,45 @@ def backfill(
     """
     if start and end and start > end:
         raise RegimeError(f"--start {start} is after --end {end}")
-    return _as_run(
-        database,
-        "backfill",
-        series,
-        Stretch(series.window_days, start, end),
-        asked={"start": start, "end": end},
-        instrument_id=instrument_id,
-        model_version=model_version,
-        progress=progress,
-    )
+    stretch = Stretch(series.window_days, start, end)
+    task = Task(series, stretch, instrument_id=instrument_id or "", model_version=model_version)
+    asked = {"start": start, "end": end}
+    return _as_run(database, "backfill", task, asked=asked, progress=progress)
 
 
 def _as_run(
     database: Database,
     command: str,
-    series: Series,
-    stretch: Stretch,
+    task: Task,
     *,
     asked: dict[str, Any],
-    instrument_id: str | None,
-    model_version: int | None,
     progress: Progress = no_progress,
 ) -> Outcome:
+    series = task.series
     encoders.get(series.model_id, series.window_days)  # refuses before the ledger has a run
-    instrument_id = instrument_of(database, series.region, instrument_id)
-    asked |= vars(series) | {"instrument_id": instrument_id, "model_version": model_version}
-    with runs.ledger(database, command, asked) as ledger_run:
-        return classify(
-            database,
-            ledger_run,
-            series,
-            stretch,
-            instrument_id=instrument_id,
-            model_version=model_version,
-            progress=progress,
-        )
+    task = replace(task, instrument_id=instrument_of(database, series.region, task.instrument_id))
+    asked |= {"instrument_id": task.instrument_id, "model_version": task.model_version}
+    with runs.ledger(database, command, vars(series) | asked) as run:
+        return classify(database, run, task, progress=progress)
 
 
 def classify(
-    database: Database,
-    run: runs.Run,
-    series: Series,
-    stretch: Stretch,
-    *,
-    instrument_id: str,
-    model_version: int | None = None,
-    progress: Progress = no_progress,
+    database: Database, run: runs.Run, task: Task, *, progress: Progress = no_progress
 ) -> Outcome:
     """Embed and classify a stretch of a series' windows, and store the result in batches.
 
     raises RegimeError where the windows cannot be read, encoded or classified
     """
+    series, model_version = task.series, task.model_version
     encoder = encoders.get(series.model_id, series.window_days)
-    found = features.read(database, instrument_id, encoder.COLUMNS, stretch)
+    found = features.read(database, task.instrument_id, encoder.COLUMNS, task.stretch)
     embeddings = embed(encoder, found)
     versions = model_versions.load(database, series)
     marks: dict[str, bool] = {}
     if model_version is not None:
         versions = [replace(model_versions.one(versions, model_version), valid_from=date.min)]
         marks = {"version_given": True}
-    first, last = stretch.span
+    first, last = task.stretch.span
     total: Counter[str] = Counter()
     for begin in range(0, len(found), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
@@ -160,7 +147,7 @@ def classify(
         progress(done, len(found))
     return Outcome(
         series=series,
-        instrument_id=instrument_id,
+        instrument_id=task.instrument_id,
         first=found.as_of_dates[0].item(),
         last=found.as_of_dates[-1].item(),
         n_windows=len(found),

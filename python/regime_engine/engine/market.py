@@ -160,9 +160,8 @@ def _classify(
         for instrument_id in instrument_ids:
             series = Series(instrument_id, request.model_id, request.stretch.window_days)
             try:
-                done = classify.classify(
-                    database, run, series, request.stretch, instrument_id=instrument_id
-                )
+                task = classify.Task(series, request.stretch, instrument_id)
+                done = classify.classify(database, run, task)
                 yield Tally(1, done.n_windows, done.written)
             except RegimeError as error:
                 yield Tally(1, failures={instrument_id: str(error)})

@@ -124,8 +124,8 @@ def lock(database: Database, instrument_ids: list[str], model_id: str, window_da
 
 def fetch(database: Database, instrument_ids: list[str], scope: Scope) -> list[Stored]:
     """What is stored of each instrument's windows."""
-    query = statement(__package__, "stored_windows")
-    query = database.compose(query, orphaned=orphaned(database), of_the_series=_OF_THE_SERIES)
+    stored = statement(__package__, "stored_windows")
+    query = database.compose(stored, orphaned=orphaned(database), of_the_series=_OF_THE_SERIES)
     parameters = vars(scope) | {"instrument_ids": instrument_ids}
     rows = binary.read(database, query, parameters, types=["date", "hex_64_bits", "bool"])
     found = []
