@@ -11,28 +11,16 @@ EMBEDDED = "embedded"
 # The folders under models/ that have a schema of their own; `historical` has one of the engine's
 # tables and the prices that `regime load` brings.
 LAYERS = ("historical", "staging", "features", "runtime", "audit")
+_REGIMES = ("regimes", "regime_transitions", "regime_models", "regime_revisions", "regime_runs")
+# What the engine writes; dbt creates it.
+ENGINE_TABLES = ("numeric_window_embeddings", *_REGIMES)
 # dbt's relations by layer; every other one is a view of the audit.
 LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    "regimes": "runtime",
-    "regime_transitions": "runtime",
-    "regime_models": "runtime",
-    "regime_revisions": "runtime",
-    "regime_runs": "runtime",
-    "regions": "runtime",
-    "regime_labels": "runtime",
+    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
 }
-# What the engine writes; dbt creates it.
-ENGINE_TABLES = (
-    "numeric_window_embeddings",
-    "regimes",
-    "regime_transitions",
-    "regime_models",
-    "regime_revisions",
-    "regime_runs",
-)
 ALIAS = "REGIME_ALIAS_"
 
 
@@ -59,24 +47,24 @@ class Settings:
     @classmethod
     def from_environment(cls, database_url: str | None = None) -> "Settings":
         """Settings of this process: the option first, then the environment, then the defaults."""
-        environment = os.environ
-        url = database_url or environment.get("REGIME_DATABASE_URL")
+        url = database_url or os.environ.get("REGIME_DATABASE_URL")
         if not url:
-            names_a_server = any(environment.get(name) for name in LIBPQ_VARIABLES)
-            url = "" if names_a_server else EMBEDDED
+            url = "" if any(map(os.environ.get, LIBPQ_VARIABLES)) else EMBEDDED
+        schemas = {
+            f"{layer}_schema": os.environ.get(f"REGIME_{layer.upper()}_SCHEMA") or layer
+            for layer in LAYERS
+        }
+        aliases = {
+            name.removeprefix(ALIAS).lower(): alias
+            for name, alias in os.environ.items()
+            if name.startswith(ALIAS) and alias
+        }
         return cls(
             database_url=url,
-            **{
-                f"{layer}_schema": environment.get(f"REGIME_{layer.upper()}_SCHEMA") or layer
-                for layer in LAYERS
-            },
-            aliases={
-                name.removeprefix(ALIAS).lower(): alias
-                for name, alias in environment.items()
-                if name.startswith(ALIAS) and alias
-            },
-            state_directory=_path(environment.get("REGIME_STATE_DIR")),
-            project_directory=_path(environment.get("REGIME_PROJECT_DIR")),
+            **schemas,
+            aliases=aliases,
+            state_directory=_path("REGIME_STATE_DIR"),
+            project_directory=_path("REGIME_PROJECT_DIR"),
         )
 
     @property
@@ -104,5 +92,6 @@ class Settings:
         return getattr(self, f"{layer}_schema")
 
 
-def _path(value: str | None) -> Path | None:
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
     return Path(value).expanduser().absolute() if value else None

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +17,10 @@ from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
 from regime_engine.database import Database, libpq_environment
 from regime_engine.errors import RegimeError
+
+if TYPE_CHECKING:  # importing dbt takes a second and a half
+    from dbt.artifacts.schemas.run import RunResult
+    from dbt.cli.main import dbtRunner
 
 PROJECT_NAME = "regime_engine"
 
@@ -45,7 +50,7 @@ def build(database: Database, selector: str) -> list[NodeResult]:
 
 
 def test(database: Database, selector: str) -> list[NodeResult]:
-    """Every test of a selector, whereas a build skips those behind one that failed."""
+    """Every test of a selector; a build skips those of a model that depends on a failed one."""
     return _invoke(database, "test", selector)
 
 
@@ -57,21 +62,16 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
     """
     settings = database.settings
     project = project_directory(settings)
-    arguments = [
-        command,
-        *_selection(project, selector),
-        *("--project-dir", str(project), *_profiles(project)),
-        *("--log-level", "none", "--log-level-file", "none", "--no-use-colors"),
-        "--no-version-check",
-        "--no-write-json",
-    ]
     environment = libpq_environment(database) | settings.names
     if builder := roles.builder_of(database):
         # What dbt makes belongs to all who build, whoever of them it was.
         given = environment.get("PGOPTIONS", "")
         environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
-    target = _target_directory(settings, project, environment)
-    arguments += ["--target-path", str(target), "--log-path", str(target)]
+    target = str(_target_directory(settings, project, environment))
+    arguments = [command, *_selection(project, selector), *_profiles(project)]
+    arguments += ["--project-dir", str(project), "--target-path", target, "--log-path", target]
+    arguments += ["--log-level", "none", "--log-level-file", "none", "--no-use-colors"]
+    arguments += ["--no-version-check", "--no-write-json"]
 
     with database.locked("dbt"), _environment(environment):
         outcome = _runner().invoke(arguments)
@@ -81,22 +81,25 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
         # What follows are the macros that led there.
         reason = str(outcome.exception).split("> in macro")[0]
         raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
-    # Hooks of the project are told of where they fail alone.
+    executed: list[RunResult] = outcome.result.results  # type: ignore[union-attr, assignment]
+    # A hook of the project is reported only if it failed.
     results = [
         result
-        for result in outcome.result.results
+        for result in executed
         if result.node.resource_type != "operation" or result.status != "success"
     ]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
     for result in results:
-        _require_names(result.node, database.connection.info.dbname, settings)
+        _require_names(result, database.connection.info.dbname, settings)
     return [_node_result(result) for result in results]
 
 
-def _runner():
-    """dbt's, without the handler that a library of dbt gives the root logger on import, by which
-    the warnings of other libraries would go to stderr."""
+def _runner() -> "dbtRunner":
+    """dbt's runner; the root logger keeps its handlers.
+
+    On import, a library of dbt adds one, which would send other libraries' warnings to stderr.
+    """
     handlers = list(logging.root.handlers)
     from dbt.cli.main import dbtRunner
 
@@ -108,8 +111,8 @@ def require_success(results: list[NodeResult], doing: str) -> None:
     """raises RegimeError naming the first node that failed and how many more did"""
     failures = [result for result in results if result.status in ("fail", "error")]
     if failures:
-        first = failures[0]
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        first, *others = failures
+        more = f" (and {len(others)} more)" if others else ""
         message = " ".join(first.message.split())
         raise RegimeError(f"{doing}: {first.resource_type} {first.name} failed{more}: {message}")
 
@@ -121,9 +124,8 @@ def project_directory(settings: Settings) -> Path:
     candidates = [package.parents[1], package / "dbt_project"]
     if settings.project_directory:
         candidates = [settings.project_directory]
-    for candidate in candidates:
-        if _package_directory(candidate):
-            return candidate
+    if found := next(filter(_package_directory, candidates), None):
+        return found
     raise RegimeError(
         f"no dbt project named {PROJECT_NAME} in {candidates[0]}, nor one that has it as a package "
         "(`dbt deps`): set REGIME_PROJECT_DIR to the folder of its dbt_project.yml"
@@ -153,7 +155,8 @@ def _selection(project: Path, selector: str) -> list[str]:
     return [*arguments, "--exclude", *excluded] if excluded else arguments
 
 
-def _criterion(part: dict) -> str:
+def _criterion(part: dict[str, Any]) -> str:
+    """A part of a selector's definition as dbt's command line writes it."""
     if "intersection" in part:
         return ",".join(map(_criterion, part["intersection"]))
     return f"{'+' if part.get('parents') else ''}{part['method']}:{part['value']}"
@@ -169,9 +172,10 @@ def _profiles(project: Path) -> list[str]:
     return []
 
 
-def _require_names(node, database: str, settings: Settings) -> None:
+def _require_names(result: "RunResult", database: str, settings: Settings) -> None:
     """raises RegimeError where dbt built in another database, or under a name that Python does not
     look for"""
+    node = result.node
     if getattr(node, "database", database) != database:
         raise RegimeError(
             f"dbt's profile leads to database {node.database}, --database-url to {database}: "
@@ -179,7 +183,8 @@ def _require_names(node, database: str, settings: Settings) -> None:
         )
     if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
         return
-    built, wanted = f"{node.schema}.{node.alias}", ".".join(settings.table(node.name))
+    built = f"{node.schema}.{node.alias}"  # type: ignore[union-attr]
+    wanted = ".".join(settings.table(node.name))
     if built != wanted:
         layer = LAYER_OF[node.name].upper()
         raise RegimeError(
@@ -206,9 +211,10 @@ def _target_directory(settings: Settings, project: Path, environment: dict[str, 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
+    """The process's environment has these variables, and no other PG… variable than PG_BIN."""
     before = dict(os.environ)
-    for name in list(os.environ):
-        if name.startswith("PG") and name not in ("PG_BIN",):
+    for name in before:
+        if name.startswith("PG") and name != "PG_BIN":
             del os.environ[name]
     os.environ.update(values)
     try:
@@ -218,9 +224,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _node_result(result) -> NodeResult:
+def _node_result(result: "RunResult") -> NodeResult:
     node = result.node
-    is_kept = node.resource_type == "test" and node.should_store_failures
+    table = (node.schema, node.alias)  # type: ignore[union-attr]  # a source has no result
+    is_kept = node.resource_type == "test" and getattr(node, "should_store_failures", False)
     return NodeResult(
         name=node.name,
         resource_type=str(node.resource_type),
@@ -229,5 +236,5 @@ def _node_result(result) -> NodeResult:
         failures=result.failures or 0,
         description=getattr(node, "description", "") or "",
         query=getattr(node, "compiled_code", None) or "",
-        failures_table=(node.schema, node.alias) if is_kept else None,
+        failures_table=table if is_kept else None,
     )

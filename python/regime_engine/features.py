@@ -26,23 +26,15 @@ def fetch(
     database: Database, instrument_ids: list[str], columns: tuple[str, ...], stretch: Stretch
 ) -> list[Features]:
     """What the windows of each instrument need of daily_features, and no more."""
-    parameters = {
-        "instrument_ids": instrument_ids,
-        "start": stretch.start,
-        "end": stretch.end,
-        "window_days": stretch.window_days,
-    }
+    parameters = vars(stretch) | {"instrument_ids": instrument_ids}
     last_days = database.execute(statement(__package__, "last_days"), parameters).fetchall()
     arrays = sql.SQL(", ").join(
         sql.SQL("array_agg(coalesce({}, 'NaN'))").format(sql.Identifier(column))
         for column in columns
     )
-    rows = binary.read(
-        database,
-        database.compose(statement(__package__, "needed_features"), arrays=arrays),
-        parameters,
-        ["date", "int8"] + ["float8"] * len(columns),
-    )
+    needed = database.compose(statement(__package__, "needed_features"), arrays=arrays)
+    types = ["date", "int8"] + ["float8"] * len(columns)
+    rows = binary.read(database, needed, parameters, types)
     found = []
     for instrument_id, (last_price, last_feature), row in zip(
         instrument_ids, last_days, rows, strict=True

@@ -1,34 +1,16 @@
 """Fitted models as records: save, load, and which one is valid on a date."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 import numpy as np
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from regime_engine.database import Database, row_hash
+from regime_engine.database import Database, document, row_hash
+from regime_engine.database.statements import names
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import Series
-
-# What a version is and what its parameters_hash is over: column → type.
-COLUMNS = {
-    "region": "text",
-    "model_id": "text",
-    "window_days": "int",
-    "version": "int",
-    "classifier": "text",
-    "labels": "text[]",
-    "parameters": "jsonb",
-    "trained_from": "date",
-    "trained_to": "date",
-    "n_windows": "int",
-    "training_hash": "text",
-    "metrics": "jsonb",
-    "valid_from": "date",
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +31,12 @@ class FittedModel:
     training_hash: str
     metrics: dict
     valid_from: date
+
+
+# The columns of regime_models that say what a version is; its parameters_hash is over them.
+COLUMNS = [
+    field.name for kind in (Series, FittedModel) for field in fields(kind) if field.name != "series"
+]
 
 
 def flat(name: str, value: object) -> Iterator[tuple[str, object]]:
@@ -91,18 +79,16 @@ def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[Fitted
     """
     series = fitted[0].series
     stored = load(database, series)
-    version = max((model.version for model in stored), default=0)
-    saved, new = [], []
+    last = version = max((model.version for model in stored), default=0)
+    saved = []
     for model in fitted:
         known = in_force(stored, model.valid_from)
         if model.version or (known and replace(known, version=0) == model):
             saved.append(known or model)
             continue
         version += 1
-        new.append(replace(model, version=version))
-        saved.append(new[-1])
-    for model in new:
-        _insert(database, run, model)
+        saved.append(replace(model, version=version))
+        _insert(database, run, saved[-1])
     database.execute(
         """
         update {regime_models} as stored
@@ -115,40 +101,30 @@ def save(database: Database, run: Run, fitted: list[FittedModel]) -> list[Fitted
         vars(series) | {"run_id": run.run_id, "versions": [model.version for model in saved]},
         orphaned=orphaned(database),
     )
-    add_rows_written(database, run, {"regime_models": len(new)})
+    add_rows_written(database, run, {"regime_models": version - last})
     return saved
 
 
 def _insert(database: Database, run: Run, model: FittedModel) -> None:
-    values = vars(model.series) | vars(model)
-    values |= {
-        "labels": list(model.labels),
-        "parameters": Jsonb(model.parameters),
-        "metrics": Jsonb(model.metrics),
-    }
     database.execute(
         """
         insert into {regime_models} ({columns}, parameters_hash, run_id, created_at)
         select {columns}, {parameters_hash}, %(run_id)s, now()
-        from (values ({values})) as new ({columns})
+        from jsonb_populate_record(null::{regime_models}, %(model)s)
         """,
-        {name: values[name] for name in COLUMNS} | {"run_id": run.run_id},
-        columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
-        parameters_hash=row_hash(*COLUMNS),
-        values=sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_name))
-            for name, type_name in COLUMNS.items()
-        ),
+        {"model": document(vars(model.series) | vars(model)), "run_id": run.run_id},
+        columns=names(COLUMNS),
+        parameters_hash=row_hash(", ".join(COLUMNS)),
     )
 
 
 def one(models: list[FittedModel], version: int) -> FittedModel:
     """The model of this version; raises RegimeError naming those there are."""
-    for model in models:
-        if model.version == version:
-            return model
-    known = ", ".join(str(version) for version in sorted(m.version for m in models)) or "none"
-    raise RegimeError(f"the series has no model version {version}: its versions are {known}")
+    known = {model.version: model for model in models}
+    if version not in known:
+        versions = ", ".join(map(str, sorted(known))) or "none"
+        raise RegimeError(f"the series has no model version {version}: its versions are {versions}")
+    return known[version]
 
 
 def in_force(versions: list[FittedModel], valid_from: date) -> FittedModel | None:

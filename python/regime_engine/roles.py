@@ -24,36 +24,32 @@ def create(database: Database) -> None:
     raises RegimeError where the login may not create roles
     """
     settings = database.settings
-    historical, runtime = settings.historical_schema, settings.runtime_schema
-    staging, features = settings.staging_schema, settings.features_schema
-    audit, failures = settings.audit_schema, settings.failures_schema
+    staging, features, audit, failures = built = _built(settings)
+    engine = (settings.historical_schema, settings.runtime_schema)
     with database.transaction():
         _create_missing(database)
-        for schema in (historical, runtime, *_built(settings)):
+        for schema in (*engine, *built):
             database.execute("create schema if not exists {name}", name=sql.Identifier(schema))
-            _grant(database, "usage, create", "schema", (schema,), BUILDER)
-        for schema in (historical, runtime, features, audit, failures):
-            _grant(database, "usage", "schema", (schema,), AUDITOR)
-        for schema in (historical, runtime, features, staging):
-            _grant(database, "usage", "schema", (schema,), ENGINE)
+            _grant(database, "usage, create on schema", BUILDER, schema)
+        for schema in (*engine, features, audit, failures):
+            _grant(database, "usage on schema", AUDITOR, schema)
+        for schema in (*engine, features, staging):
+            _grant(database, "usage on schema", ENGINE, schema)
         _hand_over(database)
-        if _exists(database, historical, "prices_daily"):
-            _grant(database, "select", "table", (historical, "prices_daily"), BUILDER)
+        _grant_select(database, BUILDER, settings.historical_schema, "prices_daily")
         # dbt grants the rights on what it makes from now on, but not on the tables of a test's
         # failures.
         database.execute(
-            "alter default privileges for role {builder} in schema {audit}, {failures}"
+            "alter default privileges for role {builder} in schema {schemas}"
             " grant select on tables to {auditor}",
             builder=sql.Identifier(BUILDER),
-            audit=sql.Identifier(audit),
-            failures=sql.Identifier(failures),
+            schemas=sql.SQL(", ").join(map(sql.Identifier, (audit, failures))),
             auditor=sql.Identifier(AUDITOR),
         )
         for schema in (features, audit, failures):
-            _grant(database, "select", "all tables in schema", (schema,), AUDITOR)
-        for table in map(settings.table, ("daily_features", "stg_prices_daily")):
-            if _exists(database, *table):
-                _grant(database, "select", "table", table, ENGINE)
+            _grant(database, "select on all tables in schema", AUDITOR, schema)
+        for model in ("daily_features", "stg_prices_daily"):
+            _grant_select(database, ENGINE, *settings.table(model))
 
 
 def builder_of(database: Database) -> str | None:
@@ -96,46 +92,35 @@ def _create_missing(database: Database) -> None:
         database.execute("create role {role} nologin", role=sql.Identifier(role))
     if not is_superuser:
         # Only a member can hand a table over.
-        database.execute(
-            "grant {builder} to {login}",
-            builder=sql.Identifier(BUILDER),
-            login=sql.Identifier(login),
-        )
+        query = sql.SQL("grant {} to {}").format(sql.Identifier(BUILDER), sql.Identifier(login))
+        database.execute(query)
 
 
-def _built(settings: Settings) -> tuple[str, ...]:
-    """Schemas in which everything is dbt's."""
-    return (
-        settings.staging_schema,
-        settings.features_schema,
-        settings.audit_schema,
-        settings.failures_schema,
-    )
+def _built(settings: Settings) -> tuple[str, str, str, str]:
+    """The schemas in which everything is dbt's: staging, features, audit, failures."""
+    audit, failures = settings.audit_schema, settings.failures_schema
+    return settings.staging_schema, settings.features_schema, audit, failures
 
 
 def _hand_over(database: Database) -> None:
     """What dbt has built belongs to the builders, whoever built it."""
     settings = database.settings
-    embeddings_schema, embeddings = settings.table("numeric_window_embeddings")
+    historical, embeddings = settings.table("numeric_window_embeddings")
     of_runtime = [name for name, layer in LAYER_OF.items() if layer == "runtime"]
-    relations = database.execute(
-        statement(__package__, "relations_to_hand_over"),
-        {
-            "built": list(_built(settings)),
-            "runtime": settings.runtime_schema,
-            "tables": [settings.table(name)[1] for name in of_runtime],
-            "historical": embeddings_schema,
-            "embeddings": embeddings,
-            "builder": BUILDER,
-        },
-    ).fetchall()
+    parameters = {
+        "built": list(_built(settings)),
+        "runtime": settings.runtime_schema,
+        "tables": [settings.table(name)[1] for name in of_runtime],
+        "historical": historical,
+        "embeddings": embeddings,
+        "builder": BUILDER,
+    }
+    to_hand_over = statement(__package__, "relations_to_hand_over")
+    relations = database.execute(to_hand_over, parameters).fetchall()
     builder = sql.Identifier(BUILDER)
-    for schema, name in relations:
-        database.execute(
-            "alter table {relation} owner to {builder}",
-            relation=sql.Identifier(schema, name),
-            builder=builder,
-        )
+    for relation in relations:
+        query = "alter table {relation} owner to {builder}"
+        database.execute(query, relation=sql.Identifier(*relation), builder=builder)
     routines = database.execute(
         "select oid::regprocedure::text from pg_proc"
         " where pronamespace = (select oid from pg_namespace where nspname = %s)"
@@ -143,31 +128,21 @@ def _hand_over(database: Database) -> None:
         [settings.audit_schema, BUILDER],
     ).fetchall()
     for (signature,) in routines:
-        database.execute(
-            "alter routine {signature} owner to {builder}",
-            # As Postgres itself writes it, quoted where it has to be.
-            signature=sql.SQL(signature),
-            builder=builder,
-        )
+        # A signature is as Postgres itself writes it, quoted where it has to be.
+        query = "alter routine {signature} owner to {builder}"
+        database.execute(query, signature=sql.SQL(signature), builder=builder)
 
 
-def _grant(
-    database: Database,
-    rights: LiteralString,
-    kind: LiteralString,
-    name: tuple[str, ...],
-    role: str,
-) -> None:
-    database.execute(
-        "grant {rights} on {kind} {name} to {role}",
-        rights=sql.SQL(rights),
-        kind=sql.SQL(kind),
-        name=sql.Identifier(*name),
-        role=sql.Identifier(role),
+def _grant(database: Database, rights: LiteralString, role: str, *name: str) -> None:
+    """rights: with the kind of what they are on, whose name follows, as in `usage on schema`"""
+    query = sql.SQL("grant {} {} to {}").format(
+        sql.SQL(rights), sql.Identifier(*name), sql.Identifier(role)
     )
+    database.execute(query)
 
 
-def _exists(database: Database, schema: str, name: str) -> bool:
-    table = sql.Identifier(schema, name).as_string(database.connection)
-    (found,) = database.one("select to_regclass(%s)", [table])
-    return found is not None
+def _grant_select(database: Database, role: str, *table: str) -> None:
+    """The right to read a table, if it is there."""
+    name = sql.Identifier(*table).as_string(database.connection)
+    if database.one("select to_regclass(%s) is not null", [name])[0]:
+        _grant(database, "select on table", role, *table)

@@ -3,15 +3,15 @@
 import contextlib
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from regime_engine import __version__
-from regime_engine.database import Database, explain, row_hash
+from regime_engine.database import Database, document, explain, row_hash
 
 
 @dataclass(frozen=True)
@@ -34,38 +34,23 @@ LIVE = sql.SQL("""{key} in (
         and database = (select oid from pg_database where datname = current_database())
 )""").format(key=LOCK_KEY)
 
-ROW_HASH = row_hash(
-    "run_id",
-    "command",
-    "parameters",
-    "model_id",
-    "status",
-    "extract(epoch from started_at)",
-    "extract(epoch from finished_at)",
-    "rows_written",
-    "error",
-    "failures",
-    "package_version",
-    "database_user",
-    "host",
-    "previous_run_id",
-)
+ROW_HASH = row_hash("""
+    run_id, command, parameters, model_id, status, extract(epoch from started_at),
+    extract(epoch from finished_at), rows_written, error, failures, package_version,
+    database_user, host, previous_run_id
+""")
 
 
 @contextlib.contextmanager
-def ledger(
-    database: Database,
-    command: str,
-    parameters: dict[str, object],
-    model_id: str | None = None,
-) -> Iterator[Run]:
+def ledger(database: Database, command: str, parameters: Mapping[str, object]) -> Iterator[Run]:
     """A run from its start to SUCCEEDED, or to FAILED with the message of what was raised.
 
     The start is committed before the work begins, so that others see it.
+    parameters: what was asked for, with the model_id; a date is kept as YYYY-MM-DD
     """
     run = Run(uuid.uuid4(), command)
     with database.transaction():
-        _lock(database, run)
+        _hold(database, run, "pg_advisory_lock")
         _mark_dead_runs(database)
         database.execute(
             """
@@ -81,8 +66,8 @@ def ledger(
             [
                 run.run_id,
                 command,
-                Jsonb(parameters),
-                model_id,
+                document(parameters),
+                parameters["model_id"],
                 __version__,
                 socket.gethostname(),
             ],
@@ -104,31 +89,26 @@ def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> No
     database.execute(
         """
         update {regime_runs}
-        set rows_written = (
-            select coalesce(jsonb_object_agg(table_name, total), '{{}}')
-            from (
-                select key as table_name, sum(value::bigint) as total
-                from (
-                    select * from jsonb_each_text(rows_written)
-                    union all
-                    select * from jsonb_each_text(%s)
-                ) as counts
-                group by key
-            ) as totals
+        set rows_written = rows_written || (
+            select coalesce(
+                jsonb_object_agg(
+                    key, coalesce((rows_written ->> key)::bigint, 0) + value::bigint
+                ),
+                '{{}}'
+            )
+            from jsonb_each_text(%s)
         )
         where run_id = %s
         """,
-        [Jsonb(counts), run.run_id],
+        [document(counts), run.run_id],
     )
     _sign(database, [run.run_id])
 
 
 def record_failures(database: Database, run: Run, failures: dict[str, str]) -> None:
     """Keep which instruments a run of many could not do, and why."""
-    database.execute(
-        "update {regime_runs} set failures = %s where run_id = %s",
-        [Jsonb(failures), run.run_id],
-    )
+    query = "update {regime_runs} set failures = %s where run_id = %s"
+    database.execute(query, [document(failures), run.run_id])
     _sign(database, [run.run_id])
 
 
@@ -138,21 +118,18 @@ def orphaned(database: Database) -> sql.Composed:
     Such a row is right as it stands. The run that finds it takes it over, since the run of a row
     has to be one that succeeded.
     """
-    return database.compose(
-        """
+    condition = """
         stored.run_id in (
             select run_id
             from {regime_runs}
             where status = 'FAILED' or (status = 'RUNNING' and not {live})
         )
-        """,
-        live=LIVE,
-    )
+    """
+    return database.compose(condition, live=LIVE)
 
 
 def _mark_dead_runs(database: Database) -> None:
-    dead = database.execute(
-        """
+    dead = """
         update {regime_runs}
         set
             status = 'FAILED',
@@ -160,40 +137,27 @@ def _mark_dead_runs(database: Database) -> None:
             error = 'the process ended before the run did'
         where status = 'RUNNING' and not {live}
         returning run_id
-        """,
-        live=LIVE,
-    ).fetchall()
-    if dead:
-        _sign(database, [run_id for (run_id,) in dead])
+    """
+    _sign(database, [run_id for (run_id,) in database.execute(dead, live=LIVE)])
 
 
 def _finish(database: Database, run: Run, status: str, error: str | None) -> None:
     with database.transaction():
-        database.execute(
-            "update {regime_runs} set status = %s, finished_at = clock_timestamp(), error = %s"
-            " where run_id = %s",
-            [status, error, run.run_id],
-        )
+        finished = """
+            update {regime_runs} set status = %s, finished_at = clock_timestamp(), error = %s
+            where run_id = %s
+        """
+        database.execute(finished, [status, error, run.run_id])
         _sign(database, [run.run_id])
-    database.execute(
-        "select pg_advisory_unlock({key}) from (select %s::uuid as run_id) as run",
-        [run.run_id],
-        key=LOCK_KEY,
-    )
+    _hold(database, run, "pg_advisory_unlock")
 
 
-def _lock(database: Database, run: Run) -> None:
-    database.execute(
-        "select pg_advisory_lock({key}) from (select %s::uuid as run_id) as run",
-        [run.run_id],
-        key=LOCK_KEY,
-    )
+def _hold(database: Database, run: Run, function: LiteralString) -> None:
+    query = "select {function}({key}) from (select %s::uuid as run_id) as run"
+    database.execute(query, [run.run_id], function=sql.SQL(function), key=LOCK_KEY)
 
 
 def _sign(database: Database, run_ids: list[uuid.UUID]) -> None:
     """Hash the rows as they are now; to be called in the transaction that changed them."""
-    database.execute(
-        "update {regime_runs} set row_hash = {row_hash} where run_id = any(%s)",
-        [run_ids],
-        row_hash=ROW_HASH,
-    )
+    query = "update {regime_runs} set row_hash = {row_hash} where run_id = any(%s)"
+    database.execute(query, [run_ids], row_hash=ROW_HASH)

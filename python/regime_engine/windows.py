@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -64,19 +65,13 @@ class Windows:
     values: np.ndarray
     hashes: np.ndarray
 
+    ARRAYS: ClassVar = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
+
     def __len__(self) -> int:
         return len(self.as_of_dates)
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Windows":
-        return Windows(
-            self.instrument_id,
-            self.columns,
-            self.as_of_dates[rows],
-            self.first_trade_dates[rows],
-            self.last_trade_dates[rows],
-            self.values[rows],
-            self.hashes[rows],
-        )
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.ARRAYS})
 
     @property
     def window_days(self) -> int:
@@ -100,13 +95,13 @@ def build(features: Features, stretch: Stretch) -> Windows:
     before = np.bitwise_xor.accumulate(np.concatenate([np.zeros(1, np.uint64), features.hashes]))
     values = sliding_window_view(features.values, window_days, axis=0).transpose(0, 2, 1)
     return Windows(
-        features.instrument_id,
-        features.columns,
-        as_of_dates,
-        features.dates[firsts],
-        features.dates[lasts],
-        values[firsts[0] : firsts[-1] + 1],
-        before[lasts + 1] ^ before[firsts],
+        instrument_id=features.instrument_id,
+        columns=features.columns,
+        as_of_dates=as_of_dates,
+        first_trade_dates=features.dates[firsts],
+        last_trade_dates=features.dates[lasts],
+        values=values[firsts[0] : firsts[-1] + 1],
+        hashes=before[lasts + 1] ^ before[firsts],
     )
 
 
@@ -161,14 +156,10 @@ def concatenate(parts: list[Windows]) -> Windows:
     """The windows of one instrument's stretches, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    return replace(
-        parts[0],
-        as_of_dates=np.concatenate([part.as_of_dates for part in parts]),
-        first_trade_dates=np.concatenate([part.first_trade_dates for part in parts]),
-        last_trade_dates=np.concatenate([part.last_trade_dates for part in parts]),
-        values=np.concatenate([part.values for part in parts]),
-        hashes=np.concatenate([part.hashes for part in parts]),
-    )
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in Windows.ARRAYS
+    }
+    return replace(parts[0], **joined)
 
 
 def embed(encoder: Encoder, stretch: Windows) -> np.ndarray:

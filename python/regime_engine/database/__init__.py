@@ -1,19 +1,23 @@
 """Connections to the database that holds prices, features and regimes."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from string import Formatter
 from typing import Any, Generic, LiteralString, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.types.json import Jsonb
 
 from regime_engine.config import EMBEDDED, Settings
 from regime_engine.errors import RegimeError
 
-CONNECT_TIMEOUT_SECONDS = 10
+# Of a connection whose URL does not say otherwise.
+DEFAULTS: dict[str, Any] = {"connect_timeout": 10, "application_name": "regime"}
 
 Record = TypeVar("Record")
 Query: TypeAlias = LiteralString | sql.SQL | sql.Composed
@@ -66,48 +70,28 @@ class Database:
             return query
         template = query if isinstance(query, sql.SQL) else sql.SQL(query)
         wanted = {name for _, name, _, _ in Formatter().parse(template.as_string()) if name}
-        return template.format(
-            **{name: slots[name] if name in slots else self.table(name) for name in wanted}
-        )
+        return template.format(**{name: self.table(name) for name in wanted} | slots)
 
     def execute(
-        self,
-        query: Query,
-        parameters: Parameters = None,
-        /,
-        **slots: sql.Composable,
+        self, query: Query, parameters: Parameters = None, /, **slots: sql.Composable
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         return self.connection.execute(self.compose(query, **slots), parameters)
 
     def first(
-        self,
-        query: Query,
-        parameters: Parameters = None,
-        /,
-        **slots: sql.Composable,
+        self, query: Query, parameters: Parameters = None, /, **slots: sql.Composable
     ) -> tuple[Any, ...] | None:
         """The first row, None where there is none."""
         return self.execute(query, parameters, **slots).fetchone()
 
     def one(
-        self,
-        query: Query,
-        parameters: Parameters = None,
-        /,
-        **slots: sql.Composable,
+        self, query: Query, parameters: Parameters = None, /, **slots: sql.Composable
     ) -> tuple[Any, ...]:
         """The first row of a query that always has one."""
         row = self.first(query, parameters, **slots)
         assert row is not None
         return row
 
-    def rows(
-        self,
-        query: Query,
-        parameters: Parameters = None,
-        /,
-        **slots: sql.Composable,
-    ) -> Rows:
+    def rows(self, query: Query, parameters: Parameters = None, /, **slots: sql.Composable) -> Rows:
         """All rows, with the names of the columns."""
         cursor = self.execute(query, parameters, **slots)
         assert cursor.description is not None
@@ -149,7 +133,8 @@ def connect(settings: Settings) -> Database:
             "and password in percent-encoding ('@' is %40)"
         )
     try:
-        connection = psycopg.connect(conninfo, autocommit=True, **_unless_given(conninfo))
+        given = psycopg.conninfo.conninfo_to_dict(conninfo)
+        connection = psycopg.connect(conninfo, autocommit=True, **DEFAULTS | given)
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -165,44 +150,34 @@ def connect(settings: Settings) -> Database:
     return Database(connection, settings)
 
 
-def _unless_given(conninfo: str) -> dict[str, Any]:
-    given = psycopg.conninfo.conninfo_to_dict(conninfo)
-    defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "regime"}
-    return {name: value for name, value in defaults.items() if name not in given}
-
-
 def libpq_environment(database: Database) -> dict[str, str]:
     """The variables with which libpq (psql, dbt) reaches the database."""
-    connection = database.connection
-    info = connection.info
+    info = database.connection.info
     variables = {
         option.envvar.decode(): option.val.decode()
-        for option in connection.pgconn.info
+        for option in database.connection.pgconn.info
         if option.envvar and option.val and option.val != option.compiled
     }
-    variables |= {
-        "PGHOST": info.host,
-        "PGPORT": str(info.port),
-        "PGUSER": info.user,
-        "PGDATABASE": info.dbname,
-    }
+    variables |= {"PGHOST": info.host, "PGPORT": str(info.port)}
+    variables |= {"PGUSER": info.user, "PGDATABASE": info.dbname}
     if info.password:
         variables["PGPASSWORD"] = info.password
     return variables
 
 
-def row_hash(*values: LiteralString) -> sql.SQL:
+def document(value: Mapping[str, object]) -> Jsonb:
+    """A JSON document as a parameter of a query; a date in it becomes YYYY-MM-DD."""
+    return Jsonb(value, dumps=partial(json.dumps, default=str))
+
+
+def row_hash(values: LiteralString) -> sql.SQL:
     """SQL for the sha-256 (hex) over a row's values, as the canonical text of a JSON array.
 
     The macro row_hash gives the same expression to the audit, which finds an edited row by it.
-    values: SQL expressions. A timestamp is hashed as its epoch, since its text depends on the
-    time zone of the session.
+    values: SQL expressions, separated by commas. A timestamp is hashed as its epoch, since its text
+    depends on the time zone of the session.
     """
-    return sql.SQL(
-        "encode(sha256(convert_to(jsonb_build_array("
-        + ", ".join(values)
-        + ")::text, 'UTF8')), 'hex')"
-    )
+    return sql.SQL(f"encode(sha256(convert_to(jsonb_build_array({values})::text, 'UTF8')), 'hex')")
 
 
 def explain(error: BaseException) -> str | None:

@@ -87,22 +87,21 @@ def fixed_bytes(values: np.ndarray) -> np.ndarray:
 
 def text(value: str | None) -> bytes:
     """A text field with its length; null is length -1."""
-    if value is None:
-        return NULL
-    encoded = value.encode()
-    return len(encoded).to_bytes(4, "big") + encoded
+    return NULL if value is None else _with_length(value.encode())
 
 
 def jsonb(value: str) -> bytes:
     """A jsonb field with its length: version 1, then the text."""
-    return (len(value.encode()) + 1).to_bytes(4, "big") + b"\x01" + value.encode()
+    return _with_length(b"\x01" + value.encode())
 
 
 def bytea(values: np.ndarray | None) -> bytes:
     """A bytea field with its length, the bytes of an array; null is length -1."""
-    if values is None:
-        return NULL
-    return values.nbytes.to_bytes(4, "big") + values.tobytes()
+    return NULL if values is None else _with_length(values.tobytes())
+
+
+def _with_length(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
 
 
 def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -> np.ndarray:
@@ -124,9 +123,7 @@ def pack(columns: Sequence[np.ndarray | bytes], n: int, more_columns: int = 0) -
 
 
 def send(
-    database: Database,
-    statement: sql.SQL | sql.Composed,
-    blocks: Iterable[np.ndarray | bytes],
+    database: Database, statement: sql.SQL | sql.Composed, blocks: Iterable[np.ndarray | bytes]
 ) -> None:
     """`copy … from stdin (format binary)` of packed rows, block by block as they come."""
     with database.connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -161,9 +158,7 @@ def receive(
 
 
 def rows(
-    fixed_columns: Sequence[np.ndarray | bytes],
-    other_columns: Sequence[Sequence[bytes]],
-    n: int,
+    fixed_columns: Sequence[np.ndarray | bytes], other_columns: Sequence[Sequence[bytes]], n: int
 ) -> bytes:
     """n rows of the fixed columns (see pack), then of fields that have their lengths in them."""
     packed = pack(fixed_columns, n, more_columns=len(other_columns))

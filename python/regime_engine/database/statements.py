@@ -1,5 +1,6 @@
 """SQL statements that stand in .sql files beside the Python modules that send them."""
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -16,3 +17,15 @@ def statement(package: str, name: str) -> sql.SQL:
     """
     text = files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     return sql.SQL(text)
+
+
+def names(columns: Iterable[str], table: str | None = None) -> sql.Composed:
+    """The columns, separated by commas, each with the alias of its table if there is one."""
+    return sql.SQL(", ").join(sql.Identifier(*filter(None, (table, name))) for name in columns)
+
+
+def assignments(columns: Iterable[str]) -> sql.Composed:
+    """What an upsert sets: each column to the value that the insert was refused."""
+    return sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns
+    )

@@ -1,8 +1,10 @@
 """Windows → encoder → classifier → store: one date, or a stretch of dates."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +19,27 @@ from regime_engine.store.regimes import Regimes, write_batch
 from regime_engine.windows import Stretch, embed
 
 BATCH_WINDOWS = 2000
+
+# Called with how much is done and how much there is to do.
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to classify.
+
+    instrument_id: whose windows; "" for those of the region's instrument
+    model_version: None for the one that is valid on each date
+    """
+
+    series: Series
+    stretch: Stretch
+    instrument_id: str = ""
+    model_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +71,10 @@ def run(
 
     raises RegimeError for an unknown region or encoder, too few rows or too old a last price
     """
-    encoders.get(series.model_id, series.window_days)  # refuses before the ledger has a run
-    instrument_id = instrument_of(database, series.region, instrument_id)
-    parameters = series_parameters(series, instrument_id) | {
-        "as_of": as_of.isoformat(),
-        "max_staleness_days": max_staleness_days,
-        "model_version": model_version,
-    }
-    with runs.ledger(database, "run", parameters, series.model_id) as ledger_run:
-        stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
-        return classify(database, ledger_run, series, instrument_id, stretch, model_version)
+    stretch = Stretch(series.window_days, as_of, as_of, max_staleness_days)
+    task = Task(series, stretch, instrument_id=instrument_id or "", model_version=model_version)
+    asked = {"as_of": as_of, "max_staleness_days": max_staleness_days}
+    return _as_run(database, "run", task, asked=asked)
 
 
 def backfill(
@@ -66,7 +83,7 @@ def backfill(
     start: date | None = None,
     end: date | None = None,
     instrument_id: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
     model_version: int | None = None,
 ) -> Outcome:
     """Classify a region on each trading day from start to end, in batches.
@@ -77,111 +94,87 @@ def backfill(
     """
     if start and end and start > end:
         raise RegimeError(f"--start {start} is after --end {end}")
+    stretch = Stretch(series.window_days, start, end)
+    task = Task(series, stretch, instrument_id=instrument_id or "", model_version=model_version)
+    asked = {"start": start, "end": end}
+    return _as_run(database, "backfill", task, asked=asked, progress=progress)
+
+
+def _as_run(
+    database: Database,
+    command: str,
+    task: Task,
+    *,
+    asked: dict[str, Any],
+    progress: Progress = no_progress,
+) -> Outcome:
+    series = task.series
     encoders.get(series.model_id, series.window_days)  # refuses before the ledger has a run
-    instrument_id = instrument_of(database, series.region, instrument_id)
-    parameters = series_parameters(series, instrument_id) | {
-        "start": start and start.isoformat(),
-        "end": end and end.isoformat(),
-        "model_version": model_version,
-    }
-    with runs.ledger(database, "backfill", parameters, series.model_id) as ledger_run:
-        stretch = Stretch(series.window_days, start, end)
-        return classify(
-            database,
-            ledger_run,
-            series,
-            instrument_id,
-            stretch,
-            model_version,
-            progress,
-        )
-
-
-def first_date(database: Database, series: Series) -> date | None:
-    """The first day of a series' stored regimes, None where it has none."""
-    (first,) = database.one(
-        """
-        select min(as_of_date)
-        from {regimes}
-        where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
-        """,
-        vars(series),
-    )
-    return first
-
-
-def series_parameters(series: Series, instrument_id: str) -> dict[str, object]:
-    return {
-        "region": series.region,
-        "instrument_id": instrument_id,
-        "model_id": series.model_id,
-        "window_days": series.window_days,
-    }
+    task = replace(task, instrument_id=instrument_of(database, series.region, task.instrument_id))
+    asked |= {"instrument_id": task.instrument_id, "model_version": task.model_version}
+    with runs.ledger(database, command, vars(series) | asked) as run:
+        return classify(database, run, task, progress=progress)
 
 
 def classify(
-    database: Database,
-    run: runs.Run,
-    series: Series,
-    instrument_id: str,
-    stretch: Stretch,
-    model_version: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    database: Database, run: runs.Run, task: Task, *, progress: Progress = no_progress
 ) -> Outcome:
     """Embed and classify a stretch of a series' windows, and store the result in batches.
 
     raises RegimeError where the windows cannot be read, encoded or classified
     """
+    series, model_version = task.series, task.model_version
     encoder = encoders.get(series.model_id, series.window_days)
-    found = features.read(database, instrument_id, encoder.COLUMNS, stretch)
+    found = features.read(database, task.instrument_id, encoder.COLUMNS, task.stretch)
     embeddings = embed(encoder, found)
     versions = model_versions.load(database, series)
+    marks: dict[str, bool] = {}
     if model_version is not None:
         versions = [replace(model_versions.one(versions, model_version), valid_from=date.min)]
-    first, last = stretch.span
-    total: dict[str, int] = {}
+        marks = {"version_given": True}
+    first, last = task.stretch.span
+    total: Counter[str] = Counter()
     for begin in range(0, len(found), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
-        regimes = _classify(
-            versions, model_version is not None, found.as_of_dates[rows], embeddings[rows]
-        )
+        batch, vectors = found[rows], embeddings[rows]
+        regimes = _classify(versions, batch.as_of_dates, vectors, marks)
         # The batches answer for the whole span, the days between two of them included.
-        is_last = begin + BATCH_WINDOWS >= len(found)
-        until = last if is_last else found.as_of_dates[rows][-1].item()
-        written = write_batch(
-            database, run, series, found[rows], embeddings[rows], regimes, span=(first, until)
-        )
-        if not is_last:
-            first = until + timedelta(days=1)
-        total = {table: total.get(table, 0) + count for table, count in written.items()}
-        progress(begin + len(regimes.labels), len(found))
+        done = begin + len(batch)
+        until = last if done == len(found) else batch.as_of_dates[-1].item()
+        span = (first, until)
+        total.update(write_batch(database, run, series, batch, vectors, regimes, span=span))
+        first = batch.as_of_dates[-1].item() + timedelta(days=1)
+        progress(done, len(found))
     return Outcome(
         series=series,
-        instrument_id=instrument_id,
+        instrument_id=task.instrument_id,
         first=found.as_of_dates[0].item(),
         last=found.as_of_dates[-1].item(),
         n_windows=len(found),
         label=regimes.labels[-1],
         confidence=float(regimes.confidence[-1]),
-        written=total,
+        written=dict(total),
         window_end=found.last_trade_dates[-1].item(),
     )
 
 
 def _classify(
     versions: list[FittedModel],
-    version_given: bool,
     as_of_dates: np.ndarray,
     embeddings: np.ndarray,
+    marks: dict[str, bool],
 ) -> Regimes:
-    """Each date by the version valid on it, and by the seed rule before the first."""
+    """Each date by the version valid on it, and by the seed rule before the first.
+
+    marks: what the metadata of each regime says besides
+    """
     valid = model_versions.valid_on(versions, as_of_dates)
     n = len(as_of_dates)
     labels, runners_up = np.empty(n, object), np.empty(n, object)
     probabilities: list[dict[str, float]] = [{}] * n
     metadata: list[dict[str, object]] = [{}] * n
     confidence, version_numbers = np.empty(n), np.zeros(n, int)
-    for position in sorted(set(valid.tolist())):
+    for position in np.unique(valid).tolist():
         rows = np.flatnonzero(valid == position)
         if position < 0:
             in_sample = np.zeros(len(rows), bool)
@@ -189,24 +182,18 @@ def _classify(
         else:
             model = versions[position]
             in_sample = as_of_dates[rows] <= np.datetime64(model.trained_to, "D")
-            classifier = classifiers.get(model.classifier)
             parameters = classifiers.read(model.classifier, model.labels, model.parameters)
+            classifier = classifiers.get(model.classifier)
             classification = classifier.classify(parameters, embeddings[rows])
             version_numbers[rows] = model.version
-        names = np.array(classification.labels, object)
-        labels[rows] = names[classification.winners]
-        confidence[rows] = classification.probabilities[
-            np.arange(len(rows)), classification.winners
-        ]
+        shares = classification.probabilities
+        labels[rows] = np.array(classification.labels, object)[classification.winners]
+        confidence[rows] = shares[np.arange(len(rows)), classification.winners]
         runners_up[rows] = _runners_up(classification)
-        for row, values in zip(rows, classification.probabilities.tolist(), strict=True):
+        found = zip(rows, shares.tolist(), _evidence(classification), in_sample, strict=True)
+        for row, values, evidence, is_in_sample in found:
             probabilities[row] = dict(zip(classification.labels, values, strict=True))
-        for row, evidence, is_in_sample in zip(
-            rows, _evidence(classification), in_sample.tolist(), strict=True
-        ):
-            metadata[row] = evidence | {"in_sample": is_in_sample}
-            if version_given:
-                metadata[row]["version_given"] = True
+            metadata[row] = evidence | {"in_sample": bool(is_in_sample)} | marks
     return Regimes(
         labels=labels.tolist(),
         confidence=confidence,

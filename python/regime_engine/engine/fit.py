@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 from regime_engine import classifiers, encoders, features, model_versions, runs, seeds, windows
 from regime_engine.classifiers import markov
 from regime_engine.database import Database
-from regime_engine.engine.classify import series_parameters
+from regime_engine.engine.classify import Progress, no_progress
 from regime_engine.errors import RegimeError
 from regime_engine.model_versions import FittedModel
 from regime_engine.seeds import instrument_of
@@ -95,16 +94,15 @@ def fit(
     """
     instrument_id = instrument_of(database, series.region, instrument_id)
     _require_usable(recipe, seeds.labels(database))
-    parameters = _parameters(series, instrument_id, recipe, start, end) | {
-        "valid_from": valid_from and valid_from.isoformat()
-    }
-    with runs.ledger(database, "fit", parameters, series.model_id) as run:
-        training = _read_training(database, series, instrument_id, recipe, start, end)
-        trained_to = training.windows.as_of_dates[-1].item()
-        stored = model_versions.load(database, series)
-        model = _fit_version(
-            series, recipe, training, valid_from or trained_to + timedelta(days=1), stored
+    parameters = _parameters(series, instrument_id, recipe) | {"valid_from": valid_from}
+    with runs.ledger(database, "fit", parameters | {"start": start, "end": end}) as run:
+        training = _read_training(
+            database, series, instrument_id, recipe=recipe, start=start, end=end
         )
+        if valid_from is None:
+            valid_from = training.windows.as_of_dates[-1].item() + timedelta(days=1)
+        stored = model_versions.load(database, series)
+        model = _fit_version(training, recipe, valid_from, series=series, stored=stored)
         with database.transaction():
             lock_series(database, instrument_id, series)
             return model_versions.save(database, run, [model])[0]
@@ -118,7 +116,7 @@ def walk_forward(
     start: date | None = None,
     end: date | None = None,
     instrument_id: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[FittedModel]:
     """Store a version for each date of the schedule, trained on the years before that date.
 
@@ -130,12 +128,9 @@ def walk_forward(
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
     instrument_id = instrument_of(database, series.region, instrument_id)
     _require_usable(recipe, seeds.labels(database))
-    parameters = _parameters(series, instrument_id, recipe, start, end) | {
-        "every_months": schedule.every_months,
-        "train_years": schedule.train_years,
-    }
-    with runs.ledger(database, "fit", parameters, series.model_id) as run:
-        training = _read_training(database, series, instrument_id, recipe, None, end)
+    parameters = _parameters(series, instrument_id, recipe) | vars(schedule)
+    with runs.ledger(database, "fit", parameters | {"start": start, "end": end}) as run:
+        training = _read_training(database, series, instrument_id, recipe=recipe, end=end)
         days = training.windows.as_of_dates
         stored = model_versions.load(database, series)
         due = _due_dates(days, schedule, start)
@@ -143,7 +138,8 @@ def walk_forward(
         for done, valid_from in enumerate(due, 1):
             first = np.datetime64(_years_before(valid_from, schedule.train_years), "D")
             rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
-            fitted.append(_fit_version(series, recipe, training[rows], valid_from, stored))
+            version = _fit_version(training[rows], recipe, valid_from, series=series, stored=stored)
+            fitted.append(version)
             progress(done, len(due))
         with database.transaction():
             lock_series(database, instrument_id, series)
@@ -169,10 +165,11 @@ def _split(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_version(
-    series: Series,
-    recipe: Recipe,
     training: _Training,
+    recipe: Recipe,
     valid_from: date,
+    *,
+    series: Series,
     stored: list[FittedModel],
 ) -> FittedModel:
     """A version of the training, or the one that is stored for it."""
@@ -183,9 +180,9 @@ def _fit_version(
     metrics: dict[str, object] = {}
     n_states = recipe.n_states
     if n_states is None:
-        tried = dict(score_states(training.embeddings))
-        n_states = max(tried, key=lambda k: tried[k])
-        metrics["states_tried"] = {str(k): score for k, score in tried.items()}
+        tried = score_states(training.embeddings)
+        n_states, _ = max(tried, key=lambda k_and_score: k_and_score[1])
+        metrics["states_tried"] = {str(k): score for k, score in tried}
     classifier = classifiers.get(recipe.classifier)
     train = partial(classifier.train, encoder=encoders.get(series.model_id), n_states=n_states)
     parameters = train(training.embeddings, labels=training.labels)
@@ -232,24 +229,21 @@ def _read_training(
     database: Database,
     series: Series,
     instrument_id: str,
+    *,
     recipe: Recipe,
-    start: date | None,
-    end: date | None,
+    start: date | None = None,
+    end: date | None = None,
 ) -> _Training:
     encoder = encoders.get(series.model_id, series.window_days)
-    stretches = sorted(recipe.labelled, key=lambda stretch: stretch.start)
-    spans: list[tuple[date | None, date | None]] = [(start, end)]
-    if stretches:
-        spans = [(stretch.start, stretch.end) for stretch in stretches]
+    labelled = sorted(recipe.labelled, key=lambda stretch: stretch.start)
+    stretches = [Stretch(series.window_days, each.start, each.end) for each in labelled]
     parts = [
-        features.read(
-            database, instrument_id, encoder.COLUMNS, Stretch(series.window_days, start, end)
-        )
-        for start, end in spans
+        features.read(database, instrument_id, encoder.COLUMNS, stretch)
+        for stretch in stretches or [Stretch(series.window_days, start, end)]
     ]
     labels = None
-    if stretches:
-        labels = [s.label for s, part in zip(stretches, parts, strict=True) for _ in part.hashes]
+    if labelled:
+        labels = [s.label for s, part in zip(labelled, parts, strict=True) for _ in part.hashes]
     embeddings = np.concatenate([embed(encoder, part) for part in parts])
     return _Training(windows.concatenate(parts), embeddings, labels)
 
@@ -281,15 +275,12 @@ def _years_before(day: date, years: int) -> date:
     return day.replace(year=max(day.year - years, date.min.year))
 
 
-def _parameters(
-    series: Series, instrument_id: str, recipe: Recipe, start: date | None, end: date | None
-) -> dict[str, object]:
-    return series_parameters(series, instrument_id) | {
+def _parameters(series: Series, instrument_id: str, recipe: Recipe) -> dict[str, object]:
+    return vars(series) | {
+        "instrument_id": instrument_id,
         "classifier": recipe.classifier,
         "states": recipe.n_states,
         "windows": [f"{s.label}={s.start}:{s.end}" for s in recipe.labelled],
-        "start": start and start.isoformat(),
-        "end": end and end.isoformat(),
     }
 
 

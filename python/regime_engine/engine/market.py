@@ -68,12 +68,12 @@ class Tally:
     failures: dict[str, str] = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
-        tables = self.written.keys() | other.written.keys()
+        tables = sorted(self.written.keys() | other.written.keys())
         return Tally(
-            self.instruments + other.instruments,
-            self.windows + other.windows,
-            {t: self.written.get(t, 0) + other.written.get(t, 0) for t in sorted(tables)},
-            self.failures | other.failures,
+            instruments=self.instruments + other.instruments,
+            windows=self.windows + other.windows,
+            written={t: self.written.get(t, 0) + other.written.get(t, 0) for t in tables},
+            failures=self.failures | other.failures,
         )
 
 
@@ -102,18 +102,9 @@ def embed(
     """
     # Refuses before the ledger has a run.
     encoders.get(request.model_id, request.stretch.window_days)
-    parameters: dict[str, object] = {
-        "instrument_ids": instrument_ids or "all",
-        "shard": "/".join(map(str, shard)),
-        "model_id": request.model_id,
-        "window_days": request.stretch.window_days,
-        "start": request.stretch.start and request.stretch.start.isoformat(),
-        "end": request.stretch.end and request.stretch.end.isoformat(),
-        "max_staleness_days": request.stretch.max_staleness_days,
-        "recompute": request.recompute,
-        "classify": request.classify,
-    }
-    with runs.ledger(database, "embed", parameters, request.model_id) as run:
+    asked = {name: value for name, value in vars(request).items() if name != "stretch"}
+    asked |= {"instrument_ids": instrument_ids or "all", "shard": "/".join(map(str, shard))}
+    with runs.ledger(database, "embed", vars(request.stretch) | asked) as run:
         known = instrument_ids or features.instruments(database)
         if not known:
             raise RegimeError("there are no prices: load them with `regime load`")
@@ -135,20 +126,19 @@ def embed_instruments(
         yield from _classify(settings, request, run, instrument_ids)
         return
     groups = _groups(request.stretch, instrument_ids)
-    scope = _scope(request)
+    columns = encoders.get(request.model_id).COLUMNS
+    first, last = request.stretch.span
+    scope = Scope(request.model_id, request.stretch.window_days, first, last)
     with contextlib.ExitStack() as stack:
-        features_reader, stored_reader, writer = (
-            stack.enter_context(connect(settings)) for _ in range(3)
-        )
-        features_of_groups = _ahead(_fetch_features(features_reader, request, groups))
-        stored_of_groups = _ahead(_fetch_stored(stored_reader, scope, groups))
-        encoded = _ahead(
-            _encode(run, request, zip(features_of_groups, stored_of_groups, strict=True))
-        )
-        # Closed before the connections are, however the stream ends.
-        stack.enter_context(contextlib.closing(features_of_groups))
-        stack.enter_context(contextlib.closing(stored_of_groups))
-        stack.enter_context(contextlib.closing(encoded))
+
+        def ahead(items: Iterable[Item]) -> Iterator[Item]:
+            # Closed before the connections are, however the stream ends.
+            return stack.enter_context(contextlib.closing(_ahead(items)))
+
+        reader, stored_reader, writer = (stack.enter_context(connect(settings)) for _ in range(3))
+        found = ahead(features.fetch(reader, group, columns, request.stretch) for group in groups)
+        stored = ahead(embeddings.fetch(stored_reader, group, scope) for group in groups)
+        encoded = ahead(_encode(run, request, zip(found, stored, strict=True)))
         rows, rows_marked = 0, 0
         for batch, tally in encoded:
             if batch.rows or batch.vanished or batch.has_orphans:
@@ -162,11 +152,6 @@ def embed_instruments(
             yield tally
 
 
-def _scope(request: Request) -> Scope:
-    first, last = request.stretch.span
-    return Scope(request.model_id, request.stretch.window_days, first, last)
-
-
 def _classify(
     settings: Settings, request: Request, run: Run, instrument_ids: list[str]
 ) -> Iterator[Tally]:
@@ -175,8 +160,9 @@ def _classify(
         for instrument_id in instrument_ids:
             series = Series(instrument_id, request.model_id, request.stretch.window_days)
             try:
-                outcome = classify.classify(database, run, series, instrument_id, request.stretch)
-                yield Tally(1, outcome.n_windows, outcome.written)
+                task = classify.Task(series, request.stretch, instrument_id)
+                done = classify.classify(database, run, task)
+                yield Tally(1, done.n_windows, done.written)
             except RegimeError as error:
                 yield Tally(1, failures={instrument_id: str(error)})
 
@@ -185,21 +171,6 @@ def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:
     first, last = stretch.span
     size = GROUP_OF_DAYS if (last - first).days <= FEW_DAYS else GROUP_OF_HISTORIES
     return [instrument_ids[begin : begin + size] for begin in range(0, len(instrument_ids), size)]
-
-
-def _fetch_features(
-    database: Database, request: Request, groups: list[list[str]]
-) -> Iterator[list[Features]]:
-    columns = encoders.get(request.model_id).COLUMNS
-    for group in groups:
-        yield features.fetch(database, group, columns, request.stretch)
-
-
-def _fetch_stored(
-    database: Database, scope: Scope, groups: list[list[str]]
-) -> Iterator[list[Stored]]:
-    for group in groups:
-        yield embeddings.fetch(database, group, scope)
 
 
 def _encode(
@@ -216,7 +187,7 @@ def _encode(
             else:
                 parts.append(_Part(asked, stored, _is_wanted(asked, stored, request)))
         if failures:
-            yield Batch([], [], [], False), Tally(len(failures), failures=failures)
+            yield Batch(), Tally(len(failures), failures=failures)
         for together in _by_windows(parts):
             yield _encode_batch(run, request, together)
 
@@ -236,10 +207,8 @@ def _is_wanted(asked: Windows, stored: Stored, request: Request) -> np.ndarray:
     hashes = embeddings.hash_text(asked.hashes).view("S16")[:, 0]
     nearest = np.searchsorted(stored.as_of_dates, asked.as_of_dates)
     nearest = np.minimum(nearest, len(stored.as_of_dates) - 1)
-    is_equal = (stored.as_of_dates[nearest] == asked.as_of_dates) & (
-        stored.window_hashes[nearest] == hashes
-    )
-    return ~is_equal
+    is_same_day = stored.as_of_dates[nearest] == asked.as_of_dates
+    return ~(is_same_day & (stored.window_hashes[nearest] == hashes))
 
 
 def _by_windows(parts: list[_Part]) -> Iterator[list[_Part]]:
@@ -260,7 +229,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     wanted = [part.asked if part.is_wanted.all() else part.asked[part.is_wanted] for part in parts]
     vectors = encoder.encode(np.concatenate([part.values for part in wanted]))
     bounds = np.cumsum([len(part) for part in wanted])[:-1]
-    batch, failures = Batch([], [], [], any(part.stored.has_orphans for part in parts)), {}
+    batch, failures = Batch(has_orphans=any(part.stored.has_orphans for part in parts)), {}
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 from psycopg import sql
 
@@ -35,10 +36,8 @@ def initialise(database: Database) -> None:
 
 def advice_on_older_embeddings(database: Database) -> str | None:
     """How to write the embeddings anew, if an older version of this package has written some."""
-    (exist,) = database.one(
-        "select exists (select 1 from {numeric_window_embeddings} where entity_type = 'instrument')"
-    )
-    if not exist:
+    older = "select 1 from {numeric_window_embeddings} where entity_type = 'instrument' limit 1"
+    if not database.first(older):
         return None
     tables = [".".join(database.settings.table(name)) for name in ENGINE_TABLES]
     return (
@@ -69,12 +68,8 @@ def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], l
         results = dbt.test(database, "audit")
         broken = [result for result in results if result.status == "error"]
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
-        findings = [
-            _finding(database, result, rows_shown)
-            for result in results
-            if result.status in ("fail", "warn")
-        ]
-    return results, findings
+        found = [result for result in results if result.status in ("fail", "warn")]
+        return results, [_finding(database, result, rows_shown) for result in found]
 
 
 def classify_regions(
@@ -96,7 +91,7 @@ def classify_regions(
     for region in only or seeds.regions(database):
         series = Series(region, model_id, window_days)
         try:
-            begins = [classify.first_date(database, series)]
+            begins = [_first_date(database, series)]
             if schedule:
                 versions = fit.walk_forward(database, series, Recipe(), schedule)
                 begins.append(versions[0].valid_from)
@@ -107,11 +102,19 @@ def classify_regions(
     return outcomes, errors
 
 
+def _first_date(database: Database, series: Series) -> date | None:
+    """The first day of a series' stored regimes."""
+    query = """
+        select min(as_of_date)
+        from {regimes}
+        where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+    """
+    return database.one(query, vars(series))[0]
+
+
 def vote_if_wanted(database: Database, model_id: str, window_days: int) -> Outcome | None:
     """The vote of the regions, None where nobody asked for it."""
-    if not vote.is_wanted(database):
-        return None
-    return vote.vote(database, model_id, window_days)
+    return vote.vote(database, model_id, window_days) if vote.is_wanted(database) else None
 
 
 def _require_failures_can_be_kept(database: Database) -> None:
@@ -120,9 +123,7 @@ def _require_failures_can_be_kept(database: Database) -> None:
         " from pg_namespace where nspname = %s",
         [database.settings.failures_schema],
     )
-    if found is None:
-        return
-    login, may_create = found
+    login, may_create = found or ("", True)
     if not may_create and not roles.builder_of(database):
         raise RegimeError(
             f"the login {login} may not keep what an audit finds: run it as a member of "

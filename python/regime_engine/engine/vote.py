@@ -1,14 +1,14 @@
 """The regimes of GLOBAL: on each day the weighted vote of the regions' own regimes."""
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import groupby
 
 import numpy as np
 
 from regime_engine import runs, seeds
 from regime_engine.database import Database
-from regime_engine.engine.classify import Outcome, series_parameters
+from regime_engine.engine.classify import Outcome
 from regime_engine.errors import RegimeError
 from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
 from regime_engine.store.regimes import Regimes, lock_series, write_votes
@@ -41,11 +41,8 @@ def vote(database: Database, model_id: str, window_days: int) -> Outcome:
     weights = _weights(regions)
     # The instrument of the heaviest region: the views show its prices and calendar for GLOBAL.
     instrument_id = regions[max(weights, key=lambda name: weights[name])].instrument_id
-    parameters = series_parameters(series, instrument_id) | {"weights": weights}
-    with (
-        runs.ledger(database, "global", parameters, model_id) as run,
-        database.transaction(),
-    ):
+    parameters = vars(series) | {"instrument_id": instrument_id, "weights": weights}
+    with runs.ledger(database, "global", parameters) as run, database.transaction():
         lock_series(database, instrument_id, series)
         voters = _voters(database, series, weights)
         if not voters:
@@ -54,7 +51,15 @@ def vote(database: Database, model_id: str, window_days: int) -> Outcome:
                 f"{', '.join(weights)}: write them with `regime backfill --region …`"
             )
         dates, vectors, regimes = _count(voters, seeds.labels(database))
-        written = write_votes(database, run, series, instrument_id, dates, vectors, regimes)
+        written = write_votes(
+            database,
+            run,
+            series,
+            instrument_id=instrument_id,
+            as_of_dates=dates,
+            vectors=vectors,
+            regimes=regimes,
+        )
     return Outcome(
         series=series,
         instrument_id=instrument_id,
@@ -70,12 +75,11 @@ def vote(database: Database, model_id: str, window_days: int) -> Outcome:
 
 def is_wanted(database: Database) -> bool:
     """Whether GLOBAL is stored already, or regions.csv states a weight and several regions vote."""
-    (is_stored,) = database.one(
-        "select exists (select 1 from {regimes} where region = %s)", [GLOBAL]
-    )
+    if database.first("select 1 from {regimes} where region = %s limit 1", [GLOBAL]):
+        return True
     regions = seeds.regions(database)
     is_weighted = any(region.weight is not None for region in regions.values())
-    return is_stored or (is_weighted and len(_weights(regions)) > 1)
+    return is_weighted and len(_weights(regions)) > 1
 
 
 def _weights(regions: dict[str, seeds.Region]) -> dict[str, float]:
@@ -136,44 +140,32 @@ def _count(
     """
     dates: list[date] = []
     vectors: list[np.ndarray] = []
-    rows = []
+    votes: list[dict[str, float]] = []
+    metadata: list[dict[str, object]] = []
     last: dict[str, Voter] = {}
-    coming = deque(voters)
-    while coming:
-        day = coming[0].as_of_date
-        while coming and coming[0].as_of_date == day:
-            voter = coming.popleft()
-            last[voter.region] = voter
+    for day, of_day in groupby(voters, key=lambda voter: voter.as_of_date):
+        last |= {voter.region: voter for voter in of_day}
         present = [last[name] for name in sorted(last) if day - last[name].as_of_date <= MAX_AGE]
-        names, vector, probabilities = _weighted_mean(present, severity)
-        ranked = sorted(range(len(names)), key=lambda k: -probabilities[k])
+        vector, shares = _weighted_mean(present, severity)
         dates.append(day)
         vectors.append(vector)
-        rows.append(
-            (
-                names[ranked[0]],
-                probabilities[ranked[0]],
-                dict(zip(names, probabilities, strict=True)),
-                names[ranked[1]] if len(names) > 1 else None,
-                _lineage(present, names, day),
-            )
-        )
-    winners, confidence, votes, runners_up, metadata = zip(*rows, strict=True)
+        votes.append(shares)
+        metadata.append(_lineage(present, list(shares), day))
+    # Of equal shares the calmer label's comes first.
+    ranked = [sorted(shares, key=lambda label: -shares[label]) for shares in votes]
     regimes = Regimes(
-        labels=list(winners),
-        confidence=np.array(confidence),
-        probabilities=list(votes),
-        runner_up_labels=list(runners_up),
-        metadata=list(metadata),
-        model_versions=np.zeros(len(rows), int),
+        labels=[labels[0] for labels in ranked],
+        confidence=np.array([max(shares.values()) for shares in votes]),
+        probabilities=votes,
+        runner_up_labels=[labels[1] if len(labels) > 1 else None for labels in ranked],
+        metadata=metadata,
+        model_versions=np.zeros(len(votes), int),
     )
     return dates, vectors, regimes
 
 
-def _weighted_mean(
-    voters: list[Voter], severity: list[str]
-) -> tuple[list[str], np.ndarray, list[float]]:
-    """The labels that the voters know, calmest first; what is voted on; each label's probability.
+def _weighted_mean(voters: list[Voter], severity: list[str]) -> tuple[np.ndarray, dict[str, float]]:
+    """What is voted on, and the probability of each label that the voters know, calmest first.
 
     The vector is (voters * labels,) float32, voter by voter; the probabilities follow from it and
     the weights alone.
@@ -185,7 +177,7 @@ def _weighted_mean(
     )
     weights = np.array([voter.weight for voter in voters])
     totals = (weights[:, None] * shares).sum(axis=0)  # (labels,)
-    return names, shares.ravel(), (totals / totals.sum()).tolist()
+    return shares.ravel(), dict(zip(names, (totals / totals.sum()).tolist(), strict=True))
 
 
 def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, object]:

@@ -49,11 +49,7 @@ def processes(
 
 
 def dask(
-    database: Database,
-    request: Request,
-    scheduler: str,
-    run: Run,
-    instrument_ids: list[str],
+    database: Database, request: Request, scheduler: str, run: Run, instrument_ids: list[str]
 ) -> Iterator[Tally]:
     """Embed as tasks of a Dask cluster, whose workers open connections of their own.
 

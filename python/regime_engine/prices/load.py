@@ -4,14 +4,12 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
-import psycopg
 from psycopg import errors, sql
 
 from regime_engine.database import Database
-from regime_engine.database.statements import statement
+from regime_engine.database.statements import assignments, names, statement
 from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import KEY, REQUIRED, name_of
 from regime_engine.prices.formats import PriceFile, open_prices
@@ -50,10 +48,7 @@ class LoadResult:
 
 
 def load_prices(
-    database: Database,
-    path: str | Path,
-    instrument_id: str | None = None,
-    strict: bool = False,
+    database: Database, path: str | Path, instrument_id: str | None = None, strict: bool = False
 ) -> LoadResult:
     """Write a file's good rows to prices_daily and its refused ones to prices_daily_refused.
 
@@ -62,54 +57,60 @@ def load_prices(
     strict: write no price if any row is refused
     raises RegimeError if the file as a whole cannot be read
     """
-    schema = database.settings.historical_schema
     with open_prices(Path(path), instrument_id) as file:
-        table_columns = _create_missing_tables(database, schema)
+        table_columns = _create_missing_tables(database)
         columns = [name for name in file.columns if name in table_columns]
-        with database.transaction(), database.connection.cursor() as cursor:
-            rows = _stage(cursor, file)
-            _refuse_contradictions(cursor, columns)
-            _take_turns(cursor, schema)
-            refused = _keep_refused(cursor, schema, Path(path))
+        with database.transaction():
+            rows = _stage(database, file)
+            _refuse_contradictions(database, columns)
+            _take_turns(database)
+            refused = _keep_refused(database, Path(path))
             landed = not (strict and refused)
-            changes = Changes(inserted=0, updated=0)
+            inserted, updated = 0, 0
             if landed:
-                changes = _upsert(cursor, schema, columns, dated="loaded_at" in table_columns)
-            first_refusals = _first_refusals(cursor)
-    ignored = [name for name in file.header if name_of(name) not in columns]
+                inserted, updated = _upsert(database, columns, "loaded_at" in table_columns)
+            first_refusals = database.execute(
+                "select line_number, reason from staged_prices where reason is not null"
+                " order by line_number limit %s",
+                [FIRST_REFUSALS],
+            )
     return LoadResult(
         rows=rows,
-        inserted=changes.inserted,
-        updated=changes.updated,
-        unchanged=rows - changes.inserted - changes.updated - refused if landed else 0,
+        inserted=inserted,
+        updated=updated,
+        unchanged=rows - inserted - updated - refused if landed else 0,
         refused=refused,
         landed=landed,
-        first_refusals=first_refusals,
-        ignored_columns=tuple(ignored),
+        first_refusals=tuple(Refusal(*row) for row in first_refusals),
+        ignored_columns=tuple(name for name in file.header if name_of(name) not in columns),
     )
 
 
-def _create_missing_tables(database: Database, schema: str) -> set[str]:
+def _table(database: Database, name: str) -> sql.Identifier:
+    return sql.Identifier(database.settings.historical_schema, name)
+
+
+def _create_missing_tables(database: Database) -> set[str]:
     """Create the schema and the two tables if missing; returns the columns of prices_daily."""
-    prices, refused = sql.Identifier(schema, PRICES), sql.Identifier(schema, REFUSED)
-    with database.transaction(), database.connection.cursor() as cursor:
-        _take_turns(cursor, schema)
+    schema = sql.Identifier(database.settings.historical_schema)
+    prices, refused = _table(database, PRICES), _table(database, REFUSED)
+    with database.transaction():
+        _take_turns(database)
         # `if not exists` would require the right to create even if nothing is missing.
-        if not _exists(cursor, "to_regnamespace", sql.Identifier(schema)):
-            cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
-        if not _exists(cursor, "to_regclass", prices):
-            cursor.execute(statement(__package__, "create_prices_daily").format(prices=prices))
+        if not _exists(database, "to_regnamespace", schema):
+            database.execute("create schema {schema}", schema=schema)
+        if not _exists(database, "to_regclass", prices):
+            database.execute(statement(__package__, "create_prices_daily"), prices=prices)
             # If the var features_changes is `loaded`, dbt looks for new rows by loaded_at.
-            cursor.execute(sql.SQL("create index on {} (loaded_at)").format(prices))
-        if not _exists(cursor, "to_regclass", refused):
-            create_refused = statement(__package__, "create_prices_daily_refused")
-            cursor.execute(create_refused.format(refused=refused))
-        cursor.execute(
+            database.execute("create index on {prices} (loaded_at)", prices=prices)
+        if not _exists(database, "to_regclass", refused):
+            database.execute(statement(__package__, "create_prices_daily_refused"), refused=refused)
+        found = database.execute(
             "select attname from pg_attribute"
             " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
             [prices.as_string()],
         )
-        columns = {name for (name,) in cursor}
+        columns = {name for (name,) in found}
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise RegimeError(
@@ -119,29 +120,29 @@ def _create_missing_tables(database: Database, schema: str) -> set[str]:
     return columns
 
 
-def _exists(cursor: psycopg.Cursor, lookup: str, name: sql.Identifier) -> bool:
-    query = sql.SQL("select {}(%s) is not null").format(sql.Identifier(lookup))
-    [(exists,)] = cursor.execute(query, [name.as_string()]).fetchall()
-    return exists
+def _exists(database: Database, lookup: str, name: sql.Identifier) -> bool:
+    query = "select {lookup}(%s) is not null"
+    return database.one(query, [name.as_string()], lookup=sql.Identifier(lookup))[0]
 
 
-def _take_turns(cursor: psycopg.Cursor, schema: str) -> None:
+def _take_turns(database: Database) -> None:
     """From here to the end of the transaction, no other load into this table runs."""
-    key = f"regime load {schema}.{PRICES}"
-    cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    key = f"regime load {database.settings.historical_schema}.{PRICES}"
+    database.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
 
 
-def _stage(cursor: psycopg.Cursor, file: PriceFile) -> int:
+def _stage(database: Database, file: PriceFile) -> int:
     """Copy every row, refused ones with their reason; returns how many there are."""
-    cursor.execute(statement(__package__, "create_staged_prices"))
+    database.execute(statement(__package__, "create_staged_prices"))
     rows = 0
     columns = [*file.columns, *STAGED_COLUMNS]
     command = sql.SQL("copy staged_prices ({}) from stdin (format csv, encoding 'utf8')")
-    with cursor.copy(command.format(_listed(columns))) as copy:
+    copying = command.format(names(columns))
+    with database.connection.cursor() as cursor, cursor.copy(copying) as copy:
         for chunk in file.chunks:
             copy.write(_copy_text(check(chunk).select(columns)))
             rows += chunk.height
-    cursor.execute("analyze staged_prices")
+    database.execute("analyze staged_prices")
     return rows
 
 
@@ -153,70 +154,44 @@ def _copy_text(rows: pl.DataFrame) -> bytes:
     return text.getvalue()
 
 
-def _refuse_contradictions(cursor: psycopg.Cursor, columns: list[str]) -> None:
+def _refuse_contradictions(database: Database, columns: list[str]) -> None:
     values = [name for name in columns if name not in KEY]
-    cursor.execute(
-        statement(__package__, "refuse_contradictions").format(
-            first=_listed(values, "first"), this=_listed(values, "this")
-        )
-    )
+    refuse = statement(__package__, "refuse_contradictions")
+    database.execute(refuse, first=names(values, "first"), this=names(values, "this"))
 
 
-def _keep_refused(cursor: psycopg.Cursor, schema: str, path: Path) -> int:
+def _keep_refused(database: Database, path: Path) -> int:
     """Keep the refused rows, once for each file; returns how many there are."""
-    query = "select count(*) from staged_prices where reason is not null"
-    [(count,)] = cursor.execute(query).fetchall()
+    (count,) = database.one("select count(*) from staged_prices where reason is not null")
     if count:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        cursor.execute(
-            statement(__package__, "keep_refused").format(refused=sql.Identifier(schema, REFUSED)),
-            {"file_sha256": sha256, "file_name": path.name},
-        )
+        parameters = {"file_sha256": sha256, "file_name": path.name}
+        keep = statement(__package__, "keep_refused")
+        database.execute(keep, parameters, refused=_table(database, REFUSED))
     return count
 
 
-def _first_refusals(cursor: psycopg.Cursor) -> tuple[Refusal, ...]:
-    cursor.execute(
-        "select line_number, reason from staged_prices where reason is not null"
-        " order by line_number limit %s",
-        [FIRST_REFUSALS],
-    )
-    return tuple(Refusal(line_number, reason) for line_number, reason in cursor)
+def _upsert(database: Database, columns: list[str], is_dated: bool) -> tuple[int, int]:
+    """Write the good rows; a row that equals the stored one is not touched.
 
-
-class Changes(NamedTuple):
-    """How many keys are new, and how many have other values now."""
-
-    inserted: int
-    updated: int
-
-
-def _upsert(cursor: psycopg.Cursor, schema: str, columns: list[str], dated: bool) -> Changes:
-    """Write the good rows; a row that equals the stored one is not touched."""
+    returns how many keys are new, and how many have other values now
+    """
     values = [name for name in columns if name not in KEY]
-    written = [*columns, "loaded_at"] if dated else columns
-    upsert = statement(__package__, "upsert_prices").format(
-        prices=sql.Identifier(schema, PRICES),
-        columns=_listed(written),
-        assignments=sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-            for name in written
-            if name not in KEY
-        ),
-        stored=_listed(values, "stored"),
-        excluded=_listed(values, "excluded"),
-    )
+    dated = ["loaded_at"] if is_dated else []
     try:
-        [changes] = cursor.execute(upsert).fetchall()
+        inserted, updated = database.one(
+            statement(__package__, "upsert_prices"),
+            prices=_table(database, PRICES),
+            columns=names([*columns, *dated]),
+            assignments=assignments([*values, *dated]),
+            stored=names(values, "stored"),
+            excluded=names(values, "excluded"),
+        )
     except (errors.InvalidColumnReference, errors.ObjectNotInPrerequisiteState) as error:
+        schema = database.settings.historical_schema
         raise RegimeError(
             f"{schema}.{PRICES} has no unique key on ({', '.join(KEY)}), so a reload would write "
             "its rows a second time: add the primary key"
         ) from error
-    return Changes(*changes)
-
-
-def _listed(names: list[str], table: str | None = None) -> sql.Composed:
-    path = [table] if table else []
-    return sql.SQL(", ").join(sql.Identifier(*path, name) for name in names)
+    return inserted, updated

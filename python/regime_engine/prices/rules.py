@@ -39,20 +39,14 @@ def check(rows: pl.DataFrame) -> pl.DataFrame:
 
     is_refused = pl.any_horizontal(rule.is_broken for rule in rules).fill_null(False)
     reason = pl.coalesce(pl.when(rule.is_broken).then(rule.reason) for rule in rules)
-    good = rows.filter(~is_refused).select(
+    kept: list[str | pl.Expr] = [
         "line_number",
-        *(pl.col(f"{name}_value").alias(name) for name in names),
         pl.col("trade_date").alias("written_date"),
-        pl.lit(None, pl.String).alias("reason"),
         "row_text",
-    )
-    refused = rows.filter(is_refused).select(
-        "line_number",
-        "instrument_id",
-        pl.col("trade_date").alias("written_date"),
-        reason.alias("reason"),
-        "row_text",
-    )
+    ]
+    values = [pl.col(f"{name}_value").alias(name) for name in names]
+    good = rows.filter(~is_refused).select(*kept, *values, reason=pl.lit(None, pl.String))
+    refused = rows.filter(is_refused).select(*kept, "instrument_id", reason=reason)
     return pl.concat([good, refused], how="diagonal")
 
 

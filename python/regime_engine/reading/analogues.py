@@ -86,7 +86,7 @@ def _asked(database: Database, series: Series, as_of: date | None) -> Window:
     """The window of the region's instrument as of the date."""
     instrument_id = _instrument_of(database, series, as_of)
     parameters = vars(series) | {"instrument_id": instrument_id, "as_of": as_of}
-    table = EMBEDDINGS.identifier(database)
+    table = database.table(EMBEDDINGS.name)
     [(first, last)] = database.execute(
         sql.SQL("""
             select

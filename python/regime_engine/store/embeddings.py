@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 
 from regime_engine.database import Database, binary
-from regime_engine.database.statements import statement
+from regime_engine.database.statements import names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
-from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
+from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
 from regime_engine.windows import Windows
 
 EMBEDDINGS = Table(
@@ -66,10 +66,10 @@ class Batch:
     has_orphans: whether some equal rows are of runs that failed or died
     """
 
-    instrument_ids: list[str]
-    rows: list[np.ndarray]
-    vanished: list[tuple[str, date]]
-    has_orphans: bool
+    instrument_ids: list[str] = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+    vanished: list[tuple[str, date]] = field(default_factory=list)
+    has_orphans: bool = False
 
 
 def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> np.ndarray:
@@ -124,16 +124,10 @@ def lock(database: Database, instrument_ids: list[str], model_id: str, window_da
 
 def fetch(database: Database, instrument_ids: list[str], scope: Scope) -> list[Stored]:
     """What is stored of each instrument's windows."""
-    rows = binary.read(
-        database,
-        database.compose(
-            statement(__package__, "stored_windows"),
-            orphaned=orphaned(database),
-            of_the_series=_OF_THE_SERIES,
-        ),
-        vars(scope) | {"instrument_ids": instrument_ids},
-        ["date", "hex_64_bits", "bool"],
-    )
+    stored = statement(__package__, "stored_windows")
+    query = database.compose(stored, orphaned=orphaned(database), of_the_series=_OF_THE_SERIES)
+    parameters = vars(scope) | {"instrument_ids": instrument_ids}
+    rows = binary.read(database, query, parameters, types=["date", "hex_64_bits", "bool"])
     found = []
     for dates, hashes, (has_orphans,) in rows:
         order = dates.argsort()
@@ -148,21 +142,13 @@ def write(database: Database, run: Run, scope: Scope, batch: Batch) -> int:
         # The planner expects many rows, and would scan the table where there is none.
         database.execute("set local enable_seqscan = off")
         lock(database, batch.instrument_ids, scope.model_id, scope.window_days)
-        (is_empty,) = database.one(
-            """
-            select not exists (
-                select 1 from {numeric_window_embeddings} as stored where {asked}
-            )
-            """,
-            parameters,
-            asked=_ASKED,
-        )
-        if is_empty:
-            send_straight(database, batch.rows)
-            written = sum(map(len, batch.rows))
-        else:
+        stored = "select exists (select 1 from {numeric_window_embeddings} as stored where {asked})"
+        if database.one(stored, parameters, asked=_ASKED)[0]:
             send_incoming(database, batch.rows)
             written = _merge(database, batch, parameters)
+        else:
+            send_straight(database, batch.rows)
+            written = sum(map(len, batch.rows))
         add_rows_written(database, run, {EMBEDDINGS.name: written})
     return written
 
@@ -177,7 +163,7 @@ def mark_visible(database: Database) -> None:
     right = "has_table_privilege(pg_class.oid, 'MAINTAIN')"
     if database.connection.info.server_version < 170000:
         right = "pg_has_role(relowner, 'USAGE')"
-    parameters = {"table": EMBEDDINGS.identifier(database).as_string(), "most": MOST_UNMARKED}
+    parameters = {"table": database.table(EMBEDDINGS.name).as_string(), "most": MOST_UNMARKED}
     with contextlib.suppress(psycopg.OperationalError):
         tables = database.execute(
             statement(__package__, "unmarked_tables"), parameters, may_vacuum=sql.SQL(right)
@@ -213,22 +199,17 @@ def _merge(database: Database, batch: Batch, parameters: dict[str, object]) -> i
         database.execute(remove_different(database, EMBEDDINGS, INCOMING), parameters)
         written = [database.execute(insert_missing(database, EMBEDDINGS, INCOMING), parameters)]
         if batch.has_orphans:
-            written.append(_take_over(database, parameters))
+            # Rows that are right as they stand, of runs that failed or died, become this run's.
+            take_over = """
+                update {numeric_window_embeddings} as stored
+                set run_id = %(run_id)s, created_at = clock_timestamp()
+                where {asked} and {orphaned}
+            """
+            taken = database.execute(
+                take_over, parameters, asked=_ASKED, orphaned=orphaned(database)
+            )
+            written.append(taken)
     return sum(cursor.rowcount for cursor in written)
-
-
-def _take_over(database: Database, parameters: dict[str, object]) -> psycopg.Cursor:
-    """Rows that are right as they stand, of runs that failed or died, become this run's."""
-    return database.execute(
-        """
-        update {numeric_window_embeddings} as stored
-        set run_id = %(run_id)s, created_at = clock_timestamp()
-        where {asked} and {orphaned}
-        """,
-        parameters,
-        asked=_ASKED,
-        orphaned=orphaned(database),
-    )
 
 
 def send_straight(database: Database, rows: list[np.ndarray]) -> None:
@@ -239,14 +220,12 @@ def send_straight(database: Database, rows: list[np.ndarray]) -> None:
     )
     for block in rows:
         block[:, -8:] = np.frombuffer(now, np.uint8)
-    _send(database, EMBEDDINGS.identifier(database), rows)
+    _send(database, database.table(EMBEDDINGS.name), rows)
 
 
 def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]) -> None:
     binary.send(
-        database,
-        sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS),
-        rows,
+        database, sql.SQL("copy {} ({}) from stdin (format binary)").format(table, _COLUMNS), rows
     )
 
 

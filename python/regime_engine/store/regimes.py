@@ -6,15 +6,14 @@ from datetime import date
 from itertools import repeat
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
 from regime_engine.database import Database, binary, row_hash
-from regime_engine.database.statements import statement
+from regime_engine.database.statements import assignments, names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import Series
 from regime_engine.store import embeddings
-from regime_engine.store.rows import Table, insert_missing, names, remove_different, remove_vanished
+from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
 from regime_engine.windows import Windows
 
 REGIMES = Table(
@@ -33,19 +32,10 @@ REGIMES = Table(
     ),
     window_column="metadata",
 )
-REGIME_HASH = row_hash(
-    "region",
-    "as_of_date",
-    "model_id",
-    "window_days",
-    "instrument_id",
-    "model_version",
-    "regime_label",
-    "probabilities",
-    "runner_up_label",
-    "encode(sha256(regime_embedding), 'hex')",
-    "metadata",
-)
+REGIME_HASH = row_hash("""
+    region, as_of_date, model_id, window_days, instrument_id, model_version, regime_label,
+    probabilities, runner_up_label, encode(sha256(regime_embedding), 'hex'), metadata
+""")
 
 
 @dataclass(frozen=True)
@@ -148,6 +138,7 @@ def write_votes(
     database: Database,
     run: Run,
     series: Series,
+    *,
     instrument_id: str,
     as_of_dates: list[date],
     vectors: list[np.ndarray],
@@ -176,20 +167,12 @@ def lock_series(database: Database, instrument_id: str, series: Series) -> None:
 def _parameters(
     run: Run, series: Series, instrument_id: str, span: tuple[date, date]
 ) -> dict[str, object]:
-    first, last = span
-    return vars(series) | {
-        "instrument_id": instrument_id,
-        "run_id": run.run_id,
-        "first": first,
-        "last": last,
-    }
+    parameters = {"instrument_id": instrument_id, "run_id": run.run_id}
+    return vars(series) | parameters | dict(zip(("first", "last"), span, strict=True))
 
 
 def _merge(
-    database: Database,
-    run: Run,
-    targets: tuple[_Target, ...],
-    parameters: dict[str, object],
+    database: Database, run: Run, targets: tuple[_Target, ...], parameters: dict[str, object]
 ) -> dict[str, int]:
     """The incoming rows into the tables, and the transitions that follow; table → rows written."""
     with database.pipeline():
@@ -204,39 +187,28 @@ def _merge(
             inserted[target.table.name] = database.execute(
                 insert_missing(database, target.table, target.incoming), parameters
             )
-        transitions = _replace_transitions(database, parameters)
+        transitions = database.execute(
+            statement(__package__, "replace_transitions"),
+            parameters,
+            content=names(_TRANSITION),
+            expected_content=names(_TRANSITION, "expected"),
+            stored_content=names(_TRANSITION, "stored"),
+            assignments=assignments((*_TRANSITION, "run_id", "created_at")),
+            orphaned=orphaned(database),
+        )
     written = {table: cursor.rowcount for table, cursor in inserted.items()}
     (written["regime_transitions"],) = transitions.fetchall()[0]
     add_rows_written(database, run, written)
     return written
 
 
-def _replace_transitions(database: Database, parameters: dict[str, object]) -> psycopg.Cursor:
-    return database.execute(
-        statement(__package__, "replace_transitions"),
-        parameters,
-        content=names(_TRANSITION),
-        expected_content=names(_TRANSITION, "expected"),
-        stored_content=names(_TRANSITION, "stored"),
-        assignments=sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-            for name in (*_TRANSITION, "run_id", "created_at")
-        ),
-        orphaned=orphaned(database),
-    )
-
-
 def _with_dates(windows: Windows, regimes: Regimes) -> Regimes:
     """The regimes, with the dates of their windows in the metadata."""
-    dates = zip(
-        regimes.metadata,
-        windows.first_trade_dates.astype(str).tolist(),
-        windows.last_trade_dates.astype(str).tolist(),
-        strict=True,
-    )
+    firsts = windows.first_trade_dates.astype(str).tolist()
+    lasts = windows.last_trade_dates.astype(str).tolist()
     metadata = [
         evidence | {"first_trade_date": first, "last_trade_date": last}
-        for evidence, first, last in dates
+        for evidence, first, last in zip(regimes.metadata, firsts, lasts, strict=True)
     ]
     return replace(regimes, metadata=metadata)
 

@@ -6,15 +6,15 @@ content.
 """
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
 from regime_engine.database import Database, row_hash
+from regime_engine.database.statements import names
 from regime_engine.runs import orphaned
 
-REVISION_HASH = row_hash(
-    "table_name", "key", "old_row", "new_run_id", "extract(epoch from revised_at)"
-)
+REVISION_HASH = row_hash("table_name, key, old_row, new_run_id, extract(epoch from revised_at)")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,6 @@ class Table:
     content: tuple[str, ...]
     window_column: str
 
-    def identifier(self, database: Database) -> sql.Identifier:
-        return database.table(self.name)
-
     @property
     def columns(self) -> tuple[str, ...]:
         return self.key + self.content
@@ -45,19 +42,16 @@ def remove_vanished(database: Database, table: Table, which: sql.Composable) -> 
     return _remove(
         database,
         table,
-        database.compose(
-            """
-            delete from {table} as stored
-            where
-                stored.as_of_date between %(first)s and %(last)s
-                and (stored.{window_column} ->> 'last_trade_date')::date = stored.as_of_date
-                and {which}
-            returning to_jsonb(stored) as old_row, true as is_revised
-            """,
-            table=table.identifier(database),
-            window_column=sql.Identifier(table.window_column),
-            which=which,
-        ),
+        """
+        delete from {table} as stored
+        where
+            stored.as_of_date between %(first)s and %(last)s
+            and (stored.{window_column} ->> 'last_trade_date')::date = stored.as_of_date
+            and {which}
+        returning to_jsonb(stored) as old_row, true as is_revised
+        """,
+        window_column=sql.Identifier(table.window_column),
+        which=which,
     )
 
 
@@ -66,26 +60,23 @@ def remove_different(database: Database, table: Table, incoming: sql.Composable)
     return _remove(
         database,
         table,
-        database.compose(
-            """
-            delete from {table} as stored
-            using ({incoming}) as new ({columns})
-            where
-                {same_key}
-                and stored.as_of_date between %(first)s and %(last)s
-                and (({new_content}) is distinct from ({stored_content}) or {orphaned})
-            returning
-                to_jsonb(stored) as old_row,
-                ({new_content}) is distinct from ({stored_content}) as is_revised
-            """,
-            table=table.identifier(database),
-            incoming=incoming,
-            columns=names(table.columns),
-            same_key=_same_key(table),
-            new_content=names(table.content, "new"),
-            stored_content=names(table.content, "stored"),
-            orphaned=orphaned(database),
-        ),
+        """
+        delete from {table} as stored
+        using ({incoming}) as new ({columns})
+        where
+            {same_key}
+            and stored.as_of_date between %(first)s and %(last)s
+            and (({new_content}) is distinct from ({stored_content}) or {orphaned})
+        returning
+            to_jsonb(stored) as old_row,
+            ({new_content}) is distinct from ({stored_content}) as is_revised
+        """,
+        incoming=incoming,
+        columns=names(table.columns),
+        same_key=_same_key(table),
+        new_content=names(table.content, "new"),
+        stored_content=names(table.content, "stored"),
+        orphaned=orphaned(database),
     )
 
 
@@ -105,18 +96,15 @@ def insert_missing(database: Database, table: Table, incoming: sql.Composable) -
         )
         """,
         incoming=incoming,
-        table=table.identifier(database),
+        table=database.table(table.name),
         columns=names(table.columns),
         same_key=_same_key(table),
     )
 
 
-def names(columns: tuple[str, ...], table: str | None = None) -> sql.Composed:
-    """The columns, separated by commas, each with the alias of its table if there is one."""
-    return sql.SQL(", ").join(sql.Identifier(*filter(None, (table, name))) for name in columns)
-
-
-def _remove(database: Database, table: Table, delete: sql.Composed) -> sql.Composed:
+def _remove(
+    database: Database, table: Table, delete: LiteralString, **slots: sql.Composable
+) -> sql.Composed:
     """The deletion, which also keeps what the revised rows said."""
     return database.compose(
         """
@@ -140,7 +128,7 @@ def _remove(database: Database, table: Table, delete: sql.Composed) -> sql.Compo
             offset 0
         ) as revised
         """,
-        delete=delete,
+        delete=database.compose(delete, table=database.table(table.name), **slots),
         table_name=sql.Literal(table.name),
         key_names=sql.Literal(list(table.key)),
         row_hash=REVISION_HASH,

@@ -7,14 +7,16 @@ import yaml
 
 from regime_engine import encoders
 from regime_engine.cli import options
+from regime_engine.database import row_hash
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.notebook import features, prices
-from regime_engine.reading import forecast
+from regime_engine.reading import forecast, rows
+from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS
 
 ROOT = Path(__file__).parents[3]
 SQL = {
     path.stem: path.read_text()
-    for folder in ("macros", "models", "functions")
+    for folder in ("macros", "models", "functions", "tests/dbt", "python")
     for path in (ROOT / folder).rglob("*.sql")
 }
 
@@ -23,6 +25,12 @@ def numbers(pattern: str, *names: str) -> set[float]:
     """What the pattern captures in these SQL files, in all of them if none is named."""
     texts = [SQL[name] for name in names] or SQL.values()
     return {float(found) for text in texts for found in re.findall(pattern, text)}
+
+
+def macro(name: str) -> str:
+    """The SQL of a macro, with the Jinja in it."""
+    (body,) = re.findall(r"{% macro .*?%}\s*(.*?)\s*{%-? endmacro", SQL[name], re.DOTALL)
+    return body
 
 
 def test_the_places_in_a_vector_are_those_of_the_layout():
@@ -61,3 +69,25 @@ def test_a_forecast_has_the_same_constants():
 def test_the_default_windows_of_the_commands_are_those_that_the_default_encoder_reads():
     assert options.DEFAULT_MODEL_ID == num_regime_core_v2.MODEL_ID
     assert options.DEFAULT_WINDOW_DAYS == num_regime_core_v2.WINDOW_DAYS
+
+
+def test_a_regime_counts_for_as_many_days_in_the_audit():
+    assert numbers(r"as_of_date \+ (\d+),", "votes_are_of_todays_regimes") == {MAX_STALENESS_DAYS}
+    allowed = numbers(r"'backfill' then 0 else (\d+)", "rows_are_of_days_that_had_come")
+    assert allowed == {MAX_STALENESS_DAYS}
+
+
+def test_sql_names_the_vote_once():
+    assert macro("is_voted") == f"{{{{ region }}}} = '{GLOBAL}'"
+    assert [name for name, text in SQL.items() if f"'{GLOBAL}'" in text] == ["is_voted"]
+
+
+def test_a_regime_is_of_a_trading_day_by_one_rule():
+    assert rows.IS_OF_TRADING_DAY.as_string() == macro("is_of_trading_day")
+    beginning = "metadata ->> 'last_trade_date' = to_char"
+    assert [name for name, text in SQL.items() if beginning in text] == ["is_of_trading_day"]
+
+
+def test_a_row_is_hashed_by_one_rule():
+    joined = "{{ values | join(', ') }}"
+    assert row_hash("a, b").as_string() == macro("row_hash").replace(joined, "a, b")

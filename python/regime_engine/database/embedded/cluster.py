@@ -156,17 +156,8 @@ def create_cluster(state: StateFolder, programs: Programs, account: Account, loc
         data.mkdir(0o700)
         account.own(data)
 
-        initdb: Command = [programs.folder / "initdb", "-D", data, "-U", USER]
-        initdb += [
-            "--pwfile",
-            pwfile,
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--data-checksums",
-        ]
+        initdb: Command = [programs.folder / "initdb", "-D", data, "-U", USER, "--pwfile", pwfile]
+        initdb += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--data-checksums"]
         _run_or_explain(initdb, account, lock)
         with (data / "postgresql.conf").open("a") as configuration:
             configuration.write(_configuration())

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
+from psycopg.conninfo import make_conninfo
+
 from regime_engine.config import Settings
 from regime_engine.database.embedded.cluster import (
     DATABASE,
@@ -63,10 +65,8 @@ class Server:
     @property
     def conninfo(self) -> str:
         # The empty values keep PGHOSTADDR and PGPASSWORD of the environment out.
-        return (
-            f"host={_quoted(self.socket_folder)} hostaddr='' port={PORT} dbname={DATABASE} "
-            f"user={USER} password='' passfile={_quoted(self.passfile)}"
-        )
+        logs_in = {"dbname": DATABASE, "user": USER, "password": "", "passfile": self.passfile}
+        return make_conninfo(host=self.socket_folder, hostaddr="", port=PORT, **logs_in)
 
     @property
     def url(self) -> str:
@@ -76,13 +76,8 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         """The libpq variables of this server."""
-        return {
-            "PGHOST": str(self.socket_folder),
-            "PGPORT": str(PORT),
-            "PGUSER": USER,
-            "PGDATABASE": DATABASE,
-            "PGPASSFILE": str(self.passfile),
-        }
+        server = {"PGHOST": str(self.socket_folder), "PGPORT": str(PORT), "PGDATABASE": DATABASE}
+        return server | {"PGUSER": USER, "PGPASSFILE": str(self.passfile)}
 
 
 @dataclass(frozen=True)
@@ -329,8 +324,3 @@ def _acquire(lock: int) -> bool:
         return True
     except BlockingIOError:
         return False
-
-
-def _quoted(value: object) -> str:
-    """A value for a conninfo string."""
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
