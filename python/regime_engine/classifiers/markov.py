@@ -7,28 +7,31 @@ Shapes: S series, T days, k states, U values of the usual volume, n windows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regime_engine.arrays import Floats, Floats32, Indices
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
+    Learned,
+    arrays,
     percentile_of,
     percentiles,
 )
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
+    TRANSITION_COUNT,
     VOLUME_LIMIT,
     Chains,
     F,
-    Prior,
-    Smoothed,
     expectation_maximisation,
     student_t,
+    transition_counts,
 )
 from regime_engine.encoders import Encoder, num_regime_core_v2
 from regime_engine.errors import RegimeError
@@ -81,19 +84,19 @@ class Expert:
     """
 
     share: float
-    mu: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+    mu: Floats
+    sigma: Floats
     nu: float
-    transition_matrix: NDArray[np.float64]
+    transition_matrix: Floats
     volume_weight: float
-    volume_mean: NDArray[np.float64]
+    volume_mean: Floats
     volume_scale: float
-    usual_volume: NDArray[np.float64]
-    initial: NDArray[np.float64]
+    usual_volume: Floats
+    initial: Floats
 
 
 @dataclass(frozen=True)
-class Markov:
+class Markov(Learned):
     """The experts (the first alone if volume is not read) and the rule that labels.
 
     labels: k names; scale: standard deviation of the training returns
@@ -101,44 +104,24 @@ class Markov:
     novelty_percentiles: (101,) of the log scores of training windows, in nats a day
     """
 
-    labels: tuple[str, ...]
     scale: float
     experts: tuple[Expert, ...]
     prior_power: float
     hysteresis: float
     beta: float
-    novelty_percentiles: NDArray[np.float64]
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields but the labels."""
-        return {name: _as_lists(each) for name, each in asdict(self).items() if name != "labels"}
+    novelty_percentiles: Floats
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
-    """What `to_json` wrote."""
-    experts = tuple(Expert(**_as_arrays(expert)) for expert in parameters["experts"])
+    """What `to_json` wrote; raises ValueError for another number of labels."""
+    experts = tuple(Expert(**arrays(expert)) for expert in parameters["experts"])
     for expert in experts:
         if len(expert.mu) != len(labels):
             raise ValueError(f"{len(labels)} labels for {len(expert.mu)} states")
-    return Markov(tuple(labels), **_as_arrays(parameters) | {"experts": experts})
+    return Markov(labels=tuple(labels), **arrays({**parameters, "experts": experts}))
 
 
-def _as_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_lists(each) for name, each in value.items()}
-    if isinstance(value, tuple):
-        return [_as_lists(each) for each in value]
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _as_arrays(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: np.array(value, float) if isinstance(value, list) and name != "experts" else value
-        for name, value in fields.items()
-    }
-
-
-def fit(embeddings: NDArray[np.float32], n_states: int = 4) -> Markov:
+def fit(embeddings: Floats32, n_states: int = 4) -> Markov:
     """embeddings: (n, 384) of n consecutive trading days
 
     raises RegimeError for too few days, and for prices that never move
@@ -146,7 +129,7 @@ def fit(embeddings: NDArray[np.float32], n_states: int = 4) -> Markov:
     return fit_many([embeddings], n_states)[0]
 
 
-def fit_many(many: Sequence[NDArray[np.float32]], n_states: int = 4) -> list[Markov]:
+def fit_many(many: Sequence[Floats32], n_states: int = 4) -> list[Markov]:
     """`fit` for each of several series; series of the same length are fitted side by side.
 
     many: (n, 384) each
@@ -163,7 +146,7 @@ def fit_many(many: Sequence[NDArray[np.float32]], n_states: int = 4) -> list[Mar
     return [models[i] for i in range(len(many))]
 
 
-def classify(model: Markov, embeddings: NDArray[np.float32]) -> Classification:
+def classify(model: Markov, embeddings: Floats32) -> Classification:
     """The label that is kept through each window, and the filter's probabilities to the power β.
 
     embeddings: (n, 384)
@@ -186,10 +169,7 @@ def classify(model: Markov, embeddings: NDArray[np.float32]) -> Classification:
 
 
 def train(
-    embeddings: NDArray[np.float32],
-    encoder: Encoder,
-    n_states: int = 4,
-    labels: ArrayLike | None = None,
+    embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Markov:
     """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
     if encoder.MODEL_ID != num_regime_core_v2.MODEL_ID:
@@ -206,7 +186,7 @@ def train(
 
 
 def scores(
-    model: Markov, embeddings: NDArray[np.float32], labels: ArrayLike | None = None
+    model: Markov, embeddings: Floats32, labels: ArrayLike | None = None
 ) -> dict[str, float]:
     """The mean log density of each window's last log return given the days before it, in nats.
 
@@ -219,9 +199,7 @@ def scores(
     return {"log_score": float(last.mean())}
 
 
-def _training_path(
-    embeddings: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _training_path(embeddings: Floats32) -> tuple[Floats, Floats]:
     """Returns and volumes of the first window's days and of the last day of each later window.
 
     embeddings: (n, 384); returns (n + 62,) each
@@ -241,97 +219,74 @@ def _training_path(
     return r, v
 
 
-def _fit_paths(r: NDArray[np.float64], v: NDArray[np.float64], k: int) -> list[Markov]:
-    """A model of each series, without its novelty; r, v: (S, T)"""
-    scale = r.std(axis=1)
-    models = []
-    for i, (chains, smoothed, volume) in enumerate(_best_chains(r / scale[:, None], v, k)):
-        spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
-        reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
-        experts = _shared(
-            [
-                _expert(chains[row], smoothed.posterior[row], volume, v[i].mean())
-                for row in ((0, 1) if reads_volume else (0,))
-            ]
-        )
-        models.append(
-            Markov(
-                labels=STATE_LABELS[k],
-                scale=float(scale[i]),
-                experts=experts,
-                prior_power=PRIOR_POWER,
-                hysteresis=HYSTERESIS[k],
-                beta=_beta(experts),
-                novelty_percentiles=np.zeros(101),
-            )
-        )
-    return models
-
-
-def _best_chains(
-    x: NDArray[np.float64], v: NDArray[np.float64], k: int
-) -> Iterator[tuple[Chains, Smoothed, NDArray[np.float64]]]:
-    """For each series two chains (of returns, and of returns and volumes), their smoothed days,
-    and the volumes they were fitted to, (T,).
-
-    x, v: (S, T)
+def _fit_paths(r: Floats, v: Floats, k: int) -> Iterator[Markov]:
+    """A model of each series, without its novelty; r, v: (S, T)
 
     Each chain is the best of 3 starts of 12 steps, with up to 48 steps more. All starts of all
     series are fitted side by side, then series by series, since each stops at its own step.
     """
-    starts = len(START_QUANTILES)
-    volume = np.array([_log_volume(path) for path in v])
-    chains, prior = _starts(x, v, volume, k)
-    each = np.repeat(np.arange(2 * len(x)), starts)
+    scale, starts = r.std(axis=1), len(START_QUANTILES)
+    x, volume = r / scale[:, None], np.array([_log_volume(path) for path in v])
+    series = np.repeat(np.arange(len(r)), 2 * starts)
     chains, _, log_posterior = expectation_maximisation(
-        x[each // 2], volume[each // 2], chains, prior[each], START_STEPS
+        x[series], volume[series], _starts(x, v, volume, k), START_STEPS
     )
-    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * len(x))
-    for i, rows in enumerate(np.arange(2 * len(x)).reshape(-1, 2)):
+    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * len(r))
+    for i, rows in enumerate(best.reshape(-1, 2)):
         found, smoothed, _ = expectation_maximisation(
-            x[[i, i]], volume[[i, i]], chains[best[rows]], prior[rows], MORE_STEPS, ENOUGH_GAIN
+            x[[i, i]], volume[[i, i]], chains[rows], MORE_STEPS, ENOUGH_GAIN
         )
-        yield found, smoothed, volume[i]
+        spread = np.ptp(found.volume_mean[1]) / found.volume_scale[1]
+        reads_volume = found.volume_weight[1] and spread > LEAST_STATE_SPREAD
+        experts = _shared(
+            _expert(found[row], smoothed.posterior[row], volume[i], v[i].mean())
+            for row in ((0, 1) if reads_volume else (0,))
+        )
+        yield Markov(
+            labels=STATE_LABELS[k],
+            scale=float(scale[i]),
+            experts=experts,
+            prior_power=PRIOR_POWER,
+            hysteresis=HYSTERESIS[k],
+            beta=_beta(experts),
+            novelty_percentiles=np.zeros(101),
+        )
 
 
-def _starts(
-    x: NDArray[np.float64], v: NDArray[np.float64], volume: NDArray[np.float64], k: int
-) -> tuple[Chains, Prior]:
-    """The chains before their first step, and the prior of each expert.
+def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:
+    """The chains before their first step.
 
     x, v, volume: (S, T)
-    returns B = S × 2 experts × 3 starts chains, in this order of axes, and S × 2 rows of the prior
+    returns B = S × 2 experts × 3 starts chains, in this order of axes
     """
-    S, starts = len(x), len(START_QUANTILES)
-    B = 2 * S * starts
     volatility = np.array([_volatility(path) for path in x])
-    typical = np.stack(
-        [
-            _log_spaced(volatility, k, *quantiles[k])
-            for quantiles in (PRIOR_QUANTILES, VOLUME_PRIOR_QUANTILES)
-        ],
-        axis=1,
-    )
-    prior = Prior(typical.reshape(-1, k), np.tile([SIGMA_COUNT, VOLUME_SIGMA_COUNT], S))
+    priors = (PRIOR_QUANTILES[k], VOLUME_PRIOR_QUANTILES[k])
+    typical = np.stack([_log_spaced(volatility, k, *ends) for ends in priors], axis=1)
     sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
     slope, noise = _volume_by_volatility(x, volume)
     usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean(axis=1)
     mean = slope[:, None, None] * (np.log(sigma) - usual[:, None, None])
     moves = v.std(axis=1) > LEAST_VOLUME_SPREAD
-    A = prior.transitions() / prior.transition_count
-    chains = Chains(
-        mu=np.zeros((B, k)),
-        sigma=np.repeat(sigma[:, None], 2, axis=1).reshape(B, k),
-        nu=np.full(B, len(FREEDOM) // 2),
-        transition_matrix=np.repeat(A[None], B, axis=0),
-        volume_mean=np.repeat(mean[:, None], 2, axis=1).reshape(B, k),
-        volume_scale=np.repeat(noise, 2 * starts),
-        volume_weight=(moves[:, None, None] * np.array([[0.0], [1.0]]).repeat(starts, 1)).ravel(),
+    shape = (len(x), 2, len(START_QUANTILES))
+
+    def each(values: Floats, *inner: int) -> Floats:
+        return np.broadcast_to(values, (*shape, *inner)).reshape(-1, *inner)
+
+    A = transition_counts(k) / TRANSITION_COUNT
+    return Chains(
+        mu=each(np.zeros(k), k),
+        sigma=each(sigma[:, None], k),
+        nu=np.full(np.prod(shape), len(FREEDOM) // 2),
+        transition_matrix=each(A, k, k),
+        typical_sigma=each(typical[:, :, None], k),
+        sigma_count=each(np.array([[SIGMA_COUNT], [VOLUME_SIGMA_COUNT]])),
+        volume_mean=each(mean[:, None], k),
+        volume_scale=each(noise[:, None, None]),
+        volume_weight=each(moves[:, None, None] * np.array([[0.0], [1.0]])),
     )
-    return chains, prior
 
 
-def _log_volume(v: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_volume(v: Floats) -> Floats:
     """Log volume L without its mean, from v_t = L_t - Σ_{i=1}^252 L_{t-i} / 252.
 
     v: (T,) relative volume; returns (T,)
@@ -346,9 +301,7 @@ def _log_volume(v: NDArray[np.float64]) -> NDArray[np.float64]:
     return L
 
 
-def _volume_by_volatility(
-    x: NDArray[np.float64], volume: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _volume_by_volatility(x: Floats, volume: Floats) -> tuple[Floats, Floats]:
     """The slope of volume on ln volatility, both smoothed, and the noise around it.
 
     x, volume: (S, T); returns (S,) each
@@ -364,7 +317,7 @@ def _volume_by_volatility(
     return slope, np.maximum(noise, LEAST_VOLUME_SPREAD)
 
 
-def _volatility(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _volatility(x: Floats) -> Floats:
     """0.85 √(Σ_a 2^(-a/10) x²_{t-a} / Σ_a 2^(-a/10)), a the age in days.
 
     x: (T,); returns (T,)
@@ -372,15 +325,11 @@ def _volatility(x: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = 0.5 ** (np.arange(_VOLATILITY_DAYS) / _VOLATILITY_HALF_LIFE)
     days = len(x)
     total = np.convolve(x * x, weights)[:days]
-    volatility: NDArray[np.float64] = _VOLATILITY_FACTOR * np.sqrt(
-        total / np.convolve(np.ones(days), weights)[:days]
-    )
-    return volatility
+    weight = np.convolve(np.ones(days), weights)[:days]
+    return np.asarray(_VOLATILITY_FACTOR * np.sqrt(total / weight))
 
 
-def _log_spaced(
-    volatility: NDArray[np.float64], k: int, low: float, high: float
-) -> NDArray[np.float64]:
+def _log_spaced(volatility: Floats, k: int, low: float, high: float) -> Floats:
     """k volatilities between two quantiles of each series, neighbours at least LEAST_RATIO apart.
 
     volatility: (S, T); returns (S, k)
@@ -388,11 +337,10 @@ def _log_spaced(
     bottom, top = np.quantile(volatility, [low, high], axis=1)
     bottom = np.maximum(bottom, LEAST_VOLATILITY)
     top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
-    spaced: NDArray[np.float64] = bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
-    return spaced
+    return np.asarray(bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k))
 
 
-def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
+def _shared(experts: Iterable[Expert]) -> tuple[Expert, ...]:
     """The share of the expert that reads volume is w / (w + 0.4): volume that drifts on its own
     has less to say."""
     *first, last = experts
@@ -401,10 +349,7 @@ def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
 
 
 def _expert(
-    chain: Chains,
-    posterior: NDArray[np.float64],
-    volume: NDArray[np.float64],
-    mean_relative_volume: float,
+    chain: Chains, posterior: Floats, volume: Floats, mean_relative_volume: float
 ) -> Expert:
     """One chain as a filter, with its states in order.
 
@@ -434,7 +379,7 @@ def _expert(
     )
 
 
-def _volume_weight(left: NDArray[np.float64]) -> float:
+def _volume_weight(left: Floats) -> float:
     """w = variance / (21 · variance of 21-day means) of what the states leave of volume: 21 days
     of it tell as much as 21w days of pure noise.
 
@@ -445,9 +390,7 @@ def _volume_weight(left: NDArray[np.float64]) -> float:
     return float(np.clip(left.var() / (MONTH * means.var()), LEAST_VOLUME_WEIGHT, 1))
 
 
-def _usual_volume(
-    A: NDArray[np.float64], stationary: NDArray[np.float64], volume_mean: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _usual_volume(A: Floats, stationary: Floats, volume_mean: Floats) -> tuple[Floats, Floats]:
     """What the mean of m over the 252 days before a day may be, and how likely that is given the
     day's state.
 
@@ -485,86 +428,68 @@ def _beta(experts: Sequence[Expert]) -> float:
     return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
 
 
-def _with_novelty(model: Markov, embeddings: NDArray[np.float32]) -> Markov:
+def _with_novelty(model: Markov, embeddings: Floats32) -> Markov:
     """The model with the percentiles of some 800 training windows; embeddings: (n, 384)"""
     some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]
     return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
 
 
-@dataclass(frozen=True)
-class _Filtered:
+class _Filtered(NamedTuple):
     """p: (k, n) probability of each state on the last day; winners: (n,) the label kept
     log_scores: (n,) mean over the window of the ln density of a return given the days before it;
     last_log_scores: (n,) that of the last day
     """
 
-    p: NDArray[np.float64]
-    winners: NDArray[np.intp]
-    log_scores: NDArray[np.float32]
-    last_log_scores: NDArray[np.float32]
+    p: Floats
+    winners: Indices
+    log_scores: Floats32
+    last_log_scores: Floats32
 
 
-def _filter(model: Markov, embeddings: NDArray[np.float32]) -> _Filtered:
+def _filter(model: Markov, embeddings: Floats32) -> _Filtered:
     """embeddings: (n, 384)"""
-    r, v = num_regime_core_v2.decode(embeddings)
-    # float32, as the embeddings are.
-    x, v32 = (r.T / model.scale).astype(np.float32), v.T.astype(np.float32)
-    parts = [
-        _filter_chunk(
-            model,
-            np.ascontiguousarray(x[:, first : first + _CHUNK]),
-            np.ascontiguousarray(v32[:, first : first + _CHUNK]),
-        )
-        for first in range(0, max(len(embeddings), 1), _CHUNK)
-    ]
-    return _Filtered(
-        p=np.concatenate([part.p for part in parts], axis=1),
-        winners=np.concatenate([part.winners for part in parts]),
-        log_scores=np.concatenate([part.log_scores for part in parts]),
-        last_log_scores=np.concatenate([part.last_log_scores for part in parts]),
-    )
+    chunks = range(0, max(len(embeddings), 1), _CHUNK)
+    parts = [_filter_chunk(model, embeddings[first : first + _CHUNK]) for first in chunks]
+    return _Filtered(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
-def _filter_chunk(model: Markov, x: NDArray[np.float32], v: NDArray[np.float32]) -> _Filtered:
-    """x, v: (63, n)
+def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
+    """embeddings: (n, 384)
 
     Sums go over states, usual volumes and experts in a fixed order, never over windows: so the
     numbers of a window do not depend on the others.
     """
-    shares = [np.float32(expert.share) for expert in model.experts]
-    filtered = [_forward(expert, x, v) for expert in model.experts]
+    r, v = num_regime_core_v2.decode(embeddings)
+    # (63, n), and float32, as the embeddings are.
+    x, v32 = (each.astype(np.float32, order="C") for each in (r.T / model.scale, v.T))
+    experts = model.experts
+    filtered, densities = zip(*(_forward(each, x, v32) for each in experts), strict=True)
+
+    def pooled(terms: Iterable[Floats32]) -> Floats32:
+        return _sum(np.float32(e.share) * each for e, each in zip(experts, terms, strict=True))
+
     # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e; the density is Σ_e λ_e f_e.
-    log_p = _sum(
-        [
-            share * np.log(np.maximum(p, _SMALLEST, out=p), out=p)
-            for share, (p, _) in zip(shares, filtered, strict=True)
-        ]
-    )
-    log_scores: NDArray[np.float32] = np.log(
-        _sum([share * density for share, (_, density) in zip(shares, filtered, strict=True)])
-    )
+    log_p = pooled(np.log(np.maximum(p, _SMALLEST, out=p), out=p) for p in filtered)
+    log_scores: Floats32 = np.log(pooled(densities))
     # ln π^0.7
-    log_prior = _sum(
-        [e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in model.experts]
-    )
-    winners = _kept_labels(log_p - log_prior[:, None].astype(np.float32), model.hysteresis)
+    log_prior = _sum(e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in experts)
     p = np.exp(log_p[-1].astype(float))
     return _Filtered(
         p=p / _sum(p),
-        winners=winners,
+        winners=_kept_labels(log_p - log_prior[:, None].astype(np.float32), model.hysteresis),
         log_scores=(_sum(log_scores) / len(x)).astype(np.float32),
         last_log_scores=log_scores[-1],
     )
 
 
-def _kept_labels(log_odds: NDArray[np.float32], hysteresis: float) -> NDArray[np.intp]:
+def _kept_labels(log_odds: Floats32, hysteresis: float) -> Indices:
     """The label on the last day: it stays unless the p / π^0.7 of another is e^hysteresis times
     its own.
 
     log_odds: (63, k, n) ln(p / π^0.7); returns (n,)
     """
     windows = np.arange(log_odds.shape[2])
-    label: NDArray[np.intp] = log_odds[0].argmax(axis=0)
+    label: Indices = log_odds[0].argmax(axis=0)
     for t in range(1, len(log_odds)):
         best = log_odds[t].argmax(axis=0)
         changes = log_odds[t, best, windows] > hysteresis + log_odds[t, label, windows]
@@ -572,9 +497,7 @@ def _kept_labels(log_odds: NDArray[np.float32], hysteresis: float) -> NDArray[np
     return label
 
 
-def _forward(
-    expert: Expert, x: NDArray[np.float32], v: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats32]:
     """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: the probability of each state given the days so far, and
     the density of each day's return given the days before it.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regime_engine.arrays import Floats
 from regime_engine.errors import value_errors
 from regime_engine.prices.columns import DAY, missing, name_of, positions_by_name
 
@@ -38,9 +39,9 @@ class Prices:
 
     instrument_id: str
     trade_date: NDArray[np.datetime64]
-    close: NDArray[np.float64]
-    adjusted_close: NDArray[np.float64]
-    volume: NDArray[np.float64]
+    close: Floats
+    adjusted_close: Floats
+    volume: Floats
 
 
 def read(prices: PriceTable) -> Prices:
@@ -117,7 +118,7 @@ def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
     return np.array(days, "datetime64[D]")
 
 
-def _numbers(name: str, column: ArrayLike) -> NDArray[np.float64]:
+def _numbers(name: str, column: ArrayLike) -> Floats:
     try:
         numbers = np.array(column, float)
     except (TypeError, ValueError) as error:
@@ -162,9 +163,7 @@ def _require_usable(prices: Prices) -> None:
         )
 
 
-def _broken_price(
-    name: str, price: NDArray[np.float64]
-) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.float64], str]]:
+def _broken_price(name: str, price: Floats) -> Iterable[tuple[NDArray[np.bool_], Floats, str]]:
     """What staging refuses in a price column: rows (n,), values (n,) and the reason it gives."""
     yield np.isinf(price), price, f"{name} is not finite"
     yield price <= 0, price, f"{name} is not positive"
