@@ -1,6 +1,6 @@
 """A hidden Markov chain with Student-t returns and volumes: forward-backward scan and MAP-EM.
 
-Shapes: B chains side by side (series × starts), T days, k states. Days are cut into about √T
+Shapes: B chains side by side (experts × starts), T days, k states. Days are cut into about √T
 blocks of √T days; each recursion goes through the days of all blocks at once, so that 5,000 days
 take about 70 steps of Python.
 
@@ -9,12 +9,12 @@ docs/formulas.md has the formulas and their sources.
 
 from dataclasses import dataclass, replace
 from math import lgamma
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regime_engine.arrays import Floats, Indices
+from regime_engine.arrays import F, Floats, Indices
 
 FREEDOM = np.array([3.0, 4, 5, 6, 8, 12, 20, 60])  # the ν that a chain can have
 _LN_FREEDOM_PRIOR = -2 * np.log(FREEDOM / 7) ** 2
@@ -30,8 +30,6 @@ VOLUME_LIMIT = 6.0  # nats that the volume of one day can speak against a state
 _MU_COUNT, TRANSITION_COUNT, _VOLUME_COUNT, _STAY_DAYS = 30.0, 60.0, 10.0, 60.0
 _LEAST_VOLUME_SCALE = 0.01
 _MOST_VOLUME_PERSISTENCE = 0.9
-
-F = TypeVar("F", np.float32, np.float64)
 
 
 @dataclass(frozen=True)

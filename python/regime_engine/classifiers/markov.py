@@ -3,10 +3,10 @@
 Their log probabilities are averaged, since they err on different days. docs/formulas.md has the
 formulas and their sources.
 
-Shapes: S series, T days, k states, U values of the usual volume, n windows.
+Shapes: T days, k states, U values of the usual volume, n windows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regime_engine.arrays import Floats, Floats32, Indices
+from regime_engine.arrays import F, Floats, Floats32, Indices
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
@@ -28,7 +28,6 @@ from regime_engine.classifiers.hidden_markov import (
     TRANSITION_COUNT,
     VOLUME_LIMIT,
     Chains,
-    F,
     expectation_maximisation,
     student_t,
     transition_counts,
@@ -122,28 +121,26 @@ def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
 
 
 def fit(embeddings: Floats32, n_states: int = 4) -> Markov:
-    """embeddings: (n, 384) of n consecutive trading days
+    """A model of n consecutive trading days; embeddings: (n, 384)
 
     raises RegimeError for too few days, and for prices that never move
     """
-    return fit_many([embeddings], n_states)[0]
-
-
-def fit_many(many: Sequence[Floats32], n_states: int = 4) -> list[Markov]:
-    """`fit` for each of several series; series of the same length are fitted side by side.
-
-    many: (n, 384) each
-    """
     if n_states not in STATE_LABELS:
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
-    paths = [_training_path(embeddings) for embeddings in many]
-    models: dict[int, Markov] = {}
-    for days in {len(r) for r, _ in paths}:
-        members = [i for i, (r, _) in enumerate(paths) if len(r) == days]
-        r, v = (np.array([paths[i][column] for i in members]) for column in (0, 1))
-        for i, model in zip(members, _fit_paths(r, v, n_states), strict=True):
-            models[i] = _with_novelty(model, many[i])
-    return [models[i] for i in range(len(many))]
+    r, v = _training_path(embeddings)
+    scale = float(r.std())
+    experts = _experts(r / scale, v, n_states)
+    model = Markov(
+        labels=STATE_LABELS[n_states],
+        scale=scale,
+        experts=experts,
+        prior_power=PRIOR_POWER,
+        hysteresis=HYSTERESIS[n_states],
+        beta=_beta(experts),
+        novelty_percentiles=np.zeros(101),
+    )
+    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
+    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
 
 
 def classify(model: Markov, embeddings: Floats32) -> Classification:
@@ -188,12 +185,10 @@ def train(
 def scores(
     model: Markov, embeddings: Floats32, labels: ArrayLike | None = None
 ) -> dict[str, float]:
-    """The mean log density of each window's last log return given the days before it, in nats.
+    """The mean log density of each window's last log return given the days before it, in nats:
+    in sample on the embeddings of the fit, one step ahead out of sample on later ones.
 
     embeddings: (n, 384); labels: not read
-
-    In sample on the embeddings of the fit, one step ahead out of sample on later ones. Models of
-    any number of states can be compared.
     """
     last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
     return {"log_score": float(last.mean())}
@@ -219,70 +214,56 @@ def _training_path(embeddings: Floats32) -> tuple[Floats, Floats]:
     return r, v
 
 
-def _fit_paths(r: Floats, v: Floats, k: int) -> Iterator[Markov]:
-    """A model of each series, without its novelty; r, v: (S, T)
+def _experts(x: Floats, v: Floats, k: int) -> tuple[Expert, ...]:
+    """The filter of returns, and if the states differ in volume, that of returns and volumes.
 
-    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more. All starts of all
-    series are fitted side by side, then series by series, since each stops at its own step.
+    x, v: (T,) returns over their deviation, relative volumes
+
+    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more.
     """
-    scale, starts = r.std(axis=1), len(START_QUANTILES)
-    x, volume = r / scale[:, None], np.array([_log_volume(path) for path in v])
-    series = np.repeat(np.arange(len(r)), 2 * starts)
+    starts, volume = len(START_QUANTILES), _log_volume(v)
+
+    def many(path: Floats, chains: int) -> Floats:
+        return np.tile(path, (chains, 1))
+
     chains, _, log_posterior = expectation_maximisation(
-        x[series], volume[series], _starts(x, v, volume, k), START_STEPS
+        many(x, 2 * starts), many(volume, 2 * starts), _starts(x, v, volume, k), START_STEPS
     )
-    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * len(r))
-    for i, rows in enumerate(best.reshape(-1, 2)):
-        found, smoothed, _ = expectation_maximisation(
-            x[[i, i]], volume[[i, i]], chains[rows], MORE_STEPS, ENOUGH_GAIN
-        )
-        spread = np.ptp(found.volume_mean[1]) / found.volume_scale[1]
-        reads_volume = found.volume_weight[1] and spread > LEAST_STATE_SPREAD
-        experts = _shared(
-            _expert(found[row], smoothed.posterior[row], volume[i], v[i].mean())
-            for row in ((0, 1) if reads_volume else (0,))
-        )
-        yield Markov(
-            labels=STATE_LABELS[k],
-            scale=float(scale[i]),
-            experts=experts,
-            prior_power=PRIOR_POWER,
-            hysteresis=HYSTERESIS[k],
-            beta=_beta(experts),
-            novelty_percentiles=np.zeros(101),
-        )
+    best = log_posterior.reshape(2, starts).argmax(axis=1) + starts * np.arange(2)
+    chains, smoothed, _ = expectation_maximisation(
+        many(x, 2), many(volume, 2), chains[best], MORE_STEPS, ENOUGH_GAIN
+    )
+    spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
+    reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
+    return _shared(
+        _expert(chains[row], smoothed.posterior[row], volume, v.mean())
+        for row in ((0, 1) if reads_volume else (0,))
+    )
 
 
 def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:
-    """The chains before their first step.
+    """The chains before their first step: for each of the two experts, one for each start.
 
-    x, v, volume: (S, T)
-    returns B = S × 2 experts × 3 starts chains, in this order of axes
+    x, v, volume: (T,)
     """
-    volatility = np.array([_volatility(path) for path in x])
+    starts, volatility = len(START_QUANTILES), _volatility(x)
     priors = (PRIOR_QUANTILES[k], VOLUME_PRIOR_QUANTILES[k])
-    typical = np.stack([_log_spaced(volatility, k, *ends) for ends in priors], axis=1)
-    sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
+    typical = np.array([_log_spaced(volatility, k, *ends) for ends in priors])
+    sigma = np.array([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES])
     slope, noise = _volume_by_volatility(x, volume)
-    usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean(axis=1)
-    mean = slope[:, None, None] * (np.log(sigma) - usual[:, None, None])
-    moves = v.std(axis=1) > LEAST_VOLUME_SPREAD
-    shape = (len(x), 2, len(START_QUANTILES))
-
-    def each(values: Floats, *inner: int) -> Floats:
-        return np.broadcast_to(values, (*shape, *inner)).reshape(-1, *inner)
-
+    usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean()
+    moves = v.std() > LEAST_VOLUME_SPREAD
     A = transition_counts(k) / TRANSITION_COUNT
     return Chains(
-        mu=each(np.zeros(k), k),
-        sigma=each(sigma[:, None], k),
-        nu=np.full(np.prod(shape), len(FREEDOM) // 2),
-        transition_matrix=each(A, k, k),
-        typical_sigma=each(typical[:, :, None], k),
-        sigma_count=each(np.array([[SIGMA_COUNT], [VOLUME_SIGMA_COUNT]])),
-        volume_mean=each(mean[:, None], k),
-        volume_scale=each(noise[:, None, None]),
-        volume_weight=each(moves[:, None, None] * np.array([[0.0], [1.0]])),
+        mu=np.zeros((2 * starts, k)),
+        sigma=np.tile(sigma, (2, 1)),
+        nu=np.full(2 * starts, len(FREEDOM) // 2),
+        transition_matrix=np.tile(A, (2 * starts, 1, 1)),
+        typical_sigma=np.repeat(typical, starts, axis=0),
+        sigma_count=np.repeat([SIGMA_COUNT, VOLUME_SIGMA_COUNT], starts),
+        volume_mean=np.tile(slope * (np.log(sigma) - usual), (2, 1)),
+        volume_scale=np.full(2 * starts, noise),
+        volume_weight=np.repeat([0.0, float(moves)], starts),
     )
 
 
@@ -301,20 +282,19 @@ def _log_volume(v: Floats) -> Floats:
     return L
 
 
-def _volume_by_volatility(x: Floats, volume: Floats) -> tuple[Floats, Floats]:
+def _volume_by_volatility(x: Floats, volume: Floats) -> tuple[float, float]:
     """The slope of volume on ln volatility, both smoothed, and the noise around it.
 
-    x, volume: (S, T); returns (S,) each
+    x, volume: (T,)
     """
     days = np.abs(np.arange(-_SMOOTHING_DAYS, _SMOOTHING_DAYS + 1))
     weights = 0.5 ** (days / _SMOOTHING_HALF_LIFE)
     weights /= weights.sum()
-    smooth = partial(np.apply_along_axis, partial(np.convolve, v=weights, mode="same"), 1)
+    smooth = partial(np.convolve, v=weights, mode="same")
     ln_volatility = 0.5 * np.log(smooth(x * x) + _LEAST_VARIANCE)
-    ln_volatility -= ln_volatility.mean(axis=1, keepdims=True)
-    slope = (ln_volatility * smooth(volume)).sum(axis=1) / (ln_volatility**2).sum(axis=1)
-    noise = (volume - slope[:, None] * ln_volatility).std(axis=1)
-    return slope, np.maximum(noise, LEAST_VOLUME_SPREAD)
+    ln_volatility -= ln_volatility.mean()
+    slope = (ln_volatility * smooth(volume)).sum() / (ln_volatility**2).sum()
+    return slope, max((volume - slope * ln_volatility).std(), LEAST_VOLUME_SPREAD)
 
 
 def _volatility(x: Floats) -> Floats:
@@ -330,14 +310,14 @@ def _volatility(x: Floats) -> Floats:
 
 
 def _log_spaced(volatility: Floats, k: int, low: float, high: float) -> Floats:
-    """k volatilities between two quantiles of each series, neighbours at least LEAST_RATIO apart.
+    """k volatilities between two quantiles, neighbours at least LEAST_RATIO apart.
 
-    volatility: (S, T); returns (S, k)
+    volatility: (T,); returns (k,)
     """
-    bottom, top = np.quantile(volatility, [low, high], axis=1)
+    bottom, top = np.quantile(volatility, [low, high])
     bottom = np.maximum(bottom, LEAST_VOLATILITY)
     top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
-    return np.asarray(bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k))
+    return np.asarray(bottom * (top / bottom) ** np.linspace(0, 1, k))
 
 
 def _shared(experts: Iterable[Expert]) -> tuple[Expert, ...]:
@@ -421,17 +401,9 @@ def _beta(experts: Sequence[Expert]) -> float:
     States that a fit leaves often are states that it mistakes. On simulated markets, with and
     without stochastic volatility, this β makes p^β / Σ p^β the share of labels that are right.
     """
-    leave = sum(
-        each.share * (1 - each.initial.sum(axis=1) @ np.diag(each.transition_matrix))
-        for each in experts
-    )
+    stays = [each.initial.sum(axis=1) @ np.diag(each.transition_matrix) for each in experts]
+    leave = sum(each.share * (1 - stay) for each, stay in zip(experts, stays, strict=True))
     return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
-
-
-def _with_novelty(model: Markov, embeddings: Floats32) -> Markov:
-    """The model with the percentiles of some 800 training windows; embeddings: (n, 384)"""
-    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]
-    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
 
 
 class _Filtered(NamedTuple):

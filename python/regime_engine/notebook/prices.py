@@ -49,10 +49,7 @@ def read(prices: PriceTable) -> Prices:
 
     Columns are found by the names that `regime load` knows. If there is no date column, a pandas
     index is used that holds dates or is named as one. NaN and null are missing values. If there is
-    no adjusted close, the close is used.
-
-    raises TypeError for something without columns; ValueError for a missing column, several
-    instruments, a day that is there twice, and a price that staging would refuse, naming the first
+    no adjusted close, the close is used. Raises what `daily_features` does.
     """
     is_lazy = hasattr(prices, "collect")
     if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):

@@ -34,9 +34,7 @@ OF_OTHER_TABLES = """
 
 def checks_that_do_not_apply(estimator) -> dict[str, str]:
     if isinstance(estimator, MarkovRegimes):
-        return dict.fromkeys(
-            OF_OTHER_TABLES.split(), "a sequence of embeddings alone can be fitted"
-        )
+        return dict.fromkeys(OF_OTHER_TABLES.split(), "only a sequence of embeddings can be fitted")
     return {"check_supervised_y_2d": "labels in a column of a table are refused, not flattened"}
 
 

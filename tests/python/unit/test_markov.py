@@ -177,13 +177,6 @@ def test_states_are_named_by_their_number_calmest_first(k):
     assert 0.4 <= fitted.beta <= 1
 
 
-def test_series_fitted_side_by_side_equal_series_fitted_one_by_one():
-    lengths = (700, 800, 700, 700)
-    many = [markets.embedded(days, 4, seed)[0] for seed, days in enumerate(lengths)]
-    for together, embeddings in zip(markov.fit_many(many, 4), many, strict=True):
-        assert together.to_json() == markov.fit(embeddings, 4).to_json()
-
-
 def test_novelty_is_100_for_windows_unlike_all_training_windows(market):
     embeddings, _, fitted = market
     returns, volumes, _ = markets.draw(200, seed=1)
