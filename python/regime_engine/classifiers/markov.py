@@ -8,7 +8,8 @@ Shapes: T days, k states, U values of the usual volume, n windows.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -519,7 +520,4 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats
 
 def _sum(terms: Iterable[NDArray[F]]) -> NDArray[F]:
     """Along the first axis, one term after another."""
-    total, *others = terms
-    for term in others:
-        total = total + term
-    return total
+    return reduce(add, terms)

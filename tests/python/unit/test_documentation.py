@@ -111,11 +111,9 @@ def test_an_example_parses_and_its_commands_exist(path):
 def test_every_variable_of_the_environment_is_in_the_settings():
     page = (ROOT / "docs/settings.md").read_text()
     folders = ("python/regime_engine", "models", "macros", "functions", "profiles")
-    paths = [
-        ROOT / "dbt_project.yml",
-        *(path for each in folders for path in (ROOT / each).rglob("*")),
-    ]
-    texts = [path.read_text() for path in paths if path.suffix in (".py", ".sql", ".yml")]
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.*"))
+    sources = [path for path in paths if path.suffix in (".py", ".sql", ".yml")]
+    texts = [path.read_text() for path in [ROOT / "dbt_project.yml", *sources]]
     read = {name for text in texts for name in re.findall(r"\bREGIME_[A-Z]+(?:_[A-Z]+)+\b", text)}
     assert read
     assert not [name for name in read if f"`{name}`" not in page]

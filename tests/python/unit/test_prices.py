@@ -123,10 +123,8 @@ def test_values_are_trimmed_and_typed(tmp_path):
 
 def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
     text = "ticker,date,close\nA,2020-01-02\nA,2020-01-03,1\nA,2020-01-06,1,\n"
-    assert reasons(tmp_path, text) == {
-        2: "the number of fields is 2, the header has 3",
-        4: "the number of fields is 4, the header has 3",
-    }
+    expected = {n: f"the number of fields is {n}, the header has 3" for n in (2, 4)}
+    assert reasons(tmp_path, text) == expected
 
 
 def test_a_quoted_line_break_and_blank_lines_keep_the_line_numbers_right(tmp_path):
@@ -139,10 +137,8 @@ def test_a_quoted_line_break_and_blank_lines_keep_the_line_numbers_right(tmp_pat
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path):
     text = 'ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,"1\nA,2020-01-06,1\nA,2020-01-07,x\n'
-    assert reasons(tmp_path, text) == {
-        3: "a quote on this line is not closed",
-        5: "close is not a number: 'x'",
-    }
+    quote, close = "a quote on this line is not closed", "close is not a number: 'x'"
+    assert reasons(tmp_path, text) == {3: quote, 5: close}
 
 
 def test_two_stray_quotes_do_not_swallow_the_rows_between(tmp_path):
@@ -216,14 +212,13 @@ def test_an_instrument_given_by_option_may_be_named_in_the_file_too(tmp_path):
 
 
 def test_parquet_and_gzipped_files_hold_the_same_rows_as_csv(tmp_path):
-    frame = pl.DataFrame(
-        {
-            "Ticker": ["A", "A", "B", None],
-            "Date": [date(2020, 1, 2), date(2020, 1, 3), None, date(2020, 1, 6)],
-            "Close": [0.1 + 0.2, float("nan"), 1.0, -1e-300],
-            "Volume": [1, None, 2, 3],
-        }
-    )
+    columns = {
+        "Ticker": ["A", "A", "B", None],
+        "Date": [date(2020, 1, 2), date(2020, 1, 3), None, date(2020, 1, 6)],
+        "Close": [0.1 + 0.2, float("nan"), 1.0, -1e-300],
+        "Volume": [1, None, 2, 3],
+    }
+    frame = pl.DataFrame(columns)
     csv, parquet, zipped = tmp_path / "prices.csv", tmp_path / "prices.parquet", tmp_path / "zipped"
     frame.write_csv(csv)
     frame.write_parquet(parquet)
@@ -243,19 +238,13 @@ def test_parquet_columns_of_other_types_are_read_or_refused_row_by_row(tmp_path)
     path = tmp_path / "prices.parquet"
     new_york = pl.Series([datetime(2020, 1, 2, 5), datetime(2020, 1, 3, 6)])
     new_york = new_york.dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
-    pl.DataFrame(
-        {
-            "ticker": pl.Series(["A", "B"], dtype=pl.Categorical),
-            "date": new_york,
-            "close": pl.Series([0.1, 2.0], dtype=pl.Float32),
-        }
-    ).write_parquet(path)
+    tickers = pl.Series(["A", "B"], dtype=pl.Categorical)
+    closes = pl.Series([0.1, 2.0], dtype=pl.Float32)
+    pl.DataFrame({"ticker": tickers, "date": new_york, "close": closes}).write_parquet(path)
     rows = rows_of(path)
     assert rows["close"].to_list() == [float(np.float32(0.1)), None]
-    assert rows["reason"].to_list() == [
-        None,
-        "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'",
-    ]
+    hour = "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'"
+    assert rows["reason"].to_list() == [None, hour]
     pl.DataFrame({"date": [date(2020, 1, 2)], "close": [True]}).write_parquet(path)
     assert rows_of(path, "A")["reason"].to_list() == ["close is not a number: 'true'"]
 

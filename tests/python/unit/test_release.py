@@ -57,12 +57,8 @@ def sdist(built):
 
 def files_of(*parts: str) -> set[str]:
     """The files of these folders of the checkout."""
-    return {
-        str(path.relative_to(ROOT))
-        for part in parts
-        for path in (ROOT / part).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    paths = (path for part in parts for path in (ROOT / part).rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in paths if "__pycache__" not in path.parts}
 
 
 def test_the_wheel_has_the_package_and_the_dbt_project_and_no_more(wheel):
