@@ -6,7 +6,7 @@ formulas and their sources.
 Shapes: T days, k states, U values of the usual volume, n windows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
@@ -435,46 +435,38 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     r, v = num_regime_core_v2.decode(embeddings)
     # (63, n), and float32, as the embeddings are.
     x, v32 = (each.astype(np.float32, order="C") for each in (r.T / model.scale, v.T))
-    experts = model.experts
-    filtered, densities = zip(*(_forward(each, x, v32) for each in experts), strict=True)
+    experts, windows = model.experts, np.arange(len(embeddings))
+    winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
+    # ln π^0.7
+    log_prior = _sum(e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in experts)
+    log_prior = log_prior[:, None].astype(np.float32)
 
     def pooled(terms: Iterable[Floats32]) -> Floats32:
         return _sum(np.float32(e.share) * each for e, each in zip(experts, terms, strict=True))
 
-    # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e; the density is Σ_e λ_e f_e.
-    log_p = pooled(np.log(np.maximum(p, _SMALLEST, out=p), out=p) for p in filtered)
-    log_scores: Floats32 = np.log(pooled(densities))
-    # ln π^0.7
-    log_prior = _sum(e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in experts)
-    p = np.exp(log_p[-1].astype(float))
+    for t, filtered in enumerate(zip(*(_forward(each, x, v32) for each in experts), strict=True)):
+        # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
+        log_p = pooled(np.log(np.maximum(p, _SMALLEST)) for p, _ in filtered)
+        densities[t] = pooled(density for _, density in filtered)
+        # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
+        log_odds = log_p - log_prior
+        best = log_odds.argmax(axis=0)
+        changes = log_odds[best, windows] > model.hysteresis + log_odds[winners, windows]
+        winners = np.where(changes | (t == 0), best, winners)
+    p, log_scores = np.exp(log_p.astype(float)), np.log(densities)
     return _Filtered(
         p=p / _sum(p),
-        winners=_kept_labels(log_p - log_prior[:, None].astype(np.float32), model.hysteresis),
+        winners=winners,
         log_scores=(_sum(log_scores) / len(x)).astype(np.float32),
         last_log_scores=log_scores[-1],
     )
 
 
-def _kept_labels(log_odds: Floats32, hysteresis: float) -> Indices:
-    """The label on the last day: it stays unless the p / π^0.7 of another is e^hysteresis times
-    its own.
+def _forward(expert: Expert, x: Floats32, v: Floats32) -> Iterator[tuple[Floats32, Floats32]]:
+    """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: day by day, the probability of each state given the days
+    so far, (k, n), and the density of the day's return given the days before it, (n,).
 
-    log_odds: (63, k, n) ln(p / π^0.7); returns (n,)
-    """
-    windows = np.arange(log_odds.shape[2])
-    label: Indices = log_odds[0].argmax(axis=0)
-    for t in range(1, len(log_odds)):
-        best = log_odds[t].argmax(axis=0)
-        changes = log_odds[t, best, windows] > hysteresis + log_odds[t, label, windows]
-        label = np.where(changes, best, label)
-    return label
-
-
-def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats32]:
-    """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: the probability of each state given the days so far, and
-    the density of each day's return given the days before it.
-
-    x, v: (63, n); returns (63, k, n) and (63, n)
+    x, v: (63, n)
 
     Axes inside: state, usual volume, window; in place where an array has all three.
     """
@@ -487,7 +479,6 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats
     p = np.repeat(expert.initial[:, :, None].astype(np.float32), x.shape[1], axis=2)
     arrived, part = np.empty_like(p), np.empty_like(p)
     traded = np.zeros_like(x[0])  # Σ of the window's volumes so far, over the usual one
-    filtered, density = np.empty((len(x), len(mu), x.shape[1]), np.float32), np.empty_like(x)
     for t in range(len(x)):
         # Σ_i A_ij p_i
         np.multiply(A[0], p[0], out=arrived)
@@ -499,7 +490,7 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats
         z = (x[t] - mu) / sigma
         p *= (student_t(z * z, expert.nu) / sigma)[:, None]
         state = p.sum(axis=1)
-        density[t] = total = _sum(state)
+        density = total = _sum(state)
 
         if expert.volume_weight:
             # exp(-w min(½ ((L - m_j) / s)², 6)); v is relative to a year that the window's own
@@ -514,8 +505,7 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> tuple[Floats32, Floats
             state = p.sum(axis=1)
             total = _sum(state)
         p /= total
-        np.divide(state, total, out=filtered[t])
-    return filtered, density
+        yield state / total, density
 
 
 def _sum(terms: Iterable[NDArray[F]]) -> NDArray[F]:
