@@ -1,64 +1,46 @@
 """Classifiers by name; each is one file of pure functions and its frozen parameters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from regime_engine.arrays import Floats32
 from regime_engine.classifiers import markov, prototype
-from regime_engine.classifiers.classification import STATE_LABELS, Classification
+from regime_engine.classifiers.classification import STATE_LABELS, Classification, Learned
 from regime_engine.encoders import Encoder
 from regime_engine.errors import RegimeError
 
-__all__ = ["CLASSIFIERS", "STATE_LABELS", "Classification", "Classifier", "get", "read"]
+__all__ = ["CLASSIFIERS", "STATE_LABELS", "Classification", "Classifier", "Learned", "get", "read"]
 
 
-class Parameters(Protocol):
-    """What is learned: a frozen dataclass."""
-
-    @property
-    def labels(self) -> tuple[Any, ...]:
-        """The k labels that it can give."""
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields but the labels, for runtime.regime_models.parameters."""
-
-
-P = TypeVar("P", bound=Parameters)
-
-
-class Classifier(Protocol[P]):
+class Classifier(Protocol):
     """A module that learns from embeddings and labels others; embeddings: (n, d) float32"""
 
     def train(
-        self,
-        embeddings: NDArray[np.float32],
-        encoder: Encoder,
-        n_states: int = 4,
-        labels: ArrayLike | None = None,
-    ) -> P:
+        self, embeddings: Floats32, encoder: Encoder, n_states: int, labels: ArrayLike | None = None
+    ) -> Learned:
         """Learn from the embeddings of consecutive trading days, or of labelled days.
 
         labels: n, where a person gave them
         """
 
     def scores(
-        self, parameters: P, embeddings: NDArray[np.float32], labels: ArrayLike | None = None, /
+        self, learned: Any, embeddings: Floats32, labels: ArrayLike | None = None, /
     ) -> dict[str, float]:
-        """Measures of the parameters on embeddings, by name."""
+        """Measures of what was learned on embeddings, by name."""
 
-    def classify(self, parameters: P, embeddings: NDArray[np.float32], /) -> Classification:
+    def classify(self, learned: Any, embeddings: Floats32, /) -> Classification:
         """The label of each embedding."""
 
-    def from_json(self, labels: Sequence[Any], parameters: Mapping[str, Any], /) -> P:
+    def from_json(self, labels: Sequence[Any], parameters: Mapping[str, Any], /) -> Learned:
         """What `to_json` wrote."""
 
 
-CLASSIFIERS: dict[str, Classifier[Any]] = {"markov": markov, "prototype": prototype}
+CLASSIFIERS: dict[str, Classifier] = {"markov": markov, "prototype": prototype}
 
 
-def get(name: str) -> Classifier[Any]:
+def get(name: str) -> Classifier:
     """The classifier of this name; raises RegimeError naming the known ones."""
     if name not in CLASSIFIERS:
         raise RegimeError(f"unknown classifier {name!r}: choose one of {', '.join(CLASSIFIERS)}")

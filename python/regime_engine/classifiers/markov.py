@@ -3,32 +3,35 @@
 Their log probabilities are averaged, since they err on different days. docs/formulas.md has the
 formulas and their sources.
 
-Shapes: S series, T days, k states, U values of the usual volume, n windows.
+Shapes: T days, k states, U values of the usual volume, n windows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from operator import add
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regime_engine.arrays import F, Floats, Floats32, Indices
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
+    Learned,
+    arrays,
     percentile_of,
     percentiles,
 )
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
+    TRANSITION_COUNT,
     VOLUME_LIMIT,
     Chains,
-    F,
-    Prior,
-    Smoothed,
     expectation_maximisation,
     student_t,
+    transition_counts,
 )
 from regime_engine.encoders import Encoder, num_regime_core_v2
 from regime_engine.errors import RegimeError
@@ -81,19 +84,19 @@ class Expert:
     """
 
     share: float
-    mu: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+    mu: Floats
+    sigma: Floats
     nu: float
-    transition_matrix: NDArray[np.float64]
+    transition_matrix: Floats
     volume_weight: float
-    volume_mean: NDArray[np.float64]
+    volume_mean: Floats
     volume_scale: float
-    usual_volume: NDArray[np.float64]
-    initial: NDArray[np.float64]
+    usual_volume: Floats
+    initial: Floats
 
 
 @dataclass(frozen=True)
-class Markov:
+class Markov(Learned):
     """The experts (the first alone if volume is not read) and the rule that labels.
 
     labels: k names; scale: standard deviation of the training returns
@@ -101,69 +104,47 @@ class Markov:
     novelty_percentiles: (101,) of the log scores of training windows, in nats a day
     """
 
-    labels: tuple[str, ...]
     scale: float
     experts: tuple[Expert, ...]
     prior_power: float
     hysteresis: float
     beta: float
-    novelty_percentiles: NDArray[np.float64]
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields but the labels."""
-        return {name: _as_lists(each) for name, each in asdict(self).items() if name != "labels"}
+    novelty_percentiles: Floats
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
-    """What `to_json` wrote."""
-    experts = tuple(Expert(**_as_arrays(expert)) for expert in parameters["experts"])
+    """What `to_json` wrote; raises ValueError for another number of labels."""
+    experts = tuple(Expert(**arrays(expert)) for expert in parameters["experts"])
     for expert in experts:
         if len(expert.mu) != len(labels):
             raise ValueError(f"{len(labels)} labels for {len(expert.mu)} states")
-    return Markov(tuple(labels), **_as_arrays(parameters) | {"experts": experts})
+    return Markov(labels=tuple(labels), **arrays({**parameters, "experts": experts}))
 
 
-def _as_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_lists(each) for name, each in value.items()}
-    if isinstance(value, tuple):
-        return [_as_lists(each) for each in value]
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _as_arrays(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: np.array(value, float) if isinstance(value, list) and name != "experts" else value
-        for name, value in fields.items()
-    }
-
-
-def fit(embeddings: NDArray[np.float32], n_states: int = 4) -> Markov:
-    """embeddings: (n, 384) of n consecutive trading days
+def fit(embeddings: Floats32, n_states: int = 4) -> Markov:
+    """A model of n consecutive trading days; embeddings: (n, 384)
 
     raises RegimeError for too few days, and for prices that never move
     """
-    return fit_many([embeddings], n_states)[0]
-
-
-def fit_many(many: Sequence[NDArray[np.float32]], n_states: int = 4) -> list[Markov]:
-    """`fit` for each of several series; series of the same length are fitted side by side.
-
-    many: (n, 384) each
-    """
     if n_states not in STATE_LABELS:
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
-    paths = [_training_path(embeddings) for embeddings in many]
-    models: dict[int, Markov] = {}
-    for days in {len(r) for r, _ in paths}:
-        members = [i for i, (r, _) in enumerate(paths) if len(r) == days]
-        r, v = (np.array([paths[i][column] for i in members]) for column in (0, 1))
-        for i, model in zip(members, _fit_paths(r, v, n_states), strict=True):
-            models[i] = _with_novelty(model, many[i])
-    return [models[i] for i in range(len(many))]
+    r, v = _training_path(embeddings)
+    scale = float(r.std())
+    experts = _experts(r / scale, v, n_states)
+    model = Markov(
+        labels=STATE_LABELS[n_states],
+        scale=scale,
+        experts=experts,
+        prior_power=PRIOR_POWER,
+        hysteresis=HYSTERESIS[n_states],
+        beta=_beta(experts),
+        novelty_percentiles=np.zeros(101),
+    )
+    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
+    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
 
 
-def classify(model: Markov, embeddings: NDArray[np.float32]) -> Classification:
+def classify(model: Markov, embeddings: Floats32) -> Classification:
     """The label that is kept through each window, and the filter's probabilities to the power β.
 
     embeddings: (n, 384)
@@ -186,10 +167,7 @@ def classify(model: Markov, embeddings: NDArray[np.float32]) -> Classification:
 
 
 def train(
-    embeddings: NDArray[np.float32],
-    encoder: Encoder,
-    n_states: int = 4,
-    labels: ArrayLike | None = None,
+    embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Markov:
     """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
     if encoder.MODEL_ID != num_regime_core_v2.MODEL_ID:
@@ -206,22 +184,18 @@ def train(
 
 
 def scores(
-    model: Markov, embeddings: NDArray[np.float32], labels: ArrayLike | None = None
+    model: Markov, embeddings: Floats32, labels: ArrayLike | None = None
 ) -> dict[str, float]:
-    """The mean log density of each window's last log return given the days before it, in nats.
+    """The mean log density of each window's last log return given the days before it, in nats:
+    in sample on the embeddings of the fit, one step ahead out of sample on later ones.
 
     embeddings: (n, 384); labels: not read
-
-    In sample on the embeddings of the fit, one step ahead out of sample on later ones. Models of
-    any number of states can be compared.
     """
     last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
     return {"log_score": float(last.mean())}
 
 
-def _training_path(
-    embeddings: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _training_path(embeddings: Floats32) -> tuple[Floats, Floats]:
     """Returns and volumes of the first window's days and of the last day of each later window.
 
     embeddings: (n, 384); returns (n + 62,) each
@@ -241,97 +215,60 @@ def _training_path(
     return r, v
 
 
-def _fit_paths(r: NDArray[np.float64], v: NDArray[np.float64], k: int) -> list[Markov]:
-    """A model of each series, without its novelty; r, v: (S, T)"""
-    scale = r.std(axis=1)
-    models = []
-    for i, (chains, smoothed, volume) in enumerate(_best_chains(r / scale[:, None], v, k)):
-        spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
-        reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
-        experts = _shared(
-            [
-                _expert(chains[row], smoothed.posterior[row], volume, v[i].mean())
-                for row in ((0, 1) if reads_volume else (0,))
-            ]
-        )
-        models.append(
-            Markov(
-                labels=STATE_LABELS[k],
-                scale=float(scale[i]),
-                experts=experts,
-                prior_power=PRIOR_POWER,
-                hysteresis=HYSTERESIS[k],
-                beta=_beta(experts),
-                novelty_percentiles=np.zeros(101),
-            )
-        )
-    return models
+def _experts(x: Floats, v: Floats, k: int) -> tuple[Expert, ...]:
+    """The filter of returns, and if the states differ in volume, that of returns and volumes.
 
+    x, v: (T,) returns over their deviation, relative volumes
 
-def _best_chains(
-    x: NDArray[np.float64], v: NDArray[np.float64], k: int
-) -> Iterator[tuple[Chains, Smoothed, NDArray[np.float64]]]:
-    """For each series two chains (of returns, and of returns and volumes), their smoothed days,
-    and the volumes they were fitted to, (T,).
-
-    x, v: (S, T)
-
-    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more. All starts of all
-    series are fitted side by side, then series by series, since each stops at its own step.
+    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more.
     """
-    starts = len(START_QUANTILES)
-    volume = np.array([_log_volume(path) for path in v])
-    chains, prior = _starts(x, v, volume, k)
-    each = np.repeat(np.arange(2 * len(x)), starts)
+    starts, volume = len(START_QUANTILES), _log_volume(v)
+
+    def many(path: Floats, chains: int) -> Floats:
+        return np.tile(path, (chains, 1))
+
     chains, _, log_posterior = expectation_maximisation(
-        x[each // 2], volume[each // 2], chains, prior[each], START_STEPS
+        many(x, 2 * starts), many(volume, 2 * starts), _starts(x, v, volume, k), START_STEPS
     )
-    best = log_posterior.reshape(-1, starts).argmax(axis=1) + starts * np.arange(2 * len(x))
-    for i, rows in enumerate(np.arange(2 * len(x)).reshape(-1, 2)):
-        found, smoothed, _ = expectation_maximisation(
-            x[[i, i]], volume[[i, i]], chains[best[rows]], prior[rows], MORE_STEPS, ENOUGH_GAIN
-        )
-        yield found, smoothed, volume[i]
+    best = log_posterior.reshape(2, starts).argmax(axis=1) + starts * np.arange(2)
+    chains, smoothed, _ = expectation_maximisation(
+        many(x, 2), many(volume, 2), chains[best], MORE_STEPS, ENOUGH_GAIN
+    )
+    spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
+    reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
+    return _shared(
+        _expert(chains[row], smoothed.posterior[row], volume, v.mean())
+        for row in ((0, 1) if reads_volume else (0,))
+    )
 
 
-def _starts(
-    x: NDArray[np.float64], v: NDArray[np.float64], volume: NDArray[np.float64], k: int
-) -> tuple[Chains, Prior]:
-    """The chains before their first step, and the prior of each expert.
+def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:
+    """The chains before their first step: for each of the two experts, one for each start.
 
-    x, v, volume: (S, T)
-    returns B = S × 2 experts × 3 starts chains, in this order of axes, and S × 2 rows of the prior
+    x, v, volume: (T,)
     """
-    S, starts = len(x), len(START_QUANTILES)
-    B = 2 * S * starts
-    volatility = np.array([_volatility(path) for path in x])
-    typical = np.stack(
-        [
-            _log_spaced(volatility, k, *quantiles[k])
-            for quantiles in (PRIOR_QUANTILES, VOLUME_PRIOR_QUANTILES)
-        ],
-        axis=1,
-    )
-    prior = Prior(typical.reshape(-1, k), np.tile([SIGMA_COUNT, VOLUME_SIGMA_COUNT], S))
-    sigma = np.stack([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES], axis=1)
+    starts, volatility = len(START_QUANTILES), _volatility(x)
+    priors = (PRIOR_QUANTILES[k], VOLUME_PRIOR_QUANTILES[k])
+    typical = np.array([_log_spaced(volatility, k, *ends) for ends in priors])
+    sigma = np.array([_log_spaced(volatility, k, *ends) for ends in START_QUANTILES])
     slope, noise = _volume_by_volatility(x, volume)
-    usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean(axis=1)
-    mean = slope[:, None, None] * (np.log(sigma) - usual[:, None, None])
-    moves = v.std(axis=1) > LEAST_VOLUME_SPREAD
-    A = prior.transitions() / prior.transition_count
-    chains = Chains(
-        mu=np.zeros((B, k)),
-        sigma=np.repeat(sigma[:, None], 2, axis=1).reshape(B, k),
-        nu=np.full(B, len(FREEDOM) // 2),
-        transition_matrix=np.repeat(A[None], B, axis=0),
-        volume_mean=np.repeat(mean[:, None], 2, axis=1).reshape(B, k),
-        volume_scale=np.repeat(noise, 2 * starts),
-        volume_weight=(moves[:, None, None] * np.array([[0.0], [1.0]]).repeat(starts, 1)).ravel(),
+    usual = np.log(np.maximum(volatility, LEAST_VOLATILITY)).mean()
+    moves = v.std() > LEAST_VOLUME_SPREAD
+    A = transition_counts(k) / TRANSITION_COUNT
+    return Chains(
+        mu=np.zeros((2 * starts, k)),
+        sigma=np.tile(sigma, (2, 1)),
+        nu=np.full(2 * starts, len(FREEDOM) // 2),
+        transition_matrix=np.tile(A, (2 * starts, 1, 1)),
+        typical_sigma=np.repeat(typical, starts, axis=0),
+        sigma_count=np.repeat([SIGMA_COUNT, VOLUME_SIGMA_COUNT], starts),
+        volume_mean=np.tile(slope * (np.log(sigma) - usual), (2, 1)),
+        volume_scale=np.full(2 * starts, noise),
+        volume_weight=np.repeat([0.0, float(moves)], starts),
     )
-    return chains, prior
 
 
-def _log_volume(v: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_volume(v: Floats) -> Floats:
     """Log volume L without its mean, from v_t = L_t - Σ_{i=1}^252 L_{t-i} / 252.
 
     v: (T,) relative volume; returns (T,)
@@ -346,25 +283,22 @@ def _log_volume(v: NDArray[np.float64]) -> NDArray[np.float64]:
     return L
 
 
-def _volume_by_volatility(
-    x: NDArray[np.float64], volume: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _volume_by_volatility(x: Floats, volume: Floats) -> tuple[float, float]:
     """The slope of volume on ln volatility, both smoothed, and the noise around it.
 
-    x, volume: (S, T); returns (S,) each
+    x, volume: (T,)
     """
     days = np.abs(np.arange(-_SMOOTHING_DAYS, _SMOOTHING_DAYS + 1))
     weights = 0.5 ** (days / _SMOOTHING_HALF_LIFE)
     weights /= weights.sum()
-    smooth = partial(np.apply_along_axis, partial(np.convolve, v=weights, mode="same"), 1)
+    smooth = partial(np.convolve, v=weights, mode="same")
     ln_volatility = 0.5 * np.log(smooth(x * x) + _LEAST_VARIANCE)
-    ln_volatility -= ln_volatility.mean(axis=1, keepdims=True)
-    slope = (ln_volatility * smooth(volume)).sum(axis=1) / (ln_volatility**2).sum(axis=1)
-    noise = (volume - slope[:, None] * ln_volatility).std(axis=1)
-    return slope, np.maximum(noise, LEAST_VOLUME_SPREAD)
+    ln_volatility -= ln_volatility.mean()
+    slope = (ln_volatility * smooth(volume)).sum() / (ln_volatility**2).sum()
+    return slope, max((volume - slope * ln_volatility).std(), LEAST_VOLUME_SPREAD)
 
 
-def _volatility(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _volatility(x: Floats) -> Floats:
     """0.85 √(Σ_a 2^(-a/10) x²_{t-a} / Σ_a 2^(-a/10)), a the age in days.
 
     x: (T,); returns (T,)
@@ -372,27 +306,22 @@ def _volatility(x: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = 0.5 ** (np.arange(_VOLATILITY_DAYS) / _VOLATILITY_HALF_LIFE)
     days = len(x)
     total = np.convolve(x * x, weights)[:days]
-    volatility: NDArray[np.float64] = _VOLATILITY_FACTOR * np.sqrt(
-        total / np.convolve(np.ones(days), weights)[:days]
-    )
-    return volatility
+    weight = np.convolve(np.ones(days), weights)[:days]
+    return np.asarray(_VOLATILITY_FACTOR * np.sqrt(total / weight))
 
 
-def _log_spaced(
-    volatility: NDArray[np.float64], k: int, low: float, high: float
-) -> NDArray[np.float64]:
-    """k volatilities between two quantiles of each series, neighbours at least LEAST_RATIO apart.
+def _log_spaced(volatility: Floats, k: int, low: float, high: float) -> Floats:
+    """k volatilities between two quantiles, neighbours at least LEAST_RATIO apart.
 
-    volatility: (S, T); returns (S, k)
+    volatility: (T,); returns (k,)
     """
-    bottom, top = np.quantile(volatility, [low, high], axis=1)
+    bottom, top = np.quantile(volatility, [low, high])
     bottom = np.maximum(bottom, LEAST_VOLATILITY)
     top = np.maximum(top, LEAST_RATIO[k] ** (k - 1) * bottom)
-    spaced: NDArray[np.float64] = bottom[:, None] * (top / bottom)[:, None] ** np.linspace(0, 1, k)
-    return spaced
+    return np.asarray(bottom * (top / bottom) ** np.linspace(0, 1, k))
 
 
-def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
+def _shared(experts: Iterable[Expert]) -> tuple[Expert, ...]:
     """The share of the expert that reads volume is w / (w + 0.4): volume that drifts on its own
     has less to say."""
     *first, last = experts
@@ -401,10 +330,7 @@ def _shared(experts: Sequence[Expert]) -> tuple[Expert, ...]:
 
 
 def _expert(
-    chain: Chains,
-    posterior: NDArray[np.float64],
-    volume: NDArray[np.float64],
-    mean_relative_volume: float,
+    chain: Chains, posterior: Floats, volume: Floats, mean_relative_volume: float
 ) -> Expert:
     """One chain as a filter, with its states in order.
 
@@ -434,7 +360,7 @@ def _expert(
     )
 
 
-def _volume_weight(left: NDArray[np.float64]) -> float:
+def _volume_weight(left: Floats) -> float:
     """w = variance / (21 · variance of 21-day means) of what the states leave of volume: 21 days
     of it tell as much as 21w days of pure noise.
 
@@ -445,9 +371,7 @@ def _volume_weight(left: NDArray[np.float64]) -> float:
     return float(np.clip(left.var() / (MONTH * means.var()), LEAST_VOLUME_WEIGHT, 1))
 
 
-def _usual_volume(
-    A: NDArray[np.float64], stationary: NDArray[np.float64], volume_mean: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _usual_volume(A: Floats, stationary: Floats, volume_mean: Floats) -> tuple[Floats, Floats]:
     """What the mean of m over the 252 days before a day may be, and how likely that is given the
     day's state.
 
@@ -478,77 +402,58 @@ def _beta(experts: Sequence[Expert]) -> float:
     States that a fit leaves often are states that it mistakes. On simulated markets, with and
     without stochastic volatility, this β makes p^β / Σ p^β the share of labels that are right.
     """
-    leave = sum(
-        each.share * (1 - each.initial.sum(axis=1) @ np.diag(each.transition_matrix))
-        for each in experts
-    )
+    stays = [each.initial.sum(axis=1) @ np.diag(each.transition_matrix) for each in experts]
+    leave = sum(each.share * (1 - stay) for each, stay in zip(experts, stays, strict=True))
     return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
 
 
-def _with_novelty(model: Markov, embeddings: NDArray[np.float32]) -> Markov:
-    """The model with the percentiles of some 800 training windows; embeddings: (n, 384)"""
-    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]
-    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
-
-
-@dataclass(frozen=True)
-class _Filtered:
+class _Filtered(NamedTuple):
     """p: (k, n) probability of each state on the last day; winners: (n,) the label kept
     log_scores: (n,) mean over the window of the ln density of a return given the days before it;
     last_log_scores: (n,) that of the last day
     """
 
-    p: NDArray[np.float64]
-    winners: NDArray[np.intp]
-    log_scores: NDArray[np.float32]
-    last_log_scores: NDArray[np.float32]
+    p: Floats
+    winners: Indices
+    log_scores: Floats32
+    last_log_scores: Floats32
 
 
-def _filter(model: Markov, embeddings: NDArray[np.float32]) -> _Filtered:
+def _filter(model: Markov, embeddings: Floats32) -> _Filtered:
     """embeddings: (n, 384)"""
-    r, v = num_regime_core_v2.decode(embeddings)
-    # float32, as the embeddings are.
-    x, v32 = (r.T / model.scale).astype(np.float32), v.T.astype(np.float32)
-    parts = [
-        _filter_chunk(
-            model,
-            np.ascontiguousarray(x[:, first : first + _CHUNK]),
-            np.ascontiguousarray(v32[:, first : first + _CHUNK]),
-        )
-        for first in range(0, max(len(embeddings), 1), _CHUNK)
-    ]
-    return _Filtered(
-        p=np.concatenate([part.p for part in parts], axis=1),
-        winners=np.concatenate([part.winners for part in parts]),
-        log_scores=np.concatenate([part.log_scores for part in parts]),
-        last_log_scores=np.concatenate([part.last_log_scores for part in parts]),
-    )
+    chunks = range(0, max(len(embeddings), 1), _CHUNK)
+    parts = [_filter_chunk(model, embeddings[first : first + _CHUNK]) for first in chunks]
+    return _Filtered(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
-def _filter_chunk(model: Markov, x: NDArray[np.float32], v: NDArray[np.float32]) -> _Filtered:
-    """x, v: (63, n)
+def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
+    """embeddings: (n, 384)
 
     Sums go over states, usual volumes and experts in a fixed order, never over windows: so the
     numbers of a window do not depend on the others.
     """
-    shares = [np.float32(expert.share) for expert in model.experts]
-    filtered = [_forward(expert, x, v) for expert in model.experts]
-    # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e; the density is Σ_e λ_e f_e.
-    log_p = _sum(
-        [
-            share * np.log(np.maximum(p, _SMALLEST, out=p), out=p)
-            for share, (p, _) in zip(shares, filtered, strict=True)
-        ]
-    )
-    log_scores: NDArray[np.float32] = np.log(
-        _sum([share * density for share, (_, density) in zip(shares, filtered, strict=True)])
-    )
+    r, v = num_regime_core_v2.decode(embeddings)
+    # (63, n), and float32, as the embeddings are.
+    x, v32 = (each.astype(np.float32, order="C") for each in (r.T / model.scale, v.T))
+    experts, windows = model.experts, np.arange(len(embeddings))
+    winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
     # ln π^0.7
-    log_prior = _sum(
-        [e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in model.experts]
-    )
-    winners = _kept_labels(log_p - log_prior[:, None].astype(np.float32), model.hysteresis)
-    p = np.exp(log_p[-1].astype(float))
+    log_prior = _sum(e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in experts)
+    log_prior = log_prior[:, None].astype(np.float32)
+
+    def pooled(terms: Iterable[Floats32]) -> Floats32:
+        return _sum(np.float32(e.share) * each for e, each in zip(experts, terms, strict=True))
+
+    for t, filtered in enumerate(zip(*(_forward(each, x, v32) for each in experts), strict=True)):
+        # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
+        log_p = pooled(np.log(np.maximum(p, _SMALLEST)) for p, _ in filtered)
+        densities[t] = pooled(density for _, density in filtered)
+        # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
+        log_odds = log_p - log_prior
+        best = log_odds.argmax(axis=0)
+        changes = log_odds[best, windows] > model.hysteresis + log_odds[winners, windows]
+        winners = np.where(changes | (t == 0), best, winners)
+    p, log_scores = np.exp(log_p.astype(float)), np.log(densities)
     return _Filtered(
         p=p / _sum(p),
         winners=winners,
@@ -557,28 +462,11 @@ def _filter_chunk(model: Markov, x: NDArray[np.float32], v: NDArray[np.float32])
     )
 
 
-def _kept_labels(log_odds: NDArray[np.float32], hysteresis: float) -> NDArray[np.intp]:
-    """The label on the last day: it stays unless the p / π^0.7 of another is e^hysteresis times
-    its own.
+def _forward(expert: Expert, x: Floats32, v: Floats32) -> Iterator[tuple[Floats32, Floats32]]:
+    """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: day by day, the probability of each state given the days
+    so far, (k, n), and the density of the day's return given the days before it, (n,).
 
-    log_odds: (63, k, n) ln(p / π^0.7); returns (n,)
-    """
-    windows = np.arange(log_odds.shape[2])
-    label: NDArray[np.intp] = log_odds[0].argmax(axis=0)
-    for t in range(1, len(log_odds)):
-        best = log_odds[t].argmax(axis=0)
-        changes = log_odds[t, best, windows] > hysteresis + log_odds[t, label, windows]
-        label = np.where(changes, best, label)
-    return label
-
-
-def _forward(
-    expert: Expert, x: NDArray[np.float32], v: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """p_jt ∝ f_j(x_t) Σ_i A_ij p_i,t-1: the probability of each state given the days so far, and
-    the density of each day's return given the days before it.
-
-    x, v: (63, n); returns (63, k, n) and (63, n)
+    x, v: (63, n)
 
     Axes inside: state, usual volume, window; in place where an array has all three.
     """
@@ -591,7 +479,6 @@ def _forward(
     p = np.repeat(expert.initial[:, :, None].astype(np.float32), x.shape[1], axis=2)
     arrived, part = np.empty_like(p), np.empty_like(p)
     traded = np.zeros_like(x[0])  # Σ of the window's volumes so far, over the usual one
-    filtered, density = np.empty((len(x), len(mu), x.shape[1]), np.float32), np.empty_like(x)
     for t in range(len(x)):
         # Σ_i A_ij p_i
         np.multiply(A[0], p[0], out=arrived)
@@ -603,7 +490,7 @@ def _forward(
         z = (x[t] - mu) / sigma
         p *= (student_t(z * z, expert.nu) / sigma)[:, None]
         state = p.sum(axis=1)
-        density[t] = total = _sum(state)
+        density = total = _sum(state)
 
         if expert.volume_weight:
             # exp(-w min(½ ((L - m_j) / s)², 6)); v is relative to a year that the window's own
@@ -618,13 +505,9 @@ def _forward(
             state = p.sum(axis=1)
             total = _sum(state)
         p /= total
-        np.divide(state, total, out=filtered[t])
-    return filtered, density
+        yield state / total, density
 
 
 def _sum(terms: Iterable[NDArray[F]]) -> NDArray[F]:
     """Along the first axis, one term after another."""
-    total, *others = terms
-    for term in others:
-        total = total + term
-    return total
+    return reduce(add, terms)

@@ -4,15 +4,18 @@ docs/formulas.md has the formulas and their sources.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from regime_engine.arrays import Floats, Floats32, Indices
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
+    Learned,
+    arrays,
     percentile_of,
     percentiles,
 )
@@ -30,7 +33,7 @@ _VOLATILITY = num_regime_core_v2.LAYOUT.index("ln_volatility_half_life_8")
 
 
 @dataclass(frozen=True)
-class Prototypes:
+class Prototypes(Learned):
     """labels: k names; centers: (k, d); temperature: a distance, > 0
     novelty_percentiles: (101,) of the distances from training windows to their nearest centre
 
@@ -38,49 +41,23 @@ class Prototypes:
         with scale 0 does not count. None: distances are between the embeddings as they are.
     """
 
-    labels: tuple[Any, ...]
-    centers: NDArray[np.float64]
+    centers: Floats
     temperature: float
-    novelty_percentiles: NDArray[np.float64]
-    mean: NDArray[np.float64] | None = None
-    scale: NDArray[np.float64] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields but the labels."""
-        parameters: dict[str, Any] = {
-            "centers": self.centers.tolist(),
-            "temperature": self.temperature,
-            "novelty_percentiles": self.novelty_percentiles.tolist(),
-        }
-        if self.mean is not None and self.scale is not None:
-            parameters |= {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
-        return parameters
+    novelty_percentiles: Floats
+    mean: Floats | None = None
+    scale: Floats | None = None
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Prototypes:
-    """What `to_json` wrote."""
-    centers = np.array(parameters["centers"], float)
-    if len(centers) != len(labels):
-        raise ValueError(f"{len(labels)} labels for {len(centers)} centres")
-    mean, scale = (
-        np.array(parameters[name], float) if name in parameters else None
-        for name in ("mean", "scale")
-    )
-    return Prototypes(
-        labels=tuple(labels),
-        centers=centers,
-        temperature=parameters["temperature"],
-        novelty_percentiles=np.array(parameters["novelty_percentiles"], float),
-        mean=mean,
-        scale=scale,
-    )
+    """What `to_json` wrote; raises ValueError for another number of labels."""
+    prototypes = Prototypes(labels=tuple(labels), **arrays(parameters))
+    if len(prototypes.centers) != len(labels):
+        raise ValueError(f"{len(labels)} labels for {len(prototypes.centers)} centres")
+    return prototypes
 
 
 def train(
-    embeddings: NDArray[np.float32],
-    encoder: Encoder,
-    n_states: int = 4,
-    labels: ArrayLike | None = None,
+    embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Prototypes:
     """`fit` to labelled windows; without labels, `fit_k_means` to consecutive trading days."""
     if labels is None:
@@ -89,7 +66,7 @@ def train(
 
 
 def scores(
-    prototypes: Prototypes, embeddings: NDArray[np.float32], labels: ArrayLike | None = None
+    prototypes: Prototypes, embeddings: Floats32, labels: ArrayLike | None = None
 ) -> dict[str, float]:
     """Mean distance to the nearest centre, in temperatures; with labels, the share that is met."""
     classification = classify(prototypes, embeddings)
@@ -101,9 +78,7 @@ def scores(
     return scores
 
 
-def fit(
-    embeddings: NDArray[np.float32], labels: ArrayLike, standardise: bool = False
-) -> Prototypes:
+def fit(embeddings: Floats32, labels: ArrayLike, standardise: bool = False) -> Prototypes:
     """Each centre is the mean embedding of a label.
 
     embeddings: (n, d); labels: n
@@ -113,11 +88,12 @@ def fit(
     names, members = np.unique(np.asarray(labels), return_inverse=True)
     mean, scale = _moments_of_statistics(embeddings) if standardise else (None, None)
     points = standardised(embeddings, mean, scale)
-    return _around(points, members, tuple(names.tolist()), mean, scale)
+    prototypes = _around(points, members, tuple(names.tolist()))
+    return replace(prototypes, mean=mean, scale=scale)
 
 
 def fit_k_means(
-    embeddings: NDArray[np.float32], n_states: int = 4, jump_penalty: float = JUMP_PENALTY
+    embeddings: Floats32, n_states: int = 4, jump_penalty: float = JUMP_PENALTY
 ) -> Prototypes:
     """Centres and states of consecutive days that minimise Σ_t ‖x_t - c_{s_t}‖² + penalty · jumps:
     a jump model (Bemporad and others 2018).
@@ -149,12 +125,13 @@ def fit_k_means(
             f"{jump_penalty:g}: ask for fewer states or a smaller penalty"
         )
     order = np.argsort([volatility[best == k].mean() for k in range(n_states)])
-    return _around(points, np.argsort(order)[best], STATE_LABELS[n_states], mean, scale)
+    prototypes = _around(points, np.argsort(order)[best], STATE_LABELS[n_states])
+    return replace(prototypes, mean=mean, scale=scale)
 
 
 def _descend(
-    points: NDArray[np.float64], members: NDArray[np.intp], k: int, jump_penalty: float
-) -> tuple[NDArray[np.intp], float]:
+    points: Floats, members: Indices, k: int, jump_penalty: float
+) -> tuple[Indices, float]:
     """Centres and states in turn, until no state changes: the states (n,) and their cost.
 
     points: (n, d); members: (n,) the states to begin with
@@ -170,7 +147,7 @@ def _descend(
     return members, cost
 
 
-def assign(costs: NDArray[np.float64], jump_penalty: float) -> tuple[NDArray[np.intp], float]:
+def assign(costs: Floats, jump_penalty: float) -> tuple[Indices, float]:
     """The states (n,) of least Σ_t costs[t, s_t] + penalty · #{s_t ≠ s_{t-1}}, and that sum.
 
     costs: (n, k); by dynamic programming
@@ -189,11 +166,7 @@ def assign(costs: NDArray[np.float64], jump_penalty: float) -> tuple[NDArray[np.
     return states, float(reached[-1].min())
 
 
-def standardised(
-    embeddings: NDArray[np.float32],
-    mean: NDArray[np.float64] | None,
-    scale: NDArray[np.float64] | None,
-) -> NDArray[np.float64]:
+def standardised(embeddings: Floats32, mean: Floats | None, scale: Floats | None) -> Floats:
     """(x - mean) / scale, 0 where scale is 0; x itself without mean and scale.
 
     embeddings: (n, d); mean, scale: (d,); returns (n, d)
@@ -204,9 +177,7 @@ def standardised(
     return np.where(counts, (embeddings - mean) / np.where(counts, scale, 1), 0)
 
 
-def _moments_of_statistics(
-    embeddings: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments_of_statistics(embeddings: Floats32) -> tuple[Floats, Floats]:
     """Mean and deviation of the named statistics, (d,) each; 0 for all other numbers.
 
     embeddings: (n, 384)
@@ -224,7 +195,7 @@ def _moments_of_statistics(
     return mean, scale
 
 
-def _means(points: NDArray[np.float64], members: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+def _means(points: Floats, members: Indices, k: int) -> Floats:
     """The mean point of each state, (k, d); for a state without members, the mean of all points.
 
     points: (n, d); members: (n,) the state of each
@@ -233,32 +204,23 @@ def _means(points: NDArray[np.float64], members: NDArray[np.intp], k: int) -> ND
     return np.stack([(some if len(some) else points).mean(axis=0) for some in of_states])
 
 
-def _around(
-    points: NDArray[np.float64],
-    members: NDArray[np.intp],
-    labels: tuple[Any, ...],
-    mean: NDArray[np.float64] | None,
-    scale: NDArray[np.float64] | None,
-) -> Prototypes:
+def _around(points: Floats, members: Indices, labels: tuple[Any, ...]) -> Prototypes:
     """Prototypes whose temperature is the mean distance from a point to its own centre.
 
-    points: (n, d) standardised by mean and scale; members: (n,) indices of labels
+    points: (n, d), standardised if they are to be; members: (n,) indices of labels
     """
     centers = _means(points, members, len(labels))
     temperature = float(np.linalg.norm(points - centers[members], axis=1).mean())
-    nearest = _distances(points, centers).min(axis=1)
     return Prototypes(
         labels=labels,
         centers=centers,
         # One window a label lies on its centre; any positive temperature then ranks alike.
         temperature=temperature or 1.0,
-        novelty_percentiles=percentiles(nearest),
-        mean=mean,
-        scale=scale,
+        novelty_percentiles=percentiles(_distances(points, centers).min(axis=1)),
     )
 
 
-def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances(points: Floats, centers: Floats) -> Floats:
     """points: (n, d); centers: (k, d); returns (n, k)
 
     One centre at a time: an array (n, k, d) would not fit the processor's cache.
@@ -266,7 +228,7 @@ def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDA
     return np.stack([np.linalg.norm(points - center, axis=1) for center in centers], axis=1)
 
 
-def classify(prototypes: Prototypes, embeddings: NDArray[np.float32]) -> Classification:
+def classify(prototypes: Prototypes, embeddings: Floats32) -> Classification:
     """The nearest centre, with P(k) = softmax(-‖x - c_k‖ / temperature).
 
     embeddings: (n, d)
@@ -285,7 +247,7 @@ def classify(prototypes: Prototypes, embeddings: NDArray[np.float32]) -> Classif
     )
 
 
-def seed_rule(embeddings: NDArray[np.float32]) -> Classification:
+def seed_rule(embeddings: Floats32) -> Classification:
     """For a series without a model: each embedding is its own single centre, NEUTRAL.
 
     embeddings: (n, d)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from regime_engine.arrays import Floats, Floats32
 from regime_engine.encoders import num_regime_core_v1, num_regime_core_v2, numeric_simple_v1
 from regime_engine.errors import RegimeError
 
@@ -32,7 +30,7 @@ class Encoder(Protocol):
     def layout(self, window_days: int) -> Sequence[str]:
         """A name for each number of an embedding."""
 
-    def encode(self, windows: NDArray[np.float64], /) -> NDArray[np.float32]:
+    def encode(self, windows: Floats, /) -> Floats32:
         """windows: (n, window_days, columns), oldest row first; returns (n, dimension)"""
 
 

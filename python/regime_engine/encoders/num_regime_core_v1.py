@@ -1,8 +1,8 @@
 """numeric-simple-v1 in 384 numbers. Kept for compatibility, as it is."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from regime_engine.arrays import Floats, Floats32
 from regime_engine.encoders import numeric_simple_v1
 
 MODEL_ID = "num-regime-core-v1"
@@ -23,7 +23,7 @@ def layout(window_days: int) -> list[str]:
     return names + ["padding"] * (DIMENSION - len(names))
 
 
-def encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+def encode(windows: Floats) -> Floats32:
     """The rows of each window, then zeros; of a window over 128 days, the newest 128 rows.
 
     windows: (n, window_days, 3), oldest row first

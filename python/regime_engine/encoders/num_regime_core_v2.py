@@ -6,7 +6,8 @@ but the embedding.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from regime_engine.arrays import Floats, Floats32
 
 MODEL_ID = "num-regime-core-v2"
 COLUMNS: tuple[str, ...] = ("adjusted_log_return", "adjusted_close", "relative_log_volume")
@@ -78,7 +79,7 @@ def layout(window_days: int) -> tuple[str, ...]:
     return LAYOUT
 
 
-def encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+def encode(windows: Floats) -> Floats32:
     """windows: (n, 63, 3) of COLUMNS, oldest row first
     returns (n, 384)
 
@@ -96,7 +97,7 @@ def encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
     return embeddings
 
 
-def decode(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def decode(embeddings: Floats32) -> tuple[Floats, Floats]:
     """embeddings: (n, 384)
     returns adjusted log returns and relative log volumes, each (n, 63), oldest first
     """
@@ -106,7 +107,7 @@ def decode(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArra
     return z * s[:, None], paths[:, _PATHS.index("relative_log_volume")].copy()
 
 
-def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+def _encode(windows: Floats) -> Floats32:
     """windows: (n, 63, 3); returns (384, n)
 
     Days and statistics are the first axis, and einsum adds along it one by one for any n (BLAS
@@ -132,9 +133,7 @@ def _encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
     )
 
 
-def _statistics(
-    z: NDArray[np.float64], s: NDArray[np.float64], c: NDArray[np.float64], v: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
+def _statistics(z: Floats, s: Floats, c: Floats, v: Floats) -> list[Floats]:
     """Each of STATISTICS, (n,).
 
     z, c, v: (63, n) returns over s, log closes, relative log volumes; s: (n,)
@@ -174,9 +173,7 @@ def _statistics(
     ]
 
 
-def _exponentially_weighted(
-    path: NDArray[np.float64], half_lives: tuple[int, ...]
-) -> NDArray[np.float64]:
+def _exponentially_weighted(path: Floats, half_lives: tuple[int, ...]) -> Floats:
     """E_h[x] = Σ_t w_t x_t / Σ_t w_t, w_t = 2^(-(63 - t) / h), for each half-life h.
 
     path: (63, n); returns (half-lives, n)
@@ -184,11 +181,10 @@ def _exponentially_weighted(
     ages = np.arange(WINDOW_DAYS)[::-1, None]
     weights = 0.5 ** (ages / np.array(half_lives))  # (63, half-lives)
     weights /= weights.sum(axis=0)
-    means: NDArray[np.float64] = np.einsum("th,tn->hn", weights, path)
-    return means
+    return np.asarray(np.einsum("th,tn->hn", weights, path))
 
 
-def _volatility_path(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _volatility_path(variance: Floats) -> Floats:
     """The exponentially weighted mean of each day and the days before it.
 
     variance: (63, n); returns (63, n)
@@ -201,29 +197,26 @@ def _volatility_path(variance: NDArray[np.float64]) -> NDArray[np.float64]:
     return path
 
 
-def _fourier(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+def _fourier(statistics: Floats32) -> Floats32:
     """Random Fourier features (Rahimi and Recht 2007): √(2/94) cos(Ωᵀx + b).
 
     statistics: (38, n); returns (94, n)
     """
     angles = np.einsum("sf,sn->fn", _FREQUENCIES, statistics) + _PHASES[:, None]
-    features: NDArray[np.float32] = _FOURIER_SCALE * np.cos(angles)
-    return features
+    return np.asarray(_FOURIER_SCALE * np.cos(angles))
 
 
-def _half_log(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _half_log(variance: Floats) -> Floats:
     """L(x) = ½ ln(x + 10⁻⁴)"""
-    logs: NDArray[np.float64] = 0.5 * np.log(variance + _QUIET_VARIANCE)
-    return logs
+    return np.asarray(0.5 * np.log(variance + _QUIET_VARIANCE))
 
 
-def _mean(path: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean(path: Floats) -> Floats:
     """path: (days, n); returns (n,)"""
-    means: NDArray[np.float64] = np.einsum("tn->n", path) / len(path)
-    return means
+    return np.asarray(np.einsum("tn->n", path) / len(path))
 
 
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlation(x: Floats, y: Floats) -> Floats:
     """The correlation over the days, 0 if x or y does not move.
 
     x, y: (days, n); returns (n,)

@@ -1,7 +1,8 @@
 """The window itself, row by row. Kept for compatibility: large volumes rule its distances."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from regime_engine.arrays import Floats, Floats32
 
 MODEL_ID = "numeric-simple-v1"
 COLUMNS: tuple[str, ...] = ("close", "volume", "log_return")
@@ -20,7 +21,7 @@ def layout(window_days: int) -> list[str]:
     return [f"{column}_{days}_days_ago" for days in days_ago for column in COLUMNS]
 
 
-def encode(windows: NDArray[np.float64]) -> NDArray[np.float32]:
+def encode(windows: Floats) -> Floats32:
     """The rows of each window, one after another.
 
     windows: (n, window_days, 3), oldest row first

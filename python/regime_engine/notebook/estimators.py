@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine import encoders
-from regime_engine.classifiers import Classification, Classifier, markov, prototype
+from regime_engine.arrays import Floats, Floats32
+from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import value_errors
 
@@ -24,14 +25,14 @@ class _Regimes:
     """
 
     classes_: NDArray[Any]
-    parameters_: Any
+    parameters_: Learned
     n_features_in_: int
     feature_names_in_: NDArray[Any]
 
     n_states: int
     # The encoder whose embeddings it reads, the engine's classifier, and scikit-learn's kind.
     model_id: str
-    _classifier: ClassVar[Classifier[Any]]
+    _classifier: ClassVar[Classifier]
     _kind: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -45,15 +46,15 @@ class _Regimes:
         found = self._classify(X)
         return np.array(found.labels)[found.winners]
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """The probability of each label, columns as in `classes_`.
 
         X: (n, d); returns (n, k), rows sum to 1; raises as `predict`
         """
         found = self._classify(X)
-        return found.probabilities[:, _sorted_order(found.labels)]
+        return found.probabilities[:, np.argsort(found.labels)]
 
-    def novelty(self, X: ArrayLike) -> NDArray[np.float64]:
+    def novelty(self, X: ArrayLike) -> Floats:
         """How unlike the embeddings of the fit each embedding is, as a percentile of theirs.
 
         X: (n, d); returns (n,), 0 to 100; raises as `predict`
@@ -65,8 +66,7 @@ class _Regimes:
     def to_json(self) -> dict[str, Any]:
         """What runtime.regime_models.parameters holds for such a model: all but its labels."""
         self._require_fitted()
-        parameters: dict[str, Any] = self.parameters_.to_json()
-        return parameters
+        return self.parameters_.to_json()
 
     @classmethod
     def from_json(
@@ -103,12 +103,8 @@ class _Regimes:
         # Only scikit-learn calls this.
         from sklearn.utils import ClassifierTags, Tags, TargetTags
 
-        is_classifier = self._kind == "classifier"
-        return Tags(
-            estimator_type=self._kind,
-            target_tags=TargetTags(required=False),
-            classifier_tags=ClassifierTags() if is_classifier else None,
-        )
+        classifier_tags = ClassifierTags() if self._kind == "classifier" else None
+        return Tags(self._kind, TargetTags(required=False), classifier_tags=classifier_tags)
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
@@ -130,9 +126,9 @@ class _Regimes:
             learned = self._classifier.train(embeddings, encoder, self.n_states, labels)
         return self._with(learned, embeddings.shape[1], names)
 
-    def _with(self, learned: Any, dimension: int, names: NDArray[Any] | None) -> Self:
+    def _with(self, learned: Learned, dimension: int, names: NDArray[Any] | None) -> Self:
         self.parameters_ = learned
-        self.classes_ = np.array(learned.labels)[_sorted_order(learned.labels)]
+        self.classes_ = np.sort(learned.labels)
         self.n_features_in_ = dimension
         vars(self).pop("feature_names_in_", None)
         if names is not None:
@@ -146,10 +142,10 @@ class _Regimes:
             raise error(f"this {type(self).__name__} is not fitted yet: call fit first")
 
     def _classify(self, X: ArrayLike) -> Classification:
-        embeddings = self._embeddings(X)
+        embeddings = self._embeddings(X)  # raises before `parameters_` is there
         return self._classifier.classify(self.parameters_, embeddings)
 
-    def _embeddings(self, X: ArrayLike) -> NDArray[np.float32]:
+    def _embeddings(self, X: ArrayLike) -> Floats32:
         """(n, d) with the d of the fit; raises ValueError"""
         self._require_fitted()
         embeddings, names = _table(X)
@@ -161,9 +157,9 @@ class _Regimes:
         known = getattr(self, "feature_names_in_", None)
         if known is not None and names is not None and (known != names).any():
             at = int((known != names).argmax())
+            here, then = names[at], known[at]
             raise ValueError(
-                f"X has other columns than in fit: number {at} is {names[at]!r} and was "
-                f"{known[at]!r}"
+                f"X has other columns than in fit: number {at} is {here!r} and was {then!r}"
             )
         return embeddings
 
@@ -182,7 +178,7 @@ class MarkovRegimes(_Regimes):
     n_states: int = 4
 
     model_id = num_regime_core_v2.MODEL_ID
-    _classifier: ClassVar[Classifier[Any]] = markov
+    _classifier: ClassVar[Classifier] = markov
     _kind: ClassVar[str] = "density_estimator"
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -214,7 +210,7 @@ class PrototypeRegimes(_Regimes):
     n_states: int = 4
     model_id: str = num_regime_core_v2.MODEL_ID
 
-    _classifier: ClassVar[Classifier[Any]] = prototype
+    _classifier: ClassVar[Classifier] = prototype
     _kind: ClassVar[str] = "classifier"
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -238,15 +234,10 @@ class PrototypeRegimes(_Regimes):
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
-        dimension: int = parameters.centers.shape[1]
-        return dimension
+        return int(parameters.centers.shape[1])
 
 
-def _sorted_order(labels: Sequence[Any]) -> NDArray[np.intp]:
-    return np.argsort(np.array(labels))
-
-
-def _table(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+def _table(X: ArrayLike) -> tuple[Floats32, NDArray[Any] | None]:
     """(n, d) float32, as embeddings are, and (d,) names of a DataFrame's columns, if any"""
     if isinstance(X, tuple):
         raise TypeError("X is a tuple: encode returns embeddings and their days, give the first")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regime_engine import encoders, windows
+from regime_engine.arrays import Floats, Floats32
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import value_errors
 from regime_engine.notebook.prices import PriceTable, read
@@ -25,7 +26,7 @@ def encode(
     prices: PriceTable,
     model_id: str = num_regime_core_v2.MODEL_ID,
     window_days: int = num_regime_core_v2.WINDOW_DAYS,
-) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]:
+) -> tuple[Floats32, NDArray[np.datetime64]]:
     """An embedding of each trading day that has a whole window, oldest first.
 
     prices: n days of one instrument, from its first day on: a pandas or polars DataFrame, or a
@@ -93,13 +94,13 @@ def daily_features(prices: PriceTable) -> dict[str, NDArray[Any]]:
 # Postgres and math.log compute the same logarithms; those of numpy differ in the last bit.
 
 
-def _log_returns(prices: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_returns(prices: Floats) -> Floats:
     """ln(C_t / C_{t-1}), NaN for the first; prices: (n,); returns (n,)"""
     returns = [math.log(price / before) for before, price in pairwise(prices.tolist())]
     return np.array([math.nan, *returns][: len(prices)])
 
 
-def _relative_log_volumes(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _relative_log_volumes(volumes: Floats) -> Floats:
     """v_t = ln V_t - the mean of ln V over the 252 rows before that have a volume, clipped to ±3;
     0 without a volume or a history, -3 if the volume is zero.
 
@@ -141,7 +142,7 @@ def _leading_group(number: int) -> tuple[int, int]:
     return groups, number // 10_000**groups
 
 
-def _hashes(days: NDArray[np.datetime64], *features: NDArray[np.float64]) -> NDArray[np.int64]:
+def _hashes(days: NDArray[np.datetime64], *features: Floats) -> NDArray[np.int64]:
     """The macro feature_hash: the first 64 bits of the sha-256 of what Postgres sends.
 
     days, each of features: (n,); returns (n,)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regime_engine.arrays import Floats
 from regime_engine.errors import value_errors
 from regime_engine.prices.columns import DAY, missing, name_of, positions_by_name
 
@@ -38,9 +39,9 @@ class Prices:
 
     instrument_id: str
     trade_date: NDArray[np.datetime64]
-    close: NDArray[np.float64]
-    adjusted_close: NDArray[np.float64]
-    volume: NDArray[np.float64]
+    close: Floats
+    adjusted_close: Floats
+    volume: Floats
 
 
 def read(prices: PriceTable) -> Prices:
@@ -48,10 +49,7 @@ def read(prices: PriceTable) -> Prices:
 
     Columns are found by the names that `regime load` knows. If there is no date column, a pandas
     index is used that holds dates or is named as one. NaN and null are missing values. If there is
-    no adjusted close, the close is used.
-
-    raises TypeError for something without columns; ValueError for a missing column, several
-    instruments, a day that is there twice, and a price that staging would refuse, naming the first
+    no adjusted close, the close is used. Raises what `daily_features` does.
     """
     is_lazy = hasattr(prices, "collect")
     if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):
@@ -117,7 +115,7 @@ def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
     return np.array(days, "datetime64[D]")
 
 
-def _numbers(name: str, column: ArrayLike) -> NDArray[np.float64]:
+def _numbers(name: str, column: ArrayLike) -> Floats:
     try:
         numbers = np.array(column, float)
     except (TypeError, ValueError) as error:
@@ -162,9 +160,7 @@ def _require_usable(prices: Prices) -> None:
         )
 
 
-def _broken_price(
-    name: str, price: NDArray[np.float64]
-) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.float64], str]]:
+def _broken_price(name: str, price: Floats) -> Iterable[tuple[NDArray[np.bool_], Floats, str]]:
     """What staging refuses in a price column: rows (n,), values (n,) and the reason it gives."""
     yield np.isinf(price), price, f"{name} is not finite"
     yield price <= 0, price, f"{name} is not positive"

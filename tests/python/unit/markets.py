@@ -21,6 +21,12 @@ def draw(days: int, k: int = 2, seed: int = 0, stay: float = 0.985):
     return returns, np.clip(volumes, -3, 3), states
 
 
+def embedded(days: int, k: int = 2, seed: int = 0, stay: float = 0.985):
+    """Embeddings of the windows of drawn days, and the states of their last days, (days - 62,)."""
+    returns, volumes, states = draw(days, k, seed, stay)
+    return embeddings(returns, volumes), states[62:]
+
+
 def windows(returns: np.ndarray, volumes: np.ndarray, price: float = 100.0) -> np.ndarray:
     """(days - 62, 63, 3) of num-regime-core-v2's columns"""
     closes = price * np.exp(np.cumsum(returns))
@@ -28,5 +34,5 @@ def windows(returns: np.ndarray, volumes: np.ndarray, price: float = 100.0) -> n
     return sliding_window_view(features, 63, axis=0).transpose(0, 2, 1)
 
 
-def embeddings(returns: np.ndarray, volumes: np.ndarray) -> np.ndarray:
-    return num_regime_core_v2.encode(windows(returns, volumes))
+def embeddings(returns: np.ndarray, volumes: np.ndarray, price: float = 100.0) -> np.ndarray:
+    return num_regime_core_v2.encode(windows(returns, volumes, price))

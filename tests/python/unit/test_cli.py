@@ -39,10 +39,7 @@ print(*sorted({"numpy", "psycopg", "polars", "dbt"} & set(sys.modules)), file=sy
 
 
 def test_a_mistyped_option_is_wrong_usage():
-    result = subprocess.run(
-        [sys.executable, "-m", "regime_engine", "run", "--regoin", "US"],
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "regime_engine", "run", "--regoin", "US"]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert "--region" in result.stderr

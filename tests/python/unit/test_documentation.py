@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from test_cli import all_commands
 
 from regime_engine.cli import regime
 
@@ -39,21 +40,13 @@ def test_a_generated_page_is_up_to_date(name):
 
 def test_every_command_and_option_is_in_the_reference():
     page = (ROOT / "docs/commands.md").read_text()
-    for path, command in commands(regime, "regime"):
+    for name, command in all_commands():
+        path = f"regime {name}"
         section = re.search(rf"^### `{path}`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
         assert section, path
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.opts[-1] in section[1], f"{option.opts} of {path}"
-
-
-def commands(group: click.Group, path: str):
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        yield f"{path} {name}", command
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
 
 
 def regime_calls(text: str) -> list[list[str]]:
@@ -117,17 +110,11 @@ def test_an_example_parses_and_its_commands_exist(path):
 
 def test_every_variable_of_the_environment_is_in_the_settings():
     page = (ROOT / "docs/settings.md").read_text()
-    sources = [
-        path
-        for folder in ("python/regime_engine", "models", "macros", "functions", "profiles")
-        for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".sql", ".yml")
-    ]
-    read = {
-        name
-        for path in [ROOT / "dbt_project.yml", *sources]
-        for name in re.findall(r"\bREGIME_[A-Z]+(?:_[A-Z]+)+\b", path.read_text())
-    }
+    folders = ("python/regime_engine", "models", "macros", "functions", "profiles")
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.*"))
+    sources = [path for path in paths if path.suffix in (".py", ".sql", ".yml")]
+    texts = [path.read_text() for path in [ROOT / "dbt_project.yml", *sources]]
+    read = {name for text in texts for name in re.findall(r"\bREGIME_[A-Z]+(?:_[A-Z]+)+\b", text)}
     assert read
     assert not [name for name in read if f"`{name}`" not in page]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -34,13 +35,8 @@ def test_wrong_usage_gets_a_line(arguments, message):
 
 def test_each_instrument_is_in_one_shard():
     for n in (1, 2, 7):
-        shards = [
-            i
-            for name in map(str, range(100))
-            for i in range(1, n + 1)
-            if market.in_shard(name, (i, n))
-        ]
-        assert len(shards) == 100
+        pairs = product(map(str, range(100)), range(1, n + 1))
+        assert sum(market.in_shard(name, (i, n)) for name, i in pairs) == 100
     number = int(hashlib.sha256(b"SYN01").hexdigest()[:16], 16)
     assert market.in_shard("SYN01", (number % 5 + 1, 5))
 
@@ -72,8 +68,7 @@ def test_off_a_terminal_progress_is_a_line_a_minute(monkeypatch):
 
 
 def test_on_a_terminal_progress_is_a_bar_that_ends_with_a_line_break(monkeypatch):
-    *_, last_but_one, last = shown(
-        monkeypatch, Terminal(), [1, 2, 3, 4, 4.01, 6, 7, 8, 9, 10]
-    ).split("\r\x1b[K")
+    seconds = [1, 2, 3, 4, 4.01, 6, 7, 8, 9, 10]
+    *_, last_but_one, last = shown(monkeypatch, Terminal(), seconds).split("\r\x1b[K")
     assert last_but_one == f"[{27 * '#'}...] 90/100 instruments, 500 windows/s, 1 s left"
     assert last == f"[{30 * '#'}] 100/100 instruments, 500 windows/s, 0 s left\n"

@@ -56,8 +56,10 @@ def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, wi
         assert encoder.encode(windows[row : row + 1]).tobytes() == together[row].tobytes()
 
 
-def test_encoding_leaves_the_windows_as_they_were():
-    windows = some_windows(3, 63, 5)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_encoding_leaves_the_windows_as_they_were(order):
+    windows = np.array(some_windows(3, 63, 5), order=order)
+    windows[:, 0, 0] = np.nan
     before = windows.copy()
     for encoder in encoders.ENCODERS.values():
         encoder.encode(windows)

@@ -21,35 +21,20 @@ ANY_COLUMNS = PrototypeRegimes(model_id="numeric-simple-v1")
 # These checks fit tables of a few rows and two to ten columns. MarkovRegimes refuses such tables: it needs
 # the embeddings of at least half a year of days, 384 numbers each. The tests below state the same facts for
 # embeddings.
-OF_OTHER_TABLES = [
-    "check_dict_unchanged",
-    "check_dont_overwrite_parameters",
-    "check_dtype_object",
-    "check_estimators_dtypes",
-    "check_estimators_fit_returns_self",
-    "check_estimators_nan_inf",
-    "check_estimators_overwrite_params",
-    "check_estimators_pickle",
-    "check_f_contiguous_array_estimator",
-    "check_fit2d_1feature",
-    "check_fit2d_1sample",
-    "check_fit2d_predict1d",
-    "check_fit_check_is_fitted",
-    "check_fit_idempotent",
-    "check_fit_score_takes_y",
-    "check_methods_sample_order_invariance",
-    "check_methods_subset_invariance",
-    "check_n_features_in",
-    "check_n_features_in_after_fitting",
-    "check_pipeline_consistency",
-    "check_positive_only_tag_during_fit",
-    "check_readonly_memmap_input",
-]
+OF_OTHER_TABLES = """
+    check_dict_unchanged check_dont_overwrite_parameters check_dtype_object
+    check_estimators_dtypes check_estimators_fit_returns_self check_estimators_nan_inf
+    check_estimators_overwrite_params check_estimators_pickle check_f_contiguous_array_estimator
+    check_fit2d_1feature check_fit2d_1sample check_fit2d_predict1d check_fit_check_is_fitted
+    check_fit_idempotent check_fit_score_takes_y check_methods_sample_order_invariance
+    check_methods_subset_invariance check_n_features_in check_n_features_in_after_fitting
+    check_pipeline_consistency check_positive_only_tag_during_fit check_readonly_memmap_input
+"""
 
 
 def checks_that_do_not_apply(estimator) -> dict[str, str]:
     if isinstance(estimator, MarkovRegimes):
-        return dict.fromkeys(OF_OTHER_TABLES, "a sequence of embeddings alone can be fitted")
+        return dict.fromkeys(OF_OTHER_TABLES.split(), "only a sequence of embeddings can be fitted")
     return {"check_supervised_y_2d": "labels in a column of a table are refused, not flattened"}
 
 
@@ -65,8 +50,7 @@ def test_the_checks_of_scikit_learn(estimator, check):
 @cache
 def market(k: int) -> np.ndarray:
     """(300, 384) embeddings of consecutive days"""
-    returns, volumes, _ = markets.draw(362, k, seed=k)
-    embeddings = markets.embeddings(returns, volumes)
+    embeddings, _ = markets.embedded(362, k, seed=k)
     embeddings.flags.writeable = False
     return embeddings
 

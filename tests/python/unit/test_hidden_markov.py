@@ -5,11 +5,12 @@ import pytest
 
 from regime_engine.classifiers.hidden_markov import (
     FREEDOM,
+    TRANSITION_COUNT,
     Chains,
-    Prior,
     expectation_maximisation,
     forward_backward,
     student_t,
+    transition_counts,
 )
 
 
@@ -64,23 +65,30 @@ def test_days_that_hardly_any_state_explains_stay_finite():
     np.testing.assert_allclose(smoothed.posterior.sum(axis=1), 1)
 
 
-def started(sigma: np.ndarray, nu: np.ndarray, reads_volume: float = 0.0):
-    """Chains before their first step, and their prior; sigma: (B, k)"""
+def started(sigma: np.ndarray, nu: np.ndarray, reads_volume: float = 0.0) -> Chains:
+    """Chains before their first step; sigma: (B, k)"""
     B, k = sigma.shape
-    prior = Prior(sigma, np.full(B, 10.0))
-    A = np.tile(prior.transitions() / prior.transition_count, (B, 1, 1))
-    zeros = np.zeros((B, k))
-    return Chains(zeros, sigma, nu, A, zeros, np.ones(B), np.full(B, reads_volume)), prior
+    return Chains(
+        mu=np.zeros((B, k)),
+        sigma=sigma,
+        nu=nu,
+        transition_matrix=np.tile(transition_counts(k) / TRANSITION_COUNT, (B, 1, 1)),
+        typical_sigma=sigma,
+        sigma_count=np.full(B, 10.0),
+        volume_mean=np.zeros((B, k)),
+        volume_scale=np.ones(B),
+        volume_weight=np.full(B, reads_volume),
+    )
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_no_step_lowers_the_posterior(k):
     chance = np.random.default_rng(k)
     x = chance.standard_t(4, (2, 400)) * np.where(np.arange(400) % 130 > 90, 2.5, 0.7)
-    chains, prior = started(np.tile(np.geomspace(0.4, 3, k), (2, 1)), np.array([0, 7]))
+    chains = started(np.tile(np.geomspace(0.4, 3, k), (2, 1)), np.array([0, 7]))
     reached = np.full(2, -np.inf)
     for _ in range(40):
-        chains, _, log_posterior = expectation_maximisation(x, 0 * x, chains, prior, 1)
+        chains, _, log_posterior = expectation_maximisation(x, 0 * x, chains, 1)
         assert (log_posterior >= reached - 1e-8).all()
         reached = log_posterior
 
@@ -88,9 +96,9 @@ def test_no_step_lowers_the_posterior(k):
 def test_a_chain_is_fitted_alike_alone_and_beside_others():
     chance = np.random.default_rng(1)
     x, volume = chance.standard_t(5, (2, 3, 300))
-    chains, prior = started(np.tile([0.6, 1.5], (3, 1)), np.full(3, 4), reads_volume=1.0)
-    together, _, _ = expectation_maximisation(x, volume, chains, prior, 5)
-    alone, _, _ = expectation_maximisation(x[1:2], volume[1:2], chains[1:2], prior[1:2], 5)
+    chains = started(np.tile([0.6, 1.5], (3, 1)), np.full(3, 4), reads_volume=1.0)
+    together, _, _ = expectation_maximisation(x, volume, chains, 5)
+    alone, _, _ = expectation_maximisation(x[1:2], volume[1:2], chains[1:2], 5)
     np.testing.assert_allclose(together.sigma[1], alone.sigma[0], rtol=1e-12)
     np.testing.assert_allclose(together.volume_mean[1], alone.volume_mean[0], rtol=1e-9)
 
@@ -100,9 +108,9 @@ def test_volume_that_tells_the_state_is_learnt_beside_a_chain_that_does_not_read
     states = np.arange(1200) // 100 % 2
     x = np.tile([0.7, 1.3], (2, 1))[:, states] * chance.standard_normal((2, 1200))
     volume = np.tile(0.4 * (states - 0.5) + 0.2 * chance.standard_normal(1200), (2, 1))
-    chains, prior = started(np.tile([0.7, 1.3], (2, 1)), np.full(2, 7))
+    chains = started(np.tile([0.7, 1.3], (2, 1)), np.full(2, 7))
     chains.volume_weight[1] = 1.0
-    fitted, smoothed, _ = expectation_maximisation(x, volume, chains, prior, 30)
+    fitted, smoothed, _ = expectation_maximisation(x, volume, chains, 30)
     np.testing.assert_allclose(fitted.volume_mean, [[0, 0], [-0.2, 0.2]], atol=0.03)
     assert fitted.volume_scale[1] == pytest.approx(0.2, abs=0.02)
     assert fitted.volume_weight[0] == 0

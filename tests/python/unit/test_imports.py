@@ -12,23 +12,18 @@ import regime_engine
 PACKAGE = Path(regime_engine.__file__).parent
 # A room imports those before it.
 ROOMS = (
-    *("errors", "series", "config"),
-    *("encoders", "classifiers"),
+    *("errors", "series", "config", "arrays", "encoders", "classifiers"),
     *("database", "seeds", "prices", "windows", "features"),
-    *("runs", "model_versions", "store"),
-    *("roles", "dbt"),
-    *("engine", "reading", "report"),
-    *("notebook", "demo", "cli", "__main__"),
+    *("runs", "model_versions", "store", "roles", "dbt"),
+    *("engine", "reading", "report", "notebook", "demo", "cli", "__main__"),
 )
 NEVER = {"store": {"classifiers"}, "notebook": {"database", "store", "engine"}}
 
 
-def module_of(path: Path) -> str:
-    parts = ("regime_engine", *path.relative_to(PACKAGE).with_suffix("").parts)
-    return ".".join(parts).removesuffix(".__init__")
-
-
-MODULES = {module_of(path): path for path in PACKAGE.rglob("*.py")}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
 
 
 def imports() -> Iterator[tuple[str, str, str]]:
@@ -41,11 +36,9 @@ def imports() -> Iterator[tuple[str, str, str]]:
             elif isinstance(node, ast.ImportFrom):
                 members = [f"{node.module}.{alias.name}" for alias in node.names]
                 targets = {each if each in MODULES else str(node.module) for each in members}
-            for target in targets:
-                # The package itself, which has the version, is imported before any module of it.
-                if target.startswith("regime_engine."):
-                    where = f"{path.relative_to(PACKAGE)}:{node.lineno} imports {target}"
-                    yield where, name, target
+            # The package itself, which has the version, is imported before any module of it.
+            for target in (each for each in targets if each.startswith("regime_engine.")):
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno} imports {target}", name, target
 
 
 def test_every_import_is_of_a_lower_room():

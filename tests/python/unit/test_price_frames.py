@@ -144,7 +144,5 @@ except ValueError as error:
 print(len(model.fit(embeddings).predict(embeddings)), last_days[0])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.splitlines() == [
-        "this MarkovRegimes is not fitted yet: call fit first",
-        "303 2019-03-04",
-    ], done.stderr
+    not_fitted = "this MarkovRegimes is not fitted yet: call fit first"
+    assert done.stdout.splitlines() == [not_fitted, "303 2019-03-04"], done.stderr

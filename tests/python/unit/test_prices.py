@@ -18,6 +18,9 @@ from regime_engine.prices.rules import check
 HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,currency,metadata\n"
 
 
+GZIPPED = gzip.compress(b"ticker,date,close\n" * 9, mtime=0)
+
+
 def rows_of(path: Path, instrument_id: str | None = None) -> pl.DataFrame:
     with open_prices(path, instrument_id) as file:
         checked = [check(chunk) for chunk in file.chunks]
@@ -40,45 +43,36 @@ def reason(folder: Path, column: str, value: str) -> str | None:
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
-        ("close", "abc", "close is not a number: 'abc'"),
-        ("close", '"1,234.5"', "close is not a number: '1,234.5'"),
-        ("close", "0x10", "close is not a number: '0x10'"),
-        ("close", "1_000", "close is not a number: '1_000'"),
-        ("close", "", "close is missing"),
-        ("close", "null", "close is missing"),
-        ("close", "NaN", "close is not finite: NaN"),
-        ("close", "inf", "close is not finite: inf"),
-        ("close", "-Infinity", "close is not finite: -Infinity"),
-        ("close", "1e999", "close is not finite: 1e999"),
-        ("close", "0", "close is not positive: 0"),
-        ("close", "-3.0", "close is not positive: -3.0"),
-        ("open", "-1", "open is not positive: -1"),
-        ("high", "nan", "high is not finite: nan"),
-        ("low", "0.0", "low is not positive: 0.0"),
-        ("adjusted_close", "x", "adjusted_close is not a number: 'x'"),
-        ("volume", "-1", "volume is negative: -1"),
-        ("volume", "NaN", "volume is not finite: NaN"),
-        ("volume", "1 000", "volume is not a number: '1 000'"),
-        ("trade_date", "", "trade_date is missing"),
-        ("trade_date", "2025-02-30", "trade_date cannot be read as YYYY-MM-DD: '2025-02-30'"),
-        ("trade_date", "01/02/2020", "trade_date cannot be read as YYYY-MM-DD: '01/02/2020'"),
-        ("trade_date", "2020-1-2", "trade_date cannot be read as YYYY-MM-DD: '2020-1-2'"),
-        (
-            "trade_date",
-            "2020-01-02 16:00:00",
-            "trade_date cannot be read as YYYY-MM-DD: '2020-01-02 16:00:00'",
-        ),
-        ("trade_date", "0000-01-01", "trade_date is before 1700-01-01: 0000-01-01"),
-        ("trade_date", "0020-01-02", "trade_date is before 1700-01-01: 0020-01-02"),
-        ("trade_date", "2999-01-02", "trade_date is in the future: 2999-01-02"),
-        ("instrument_id", "", "instrument_id is missing"),
-        ("instrument_id", "  ", "instrument_id is missing"),
-        ("instrument_id", "A\x00B", "instrument_id has a control character: 'A?B'"),
-        ("instrument_id", "A\tB", "instrument_id has a control character: 'A?B'"),
-        ("instrument_id", "A" * 201, f"instrument_id is longer than 200 characters: '{'A' * 40}'"),
-        ("metadata", "{", "metadata is not JSON: '{'"),
-        ("metadata", "NaN", "metadata is not JSON: 'NaN'"),
-        ("metadata", r'"""\u0000"""', "metadata is not JSON: '\"\\u0000\"'"),
+        (column, value, f"{column} {fault.format(value)}")
+        for column, fault, values in [
+            ("close", "is not a number: '{}'", ("abc", "0x10", "1_000")),
+            ("close", "is not a number: '1,234.5'", ('"1,234.5"',)),
+            ("close", "is missing", ("", "null")),
+            ("close", "is not finite: {}", ("NaN", "inf", "-Infinity", "1e999")),
+            ("close", "is not positive: {}", ("0", "-3.0")),
+            ("open", "is not positive: {}", ("-1",)),
+            ("high", "is not finite: {}", ("nan",)),
+            ("low", "is not positive: {}", ("0.0",)),
+            ("adjusted_close", "is not a number: '{}'", ("x",)),
+            ("volume", "is negative: {}", ("-1",)),
+            ("volume", "is not finite: {}", ("NaN",)),
+            ("volume", "is not a number: '{}'", ("1 000",)),
+            ("trade_date", "is missing", ("",)),
+            ("trade_date", "cannot be read as YYYY-MM-DD: '{}'", ("2025-02-30", "01/02/2020")),
+            (
+                "trade_date",
+                "cannot be read as YYYY-MM-DD: '{}'",
+                ("2020-1-2", "2020-01-02 16:00:00"),
+            ),
+            ("trade_date", "is before 1700-01-01: {}", ("0000-01-01", "0020-01-02")),
+            ("trade_date", "is in the future: {}", ("2999-01-02",)),
+            ("instrument_id", "is missing", ("", "  ")),
+            ("instrument_id", "has a control character: 'A?B'", ("A\x00B", "A\tB")),
+            ("instrument_id", f"is longer than 200 characters: '{'A' * 40}'", ("A" * 201,)),
+            ("metadata", "is not JSON: '{}'", ("{", "NaN")),
+            ("metadata", "is not JSON: '\"\\u0000\"'", (r'"""\u0000"""',)),
+        ]
+        for value in values
     ],
 )
 def test_a_bad_value_is_refused_with_its_reason(tmp_path, column, value, expected):
@@ -88,24 +82,14 @@ def test_a_bad_value_is_refused_with_its_reason(tmp_path, column, value, expecte
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("close", " 10.5 "),
-        ("close", "1e-320"),
-        ("open", ""),
-        ("high", "NA"),
-        ("low", "null"),
-        ("adjusted_close", "None"),
-        ("volume", ""),
-        ("volume", "0"),
-        ("trade_date", "2020-01-02 00:00:00"),
-        ("trade_date", "2020-01-02T00:00:00.000000"),
-        ("trade_date", "2020-01-02 00:00:00+00:00"),
-        ("trade_date", "2020-01-02 00:00:00-05:00"),
+        *(("close", value) for value in (" 10.5 ", "1e-320")),
+        *(("open", ""), ("high", "NA"), ("low", "null"), ("adjusted_close", "None")),
+        *(("volume", value) for value in ("", "0")),
+        *(("trade_date", f"2020-01-02{end}") for end in (" 00:00:00", "T00:00:00.000000")),
+        *(("trade_date", f"2020-01-02 00:00:00{zone}") for zone in ("+00:00", "-05:00")),
         ("trade_date", "2020-02-29"),
-        ("instrument_id", '"A"";drop table"'),
-        ("instrument_id", "NA"),
-        ("instrument_id", "Zürich 株"),
-        ("currency", ""),
-        ("metadata", '"{""source"": [1, null]}"'),
+        *(("instrument_id", name) for name in ('"A"";drop table"', "NA", "Zürich 株")),
+        *(("currency", ""), ("metadata", '"{""source"": [1, null]}"')),
     ],
 )
 def test_an_unusual_but_good_value_is_accepted(tmp_path, column, value):
@@ -122,50 +106,39 @@ def test_values_are_trimmed_and_typed(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text(HEADER + ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"\n')
     row = rows_of(path).row(0, named=True)
-    assert row == {
+    missing = dict.fromkeys(("open", "high", "adjusted_close", "reason"))
+    assert row == missing | {
         "line_number": 2,
         "instrument_id": "A",
         "trade_date": date(2020, 1, 2),
-        "open": None,
-        "high": None,
         "low": 1.0,
         "close": 2.5,
-        "adjusted_close": None,
         "volume": 0.0,
         "currency": "USD",
         "metadata": '{"a": 1}',
         "written_date": "2020-01-02 00:00:00",
-        "reason": None,
         "row_text": ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"',
     }
 
 
 def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
     text = "ticker,date,close\nA,2020-01-02\nA,2020-01-03,1\nA,2020-01-06,1,\n"
-    assert reasons(tmp_path, text) == {
-        2: "the number of fields is 2, the header has 3",
-        4: "the number of fields is 4, the header has 3",
-    }
+    expected = {n: f"the number of fields is {n}, the header has 3" for n in (2, 4)}
+    assert reasons(tmp_path, text) == expected
 
 
 def test_a_quoted_line_break_and_blank_lines_keep_the_line_numbers_right(tmp_path):
     text = (
-        "ticker,date,close,note\n"
-        'A,2020-01-02,1,"two\nlines"\n'
-        "\n"
-        "A,2020-01-03,bad,\n"
-        '\r\nA,2020-01-06,1,"three\r\n\r\nlines"\r\n'
-        "A,2020-01-07,-1,\r\n"
+        'ticker,date,close,note\nA,2020-01-02,1,"two\nlines"\n\nA,2020-01-03,bad,\n'
+        '\r\nA,2020-01-06,1,"three\r\n\r\nlines"\r\nA,2020-01-07,-1,\r\n'
     )
     assert list(reasons(tmp_path, text)) == [5, 10]
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path):
     text = 'ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,"1\nA,2020-01-06,1\nA,2020-01-07,x\n'
-    assert reasons(tmp_path, text) == {
-        3: "a quote on this line is not closed",
-        5: "close is not a number: 'x'",
-    }
+    quote, close = "a quote on this line is not closed", "close is not a number: 'x'"
+    assert reasons(tmp_path, text) == {3: quote, 5: close}
 
 
 def test_two_stray_quotes_do_not_swallow_the_rows_between(tmp_path):
@@ -187,10 +160,7 @@ def test_two_stray_quotes_do_not_swallow_the_rows_between(tmp_path):
 def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, header):
     path = tmp_path / "prices.csv"
     delimiter = next(d for d in ";\t," if d in header)
-    cells = [
-        line.split(delimiter)
-        for line in (header, delimiter.join(["A", "2020-01-02", "10", "9", "5"]))
-    ]
+    cells = [header.split(delimiter), ["A", "2020-01-02", "10", "9", "5"]]
     for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
         path.write_text("\n".join(delimiter.join(line[at] for at in order) for line in cells))
         row = rows_of(path).row(0, named=True)
@@ -209,14 +179,8 @@ def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, hea
         (b"date,Date,close\n", "both 'date' and 'Date' would be trade_date"),
         (b"ticker,date,close\nA,2020-01-02,1\n\xff\n", "not UTF-8 text"),
         ("ticker,date,close\n".encode("utf-16"), "not UTF-8 text"),
-        (
-            gzip.compress(b"ticker,date,close\n" * 9, mtime=0)[:-9],
-            "the gzip file is cut short or damaged",
-        ),
-        (
-            gzip.compress(b"ticker,date,close\n" * 9, mtime=0)[:-4] + b"....",
-            "the gzip file is cut short",
-        ),
+        (GZIPPED[:-9], "the gzip file is cut short or damaged"),
+        (GZIPPED[:-4] + b"....", "the gzip file is cut short"),
         (b"PAR1 and no more", "cannot be read as Parquet"),
     ],
 )
@@ -248,29 +212,22 @@ def test_an_instrument_given_by_option_may_be_named_in_the_file_too(tmp_path):
 
 
 def test_parquet_and_gzipped_files_hold_the_same_rows_as_csv(tmp_path):
-    frame = pl.DataFrame(
-        {
-            "Ticker": ["A", "A", "B", None],
-            "Date": [date(2020, 1, 2), date(2020, 1, 3), None, date(2020, 1, 6)],
-            "Close": [0.1 + 0.2, float("nan"), 1.0, -1e-300],
-            "Volume": [1, None, 2, 3],
-        }
-    )
-    frame.write_csv(tmp_path / "prices.csv")
-    csv = (tmp_path / "prices.csv").read_bytes()
-    frame.write_parquet(tmp_path / "prices.parquet")
-    parquet = (tmp_path / "prices.parquet").read_bytes()
-    files = {"a": csv, "b": gzip.compress(csv), "c": parquet, "d": gzip.compress(parquet)}
+    columns = {
+        "Ticker": ["A", "A", "B", None],
+        "Date": [date(2020, 1, 2), date(2020, 1, 3), None, date(2020, 1, 6)],
+        "Close": [0.1 + 0.2, float("nan"), 1.0, -1e-300],
+        "Volume": [1, None, 2, 3],
+    }
+    frame = pl.DataFrame(columns)
+    csv, parquet, zipped = tmp_path / "prices.csv", tmp_path / "prices.parquet", tmp_path / "zipped"
+    frame.write_csv(csv)
+    frame.write_parquet(parquet)
     found = []
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-        found.append(rows_of(tmp_path / name).drop("row_text"))
-    assert found[0]["reason"].to_list() == [
-        None,
-        "close is not finite: NaN",
-        "trade_date is missing",
-        "instrument_id is missing",
-    ]
+    for path in (csv, parquet):
+        zipped.write_bytes(gzip.compress(path.read_bytes()))
+        found += [rows_of(path).drop("row_text"), rows_of(zipped).drop("row_text")]
+    missing = ["trade_date is missing", "instrument_id is missing"]
+    assert found[0]["reason"].to_list() == [None, "close is not finite: NaN", *missing]
     assert found[1].equals(found[0])
     # A Parquet file has no header line: its rows count from 1.
     assert found[2].with_columns(pl.col("line_number") + 1).equals(found[0])
@@ -281,19 +238,13 @@ def test_parquet_columns_of_other_types_are_read_or_refused_row_by_row(tmp_path)
     path = tmp_path / "prices.parquet"
     new_york = pl.Series([datetime(2020, 1, 2, 5), datetime(2020, 1, 3, 6)])
     new_york = new_york.dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
-    pl.DataFrame(
-        {
-            "ticker": pl.Series(["A", "B"], dtype=pl.Categorical),
-            "date": new_york,
-            "close": pl.Series([0.1, 2.0], dtype=pl.Float32),
-        }
-    ).write_parquet(path)
+    tickers = pl.Series(["A", "B"], dtype=pl.Categorical)
+    closes = pl.Series([0.1, 2.0], dtype=pl.Float32)
+    pl.DataFrame({"ticker": tickers, "date": new_york, "close": closes}).write_parquet(path)
     rows = rows_of(path)
     assert rows["close"].to_list() == [float(np.float32(0.1)), None]
-    assert rows["reason"].to_list() == [
-        None,
-        "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'",
-    ]
+    hour = "trade_date cannot be read as YYYY-MM-DD: '2020-01-03 01:00:00.000000-05:00'"
+    assert rows["reason"].to_list() == [None, hour]
     pl.DataFrame({"date": [date(2020, 1, 2)], "close": [True]}).write_parquet(path)
     assert rows_of(path, "A")["reason"].to_list() == ["close is not a number: 'true'"]
 

@@ -7,12 +7,10 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from email.message import Message
 from email.parser import Parser
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
@@ -30,94 +28,91 @@ DBT_PARTS = ("functions", "macros", "models", "profiles", "seeds", "tests/dbt")
 DBT_FILES = ("dbt_project.yml", "selectors.yml")
 
 
-class Built(NamedTuple):
-    wheel: Path
-    sdist: Path
-
-
 def hatchling(source: Path, *arguments: str | Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", *arguments]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with both distributions."""
     folder = tmp_path_factory.mktemp("dist")
     hatchling(ROOT, "-d", folder)
-    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
-    return Built(wheel, sdist)
+    return folder
+
+
+@pytest.fixture
+def wheel(built):
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@pytest.fixture
+def sdist(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        yield archive
 
 
 def files_of(*parts: str) -> set[str]:
     """The files of these folders of the checkout."""
-    return {
-        str(path.relative_to(ROOT))
-        for part in parts
-        for path in (ROOT / part).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    paths = (path for part in parts for path in (ROOT / part).rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in paths if "__pycache__" not in path.parts}
 
 
-def test_the_wheel_has_the_package_and_the_dbt_project_and_no_more(built):
-    with zipfile.ZipFile(built.wheel) as wheel:
-        found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+def test_the_wheel_has_the_package_and_the_dbt_project_and_no_more(wheel):
+    found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     dbt_project = {*files_of(*DBT_PARTS), *DBT_FILES}
     package = {name.removeprefix("python/") for name in files_of("python/regime_engine")}
     assert found == package | {f"regime_engine/dbt_project/{name}" for name in dbt_project}
     assert {"regime_engine/py.typed", "regime_engine/demo/LICENSE-NCSA.md"} <= found
 
 
-def test_the_sdist_has_what_the_wheel_is_built_from_and_no_more(built):
-    with tarfile.open(built.sdist) as sdist:
-        found = {name.partition("/")[2] for name in sdist.getnames()}
+def test_the_sdist_has_what_the_wheel_is_built_from_and_no_more(sdist):
+    found = {name.partition("/")[2] for name in sdist.getnames()}
     of_every_sdist = {"pyproject.toml", "PKG-INFO", ".gitignore"}
     texts = {"README.md", "CHANGELOG.md", "LICENSE"}
     assert found == files_of(*DBT_PARTS, "python") | {*DBT_FILES} | texts | of_every_sdist
 
 
-def test_the_wheel_of_the_sdist_is_that_of_the_checkout(built, tmp_path):
-    with tarfile.open(built.sdist) as sdist:
-        sdist.extractall(tmp_path, filter="data")
+def test_the_wheel_of_the_sdist_is_that_of_the_checkout(wheel, sdist, tmp_path):
+    sdist.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
     hatchling(source, "-t", "wheel", "-d", tmp_path)
-    assert (tmp_path / built.wheel.name).read_bytes() == built.wheel.read_bytes()
+    first = Path(wheel.filename)
+    assert (tmp_path / first.name).read_bytes() == first.read_bytes()
 
 
-def metadata_of(built: Built) -> Message:
-    with zipfile.ZipFile(built.wheel) as wheel:
-        (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
-        return Parser().parsestr(wheel.read(name).decode())
+def test_the_wheel_carries_both_licences(wheel):
+    def carried(end: str) -> bytes:
+        (name,) = (name for name in wheel.namelist() if name.endswith(end))
+        return wheel.read(name)
 
-
-def test_the_wheel_carries_both_licences(built):
-    metadata = metadata_of(built)
+    metadata = Parser().parsestr(carried("/METADATA").decode())
     assert metadata["License-Expression"] == "Apache-2.0"
     licences = metadata.get_all("License-File")
     assert licences == ["LICENSE", "python/regime_engine/demo/LICENSE-NCSA.md"]
-    with zipfile.ZipFile(built.wheel) as wheel:
-        for name in licences:
-            (carried,) = (each for each in wheel.namelist() if each.endswith(f"/licenses/{name}"))
-            assert wheel.read(carried) == (ROOT / name).read_bytes()
+    for name in licences:
+        assert carried(f"/licenses/{name}") == (ROOT / name).read_bytes()
 
 
-def test_an_installed_wheel_runs_on_its_own_dbt_project(built, tmp_path):
+def test_an_installed_wheel_runs_on_its_own_dbt_project(wheel, tmp_path):
     """In a new environment, which sees what the wheel depends on in that of the tests."""
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
-    install = ["--python", python, "install", "--quiet", "--no-index", "--no-deps", built.wheel]
+    install = ["--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel.filename]
     subprocess.run([sys.executable, "-m", "pip", *install], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
     dependencies = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "dependencies.pth").write_text("\n".join(dependencies))
 
+    without = ("PYTHONPATH", "REGIME_PROJECT_DIR")
+    env = {name: value for name, value in os.environ.items() if name not in without}
+
     def run(*command: str | Path) -> str:
-        without = ("PYTHONPATH", "REGIME_PROJECT_DIR")
-        env = {name: value for name, value in os.environ.items() if name not in without}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True
-        )
-        return done.stdout
+        return subprocess.check_output(command, cwd=tmp_path, env=env, text=True)
 
     regime = environment / "bin/regime"
     assert run(regime, "--version") == f"regime, version {__version__}\n"
