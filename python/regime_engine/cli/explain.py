@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 if TYPE_CHECKING:
     from regime_engine.reading.explain import Explanation
@@ -16,25 +17,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @series_options
-@click.option("--as-of", type=DAY, help="The day.  [default: the last one]")
+@day_option("--as-of", "The day.  [default: the last one]")
 @format_option
 @click.pass_obj
-def explain(
-    settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
-    as_of: date | None,
-    output_format: str,
-) -> None:
+def explain(settings: Settings, series: Series, as_of: date | None, output_format: str) -> None:
     """Explain why a region has its label on a day."""
     from regime_engine.database import connect
-    from regime_engine.model_versions import Series, flat
-    from regime_engine.reading.explain import explain as read
+    from regime_engine.model_versions import flat
+    from regime_engine.reading.explain import explain
 
-    series = Series(region, model_id, window_days)
     with connect(settings) as database:
-        explanation = read(database, series, as_of=as_of)
+        explanation = explain(database, series, as_of=as_of)
     if output_format == "json":
         click.echo(json.dumps(asdict(explanation), default=str, indent=2))
     elif output_format == "csv":

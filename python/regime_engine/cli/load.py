@@ -49,13 +49,13 @@ def load(
                 click.echo(f"Error: {path}: {explain(error)}", err=True)
                 failed = True
             else:
-                _report(path, result, settings)
+                _print_result(path, result, settings)
                 failed |= result.refused > 0 and (strict or not allow_refused)
     if failed:
         sys.exit(1)
 
 
-def _report(path: Path, result: "LoadResult", settings: Settings) -> None:
+def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
     click.echo(
         f"{path.name}: {result.rows:,} rows, {result.inserted:,} new, "
         f"{result.updated:,} corrected, {result.unchanged:,} unchanged, {result.refused:,} refused"

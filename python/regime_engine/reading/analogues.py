@@ -63,11 +63,7 @@ def analogues(
         raise RegimeError(f"-n {n}: ask for at least one analogue")
     asked = _asked(database, series, as_of)
     found = nearest.search(
-        database,
-        series,
-        asked=asked,
-        instrument_ids=_searched(database, asked, scope),
-        n=n,
+        database, series, asked=asked, instrument_ids=_searched(database, asked, scope), n=n
     )
     return _rows(database, series, asked=asked, found=found)
 
@@ -139,10 +135,7 @@ def _instrument_of(database: Database, series: Series, as_of: date | None) -> st
 
 
 def _rows(
-    database: Database,
-    series: Series,
-    asked: Window,
-    found: list[Neighbour],
+    database: Database, series: Series, asked: Window, found: list[Neighbour]
 ) -> Rows[Analogue]:
     """The windows with their labels, and their returns as far as known on the asked date."""
     windows = [neighbour.window for neighbour in found]

@@ -138,11 +138,7 @@ class _Stored:
     run: dict[str, Any] | None
 
 
-def explain(
-    database: Database,
-    series: Series,
-    as_of: date | None = None,
-) -> Explanation:
+def explain(database: Database, series: Series, as_of: date | None = None) -> Explanation:
     """The regime of the series' last day up to as_of. as_of: by default its last day of all
 
     raises RegimeError if the series has no regime then, if the embedding of that day is gone, or if
@@ -203,12 +199,7 @@ def _analogues(database: Database, series: Series, day: date) -> list[Analogue]:
     return analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
 
 
-def _moved(
-    database: Database,
-    series: Series,
-    day: date,
-    stored: _Stored,
-) -> list[Moved]:
+def _moved(database: Database, series: Series, day: date, stored: _Stored) -> list[Moved]:
     """The statistics that moved most since the day compared with.
 
     Empty if there is no such day, or if the encoder has no statistics.

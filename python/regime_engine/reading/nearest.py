@@ -70,11 +70,7 @@ class Bounds:
 
 
 def search(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str] | None,
-    n: int,
+    database: Database, series: Series, asked: Window, instrument_ids: list[str] | None, n: int
 ) -> list[Neighbour]:
     """The n nearest windows that end before the asked one begins, nearest first.
 
@@ -98,11 +94,7 @@ def search(
 
 
 def _candidates(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str] | None,
-    n: int,
+    database: Database, series: Series, asked: Window, instrument_ids: list[str] | None, n: int
 ) -> Iterator[tuple[list[Window], float]]:
     """More and more windows; with each batch a distance that no later window is nearer than."""
     if instrument_ids is None:
@@ -136,11 +128,7 @@ def _order(neighbour: Neighbour) -> tuple[float, str, date]:
 
 
 def _by_index(
-    database: Database,
-    series: Series,
-    extension: str,
-    asked: Window,
-    n: int,
+    database: Database, series: Series, extension: str, asked: Window, n: int
 ) -> Iterator[tuple[list[Window], float]]:
     """The nearest windows by the index, n at a time. extension: the schema of pgvector"""
     dimension = len(asked.vector)
@@ -208,10 +196,7 @@ def _by_bound(
 
 
 def _lower_bounds(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str],
+    database: Database, series: Series, asked: Window, instrument_ids: list[str]
 ) -> Bounds:
     """The bounds of every window that ends before the asked one begins, read by several connections
     at once."""
@@ -231,10 +216,7 @@ def _lower_bounds(
 
 
 def _measure_roughly(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str],
+    database: Database, series: Series, asked: Window, instrument_ids: list[str]
 ) -> list[Bounds]:
     """The bounds of each instrument's windows. One instrument's vectors are in memory at a time."""
     dimension = len(asked.vector)
@@ -283,10 +265,7 @@ def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def fetch(
-    database: Database,
-    series: Series,
-    instrument_ids: list[str],
-    as_of_dates: list[date],
+    database: Database, series: Series, instrument_ids: list[str], as_of_dates: list[date]
 ) -> list[Window]:
     """Those windows of these keys that are stored."""
     with database.connection.cursor(binary=True, row_factory=dict_row) as cursor:

@@ -33,13 +33,7 @@ def history(
         "model_version",
     )
     return _of_series(
-        database,
-        series,
-        table="regimes",
-        columns=columns,
-        start=start,
-        end=end,
-        limit=limit,
+        database, series, table="regimes", columns=columns, start=start, end=end, limit=limit
     )
 
 

@@ -6,12 +6,14 @@ serves light and dark.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
 import altair as alt
+import numpy as np
 
 from regime_engine.reading.analogues import Analogue
 from regime_engine.reading.forecast import Calibration, Forecast
@@ -41,10 +43,10 @@ class Palette:
 
 
 class Duration(NamedTuple):
-    """A bar of the histogram of durations. longest: None for no limit"""
+    """A bar of the histogram of durations: spells of shortest to longest trading days"""
 
     shortest: int
-    longest: int | None
+    longest: float
     name: str
 
 
@@ -106,26 +108,19 @@ DURATIONS = (
     Duration(11, 21, "11–21"),
     Duration(22, 63, "22–63"),
     Duration(64, 126, "64–126"),
-    Duration(127, None, "127+"),
+    Duration(127, math.inf, "127+"),
 )
 
 
 def colours(palette: Sequence[str], n: int) -> list[str]:
     """n colours from the first of the palette to its last, mixed if n is not the palette's size."""
-    if n == 1:
-        return [palette[0]]
-    channels = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette]
-    chosen = []
-    for place in range(n):
-        position = place * (len(palette) - 1) / (n - 1)
-        below = min(int(position), len(palette) - 2)
-        part = position - below
-        mixed = (
-            round(low + part * (high - low))
-            for low, high in zip(channels[below], channels[below + 1], strict=True)
-        )
-        chosen.append("#" + "".join(f"{channel:02x}" for channel in mixed))
-    return chosen
+    channels = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette])
+    positions = np.arange(n) * (len(palette) - 1) / max(n - 1, 1)
+    mixed = [np.interp(positions, range(len(palette)), channel) for channel in channels.T]
+    return [
+        "#" + "".join(f"{round(value):02x}" for value in colour)
+        for colour in zip(*mixed, strict=True)
+    ]
 
 
 def theme(palette: Palette, n_labels: int) -> dict[str, object]:
@@ -207,14 +202,10 @@ def picture(regions: list[Pictured], first: date, last: date) -> alt.TopLevelMix
     for place, region in enumerate(regions):
         days, spells = alt.NamedData(f"days_{place}"), alt.NamedData(f"spells_{place}")
         labels = region.labels
-        drawn.append(
-            alt.vconcat(
-                _price(labels, days, spells).properties(width=740, height=300),
-                _lanes(labels, spells).properties(width=740, height=26 * len(labels)),
-                spacing=4,
-                title=alt.TitleParams(region.title, subtitle=region.subtitle),
-            )
-        )
+        price = _price(labels, days, spells).properties(width=740, height=300)
+        lanes = _lanes(labels, spells).properties(width=740, height=26 * len(labels))
+        title = alt.TitleParams(region.title, subtitle=region.subtitle)
+        drawn.append(alt.vconcat(price, lanes, spacing=4, title=title))
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 
 
@@ -236,12 +227,9 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
             alt.Tooltip("transitions:Q", title="times", format=","),
         ],
     )
+    ramp = alt.Scale(type="sqrt", domain=[0, 1], range="ramp")
     squares = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color(
-            "probability:Q",
-            scale=alt.Scale(type="sqrt", domain=[0, 1], range="ramp"),
-            legend=None,
-        )
+        color=alt.Color("probability:Q", scale=ramp, legend=None)
     )
     # On a dark square the text has the colour of the panel.
     ink = alt.condition(
@@ -304,12 +292,11 @@ def counted_durations(labels: list[str], spells: list[Spell]) -> list[SpellCount
     """How many of the spells of each label lasted how long."""
     return [
         SpellCount(
-            label=label,
-            duration=duration.name,
-            spells=sum(
+            label,
+            duration.name,
+            sum(
                 spell.regime_label == label
-                and duration.shortest <= spell.trading_days
-                and (duration.longest is None or spell.trading_days <= duration.longest)
+                and duration.shortest <= spell.trading_days <= duration.longest
                 for spell in spells
             ),
         )
@@ -322,57 +309,49 @@ def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
     """A histogram of the durations of closed spells."""
     counts = counted_durations(labels, spells)
     names = [duration.name for duration in DURATIONS]
-    chart = (
-        _by_severity(labels, _values(counts, ("label", "duration", "spells")))
-        .mark_bar(strokeWidth=1)
-        .encode(
-            x=alt.X(
-                "duration:N",
-                title="trading days",
-                sort=names,
-                scale=alt.Scale(domain=names),
-                axis=alt.Axis(labelAngle=0, labelFontSize=10, ticks=False),
-            ),
-            y=alt.Y(
-                "spells:Q",
-                title="spells",
-                axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f"),
-            ),
-            color=_colour(labels),
-            stroke=alt.value({"expr": "panel"}),
-            order=alt.Order("severity:Q"),
-            tooltip=[
-                alt.Tooltip("label:N"),
-                alt.Tooltip("duration:N", title="trading days"),
-                alt.Tooltip("spells:Q"),
-            ],
-        )
-        .add_params(alt.param("panel", value=LIGHT.panel))
+    bars = _by_severity(labels, _values(counts, ("label", "duration", "spells")))
+    chart = bars.mark_bar(strokeWidth=1).encode(
+        x=alt.X(
+            "duration:N",
+            title="trading days",
+            sort=names,
+            scale=alt.Scale(domain=names),
+            axis=alt.Axis(labelAngle=0, labelFontSize=10, ticks=False),
+        ),
+        y=alt.Y(
+            "spells:Q", title="spells", axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f")
+        ),
+        color=_colour(labels),
+        stroke=alt.value({"expr": "panel"}),
+        order=alt.Order("severity:Q"),
+        tooltip=[
+            alt.Tooltip("label:N"),
+            alt.Tooltip("duration:N", title="trading days"),
+            alt.Tooltip("spells:Q"),
+        ],
     )
-    return _sized(chart, 230)
+    return _sized(chart.add_params(alt.param("panel", value=LIGHT.panel)), 230)
 
 
 def fan(labels: list[str], forecasts: list[Forecast]) -> alt.TopLevelMixin:
     """The distribution over the labels, by days ahead."""
-    chart = (
-        _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
-        .mark_area()
-        .encode(
-            x=alt.X(
-                "horizon:Q",
-                title="trading days ahead",
-                scale=alt.Scale(nice=False, domain=[0, max(each.horizon for each in forecasts)]),
-                axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
-            ),
-            y=_share("probability:Q"),
-            color=_colour(labels),
-            order=alt.Order("severity:Q"),
-            tooltip=[
-                alt.Tooltip("label:N"),
-                alt.Tooltip("horizon:Q", title="days ahead"),
-                alt.Tooltip("probability:Q", format=".1%"),
-            ],
-        )
+    areas = _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
+    longest = max(each.horizon for each in forecasts)
+    chart = areas.mark_area().encode(
+        x=alt.X(
+            "horizon:Q",
+            title="trading days ahead",
+            scale=alt.Scale(nice=False, domain=[0, longest]),
+            axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
+        ),
+        y=_share("probability:Q"),
+        color=_colour(labels),
+        order=alt.Order("severity:Q"),
+        tooltip=[
+            alt.Tooltip("label:N"),
+            alt.Tooltip("horizon:Q", title="days ahead"),
+            alt.Tooltip("probability:Q", format=".1%"),
+        ],
     )
     return _sized(chart, 230)
 
@@ -419,18 +398,13 @@ def analogues(rows: list[Analogue]) -> alt.TopLevelMixin:
 def calibration(rows: list[Calibration]) -> alt.TopLevelMixin:
     """What was forecast against how often it came true."""
     unit = alt.Scale(domain=[0, 1])
-    diagonal = (
-        alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-        .mark_line(strokeDash=[3, 3], strokeWidth=1, opacity=0.6)
-        .encode(x=alt.X("x:Q", scale=unit), y=alt.Y("y:Q", scale=unit))
+    corners = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+    diagonal = corners.mark_line(strokeDash=[3, 3], strokeWidth=1, opacity=0.6).encode(
+        x=alt.X("x:Q", scale=unit), y=alt.Y("y:Q", scale=unit)
     )
     base = alt.Chart(_values(rows, ("forecast", "realised", "forecasts"))).encode(
         x=alt.X("forecast:Q", title="forecast", axis=alt.Axis(format=".0%", tickCount=5)),
-        y=alt.Y(
-            "realised:Q",
-            title="came true",
-            axis=alt.Axis(format=".0%", tickCount=5),
-        ),
+        y=alt.Y("realised:Q", title="came true", axis=alt.Axis(format=".0%", tickCount=5)),
         tooltip=[
             alt.Tooltip("forecast:Q", title="forecast", format=".1%"),
             alt.Tooltip("realised:Q", title="came true", format=".1%"),
@@ -446,95 +420,62 @@ def calibration(rows: list[Calibration]) -> alt.TopLevelMixin:
 def _price(
     labels: list[str], days: alt.NamedData, spells: alt.NamedData
 ) -> alt.LayerChart | alt.FacetChart:
-    bands = (
-        alt.Chart(spells)
-        .mark_rect(clip=True, opacity=0.55)
-        .encode(x=_dates("start"), x2="until", color=_colour(labels))
+    bands = alt.Chart(spells).mark_rect(clip=True, opacity=0.55)
+    line = _in_sight(days, "datum.close > 0").mark_line(clip=True, strokeWidth=1.3)
+    close = alt.Y(
+        "close:Q",
+        title=None,
+        scale=alt.Scale(type="log", nice=False, padding=8),
+        axis=_axis(format=",", tickCount=5),
     )
-    line = (
-        _in_sight(days, "datum.close > 0")
-        .mark_line(clip=True, strokeWidth=1.3)
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "close:Q",
-                title=None,
-                scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=_axis(format=",", tickCount=5),
-            ),
-        )
+    return alt.layer(
+        bands.encode(x=_dates("start"), x2="until", color=_colour(labels)),
+        line.encode(x=_dates("date"), y=close),
     )
-    return alt.layer(bands, line)
 
 
 def _lanes(labels: list[str], spells: alt.NamedData) -> alt.Chart:
-    return (
-        alt.Chart(spells)
-        .mark_rect(clip=True)
-        .encode(
-            x=_dates("start"),
-            x2="until",
-            y=alt.Y(
-                "label:N",
-                title=None,
-                sort=labels[::-1],
-                scale=alt.Scale(domain=labels[::-1], paddingInner=0.25, paddingOuter=0.1),
-                axis=_label_axis(grid=True, tickBand="extent"),
-            ),
-            color=_colour(labels),
-        )
+    lane = alt.Y(
+        "label:N",
+        title=None,
+        sort=labels[::-1],
+        scale=alt.Scale(domain=labels[::-1], paddingInner=0.25, paddingOuter=0.1),
+        axis=_label_axis(grid=True, tickBand="extent"),
     )
+    bars = alt.Chart(spells).mark_rect(clip=True)
+    return bars.encode(x=_dates("start"), x2="until", y=lane, color=_colour(labels))
 
 
 def _probabilities(labels: list[str], days: alt.NamedData) -> alt.Chart:
-    return (
+    columns: list[str | alt.FieldName] = [f"p{place}" for place in range(len(labels))]
+    areas = (
         _in_sight(days, "isValid(datum.p0)")
-        .transform_fold(
-            [f"p{place}" for place in range(len(labels))], as_=["column", "probability"]
-        )
+        .transform_fold(columns, as_=["column", "probability"])
         .transform_calculate(
             severity="toNumber(slice(datum.column, 1))",
             label=f"{json.dumps(labels)}[toNumber(slice(datum.column, 1))]",
         )
         .mark_area(clip=True)
-        .encode(
-            x=_dates("date"),
-            y=_share("probability:Q"),
-            color=_colour(labels),
-            order=alt.Order("severity:Q"),
-        )
+    )
+    return areas.encode(
+        x=_dates("date"),
+        y=_share("probability:Q"),
+        color=_colour(labels),
+        order=alt.Order("severity:Q"),
     )
 
 
 def _drawdown(days: alt.NamedData) -> alt.Chart:
-    return (
-        _in_sight(days, "isValid(datum.drawdown)")
-        .mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1})
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "drawdown:Q",
-                title=None,
-                axis=_axis(format=".0%", tickCount=4),
-            ),
-        )
+    area = _in_sight(days, "isValid(datum.drawdown)")
+    return area.mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1}).encode(
+        x=_dates("date"), y=alt.Y("drawdown:Q", title=None, axis=_axis(format=".0%", tickCount=4))
     )
 
 
 def _novelty(days: alt.NamedData) -> alt.Chart:
-    return (
-        _in_sight(days, "isValid(datum.novelty)")
-        .mark_line(clip=True, strokeWidth=1)
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "novelty:Q",
-                title=None,
-                scale=alt.Scale(domain=[0, 100]),
-                axis=_axis(values=[0, 50, 100]),
-            ),
-        )
-    )
+    line = _in_sight(days, "isValid(datum.novelty)").mark_line(clip=True, strokeWidth=1)
+    scale, axis = alt.Scale(domain=[0, 100]), _axis(values=[0, 50, 100])
+    return line.encode(x=_dates("date"), y=alt.Y("novelty:Q", title=None, scale=scale, axis=axis))
 
 
 def _in_sight(days: alt.NamedData, condition: str) -> alt.Chart:
