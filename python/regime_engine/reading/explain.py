@@ -150,9 +150,15 @@ def explain(database: Database, series: Series, as_of: date | None = None) -> Ex
 
 
 def _explanation(database: Database, series: Series, day: date) -> Explanation:
-    stored = _stored(database, series, day)
+    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
+    with database.connection.cursor(row_factory=class_row(_Stored)) as cursor:
+        [stored] = cursor.execute(query, vars(series) | {"day": day})
     metadata = stored.metadata
-    has_windows = series.region != GLOBAL
+    moved: list[Moved] = []
+    similar: list[Analogue] = []
+    if series.region != GLOBAL:
+        moved = _moved(database, series, day, stored)
+        similar = analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
     return Explanation(
         **vars(series),
         as_of_date=day,
@@ -171,8 +177,8 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
         changed_from=stored.changed_from,
         trading_days_since=stored.trading_days_since,
         compared_with=stored.compared_with if stored.compared_with != day else None,
-        moved=_moved(database, series, day, stored) if has_windows else [],
-        analogues=_analogues(database, series, day) if has_windows else [],
+        moved=moved,
+        analogues=similar,
         constituents=metadata.get("constituents", []),
         model_version=stored.model_version,
         model=Model(**stored.model) if stored.model else None,
@@ -193,10 +199,6 @@ def farthest(
         for i in np.flatnonzero(spread)
     ]
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
-
-
-def _analogues(database: Database, series: Series, day: date) -> list[Analogue]:
-    return analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
 
 
 def _moved(database: Database, series: Series, day: date, stored: _Stored) -> list[Moved]:
@@ -226,18 +228,5 @@ def _moved(database: Database, series: Series, day: date, stored: _Stored) -> li
     def statistics(embedding: bytes) -> np.ndarray:
         return np.frombuffer(embedding, "<f4")[first : first + len(names)].astype(float)
 
-    moved = farthest(
-        names,
-        before=statistics(stored.embedding_before),
-        now=statistics(stored.embedding),
-        history=history.astype(float),
-    )
-    return moved[:N_MOVED]
-
-
-def _stored(database: Database, series: Series, day: date) -> _Stored:
-    """The regime of the day, its model and run, and the last change of label up to the day."""
-    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
-    cursor = database.connection.cursor(row_factory=class_row(_Stored))
-    [stored] = cursor.execute(query, vars(series) | {"day": day})
-    return stored
+    before, now = statistics(stored.embedding_before), statistics(stored.embedding)
+    return farthest(names, before, now, history.astype(float))[:N_MOVED]

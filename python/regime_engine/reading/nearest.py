@@ -7,7 +7,7 @@ chosen.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -48,6 +48,9 @@ class Window:
             and other.first_trade_date <= self.last_trade_date
         )
 
+    def distance_to(self, other: "Window") -> float:
+        return float(np.linalg.norm(other.vector.astype(float) - self.vector.astype(float)))
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -55,6 +58,10 @@ class Neighbour:
 
     window: Window
     distance: float
+
+    @property
+    def rank(self) -> tuple[float, str, date]:
+        return self.distance, self.window.instrument_id, self.window.as_of_date
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,16 @@ class Bounds:
     as_of_dates: np.ndarray
     distances: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Bounds]") -> "Bounds":
+        none = cls(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
+        parts = [none, *parts]
+        return cls(
+            np.concatenate([part.instrument_ids for part in parts]),
+            np.concatenate([part.as_of_dates for part in parts]),
+            np.concatenate([part.distances for part in parts]),
+        )
+
 
 def search(
     database: Database, series: Series, asked: Window, instrument_ids: list[str] | None, n: int
@@ -75,8 +92,8 @@ def search(
     """The n nearest windows that end before the asked one begins, nearest first.
 
     Two windows of one instrument share no day.
+    database: in no transaction, or in one that is repeatable read
     instrument_ids: None for all, which are searched by the index if there is one
-    connection: in no transaction, or in one that is repeatable read
     """
     measured: list[Neighbour] = []
     chosen: list[Neighbour] = []
@@ -84,9 +101,7 @@ def search(
     with database.transaction():
         database.execute("set transaction isolation level repeatable read, read only")
         for windows, limit in _candidates(database, series, asked, instrument_ids, n):
-            measured += [
-                Neighbour(window, _distance(window.vector, asked.vector)) for window in windows
-            ]
+            measured += [Neighbour(window, asked.distance_to(window)) for window in windows]
             chosen = _apart(measured, limit, n)
             if len(chosen) == n:
                 break
@@ -108,23 +123,15 @@ def _candidates(
     yield from _by_bound(database, series, bounds, 32 * n)
 
 
-def _distance(vector: np.ndarray, other: np.ndarray) -> float:
-    return float(np.linalg.norm(vector.astype(float) - other.astype(float)))
-
-
 def _apart(measured: list[Neighbour], limit: float, n: int) -> list[Neighbour]:
     """The nearest n within the limit that share no day with a nearer one of their instrument."""
     chosen: list[Neighbour] = []
-    for neighbour in sorted(measured, key=_order):
+    for neighbour in sorted(measured, key=lambda neighbour: neighbour.rank):
         if neighbour.distance > limit or len(chosen) == n:
             break
         if not any(neighbour.window.overlaps(nearer.window) for nearer in chosen):
             chosen.append(neighbour)
     return chosen
-
-
-def _order(neighbour: Neighbour) -> tuple[float, str, date]:
-    return neighbour.distance, neighbour.window.instrument_id, neighbour.window.as_of_date
 
 
 def _by_index(
@@ -202,7 +209,7 @@ def _lower_bounds(
     at once."""
     n = min(len(instrument_ids) // INSTRUMENTS_A_CONNECTION, os.cpu_count() or 1, MAX_CONNECTIONS)
     if n < 2:
-        return _concatenate(_measure_roughly(database, series, asked, instrument_ids))
+        return Bounds.joined(_measure_roughly(database, series, asked, instrument_ids))
     (snapshot,) = database.one("select pg_export_snapshot()")
 
     def share(k: int) -> list[Bounds]:
@@ -212,7 +219,7 @@ def _lower_bounds(
             return _measure_roughly(other, series, asked, instrument_ids[k::n])
 
     with ThreadPoolExecutor(n) as pool:
-        return _concatenate([part for parts in pool.map(share, range(n)) for part in parts])
+        return Bounds.joined([part for parts in pool.map(share, range(n)) for part in parts])
 
 
 def _measure_roughly(
@@ -232,24 +239,10 @@ def _measure_roughly(
     for number, as_of_dates, vectors in binary.receive(database, query, parameters):
         instrument_id = instrument_ids[int.from_bytes(number, "big") - 1]
         squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
-        bounds.append(
-            Bounds(
-                np.full(len(squares), instrument_id, object),
-                binary.dates(as_of_dates),
-                np.sqrt(squares) * np.float32(1 - rounding),
-            )
-        )
+        instruments = np.full(len(squares), instrument_id, object)
+        distances = np.sqrt(squares) * np.float32(1 - rounding)
+        bounds.append(Bounds(instruments, binary.dates(as_of_dates), distances))
     return bounds
-
-
-def _concatenate(parts: list[Bounds]) -> Bounds:
-    if not parts:
-        return Bounds(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
-    return Bounds(
-        instrument_ids=np.concatenate([part.instrument_ids for part in parts]),
-        as_of_dates=np.concatenate([part.as_of_dates for part in parts]),
-        distances=np.concatenate([part.distances for part in parts]),
-    )
 
 
 def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
