@@ -10,7 +10,7 @@ from regime_engine.series import Series
 
 @click.command()
 @series_options
-@day_option("--as-of", "The date to compare.  [default: the last embedded one]")
+@day_option("--as-of", "The date whose window is compared.  [default: the last embedded one]")
 @click.option(
     "-n", "--number", type=POSITIVE, default=10, show_default=True, help="Number of results."
 )
@@ -32,7 +32,7 @@ def analogues(
     scope: str,
     output_format: str,
 ) -> None:
-    """Find the past windows that are most like one day's, and the returns after them."""
+    """Find the past windows that are most like that of one date, and the returns after them."""
     from regime_engine.database import connect
     from regime_engine.reading.analogues import analogues
 

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
 
 def _movements(e: "Explanation") -> str:
     before = "the day before the change" if e.since else "the first day"
-    rows = [(each.statistic, each.before, each.now, each.in_spreads) for each in e.moved]
+    rows = [astuple(each) for each in e.moved]
     return (
         f"What moved most since {before}, in standard deviations of the days from "
         f"{e.first_day} on:\n"

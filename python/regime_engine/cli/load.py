@@ -42,11 +42,9 @@ def load(
         for path in files:
             try:
                 result = load_prices(database, path, instrument_id, strict)
-            except RegimeError as error:
-                click.echo(f"Error: {error}", err=True)
-                failed = True
-            except psycopg.Error as error:
-                click.echo(f"Error: {path}: {explain(error)}", err=True)
+            except (RegimeError, psycopg.Error) as error:
+                reason = explain(error)
+                click.echo(f"Error: {path}: {reason}" if reason else f"Error: {error}", err=True)
                 failed = True
             else:
                 _print_result(path, result, settings)

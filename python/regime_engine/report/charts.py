@@ -7,10 +7,11 @@ serves light and dark.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -40,14 +41,6 @@ class Palette:
     good: str
     bad: str
     ramp: list[str]
-
-
-class Duration(NamedTuple):
-    """A bar of the histogram of durations: spells of shortest to longest trading days"""
-
-    shortest: int
-    longest: float
-    name: str
 
 
 @dataclass(frozen=True)
@@ -101,15 +94,16 @@ AXIS_WIDTH = 66
 
 DAY = 86_400_000  # milliseconds
 
-DURATIONS = (
-    Duration(1, 1, "1"),
-    Duration(2, 5, "2–5"),
-    Duration(6, 10, "6–10"),
-    Duration(11, 21, "11–21"),
-    Duration(22, 63, "22–63"),
-    Duration(64, 126, "64–126"),
-    Duration(127, math.inf, "127+"),
-)
+# The bars of the histogram of durations: name → the longest spell in the bar, in trading days
+DURATIONS = {
+    "1": 1,
+    "2–5": 5,
+    "6–10": 10,
+    "11–21": 21,
+    "22–63": 63,
+    "64–126": 126,
+    "127+": math.inf,
+}
 
 
 def colours(palette: Sequence[str], n: int) -> list[str]:
@@ -174,22 +168,22 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
     start, until). Parameters: from, to and cursor, in milliseconds since 1970.
     """
     days, spells = alt.NamedData("days"), alt.NamedData("spells")
-    charts: dict[str, tuple[alt.Chart | alt.LayerChart | alt.FacetChart, int]] = {
-        "price": (_price(labels, days, spells), 300),
-        "lanes": (_lanes(labels, spells), 26 * len(labels)),
-        "probabilities": (_probabilities(labels, days), 190),
-        "drawdown": (_drawdown(days), 150),
-        "novelty": (_novelty(days), 120),
-    }
     cursor = (
         alt.Chart(alt.Data(values=[{}]))
         .mark_rule(strokeWidth=1, clip=True)
         .encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
     )
     params = [*_range(first, last), alt.param("cursor", value=0)]
+
+    def drawn(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> alt.TopLevelMixin:
+        return _sized(alt.layer(chart, cursor).add_params(*params), height)
+
     return {
-        name: _sized(alt.layer(chart, cursor).add_params(*params), height)
-        for name, (chart, height) in charts.items()
+        "price": drawn(_price(labels, days, spells), 300),
+        "lanes": drawn(_lanes(labels, spells), 26 * len(labels)),
+        "probabilities": drawn(_probabilities(labels, days), 190),
+        "drawdown": drawn(_drawdown(days), 150),
+        "novelty": drawn(_novelty(days), 120),
     }
 
 
@@ -212,13 +206,9 @@ def picture(regions: list[Pictured], first: date, last: date) -> alt.TopLevelMix
 def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
     """A square for each pair of labels, with its probability and count."""
     fields = ("from_label", "to_label", "probability", "transitions")
+    above = alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False)
     base = alt.Chart(_values(cells, fields)).encode(
-        x=alt.X(
-            "to_label:N",
-            title="to",
-            sort=labels,
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False),
-        ),
+        x=alt.X("to_label:N", title="to", sort=labels, axis=above),
         y=alt.Y("from_label:N", title=None, sort=labels, axis=_label_axis()),
         tooltip=[
             alt.Tooltip("from_label:N", title="from"),
@@ -250,19 +240,12 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
 def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
     """Return against volatility: a named point for each label."""
     fields = ("regime_label", "annualised_return", "annualised_volatility", "days")
+    axis = alt.Axis(format=".0%", tickCount=5)
+    across = alt.Scale(zero=True, nice=False, padding=24)
+    upward = alt.Scale(zero=True, nice=False, padding=32)
     base = alt.Chart(_values(profiles, fields)).encode(
-        x=alt.X(
-            "annualised_volatility:Q",
-            title="volatility, annual",
-            axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, nice=False, padding=24),
-        ),
-        y=alt.Y(
-            "annualised_return:Q",
-            title="return, annual",
-            axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, nice=False, padding=32),
-        ),
+        x=alt.X("annualised_volatility:Q", title="volatility, annual", axis=axis, scale=across),
+        y=alt.Y("annualised_return:Q", title="return, annual", axis=axis, scale=upward),
         tooltip=[
             alt.Tooltip("regime_label:N", title="label"),
             alt.Tooltip("annualised_return:Q", title="return, annual", format=".1%"),
@@ -290,34 +273,22 @@ def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
 
 def counted_durations(labels: list[str], spells: list[Spell]) -> list[SpellCount]:
     """How many of the spells of each label lasted how long."""
-    return [
-        SpellCount(
-            label,
-            duration.name,
-            sum(
-                spell.regime_label == label
-                and duration.shortest <= spell.trading_days <= duration.longest
-                for spell in spells
-            ),
-        )
-        for duration in DURATIONS
-        for label in labels
-    ]
+
+    def bar(spell: Spell) -> str:
+        return next(name for name, longest in DURATIONS.items() if spell.trading_days <= longest)
+
+    counts = Counter((spell.regime_label, bar(spell)) for spell in spells if spell.trading_days)
+    return [SpellCount(label, name, counts[label, name]) for name in DURATIONS for label in labels]
 
 
 def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
     """A histogram of the durations of closed spells."""
     counts = counted_durations(labels, spells)
-    names = [duration.name for duration in DURATIONS]
+    names = list(DURATIONS)
     bars = _by_severity(labels, _values(counts, ("label", "duration", "spells")))
+    axis, scale = alt.Axis(labelAngle=0, labelFontSize=10, ticks=False), alt.Scale(domain=names)
     chart = bars.mark_bar(strokeWidth=1).encode(
-        x=alt.X(
-            "duration:N",
-            title="trading days",
-            sort=names,
-            scale=alt.Scale(domain=names),
-            axis=alt.Axis(labelAngle=0, labelFontSize=10, ticks=False),
-        ),
+        x=alt.X("duration:N", title="trading days", sort=names, scale=scale, axis=axis),
         y=alt.Y(
             "spells:Q", title="spells", axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f")
         ),
@@ -336,14 +307,10 @@ def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
 def fan(labels: list[str], forecasts: list[Forecast]) -> alt.TopLevelMixin:
     """The distribution over the labels, by days ahead."""
     areas = _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
-    longest = max(each.horizon for each in forecasts)
+    scale = alt.Scale(nice=False, domain=[0, max(each.horizon for each in forecasts)])
+    axis = alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True)
     chart = areas.mark_area().encode(
-        x=alt.X(
-            "horizon:Q",
-            title="trading days ahead",
-            scale=alt.Scale(nice=False, domain=[0, longest]),
-            axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
-        ),
+        x=alt.X("horizon:Q", title="trading days ahead", scale=scale, axis=axis),
         y=_share("probability:Q"),
         color=_colour(labels),
         order=alt.Order("severity:Q"),
@@ -369,22 +336,16 @@ def analogues(rows: list[Analogue]) -> alt.TopLevelMixin:
         for days, later_return in ((21, row.next_21_days_return), (63, row.next_63_days_return))
         if later_return is not None
     ]
+    names = list(dict.fromkeys(str(value["name"]) for value in values))
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("return:Q", title="return", axis=alt.Axis(format="+.0%", tickCount=5, grid=True)),
-        y=alt.Y(
-            "name:N",
-            title=None,
-            sort=list(dict.fromkeys(str(value["name"]) for value in values)),
-            axis=_label_axis(),
-        ),
+        y=alt.Y("name:N", title=None, sort=names, axis=_label_axis()),
     )
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
+    scale = alt.Scale(domain=["21 days on", "63 days on"], range=["circle", "triangle-up"])
+    legend = alt.Legend(orient="top", title=None, symbolSize=70)
     points = base.mark_point(size=70, opacity=1, strokeWidth=1.5).encode(
-        shape=alt.Shape(
-            "days:N",
-            scale=alt.Scale(domain=["21 days on", "63 days on"], range=["circle", "triangle-up"]),
-            legend=alt.Legend(orient="top", title=None, symbolSize=70),
-        ),
+        shape=alt.Shape("days:N", scale=scale, legend=legend),
         tooltip=[
             alt.Tooltip("name:N", title="window up to"),
             alt.Tooltip("label:N"),

@@ -219,13 +219,8 @@ def audit(database: Database) -> list[Verdict]:
     """Run the dbt audit; one verdict a test."""
     results, _ = nightly.audit(database, rows_shown=0)
     return [
-        Verdict(
-            result.name,
-            result.status,
-            failures=result.failures,
-            description=" ".join(result.description.split()),
-        )
-        for result in results
+        Verdict(each.name, each.status, each.failures, " ".join(each.description.split()))
+        for each in results
     ]
 
 
