@@ -60,30 +60,21 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
     ]
     yield table(["label", "probability", *e.evidence], rows)
     if e.constituents:
-        yield _votes(e)
+        votes = [
+            (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
+            for each in e.constituents
+        ]
+        yield "Voted by:\n" + table(["region", "weight", "as_of_date", "regime_label"], votes)
     if e.moved:
-        yield _movements(e)
+        before = "the day before the change" if e.since else "the first day"
+        headers = ["statistic", str(e.compared_with), str(e.as_of_date), "moved by"]
+        yield (
+            f"What moved most since {before}, in standard deviations of the days from "
+            f"{e.first_day} on:\n" + table(headers, [astuple(each) for each in e.moved])
+        )
     if e.analogues:
         yield _analogues(e)
     yield "\n".join(_provenance(e))
-
-
-def _movements(e: "Explanation") -> str:
-    before = "the day before the change" if e.since else "the first day"
-    rows = [astuple(each) for each in e.moved]
-    return (
-        f"What moved most since {before}, in standard deviations of the days from "
-        f"{e.first_day} on:\n"
-        + table(["statistic", str(e.compared_with), str(e.as_of_date), "moved by"], rows)
-    )
-
-
-def _votes(e: "Explanation") -> str:
-    rows = [
-        (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
-        for each in e.constituents
-    ]
-    return "Voted by:\n" + table(["region", "weight", "as_of_date", "regime_label"], rows)
 
 
 def _analogues(e: "Explanation") -> str:

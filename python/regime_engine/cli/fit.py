@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING
 
 import click
 
@@ -9,9 +8,6 @@ from regime_engine.cli.output import table
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 from regime_engine.series import Series
-
-if TYPE_CHECKING:
-    from regime_engine.model_versions import FittedModel
 
 
 def labelled_window(text: str) -> tuple[str, date, date]:
@@ -164,12 +160,8 @@ def fit(
             best = max(tried.values())
             rows = [(int(k), score, score - best) for k, score in tried.items()]
             click.echo(table(["states", "score", "to the best"], rows))
-        click.echo(_description(model))
-
-
-def _description(model: "FittedModel") -> str:
-    return (
-        f"{model.classifier} version {model.version} of {model.series.region}: "
-        f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} to "
-        f"{model.trained_to}, valid from {model.valid_from}"
-    )
+        click.echo(
+            f"{model.classifier} version {model.version} of {series.region}: "
+            f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} "
+            f"to {model.trained_to}, valid from {model.valid_from}"
+        )

@@ -115,10 +115,10 @@ def _candidates(
     if instrument_ids is None:
         extension = nearest_index.extension_of(database, series.model_id, series.window_days)
         if extension:
-            rows = min(4 * n, MAX_ROWS_A_FETCH)
-            yield from _by_index(database, series, extension, asked, rows)
+            yield from _by_index(database, series, extension, asked, min(4 * n, MAX_ROWS_A_FETCH))
             return
-        instrument_ids = _embedded(database)
+        rows = database.execute(statement(__package__, "embedded_instruments"))
+        instrument_ids = [instrument_id for (instrument_id,) in rows]
     bounds = _lower_bounds(database, series, asked, instrument_ids)
     yield from _by_bound(database, series, bounds, 32 * n)
 
@@ -176,12 +176,6 @@ def _by_index(
                 furthest = rows[-1]["distance"]
                 limit = furthest - 2**-10 * (2 * norm + furthest)
             yield [_window(row) for row in rows], limit
-
-
-def _embedded(database: Database) -> list[str]:
-    """Every instrument with embeddings."""
-    rows = database.execute(statement(__package__, "embedded_instruments"))
-    return [instrument_id for (instrument_id,) in rows]
 
 
 def _by_bound(

@@ -36,7 +36,6 @@ class Palette:
     text: str
     muted: str
     line: str
-    mark: str
     accent: str
     good: str
     bad: str
@@ -52,15 +51,6 @@ class SpellCount:
     spells: int
 
 
-@dataclass(frozen=True)
-class Pictured:
-    """A region of the picture. labels: calmest first"""
-
-    title: str
-    subtitle: str
-    labels: list[str]
-
-
 LIGHT = Palette(
     labels=["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
     page="#f6f7f9",
@@ -68,7 +58,6 @@ LIGHT = Palette(
     text="#16202c",
     muted="#566270",
     line="#dde2e8",
-    mark="#16202c",
     accent="#1f5fa8",
     good="#1b7a4b",
     bad="#b3261e",
@@ -81,7 +70,6 @@ DARK = Palette(
     text="#e6ebf1",
     muted="#9aa7b5",
     line="#2b3643",
-    mark="#e6ebf1",
     accent="#7fb4ee",
     good="#6fd09b",
     bad="#ff8a80",
@@ -142,7 +130,7 @@ def theme(palette: Palette, n_labels: int) -> dict[str, object]:
             "ramp": palette.ramp,
             "heatmap": palette.ramp,
         },
-        "line": {"color": palette.mark},
+        "line": {"color": palette.text},
         "rule": {"color": palette.muted},
         "area": {"color": palette.muted},
         "circle": {"color": palette.accent},
@@ -187,18 +175,19 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
     }
 
 
-def picture(regions: list[Pictured], first: date, last: date) -> alt.TopLevelMixin:
+def picture(
+    regions: list[tuple[alt.TitleParams, list[str]]], first: date, last: date
+) -> alt.TopLevelMixin:
     """Price, bands and lanes of each region, one below the other: for a PNG.
 
-    The data sets are days_0, spells_0, days_1 …, in the order of the regions.
+    regions: the title and the labels of each, calmest first
+    Data sets: days_0, spells_0, days_1 …, in the order of the regions.
     """
     drawn = []
-    for place, region in enumerate(regions):
+    for place, (title, labels) in enumerate(regions):
         days, spells = alt.NamedData(f"days_{place}"), alt.NamedData(f"spells_{place}")
-        labels = region.labels
         price = _price(labels, days, spells).properties(width=740, height=300)
         lanes = _lanes(labels, spells).properties(width=740, height=26 * len(labels))
-        title = alt.TitleParams(region.title, subtitle=region.subtitle)
         drawn.append(alt.vconcat(price, lanes, spacing=4, title=title))
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 

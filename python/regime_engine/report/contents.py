@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
-from regime_engine.database import Database, Query, Rows
+from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
@@ -25,8 +25,6 @@ LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
 CALIBRATED_HORIZON = 21
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def html(report: Report, settings: Settings) -> str:
 def png(report: Report) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
     drawn = [
-        charts.Pictured(_title(region), _subtitle(region), region.labels)
+        (alt.TitleParams(_title(region), subtitle=_subtitle(region)), region.labels)
         for region in report.regions
     ]
     datasets: dict[str, list[dict[str, object]]] = {}
