@@ -65,11 +65,8 @@ def main() -> None:
     """Run `regime`; whatever a user can cause ends in one line on stderr and exit code 1 or 2."""
     try:
         regime(prog_name="regime")
-    except RegimeError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
     except Exception as error:
-        message = _database_message(error)
+        message = str(error) if isinstance(error, RegimeError) else _database_message(error)
         if message is None:
             raise
         click.echo(f"Error: {message}", err=True)

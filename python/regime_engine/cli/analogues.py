@@ -2,21 +2,17 @@ from datetime import date
 
 import click
 
-from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.options import POSITIVE, day_option, format_option, series_options
 from regime_engine.cli.output import print_rows
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 
 @click.command()
 @series_options
-@click.option("--as-of", type=DAY, help="The date to compare.  [default: the last embedded one]")
+@day_option("--as-of", "The date whose window is compared.  [default: the last embedded one]")
 @click.option(
-    "-n",
-    "--number",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Number of results.",
+    "-n", "--number", type=POSITIVE, default=10, show_default=True, help="Number of results."
 )
 @click.option(
     "--across",
@@ -30,20 +26,16 @@ from regime_engine.config import Settings
 @click.pass_obj
 def analogues(
     settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
+    series: Series,
     as_of: date | None,
     number: int,
     scope: str,
     output_format: str,
 ) -> None:
-    """Find the past windows that are most similar, and the returns after them."""
+    """Find the past windows that are most like that of one date, and the returns after them."""
     from regime_engine.database import connect
     from regime_engine.reading.analogues import analogues
-    from regime_engine.series import Series
 
-    series = Series(region, model_id, window_days)
     with connect(settings) as database:
         found = analogues(database, series, as_of=as_of, n=number, scope=scope)
     if len(found.rows) < number:

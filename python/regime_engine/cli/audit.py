@@ -1,14 +1,19 @@
 import json
 import math
 import sys
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
 from regime_engine.cli.output import table
 from regime_engine.config import Settings
 
+if TYPE_CHECKING:
+    from regime_engine.dbt import NodeResult
+    from regime_engine.engine.nightly import Finding
+
 VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
-NOT_RUN = "NOT RUN"
 
 
 @click.command()
@@ -18,7 +23,7 @@ NOT_RUN = "NOT RUN"
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="Show this many wrong rows of a test; audit_failures keeps them all.",
+    help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
 @click.option(
     "--format",
@@ -46,56 +51,52 @@ def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
     else:
         for result in results:
             if result.status not in ("fail", "warn"):
-                click.echo(f"{VERDICTS.get(result.status, NOT_RUN)} {result.name}")
+                click.echo(f"{_verdict(result)} {result.name}")
         print_verdicts(results, findings)
     if not _passed(results):
         sys.exit(1)
 
 
-def print_verdicts(results, findings) -> bool:
-    """Print what was found and the verdict; True where every test was run and none failed."""
+def print_verdicts(results: list["NodeResult"], findings: list["Finding"]) -> bool:
+    """Print what was found and the verdict; True if every test was run and none failed."""
     for finding in findings:
-        test = finding.test
-        click.echo(
-            f"{VERDICTS[test.status]} {test.name}: {test.failures:,} rows. "
-            f"{' '.join(test.description.split())}"
-        )
-        click.echo(table(finding.rows.headers, finding.rows.rows))
-        if test.failures > len(finding.rows.rows):
-            click.echo(f"… and {test.failures - len(finding.rows.rows):,} more")
-        click.echo(f"Look further: {finding.look_further};")
-        click.echo()
-    count = {status: 0 for status in VERDICTS}
-    for result in results:
-        count[result.status] = count.get(result.status, 0) + 1
-    not_run = len(results) - sum(count[status] for status in VERDICTS)
+        test, rows = finding.test, finding.rows.rows
+        description = " ".join(test.description.split())
+        click.echo(f"{_verdict(test)} {test.name}: {test.failures:,} rows. {description}")
+        click.echo(table(finding.rows.headers, rows))
+        if test.failures > len(rows):
+            click.echo(f"… and {test.failures - len(rows):,} more")
+        click.echo(f"Look further: {finding.look_further};\n")
+    count = Counter(map(_verdict, results))
     click.echo(
         f"Audit {'passed' if _passed(results) else 'failed'}: {len(results)} tests, "
-        f"{count['pass']} passed, {count['fail']} failed, {count['warn']} with warnings"
-        + (f", {not_run} not run" if not_run else "")
+        f"{count['PASS']} passed, {count['FAIL']} failed, {count['WARN']} with warnings"
+        + (f", {count['NOT RUN']} not run" if count["NOT RUN"] else "")
     )
     return _passed(results)
 
 
-def _passed(results) -> bool:
+def _verdict(result: "NodeResult") -> str:
+    return VERDICTS.get(result.status, "NOT RUN")
+
+
+def _passed(results: list["NodeResult"]) -> bool:
     return all(result.status in ("pass", "warn") for result in results)
 
 
-def _document(results, findings) -> dict[str, object]:
+def _document(results: list["NodeResult"], findings: list["Finding"]) -> dict[str, object]:
     found = {finding.test.name: finding for finding in findings}
-    tests = []
+    tests: list[dict[str, object]] = []
     for result in results:
-        test = {
+        test: dict[str, object] = {
             "name": result.name,
-            "verdict": VERDICTS.get(result.status, NOT_RUN),
+            "verdict": _verdict(result),
             "description": " ".join(result.description.split()),
             "failures": result.failures,
         }
         if finding := found.get(result.name):
-            rows = finding.rows
-            test["rows"] = [
-                dict(zip(rows.headers, map(_jsonable, row), strict=True)) for row in rows.rows
-            ]
+            headers, rows = finding.rows.headers, finding.rows.rows
+            test["rows"] = [dict(zip(headers, map(_jsonable, row), strict=True)) for row in rows]
             test["look_further"] = finding.look_further
         tests.append(test)
     return {"passed": _passed(results), "tests": tests}

@@ -3,36 +3,29 @@ from datetime import date
 import click
 
 from regime_engine.cli.options import (
-    DAY,
+    day_option,
     instrument_option,
     model_version_option,
     series_options,
+    staleness_option,
     stretch_options,
 )
 from regime_engine.cli.output import dates_written, last_regime
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
-from regime_engine.series import MAX_STALENESS_DAYS, Series
+from regime_engine.series import Series
 
 
 @click.command()
 @series_options
 @instrument_option
 @model_version_option
-@click.option("--as-of", type=DAY, required=True, help="The date to classify.")
-@click.option(
-    "--max-staleness-days",
-    type=click.IntRange(min=0),
-    default=MAX_STALENESS_DAYS,
-    show_default=True,
-    help="Allow the last price to be this many calendar days before --as-of.",
-)
+@day_option("--as-of", "The date to classify.", required=True)
+@staleness_option
 @click.pass_obj
 def run(
     settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
+    series: Series,
     instrument_id: str | None,
     model_version: int | None,
     as_of: date,
@@ -41,8 +34,8 @@ def run(
     """Classify one region on one date, and store the result.
 
     It uses the model version that is valid on the date. If there is none, the label is NEUTRAL with
-    confidence 1 (the seed rule). If the date is no trading day, the window ends on the last trading
-    day before it, and stderr says so.
+    confidence 1 (the seed rule). If the date is not a trading day, the window ends on the last
+    trading day before it, and stderr says so.
 
     \b
     regime run --region US --as-of 2018-12-31
@@ -53,11 +46,11 @@ def run(
     with connect(settings) as database:
         outcome = classify.run(
             database,
-            Series(region, model_id, window_days),
+            series,
             as_of,
-            instrument_id,
-            max_staleness_days,
-            model_version,
+            instrument_id=instrument_id,
+            max_staleness_days=max_staleness_days,
+            model_version=model_version,
         )
     if outcome.window_end != as_of:
         click.echo(
@@ -76,9 +69,7 @@ def run(
 @click.pass_obj
 def backfill(
     settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
+    series: Series,
     instrument_id: str | None,
     model_version: int | None,
     start: date | None,
@@ -96,17 +87,17 @@ def backfill(
     with connect(settings) as database:
         outcome = classify.backfill(
             database,
-            Series(region, model_id, window_days),
-            start,
-            end,
-            instrument_id,
-            windows_progress(region),
-            model_version,
+            series,
+            start=start,
+            end=end,
+            instrument_id=instrument_id,
+            progress=windows_progress(series.region),
+            model_version=model_version,
         )
     if start and outcome.first > start:
         click.echo(
-            f"no day from {start} on has a price and {window_days} trading days up to it before "
-            f"{outcome.first}",
+            f"no day from {start} on has a price and {series.window_days} trading days up to it "
+            f"before {outcome.first}",
             err=True,
         )
     click.echo(dates_written(outcome))

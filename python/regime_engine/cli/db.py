@@ -1,13 +1,18 @@
+import contextlib
 import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
+
+if TYPE_CHECKING:
+    from regime_engine.database.embedded.server import Server
 
 # These win over PGHOST and PGPASSFILE, and would lead past the embedded server.
 CONTRARY_VARIABLES = ("PGHOSTADDR", "PGPASSWORD", "PGSERVICE")
@@ -31,16 +36,14 @@ def db() -> None:
 @click.pass_obj
 def start(settings: Settings) -> None:
     """Start the server, and create it first if necessary. It runs until `regime db stop`."""
-    from regime_engine.database import embedded
-
-    server = embedded.start(settings)
+    server = _started(settings)
     click.echo(f"running: Postgres {server.version}, process {server.pid}, data {server.data}")
 
 
 @db.command()
 @click.pass_obj
 def stop(settings: Settings) -> None:
-    """Stop the server. Its data stay."""
+    """Stop the server. Its data are kept."""
     from regime_engine.database import embedded
 
     click.echo("stopped" if embedded.stop(settings) else "not running")
@@ -73,9 +76,7 @@ def url(settings: Settings) -> None:
     \b
     psql "$(regime db url)"
     """
-    from regime_engine.database import embedded
-
-    click.echo(embedded.start(settings).url)
+    click.echo(_started(settings).url)
 
 
 @db.command()
@@ -86,9 +87,7 @@ def env(settings: Settings) -> None:
     \b
     eval "$(regime db env)"
     """
-    from regime_engine.database import embedded
-
-    variables = embedded.start(settings).environment | settings.names
+    variables = _started(settings).environment | settings.names
     click.echo(f"unset {' '.join(CONTRARY_VARIABLES)}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
@@ -101,7 +100,7 @@ def psql(settings: Settings, arguments: tuple[str, ...]) -> None:
     """Open psql on the server, and start the server if necessary. Arguments go to psql."""
     from regime_engine.database import embedded
 
-    server = embedded.start(settings)
+    server = _started(settings)
     beside_server = embedded.client_folder(settings) / "psql"
     program = beside_server if beside_server.exists() else shutil.which("psql")
     if not program:
@@ -113,13 +112,17 @@ def psql(settings: Settings, arguments: tuple[str, ...]) -> None:
     os.execve(program, ["psql", *arguments], environment | server.environment)
 
 
+def _started(settings: Settings) -> "Server":
+    from regime_engine.database import embedded
+
+    return embedded.start(settings)
+
+
 def _size(folder: Path) -> int:
-    """Bytes of the files below; what the server removes meanwhile counts nothing."""
+    """Bytes of the files below; a file that the server removes meanwhile counts nothing."""
     total = 0
     for directory, _, names in os.walk(folder):
         for name in names:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 total += os.lstat(os.path.join(directory, name)).st_size
-            except FileNotFoundError:
-                continue
     return total

@@ -2,6 +2,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,20 @@ from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
 from regime_engine.cli.output import last_regime, rows_written, table
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
+from regime_engine.demo import FIRST_DATE, PRICE_FILES, REGIONS
+from regime_engine.series import Series
+
+if TYPE_CHECKING:
+    from regime_engine.database import Database
+    from regime_engine.engine.classify import Outcome
+
+NEXT_COMMANDS = (
+    "history --region US --start 2008-09-15 --end 2008-10-15",
+    "explain --region US --as-of 2008-10-10",
+    "report",
+    "status",
+    "db psql",
+)
 
 
 @click.command()
@@ -20,72 +35,79 @@ def demo(settings: Settings) -> None:
     The indexes are the S&P 500 and the NASDAQ Composite. The demo writes to the database that is
     set; `make demo` uses the embedded one. If you run it again, no row changes.
     """
-    from regime_engine import demo
     from regime_engine.database import connect
-    from regime_engine.engine import classify, fit, nightly
-    from regime_engine.prices.load import load_prices
-    from regime_engine.reading import tables
-    from regime_engine.series import Series
+    from regime_engine.engine import nightly
 
-    all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in demo.REGIONS]
+    all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in REGIONS]
     with connect(settings) as database:
-        info = database.connection.info
-        click.echo(
-            f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}"
-        )
-        for path in demo.PRICE_FILES:
-            loaded = load_prices(database, path)
-            click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
-        nightly.build_features(database)
-        click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
+        _load(database)
         for series in all_series:
-            versions = fit.walk_forward(
-                database,
-                series,
-                fit.Recipe(),
-                fit.WalkForward(),
-                start=demo.FIRST_DATE,
-                progress=windows_progress(series.region),
-            )
-            click.echo(
-                f"Models: {series.region}, {len(versions)} versions, one every half-year from "
-                f"{versions[0].valid_from}, each trained on the days before it"
-            )
-        outcomes = []
-        for series in all_series:
-            outcome = classify.backfill(
-                database,
-                series,
-                start=demo.FIRST_DATE,
-                progress=windows_progress(series.region),
-            )
-            outcomes.append(outcome)
-            click.echo(
-                f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
-                f"{outcome.last}; {rows_written(outcome.written)}"
-            )
+            _fit(database, series)
+        outcomes = [_classify(database, series) for series in all_series]
         passed = print_verdicts(*nightly.audit(database))
-        for series in all_series:
-            by_year = tables.days_by_year(database, series)
-            click.echo(f"\nDays of {series.region} by label:\n")
-            click.echo(table(by_year.headers, by_year.rows))
-        last = tables.transitions(database, all_series[0], limit=5)
-        click.echo("\nThe last transitions of US:\n")
-        click.echo(table(last.headers, last.rows))
-        click.echo()
-        for outcome in outcomes:
-            click.echo(last_regime(outcome))
+        _print_regimes(database, all_series)
+    for outcome in outcomes:
+        click.echo(last_regime(outcome))
     click.echo("\nNext:")
-    for arguments in (
-        "history --region US --start 2008-09-15 --end 2008-10-15",
-        "explain --region US --as-of 2008-10-10",
-        "report",
-        "status",
-        "db psql",
-    ):
-        click.echo(f"  {_program()} {arguments}")
+    for command in NEXT_COMMANDS:
+        click.echo(f"  {_program()} {command}")
     if not passed:
         sys.exit(1)
+
+
+def _load(database: "Database") -> None:
+    from regime_engine.engine import nightly
+    from regime_engine.prices.load import load_prices
+
+    info = database.connection.info
+    click.echo(f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}")
+    for path in PRICE_FILES:
+        loaded = load_prices(database, path)
+        click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
+    nightly.build_features(database)
+    click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
+
+
+def _fit(database: "Database", series: Series) -> None:
+    from regime_engine.engine import fit
+
+    versions = fit.walk_forward(
+        database,
+        series,
+        fit.Recipe(),
+        fit.WalkForward(),
+        start=FIRST_DATE,
+        progress=windows_progress(series.region),
+    )
+    click.echo(
+        f"Models: {series.region}, {len(versions)} versions, one every half-year from "
+        f"{versions[0].valid_from}, each trained on the days before it"
+    )
+
+
+def _classify(database: "Database", series: Series) -> "Outcome":
+    from regime_engine.engine import classify
+
+    outcome = classify.backfill(
+        database, series, start=FIRST_DATE, progress=windows_progress(series.region)
+    )
+    click.echo(
+        f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
+        f"{outcome.last}; {rows_written(outcome.written)}"
+    )
+    return outcome
+
+
+def _print_regimes(database: "Database", all_series: list[Series]) -> None:
+    from regime_engine.reading import tables
+
+    for series in all_series:
+        by_year = tables.days_by_year(database, series)
+        click.echo(f"\nDays of {series.region} by label:\n")
+        click.echo(table(by_year.headers, by_year.rows))
+    last = tables.transitions(database, all_series[0], limit=5)
+    click.echo(f"\nThe last transitions of {all_series[0].region}:\n")
+    click.echo(table(last.headers, last.rows) + "\n")
 
 
 def _program() -> str:

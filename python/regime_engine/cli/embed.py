@@ -1,45 +1,45 @@
 import re
+from collections.abc import Callable, Iterable
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import DAY, encoding_options, stretch_options
+from regime_engine.cli.options import (
+    POSITIVE,
+    day_option,
+    encoding_options,
+    staleness_option,
+    stretch_options,
+)
 from regime_engine.cli.output import rows_written
 from regime_engine.cli.progress import instruments_progress
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.series import MAX_STALENESS_DAYS
+
+if TYPE_CHECKING:
+    from regime_engine.database import Database
+    from regime_engine.engine.market import Request, Tally
+    from regime_engine.runs import Run
 
 
-class Shard(click.ParamType):
-    """i/n, the i-th of n parts."""
-
-    name = "i/n"
-
-    def convert(self, value, parameter, context) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", value)
-        i, n = map(int, match.groups()) if match else (0, 0)
-        if not 1 <= i <= n:
-            self.fail(f"{value!r} is not i/n with 1 ≤ i ≤ n, such as 1/4", parameter, context)
-        return i, n
+def shard(text: str) -> tuple[int, int]:
+    """i/n, the i-th of n parts: the type of an option."""
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    i, n = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= i <= n:
+        raise click.BadParameter(f"{text!r} is not i/n with 1 ≤ i ≤ n, such as 1/4")
+    return i, n
 
 
 @click.command()
 @click.option("--instrument-id", "instrument_ids", multiple=True, help="An instrument; repeatable.")
 @click.option("--all", "is_all", is_flag=True, help="Every instrument that has prices.")
 @encoding_options
-@click.option("--as-of", type=DAY, help="Only the window that ends on this date.")
+@day_option("--as-of", "Only the window that ends on this date.")
 @stretch_options
-@click.option(
-    "--max-staleness-days",
-    type=click.IntRange(min=0),
-    default=MAX_STALENESS_DAYS,
-    show_default=True,
-    help="With --as-of: allow the last price to be this many calendar days older.",
-)
+@staleness_option
 @click.option(
     "--classify", is_flag=True, help="Also classify each instrument, as a region of its own."
 )
@@ -48,10 +48,12 @@ class Shard(click.ParamType):
     is_flag=True,
     help="Encode every window and compare whole rows, not only their hashes.",
 )
-@click.option("--shard", type=Shard(), default="1/1", help="Only part I of N of the instruments.")
+@click.option(
+    "--shard", type=shard, metavar="I/N", default="1/1", help="Only part I of N of the instruments."
+)
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=1,
     show_default=True,
     help="Processes on this machine.",
@@ -106,22 +108,13 @@ def embed(
         stretch = Stretch(window_days, as_of, as_of, max_staleness_days)
     request = market.Request(model_id, stretch, recompute, classify)
     with connect(settings) as database:
-        run_all = partial(market.embed_instruments, settings, request)
-        if scheduler:
-            from regime_engine.engine.workers import dask
-
-            run_all = partial(dask, database, request, scheduler)
-        elif workers > 1:
-            from regime_engine.engine.workers import processes
-
-            run_all = partial(processes, settings, request, workers)
         tally = market.embed(
             database,
             request,
-            list(dict.fromkeys(instrument_ids)) or None,
-            shard,
-            run_all,
-            instruments_progress(),
+            instrument_ids=list(dict.fromkeys(instrument_ids)) or None,
+            shard=shard,
+            run_all=_runner(database, request, workers, scheduler),
+            progress=instruments_progress(),
         )
     for instrument_id, reason in tally.failures.items():
         click.echo(f"{instrument_id}: {reason}", err=True)
@@ -134,3 +127,18 @@ def embed(
             f"{len(tally.failures):,} of {tally.instruments:,} instruments could not be embedded; "
             "the reasons are above and in regime_runs.failures (accept: --allow-failures)"
         )
+
+
+def _runner(
+    database: "Database", request: "Request", workers: int, scheduler: str | None
+) -> Callable[["Run", list[str]], Iterable["Tally"]]:
+    """What embeds the instruments: Dask's workers, processes of this machine, or this process."""
+    from regime_engine.engine import market
+
+    if not scheduler and workers == 1:
+        return partial(market.embed_instruments, database.settings, request)
+    from regime_engine.engine.workers import dask, processes
+
+    if scheduler:
+        return partial(dask, database, request, scheduler)
+    return partial(processes, database.settings, request, workers)

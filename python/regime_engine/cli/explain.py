@@ -1,14 +1,15 @@
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import date
 from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 if TYPE_CHECKING:
     from regime_engine.reading.explain import Explanation
@@ -16,25 +17,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @series_options
-@click.option("--as-of", type=DAY, help="The day.  [default: the last one]")
+@day_option("--as-of", "The day.  [default: the last one]")
 @format_option
 @click.pass_obj
-def explain(
-    settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
-    as_of: date | None,
-    output_format: str,
-) -> None:
+def explain(settings: Settings, series: Series, as_of: date | None, output_format: str) -> None:
     """Explain why a region has its label on a day."""
     from regime_engine.database import connect
-    from regime_engine.model_versions import Series, flat
-    from regime_engine.reading.explain import explain as read
+    from regime_engine.model_versions import flat
+    from regime_engine.reading.explain import explain
 
-    series = Series(region, model_id, window_days)
     with connect(settings) as database:
-        explanation = read(database, series, as_of=as_of)
+        explanation = explain(database, series, as_of=as_of)
     if output_format == "json":
         click.echo(json.dumps(asdict(explanation), default=str, indent=2))
     elif output_format == "csv":
@@ -67,30 +60,21 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
     ]
     yield table(["label", "probability", *e.evidence], rows)
     if e.constituents:
-        yield _votes(e)
+        votes = [
+            (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
+            for each in e.constituents
+        ]
+        yield "Voted by:\n" + table(["region", "weight", "as_of_date", "regime_label"], votes)
     if e.moved:
-        yield _movements(e)
+        before = "the day before the change" if e.since else "the first day"
+        headers = ["statistic", str(e.compared_with), str(e.as_of_date), "moved by"]
+        yield (
+            f"What moved most since {before}, in standard deviations of the days from "
+            f"{e.first_day} on:\n" + table(headers, [astuple(each) for each in e.moved])
+        )
     if e.analogues:
         yield _analogues(e)
     yield "\n".join(_provenance(e))
-
-
-def _movements(e: "Explanation") -> str:
-    before = "the day before the change" if e.since else "the first day"
-    rows = [(each.statistic, each.before, each.now, each.in_spreads) for each in e.moved]
-    return (
-        f"What moved most since {before}, in standard deviations of the days from "
-        f"{e.first_day} on:\n"
-        + table(["statistic", str(e.compared_with), str(e.as_of_date), "moved by"], rows)
-    )
-
-
-def _votes(e: "Explanation") -> str:
-    rows = [
-        (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
-        for each in e.constituents
-    ]
-    return "Voted by:\n" + table(["region", "weight", "as_of_date", "regime_label"], rows)
 
 
 def _analogues(e: "Explanation") -> str:

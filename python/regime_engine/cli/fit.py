@@ -1,91 +1,88 @@
+from collections.abc import Callable
 from datetime import date
 
 import click
 
-from regime_engine.cli.options import DAY, instrument_option, series_options
+from regime_engine.cli.options import day, day_option, instrument_option, series_options
 from regime_engine.cli.output import table
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 
-class LabelledWindow(click.ParamType):
-    name = "LABEL=FROM:TO"
+def labelled_window(text: str) -> tuple[str, date, date]:
+    """LABEL=FROM:TO: the type of an option."""
+    label, equals, span = text.partition("=")
+    start, colon, end = span.partition(":")
+    if not (label and equals and colon):
+        raise click.BadParameter(
+            f"{text!r} is not LABEL=FROM:TO, such as CRISIS=2008-09-15:2009-03-31"
+        )
+    return label, day(start), day(end)
 
-    def convert(self, value, parameter, context):
-        label, equals, span = value.partition("=")
-        start, colon, end = span.partition(":")
-        if not (label and equals and colon):
-            self.fail(f"{value!r} is not LABEL=FROM:TO, such as CRISIS=2008-09-15:2009-03-31")
-        days = (DAY.convert(day, parameter, context) for day in (start, end))
-        return (label, *days)
 
+def period(unit: str, longest: int) -> Callable[[str], int]:
+    """The type of an option: a number with its unit, such as 6m or 8y."""
 
-class Period(click.ParamType):
-    """A number with its unit, such as 6m or 8y."""
-
-    def __init__(self, unit: str, choices: range | tuple[int, ...]) -> None:
-        self.name = f"N{unit}"
-        self.unit = unit
-        self.choices = choices
-
-    def convert(self, value, parameter, context) -> int:
-        if isinstance(value, int):
-            return value
-        number = value.removesuffix(self.unit)
-        if not number.isdecimal() or int(number) not in self.choices:
-            first, last = self.choices[0], self.choices[-1]
-            self.fail(f"{value!r} is not a period from {first}{self.unit} to {last}{self.unit}")
+    def convert(text: str) -> int:
+        number = text.removesuffix(unit)
+        if not number.isdecimal() or not 1 <= int(number) <= longest:
+            raise click.BadParameter(f"{text!r} is not a period from 1{unit} to {longest}{unit}")
         return int(number)
+
+    return convert
 
 
 @click.command()
 @series_options
 @instrument_option
 @click.option(
-    "--classifier",
-    help="markov or prototype.  [default: prototype with --window, else markov]",
+    "--classifier", help="markov or prototype.  [default: prototype with --window, else markov]"
 )
 @click.option(
     "--states",
     type=click.Choice(["2", "3", "4", "auto"]),
-    help="How many regimes; auto takes the best one-step-ahead log score of returns on the last "
-    "30 % of the training days, and prints them all.  [default: 4]",
+    help="Number of regimes. `auto` tries 2, 3 and 4, prints how well each predicts the returns of "
+    "the last 30 % of the training days (one-step-ahead log score), and takes the best.  "
+    "[default: 4]",
 )
 @click.option(
     "--window",
     "labelled",
-    type=LabelledWindow(),
+    type=labelled_window,
+    metavar="LABEL=FROM:TO",
     multiple=True,
     help="A period with a label of seeds/regime_labels.csv; repeatable.",
 )
-@click.option("--start", type=DAY, help="Train from this date; with --walk-forward, label from it.")
-@click.option("--end", type=DAY, help="Train up to this date.  [default: the last there is]")
-@click.option(
+@day_option("--start", "Train from this date. With --walk-forward, label from it.")
+@day_option("--end", "Train up to this date.  [default: the last one]")
+@day_option(
     "--valid-from",
-    type=DAY,
-    help="First date that the version classifies; with one before the end of its training, rows "
-    "up to that say in_sample.  [default: the day after the last one trained on]",
+    "First date that the version classifies. If the training ends later, the rows up to its "
+    "end are marked in_sample.  [default: the day after the last one trained on]",
 )
 @click.option(
-    "--walk-forward", is_flag=True, help="Fit a version every --every, trained on --train."
+    "--walk-forward",
+    is_flag=True,
+    help="Fit a version every --every, each trained on the --train before it.",
 )
 @click.option(
     "--every",
-    type=Period("m", range(1, 121)),
+    type=period("m", longest=120),
+    metavar="Nm",
     help="Calendar months between versions.  [default: 6m]",
 )
 @click.option(
     "--train",
-    type=Period("y", range(1, 101)),
-    help="Years before a version that it is trained on. Without --start the first version has "
-    "three of them at least; with it, what there is.  [default: 8y]",
+    type=period("y", longest=100),
+    metavar="Ny",
+    help="Train each version on this many years before it, or on as many as there are. Without "
+    "--start, the first version has at least three.  [default: 8y]",
 )
 @click.pass_obj
 def fit(
     settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
+    series: Series,
     instrument_id: str | None,
     classifier: str | None,
     states: str | None,
@@ -129,9 +126,7 @@ def fit(
         raise click.UsageError("--window says what to train on: leave --start and --end out")
     from regime_engine.database import connect
     from regime_engine.engine import fit
-    from regime_engine.series import Series
 
-    series = Series(region, model_id, window_days)
     recipe = fit.Recipe(
         classifier=classifier or ("prototype" if labelled else "markov"),
         n_states=None if states == "auto" else int(states or 4),
@@ -139,30 +134,34 @@ def fit(
     )
     with connect(settings) as database:
         if walk_forward:
-            schedule = fit.WalkForward(every or 6, train or 8)
             models = fit.walk_forward(
                 database,
                 series,
                 recipe,
-                schedule,
-                start,
-                end,
-                instrument_id,
-                windows_progress(region),
+                fit.WalkForward(every or 6, train or 8),
+                start=start,
+                end=end,
+                instrument_id=instrument_id,
+                progress=windows_progress(series.region),
             )
         else:
-            models = [fit.fit(database, series, recipe, start, end, valid_from, instrument_id)]
+            model = fit.fit(
+                database,
+                series,
+                recipe,
+                start=start,
+                end=end,
+                valid_from=valid_from,
+                instrument_id=instrument_id,
+            )
+            models = [model]
     for model in models:
         if tried := model.metrics.get("states_tried"):
             best = max(tried.values())
             rows = [(int(k), score, score - best) for k, score in tried.items()]
             click.echo(table(["states", "score", "to the best"], rows))
-        click.echo(description(model))
-
-
-def description(model) -> str:
-    return (
-        f"{model.classifier} version {model.version} of {model.series.region}: "
-        f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} to "
-        f"{model.trained_to}, valid from {model.valid_from}"
-    )
+        click.echo(
+            f"{model.classifier} version {model.version} of {series.region}: "
+            f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} "
+            f"to {model.trained_to}, valid from {model.valid_from}"
+        )

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import DAY, format_option, series_options
+from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 if TYPE_CHECKING:
     from regime_engine.reading.forecast import Forecast
@@ -32,15 +33,13 @@ SHOWN = {
     multiple=True,
     help="Trading days ahead; repeatable.  [default: 21; with --score 1, 5, 21 and 63]",
 )
-@click.option("--as-of", type=DAY, help="Use nothing after this date.  [default: use everything]")
+@day_option("--as-of", "Use nothing after this date.  [default: use everything]")
 @click.option("--score", is_flag=True, help="Score past forecasts, out of sample.")
 @format_option
 @click.pass_obj
 def forecast(
     settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
+    series: Series,
     horizons: tuple[int, ...],
     as_of: date | None,
     score: bool,
@@ -51,9 +50,7 @@ def forecast(
         raise click.UsageError("--score is about the whole history: leave --as-of out")
     from regime_engine.database import connect
     from regime_engine.reading import forecast as reading
-    from regime_engine.series import Series
 
-    series = Series(region, model_id, window_days)
     horizons = tuple(dict.fromkeys(horizons))
     with connect(settings) as database:
         if score:
@@ -63,7 +60,7 @@ def forecast(
     if score or output_format != "table":
         print_rows(rows.headers, rows.rows, output_format)
     else:
-        _print_by_horizon(region, rows.records(reading.Forecast))
+        _print_by_horizon(series.region, rows.records(reading.Forecast))
 
 
 def _print_by_horizon(region: str, forecasts: list["Forecast"]) -> None:

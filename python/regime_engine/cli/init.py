@@ -9,7 +9,8 @@ from regime_engine.config import Settings
     "with_roles",
     is_flag=True,
     help="Also create the group roles regime_auditor, regime_engine and regime_builder, and give "
-    "each its rights; needs a login with CREATEROLE. Run it again after the first `regime load`.",
+    "each its rights. It needs a login with CREATEROLE. Run it again after the first "
+    "`regime load`.",
 )
 @click.pass_obj
 def init(settings: Settings, with_roles: bool) -> None:

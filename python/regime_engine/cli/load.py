@@ -42,20 +42,18 @@ def load(
         for path in files:
             try:
                 result = load_prices(database, path, instrument_id, strict)
-            except RegimeError as error:
-                click.echo(f"Error: {error}", err=True)
-                failed = True
-            except psycopg.Error as error:
-                click.echo(f"Error: {path}: {explain(error)}", err=True)
+            except (RegimeError, psycopg.Error) as error:
+                reason = explain(error)
+                click.echo(f"Error: {path}: {reason}" if reason else f"Error: {error}", err=True)
                 failed = True
             else:
-                _report(path, result, settings)
+                _print_result(path, result, settings)
                 failed |= result.refused > 0 and (strict or not allow_refused)
     if failed:
         sys.exit(1)
 
 
-def _report(path: Path, result: "LoadResult", settings: Settings) -> None:
+def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
     click.echo(
         f"{path.name}: {result.rows:,} rows, {result.inserted:,} new, "
         f"{result.updated:,} corrected, {result.unchanged:,} unchanged, {result.refused:,} refused"

@@ -5,6 +5,7 @@ import click
 from regime_engine.cli.options import format_option, series_options
 from regime_engine.cli.output import print_rows, table
 from regime_engine.config import Settings
+from regime_engine.series import Series
 
 if TYPE_CHECKING:
     from regime_engine.reading.matrix import Cell
@@ -22,22 +23,13 @@ OF_A_LABEL = ("expected_duration", "stationary_share", "observed_share")
 @click.option("--shrink", is_flag=True, help="Also show smoothed probabilities, for rare labels.")
 @format_option
 @click.pass_obj
-def matrix(
-    settings: Settings,
-    region: str,
-    model_id: str,
-    window_days: int,
-    shrink: bool,
-    output_format: str,
-) -> None:
+def matrix(settings: Settings, series: Series, shrink: bool, output_format: str) -> None:
     """Show how often one label follows another (or itself), and how long labels last."""
     from regime_engine.database import connect
-    from regime_engine.reading.matrix import Cell
-    from regime_engine.reading.matrix import matrix as read
-    from regime_engine.series import Series
+    from regime_engine.reading.matrix import Cell, matrix
 
     with connect(settings) as database:
-        rows = read(database, Series(region, model_id, window_days), shrink)
+        rows = matrix(database, series, shrink)
     if output_format == "table":
         quantities = [name for name in CELLS if name in rows.headers]
         _print_squares(rows.records(Cell), quantities)

@@ -1,8 +1,14 @@
+from typing import TYPE_CHECKING
+
 import click
 
 from regime_engine.cli.options import encoding_options, format_option
 from regime_engine.cli.output import print_rows
 from regime_engine.config import Settings
+from regime_engine.series import Series
+
+if TYPE_CHECKING:
+    from regime_engine.model_versions import FittedModel
 
 WIDE = 100
 
@@ -48,15 +54,13 @@ def models(
     from regime_engine import model_versions
     from regime_engine.database import connect
     from regime_engine.reading import tables
-    from regime_engine.series import Series
 
     with connect(settings) as database:
         if not (versions and region):
             found = tables.models(database, region)
             print_rows(found.headers, found.rows, output_format)
             return
-        series = Series(region, model_id, window_days)
-        stored = model_versions.load(database, series)
+        stored = model_versions.load(database, Series(region, model_id, window_days))
     chosen = [_fields(model_versions.one(stored, version), output_format) for version in versions]
     names = list(dict.fromkeys(name for fields in chosen for name in fields))
     headers = ["field", *(f"version {version}" for version in versions)]
@@ -64,7 +68,7 @@ def models(
     print_rows(headers, rows, output_format)
 
 
-def _fields(model, output_format: str) -> dict[str, object]:
+def _fields(model: "FittedModel", output_format: str) -> dict[str, object]:
     """Name → value, parameters and metrics with their own names; long ones cut in a table."""
     from regime_engine.model_versions import flat
 

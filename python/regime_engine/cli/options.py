@@ -2,82 +2,93 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import wraps
+from typing import Any, TypeAlias
 
 import click
+
+from regime_engine.series import MAX_STALENESS_DAYS, Series
 
 DEFAULT_MODEL_ID = "num-regime-core-v2"
 DEFAULT_WINDOW_DAYS = 63
 
+Command: TypeAlias = Callable[..., None]
 
-class Day(click.ParamType):
-    """A calendar day, YYYY-MM-DD."""
-
-    name = "date"
-
-    def convert(self, value, parameter, context) -> date:
-        if isinstance(value, date):
-            return value
-        try:
-            return datetime.strptime(value, "%Y-%m-%d").date()
-        except ValueError:
-            self.fail(
-                f"{value!r} is not a day of the calendar, written YYYY-MM-DD", parameter, context
-            )
+POSITIVE = click.IntRange(min=1)
 
 
-DAY = Day()
+def day(text: str) -> date:
+    """A calendar day, YYYY-MM-DD: the type of an option."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a day of the calendar, written YYYY-MM-DD"
+        ) from None
 
 
-def encoding_options(command: Callable) -> Callable:
+def day_option(name: str, text: str, required: bool = False) -> Callable[[Command], Command]:
+    return click.option(name, type=day, metavar="DATE", required=required, help=text)
+
+
+def encoding_options(command: Command) -> Command:
     """--model-id and --window-days: how windows become embeddings."""
-    for option in (
-        click.option(
-            "--window-days",
-            type=click.IntRange(min=2),
-            default=DEFAULT_WINDOW_DAYS,
-            show_default=True,
-            help="Trading days in a window.",
-        ),
-        click.option(
-            "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def series_options(command: Callable) -> Callable:
-    """--region, --model-id and --window-days: which series a command is about."""
-    region = click.option("--region", required=True, help="A region of seeds/regions.csv.")
-    return region(encoding_options(command))
-
-
-def instrument_option(command: Callable) -> Callable:
-    return click.option(
-        "--instrument-id", help="The instrument to classify.  [default: the one in regions.csv]"
-    )(command)
-
-
-def model_version_option(command: Callable) -> Callable:
-    return click.option(
-        "--model-version",
-        type=click.IntRange(min=1),
-        help="Use this version, valid or not; the rows record it.  [default: the valid one]",
-    )(command)
-
-
-def stretch_options(command: Callable) -> Callable:
-    """--start and --end, both included."""
-    command = click.option("--end", type=DAY, help="Last date.  [default: the last one]")(command)
-    return click.option("--start", type=DAY, help="First date.  [default: the first one]")(command)
-
-
-def format_option(command: Callable) -> Callable:
-    return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(["table", "json", "csv"]),
-        default="table",
+    command = click.option(
+        "--window-days",
+        type=click.IntRange(min=2),
+        default=DEFAULT_WINDOW_DAYS,
         show_default=True,
-        help="Output format; JSON and CSV have every digit.",
+        help="Trading days in a window.",
     )(command)
+    return click.option(
+        "--model-id", default=DEFAULT_MODEL_ID, show_default=True, help="The encoder."
+    )(command)
+
+
+def series_options(command: Command) -> Command:
+    """--region, --model-id and --window-days, given to the command as one `series`."""
+
+    @wraps(command)
+    def with_series(region: str, model_id: str, window_days: int, **options: Any) -> None:
+        command(series=Series(region, model_id, window_days), **options)
+
+    region_option = click.option("--region", required=True, help="A region of seeds/regions.csv.")
+    return region_option(encoding_options(with_series))
+
+
+regions_option = click.option(
+    "--region", "regions", multiple=True, help="Only this region; repeatable.  [default: all]"
+)
+
+instrument_option = click.option(
+    "--instrument-id", help="The instrument to classify.  [default: the one in regions.csv]"
+)
+
+model_version_option = click.option(
+    "--model-version",
+    type=POSITIVE,
+    help="Use this version, valid or not; the rows record it.  [default: the valid one]",
+)
+
+staleness_option = click.option(
+    "--max-staleness-days",
+    type=click.IntRange(min=0),
+    default=MAX_STALENESS_DAYS,
+    show_default=True,
+    help="Allow the last price to be this many calendar days before --as-of.",
+)
+
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Output format; JSON and CSV have every digit.",
+)
+
+
+def stretch_options(command: Command) -> Command:
+    """--start and --end, both included."""
+    command = day_option("--end", "Last date.  [default: the last one]")(command)
+    return day_option("--start", "First date.  [default: the first one]")(command)

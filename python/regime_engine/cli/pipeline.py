@@ -3,27 +3,25 @@ import sys
 import click
 
 from regime_engine.cli.audit import print_verdicts
-from regime_engine.cli.options import encoding_options
+from regime_engine.cli.options import encoding_options, regions_option
 from regime_engine.cli.output import last_regime, rows_written
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
 
 @click.command()
-@click.option(
-    "--region", "only", multiple=True, help="Only this region; repeatable.  [default: all]"
-)
+@regions_option
 @encoding_options
 @click.option(
     "--walk-forward",
     is_flag=True,
-    help="First store the Markov versions that `regime fit --walk-forward` would; those that are "
-    "stored are left alone.",
+    help="First fit and store the versions that `regime fit --walk-forward` would; it does not fit "
+    "a stored version again.",
 )
 @click.pass_obj
 def pipeline(
     settings: Settings,
-    only: tuple[str, ...],
+    regions: tuple[str, ...],
     model_id: str,
     window_days: int,
     walk_forward: bool,
@@ -48,9 +46,9 @@ def pipeline(
             database,
             model_id,
             window_days,
-            windows_progress,
-            only,
-            WalkForward() if walk_forward else None,
+            progress=windows_progress,
+            only=regions,
+            schedule=WalkForward() if walk_forward else None,
         )
         try:
             if voted := nightly.vote_if_wanted(database, model_id, window_days):

@@ -2,16 +2,14 @@ from pathlib import Path
 
 import click
 
-from regime_engine.cli.options import encoding_options
+from regime_engine.cli.options import encoding_options, regions_option
 from regime_engine.config import Settings
 
 DEFAULT_OUTPUT = Path("regime-report.html")
 
 
 @click.command()
-@click.option(
-    "--region", "regions", multiple=True, help="Only this region; repeatable.  [default: all]"
-)
+@regions_option
 @encoding_options
 @click.option(
     "--output",
@@ -21,7 +19,7 @@ DEFAULT_OUTPUT = Path("regime-report.html")
 @click.option(
     "--png",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the main chart as a picture; write the page only with --output.",
+    help="Write the main chart as a picture, and the page only if --output is given.",
 )
 @click.option("--audit", is_flag=True, help="Run the dbt audit first, and show its result.")
 @click.pass_obj
@@ -52,11 +50,7 @@ def report(
     with connect(settings) as database:
         verdicts = contents.audit(database) if audit else None
         stored = contents.read(
-            database,
-            regions,
-            model_id=model_id,
-            window_days=window_days,
-            fresh=verdicts,
+            database, regions, model_id=model_id, window_days=window_days, fresh=verdicts
         )
     # Both files are made before either is written.
     files = {}

@@ -1,16 +1,13 @@
 import click
 
+from regime_engine.cli.options import POSITIVE
 from regime_engine.cli.output import table
 from regime_engine.config import Settings
 
 
 @click.command()
 @click.option(
-    "--runs",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Number of runs to show.",
+    "--runs", type=POSITIVE, default=10, show_default=True, help="Number of runs to show."
 )
 @click.pass_obj
 def status(settings: Settings, runs: int) -> None:
@@ -27,8 +24,7 @@ def status(settings: Settings, runs: int) -> None:
         place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
         overview = tables.series_overview(database)
         last = tables.last_runs(database, runs)
-    click.echo(place)
-    click.echo()
+    click.echo(f"{place}\n")
     for rows, none in (
         (overview, "No regimes yet: run `regime pipeline`."),
         (last, "No runs yet."),

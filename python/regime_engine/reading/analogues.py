@@ -3,23 +3,14 @@
 from dataclasses import dataclass
 from datetime import date
 
-from psycopg import sql
-
 from regime_engine import seeds
 from regime_engine.database import Database, Rows
 from regime_engine.database.statements import statement
 from regime_engine.errors import RegimeError
 from regime_engine.reading import nearest
-from regime_engine.reading.nearest import Neighbour, Window
+from regime_engine.reading.nearest import Window
 from regime_engine.reading.rows import IS_SERIES
 from regime_engine.series import GLOBAL, Series
-from regime_engine.store.embeddings import EMBEDDINGS
-
-# Its parameters are instrument_id, model_id and window_days.
-_OF_INSTRUMENT = sql.SQL("""
-    stored.entity_type = 'INSTRUMENT' and stored.entity_id = %(instrument_id)s
-    and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
-""")
 
 
 @dataclass(frozen=True)
@@ -63,13 +54,21 @@ def analogues(
         raise RegimeError(f"-n {n}: ask for at least one analogue")
     asked = _asked(database, series, as_of)
     found = nearest.search(
-        database,
-        series,
-        asked=asked,
-        instrument_ids=_searched(database, asked, scope),
-        n=n,
+        database, series, asked=asked, instrument_ids=_searched(database, asked, scope), n=n
     )
-    return _rows(database, series, asked=asked, found=found)
+    windows = [neighbour.window for neighbour in found]
+    return database.rows(
+        statement(__package__, "analogues"),
+        vars(series)
+        | {
+            "known_until": asked.as_of_date,
+            "instrument_ids": [window.instrument_id for window in windows],
+            "as_of_dates": [window.as_of_date for window in windows],
+            "first_trade_dates": [window.first_trade_date for window in windows],
+            "last_trade_dates": [window.last_trade_date for window in windows],
+            "distances": [neighbour.distance for neighbour in found],
+        },
+    )
 
 
 def _searched(database: Database, asked: Window, scope: str) -> list[str] | None:
@@ -86,17 +85,18 @@ def _asked(database: Database, series: Series, as_of: date | None) -> Window:
     """The window of the region's instrument as of the date."""
     instrument_id = _instrument_of(database, series, as_of)
     parameters = vars(series) | {"instrument_id": instrument_id, "as_of": as_of}
-    table = database.table(EMBEDDINGS.name)
-    [(first, last)] = database.execute(
-        sql.SQL("""
-            select
-                (select min(as_of_date) from {table} as stored where {of_instrument}),
-                (
-                    select max(as_of_date)
-                    from {table} as stored
-                    where {of_instrument} and as_of_date <= coalesce(%(as_of)s::date, 'infinity')
-                )
-        """).format(table=table, of_instrument=_OF_INSTRUMENT),
+    first, last = database.one(
+        """
+        select
+            min(as_of_date),
+            max(as_of_date) filter (where as_of_date <= coalesce(%(as_of)s::date, 'infinity'))
+        from {numeric_window_embeddings}
+        where
+            entity_type = 'INSTRUMENT'
+            and entity_id = %(instrument_id)s
+            and model_id = %(model_id)s
+            and window_days = %(window_days)s
+        """,
         parameters,
     )
     if first is None:
@@ -136,25 +136,3 @@ def _instrument_of(database: Database, series: Series, as_of: date | None) -> st
     if classified is None or series.region == GLOBAL:
         return seeds.instrument_of(database, series.region)
     return str(classified[0])
-
-
-def _rows(
-    database: Database,
-    series: Series,
-    asked: Window,
-    found: list[Neighbour],
-) -> Rows[Analogue]:
-    """The windows with their labels, and their returns as far as known on the asked date."""
-    windows = [neighbour.window for neighbour in found]
-    return database.rows(
-        statement(__package__, "analogues"),
-        vars(series)
-        | {
-            "known_until": asked.as_of_date,
-            "instrument_ids": [window.instrument_id for window in windows],
-            "as_of_dates": [window.as_of_date for window in windows],
-            "first_trade_dates": [window.first_trade_date for window in windows],
-            "last_trade_dates": [window.last_trade_date for window in windows],
-            "distances": [neighbour.distance for neighbour in found],
-        },
-    )

@@ -22,8 +22,8 @@ select
     nearest.distance,
     regime.regime_label,
     regime.confidence,
-    later_21.adjusted_close / today.adjusted_close - 1 as next_21_days_return,
-    later_63.adjusted_close / today.adjusted_close - 1 as next_63_days_return,
+    later.close_21 / today.adjusted_close - 1 as next_21_days_return,
+    later.close_63 / today.adjusted_close - 1 as next_63_days_return,
     nearest.first_trade_date,
     nearest.last_trade_date
 from nearest
@@ -49,28 +49,21 @@ left join {daily_features} as today
         and today.trade_date = nearest.last_trade_date
 left join lateral (
 
-    select later.adjusted_close
-    from {daily_features} as later
-    where
-        later.instrument_id = nearest.instrument_id
-        and later.trade_date > nearest.last_trade_date
-        and later.trade_date <= %(known_until)s
-    order by later.trade_date
-    offset 20
-    limit 1
+    select
+        max(adjusted_close) filter (where trading_day = 21) as close_21,
+        max(adjusted_close) filter (where trading_day = 63) as close_63
+    from (
+        select
+            adjusted_close,
+            row_number() over (order by trade_date) as trading_day
+        from {daily_features}
+        where
+            instrument_id = nearest.instrument_id
+            and trade_date > nearest.last_trade_date
+            and trade_date <= %(known_until)s
+        order by trade_date
+        limit 63
+    ) as days
 
-) as later_21 on true
-left join lateral (
-
-    select later.adjusted_close
-    from {daily_features} as later
-    where
-        later.instrument_id = nearest.instrument_id
-        and later.trade_date > nearest.last_trade_date
-        and later.trade_date <= %(known_until)s
-    order by later.trade_date
-    offset 62
-    limit 1
-
-) as later_63 on true
+) as later on true
 order by nearest.rank

@@ -138,11 +138,7 @@ class _Stored:
     run: dict[str, Any] | None
 
 
-def explain(
-    database: Database,
-    series: Series,
-    as_of: date | None = None,
-) -> Explanation:
+def explain(database: Database, series: Series, as_of: date | None = None) -> Explanation:
     """The regime of the series' last day up to as_of. as_of: by default its last day of all
 
     raises RegimeError if the series has no regime then, if the embedding of that day is gone, or if
@@ -154,9 +150,15 @@ def explain(
 
 
 def _explanation(database: Database, series: Series, day: date) -> Explanation:
-    stored = _stored(database, series, day)
+    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
+    with database.connection.cursor(row_factory=class_row(_Stored)) as cursor:
+        [stored] = cursor.execute(query, vars(series) | {"day": day})
     metadata = stored.metadata
-    has_windows = series.region != GLOBAL
+    moved: list[Moved] = []
+    similar: list[Analogue] = []
+    if series.region != GLOBAL:
+        moved = _moved(database, series, day, stored)
+        similar = analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
     return Explanation(
         **vars(series),
         as_of_date=day,
@@ -175,8 +177,8 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
         changed_from=stored.changed_from,
         trading_days_since=stored.trading_days_since,
         compared_with=stored.compared_with if stored.compared_with != day else None,
-        moved=_moved(database, series, day, stored) if has_windows else [],
-        analogues=_analogues(database, series, day) if has_windows else [],
+        moved=moved,
+        analogues=similar,
         constituents=metadata.get("constituents", []),
         model_version=stored.model_version,
         model=Model(**stored.model) if stored.model else None,
@@ -199,16 +201,7 @@ def farthest(
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
 
 
-def _analogues(database: Database, series: Series, day: date) -> list[Analogue]:
-    return analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
-
-
-def _moved(
-    database: Database,
-    series: Series,
-    day: date,
-    stored: _Stored,
-) -> list[Moved]:
+def _moved(database: Database, series: Series, day: date, stored: _Stored) -> list[Moved]:
     """The statistics that moved most since the day compared with.
 
     Empty if there is no such day, or if the encoder has no statistics.
@@ -235,18 +228,5 @@ def _moved(
     def statistics(embedding: bytes) -> np.ndarray:
         return np.frombuffer(embedding, "<f4")[first : first + len(names)].astype(float)
 
-    moved = farthest(
-        names,
-        before=statistics(stored.embedding_before),
-        now=statistics(stored.embedding),
-        history=history.astype(float),
-    )
-    return moved[:N_MOVED]
-
-
-def _stored(database: Database, series: Series, day: date) -> _Stored:
-    """The regime of the day, its model and run, and the last change of label up to the day."""
-    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
-    cursor = database.connection.cursor(row_factory=class_row(_Stored))
-    [stored] = cursor.execute(query, vars(series) | {"day": day})
-    return stored
+    before, now = statistics(stored.embedding_before), statistics(stored.embedding)
+    return farthest(names, before, now, history.astype(float))[:N_MOVED]

@@ -87,10 +87,7 @@ class Calibration(NamedTuple):
 
 
 def forecast(
-    database: Database,
-    series: Series,
-    horizons: Sequence[int],
-    as_of: date | None = None,
+    database: Database, series: Series, horizons: Sequence[int], as_of: date | None = None
 ) -> Rows[Forecast]:
     """One row a horizon and label, calmest first: the function regime_forecast.
 

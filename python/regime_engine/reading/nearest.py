@@ -7,7 +7,7 @@ chosen.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -48,6 +48,9 @@ class Window:
             and other.first_trade_date <= self.last_trade_date
         )
 
+    def distance_to(self, other: "Window") -> float:
+        return float(np.linalg.norm(other.vector.astype(float) - self.vector.astype(float)))
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -55,6 +58,10 @@ class Neighbour:
 
     window: Window
     distance: float
+
+    @property
+    def rank(self) -> tuple[float, str, date]:
+        return self.distance, self.window.instrument_id, self.window.as_of_date
 
 
 @dataclass(frozen=True)
@@ -68,19 +75,25 @@ class Bounds:
     as_of_dates: np.ndarray
     distances: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Bounds]") -> "Bounds":
+        none = cls(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
+        parts = [none, *parts]
+        return cls(
+            np.concatenate([part.instrument_ids for part in parts]),
+            np.concatenate([part.as_of_dates for part in parts]),
+            np.concatenate([part.distances for part in parts]),
+        )
+
 
 def search(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str] | None,
-    n: int,
+    database: Database, series: Series, asked: Window, instrument_ids: list[str] | None, n: int
 ) -> list[Neighbour]:
     """The n nearest windows that end before the asked one begins, nearest first.
 
     Two windows of one instrument share no day.
+    database: in no transaction, or in one that is repeatable read
     instrument_ids: None for all, which are searched by the index if there is one
-    connection: in no transaction, or in one that is repeatable read
     """
     measured: list[Neighbour] = []
     chosen: list[Neighbour] = []
@@ -88,9 +101,7 @@ def search(
     with database.transaction():
         database.execute("set transaction isolation level repeatable read, read only")
         for windows, limit in _candidates(database, series, asked, instrument_ids, n):
-            measured += [
-                Neighbour(window, _distance(window.vector, asked.vector)) for window in windows
-            ]
+            measured += [Neighbour(window, asked.distance_to(window)) for window in windows]
             chosen = _apart(measured, limit, n)
             if len(chosen) == n:
                 break
@@ -98,32 +109,24 @@ def search(
 
 
 def _candidates(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str] | None,
-    n: int,
+    database: Database, series: Series, asked: Window, instrument_ids: list[str] | None, n: int
 ) -> Iterator[tuple[list[Window], float]]:
     """More and more windows; with each batch a distance that no later window is nearer than."""
     if instrument_ids is None:
         extension = nearest_index.extension_of(database, series.model_id, series.window_days)
         if extension:
-            rows = min(4 * n, MAX_ROWS_A_FETCH)
-            yield from _by_index(database, series, extension, asked, rows)
+            yield from _by_index(database, series, extension, asked, min(4 * n, MAX_ROWS_A_FETCH))
             return
-        instrument_ids = _embedded(database)
+        rows = database.execute(statement(__package__, "embedded_instruments"))
+        instrument_ids = [instrument_id for (instrument_id,) in rows]
     bounds = _lower_bounds(database, series, asked, instrument_ids)
     yield from _by_bound(database, series, bounds, 32 * n)
-
-
-def _distance(vector: np.ndarray, other: np.ndarray) -> float:
-    return float(np.linalg.norm(vector.astype(float) - other.astype(float)))
 
 
 def _apart(measured: list[Neighbour], limit: float, n: int) -> list[Neighbour]:
     """The nearest n within the limit that share no day with a nearer one of their instrument."""
     chosen: list[Neighbour] = []
-    for neighbour in sorted(measured, key=_order):
+    for neighbour in sorted(measured, key=lambda neighbour: neighbour.rank):
         if neighbour.distance > limit or len(chosen) == n:
             break
         if not any(neighbour.window.overlaps(nearer.window) for nearer in chosen):
@@ -131,16 +134,8 @@ def _apart(measured: list[Neighbour], limit: float, n: int) -> list[Neighbour]:
     return chosen
 
 
-def _order(neighbour: Neighbour) -> tuple[float, str, date]:
-    return neighbour.distance, neighbour.window.instrument_id, neighbour.window.as_of_date
-
-
 def _by_index(
-    database: Database,
-    series: Series,
-    extension: str,
-    asked: Window,
-    n: int,
+    database: Database, series: Series, extension: str, asked: Window, n: int
 ) -> Iterator[tuple[list[Window], float]]:
     """The nearest windows by the index, n at a time. extension: the schema of pgvector"""
     dimension = len(asked.vector)
@@ -183,12 +178,6 @@ def _by_index(
             yield [_window(row) for row in rows], limit
 
 
-def _embedded(database: Database) -> list[str]:
-    """Every instrument with embeddings."""
-    rows = database.execute(statement(__package__, "embedded_instruments"))
-    return [instrument_id for (instrument_id,) in rows]
-
-
 def _by_bound(
     database: Database, series: Series, bounds: Bounds, n: int
 ) -> Iterator[tuple[list[Window], float]]:
@@ -208,16 +197,13 @@ def _by_bound(
 
 
 def _lower_bounds(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str],
+    database: Database, series: Series, asked: Window, instrument_ids: list[str]
 ) -> Bounds:
     """The bounds of every window that ends before the asked one begins, read by several connections
     at once."""
     n = min(len(instrument_ids) // INSTRUMENTS_A_CONNECTION, os.cpu_count() or 1, MAX_CONNECTIONS)
     if n < 2:
-        return _concatenate(_measure_roughly(database, series, asked, instrument_ids))
+        return Bounds.joined(_measure_roughly(database, series, asked, instrument_ids))
     (snapshot,) = database.one("select pg_export_snapshot()")
 
     def share(k: int) -> list[Bounds]:
@@ -227,14 +213,11 @@ def _lower_bounds(
             return _measure_roughly(other, series, asked, instrument_ids[k::n])
 
     with ThreadPoolExecutor(n) as pool:
-        return _concatenate([part for parts in pool.map(share, range(n)) for part in parts])
+        return Bounds.joined([part for parts in pool.map(share, range(n)) for part in parts])
 
 
 def _measure_roughly(
-    database: Database,
-    series: Series,
-    asked: Window,
-    instrument_ids: list[str],
+    database: Database, series: Series, asked: Window, instrument_ids: list[str]
 ) -> list[Bounds]:
     """The bounds of each instrument's windows. One instrument's vectors are in memory at a time."""
     dimension = len(asked.vector)
@@ -250,24 +233,10 @@ def _measure_roughly(
     for number, as_of_dates, vectors in binary.receive(database, query, parameters):
         instrument_id = instrument_ids[int.from_bytes(number, "big") - 1]
         squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
-        bounds.append(
-            Bounds(
-                np.full(len(squares), instrument_id, object),
-                binary.dates(as_of_dates),
-                np.sqrt(squares) * np.float32(1 - rounding),
-            )
-        )
+        instruments = np.full(len(squares), instrument_id, object)
+        distances = np.sqrt(squares) * np.float32(1 - rounding)
+        bounds.append(Bounds(instruments, binary.dates(as_of_dates), distances))
     return bounds
-
-
-def _concatenate(parts: list[Bounds]) -> Bounds:
-    if not parts:
-        return Bounds(np.empty(0, object), np.empty(0, "M8[D]"), np.empty(0, np.float32))
-    return Bounds(
-        instrument_ids=np.concatenate([part.instrument_ids for part in parts]),
-        as_of_dates=np.concatenate([part.as_of_dates for part in parts]),
-        distances=np.concatenate([part.distances for part in parts]),
-    )
 
 
 def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -283,10 +252,7 @@ def _squares(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def fetch(
-    database: Database,
-    series: Series,
-    instrument_ids: list[str],
-    as_of_dates: list[date],
+    database: Database, series: Series, instrument_ids: list[str], as_of_dates: list[date]
 ) -> list[Window]:
     """Those windows of these keys that are stored."""
     with database.connection.cursor(binary=True, row_factory=dict_row) as cursor:

@@ -5,7 +5,7 @@ from datetime import date
 from psycopg import sql
 
 from regime_engine import seeds
-from regime_engine.database import Database, Rows
+from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
 from regime_engine.reading.rows import IS_SERIES, require_regimes
 from regime_engine.runs import LIVE
@@ -24,23 +24,12 @@ def history(
     limit: the newest rows only
     raises RegimeError if the series has no regime at all
     """
-    columns = (
-        "as_of_date",
-        "regime_label",
-        "confidence",
-        "runner_up_label",
-        "instrument_id",
-        "model_version",
-    )
-    return _of_series(
-        database,
-        series,
-        table="regimes",
-        columns=columns,
-        start=start,
-        end=end,
-        limit=limit,
-    )
+    query = """
+        select
+            as_of_date, regime_label, confidence, runner_up_label, instrument_id, model_version
+        from {regimes}
+    """
+    return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
 
 
 def transitions(
@@ -55,27 +44,48 @@ def transitions(
     limit: the newest rows only
     raises RegimeError if the series has no regime at all
     """
-    columns = (
-        "as_of_date",
-        "from_regime_label",
-        "to_regime_label",
-        "from_confidence",
-        "to_confidence",
-        "previous_as_of_date",
-    )
-    return _of_series(
-        database,
-        series,
-        table="regime_transitions",
-        columns=columns,
-        start=start,
-        end=end,
-        limit=limit,
+    query = """
+        select
+            as_of_date, from_regime_label, to_regime_label, from_confidence, to_confidence,
+            previous_as_of_date
+        from {regime_transitions}
+    """
+    return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
+
+
+def _newest(
+    database: Database, series: Series, query: Query, which: dict[str, date | int | None]
+) -> Rows:
+    """Of the rows that the query selects, those of the series. which: start, end and limit"""
+    require_regimes(database, series)
+    return database.rows(
+        """
+        select *
+        from (
+            {query}
+            where
+                {is_series}
+                and as_of_date >= coalesce(%(start)s::date, '-infinity')
+                and as_of_date <= coalesce(%(end)s::date, 'infinity')
+            order by as_of_date desc
+            limit %(limit)s
+        ) as newest
+        order by as_of_date
+        """,
+        vars(series) | which,
+        query=database.compose(query),
+        is_series=IS_SERIES,
     )
 
 
 def days_by_year(database: Database, series: Series) -> Rows:
     """One row a year: how many days of each label of regime_labels, calmest first."""
+    counts = [
+        sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
+            sql.Literal(label), sql.Identifier(label)
+        )
+        for label in seeds.labels(database)
+    ]
     return database.rows(
         """
         select extract(year from as_of_date)::int::text as year, {counts}
@@ -85,12 +95,7 @@ def days_by_year(database: Database, series: Series) -> Rows:
         order by 1
         """,
         vars(series),
-        counts=sql.SQL(", ").join(
-            sql.SQL("count(*) filter (where regime_label = {}) as {}").format(
-                sql.Literal(label), sql.Identifier(label)
-            )
-            for label in seeds.labels(database)
-        ),
+        counts=sql.SQL(", ").join(counts),
         is_series=IS_SERIES,
     )
 
@@ -137,36 +142,4 @@ def last_runs(database: Database, limit: int = 10) -> Rows:
         """,
         {"limit": limit},
         live=LIVE,
-    )
-
-
-def _of_series(
-    database: Database,
-    series: Series,
-    table: str,
-    columns: tuple[str, ...],
-    start: date | None,
-    end: date | None,
-    limit: int | None,
-) -> Rows:
-    require_regimes(database, series)
-    return database.rows(
-        """
-        select *
-        from (
-            select {columns}
-            from {table}
-            where
-                {is_series}
-                and as_of_date >= coalesce(%(start)s::date, '-infinity')
-                and as_of_date <= coalesce(%(end)s::date, 'infinity')
-            order by as_of_date desc
-            limit %(limit)s
-        ) as newest
-        order by as_of_date
-        """,
-        vars(series) | {"start": start, "end": end, "limit": limit},
-        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-        table=database.table(table),
-        is_series=IS_SERIES,
     )

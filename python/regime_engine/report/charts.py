@@ -6,12 +6,15 @@ serves light and dark.
 """
 
 import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import altair as alt
+import numpy as np
 
 from regime_engine.reading.analogues import Analogue
 from regime_engine.reading.forecast import Calibration, Forecast
@@ -33,19 +36,10 @@ class Palette:
     text: str
     muted: str
     line: str
-    mark: str
     accent: str
     good: str
     bad: str
     ramp: list[str]
-
-
-class Duration(NamedTuple):
-    """A bar of the histogram of durations. longest: None for no limit"""
-
-    shortest: int
-    longest: int | None
-    name: str
 
 
 @dataclass(frozen=True)
@@ -57,15 +51,6 @@ class SpellCount:
     spells: int
 
 
-@dataclass(frozen=True)
-class Pictured:
-    """A region of the picture. labels: calmest first"""
-
-    title: str
-    subtitle: str
-    labels: list[str]
-
-
 LIGHT = Palette(
     labels=["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
     page="#f6f7f9",
@@ -73,7 +58,6 @@ LIGHT = Palette(
     text="#16202c",
     muted="#566270",
     line="#dde2e8",
-    mark="#16202c",
     accent="#1f5fa8",
     good="#1b7a4b",
     bad="#b3261e",
@@ -86,7 +70,6 @@ DARK = Palette(
     text="#e6ebf1",
     muted="#9aa7b5",
     line="#2b3643",
-    mark="#e6ebf1",
     accent="#7fb4ee",
     good="#6fd09b",
     bad="#ff8a80",
@@ -99,33 +82,27 @@ AXIS_WIDTH = 66
 
 DAY = 86_400_000  # milliseconds
 
-DURATIONS = (
-    Duration(1, 1, "1"),
-    Duration(2, 5, "2–5"),
-    Duration(6, 10, "6–10"),
-    Duration(11, 21, "11–21"),
-    Duration(22, 63, "22–63"),
-    Duration(64, 126, "64–126"),
-    Duration(127, None, "127+"),
-)
+# The bars of the histogram of durations: name → the longest spell in the bar, in trading days
+DURATIONS = {
+    "1": 1,
+    "2–5": 5,
+    "6–10": 10,
+    "11–21": 21,
+    "22–63": 63,
+    "64–126": 126,
+    "127+": math.inf,
+}
 
 
 def colours(palette: Sequence[str], n: int) -> list[str]:
     """n colours from the first of the palette to its last, mixed if n is not the palette's size."""
-    if n == 1:
-        return [palette[0]]
-    channels = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette]
-    chosen = []
-    for place in range(n):
-        position = place * (len(palette) - 1) / (n - 1)
-        below = min(int(position), len(palette) - 2)
-        part = position - below
-        mixed = (
-            round(low + part * (high - low))
-            for low, high in zip(channels[below], channels[below + 1], strict=True)
-        )
-        chosen.append("#" + "".join(f"{channel:02x}" for channel in mixed))
-    return chosen
+    channels = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette])
+    positions = np.arange(n) * (len(palette) - 1) / max(n - 1, 1)
+    mixed = [np.interp(positions, range(len(palette)), channel) for channel in channels.T]
+    return [
+        "#" + "".join(f"{round(value):02x}" for value in colour)
+        for colour in zip(*mixed, strict=True)
+    ]
 
 
 def theme(palette: Palette, n_labels: int) -> dict[str, object]:
@@ -153,7 +130,7 @@ def theme(palette: Palette, n_labels: int) -> dict[str, object]:
             "ramp": palette.ramp,
             "heatmap": palette.ramp,
         },
-        "line": {"color": palette.mark},
+        "line": {"color": palette.text},
         "rule": {"color": palette.muted},
         "area": {"color": palette.muted},
         "circle": {"color": palette.accent},
@@ -179,55 +156,48 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
     start, until). Parameters: from, to and cursor, in milliseconds since 1970.
     """
     days, spells = alt.NamedData("days"), alt.NamedData("spells")
-    charts: dict[str, tuple[alt.Chart | alt.LayerChart | alt.FacetChart, int]] = {
-        "price": (_price(labels, days, spells), 300),
-        "lanes": (_lanes(labels, spells), 26 * len(labels)),
-        "probabilities": (_probabilities(labels, days), 190),
-        "drawdown": (_drawdown(days), 150),
-        "novelty": (_novelty(days), 120),
-    }
     cursor = (
         alt.Chart(alt.Data(values=[{}]))
         .mark_rule(strokeWidth=1, clip=True)
         .encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
     )
     params = [*_range(first, last), alt.param("cursor", value=0)]
+
+    def drawn(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> alt.TopLevelMixin:
+        return _sized(alt.layer(chart, cursor).add_params(*params), height)
+
     return {
-        name: _sized(alt.layer(chart, cursor).add_params(*params), height)
-        for name, (chart, height) in charts.items()
+        "price": drawn(_price(labels, days, spells), 300),
+        "lanes": drawn(_lanes(labels, spells), 26 * len(labels)),
+        "probabilities": drawn(_probabilities(labels, days), 190),
+        "drawdown": drawn(_drawdown(days), 150),
+        "novelty": drawn(_novelty(days), 120),
     }
 
 
-def picture(regions: list[Pictured], first: date, last: date) -> alt.TopLevelMixin:
+def picture(
+    regions: list[tuple[alt.TitleParams, list[str]]], first: date, last: date
+) -> alt.TopLevelMixin:
     """Price, bands and lanes of each region, one below the other: for a PNG.
 
-    The data sets are days_0, spells_0, days_1 …, in the order of the regions.
+    regions: the title and the labels of each, calmest first
+    Data sets: days_0, spells_0, days_1 …, in the order of the regions.
     """
     drawn = []
-    for place, region in enumerate(regions):
+    for place, (title, labels) in enumerate(regions):
         days, spells = alt.NamedData(f"days_{place}"), alt.NamedData(f"spells_{place}")
-        labels = region.labels
-        drawn.append(
-            alt.vconcat(
-                _price(labels, days, spells).properties(width=740, height=300),
-                _lanes(labels, spells).properties(width=740, height=26 * len(labels)),
-                spacing=4,
-                title=alt.TitleParams(region.title, subtitle=region.subtitle),
-            )
-        )
+        price = _price(labels, days, spells).properties(width=740, height=300)
+        lanes = _lanes(labels, spells).properties(width=740, height=26 * len(labels))
+        drawn.append(alt.vconcat(price, lanes, spacing=4, title=title))
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 
 
 def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
     """A square for each pair of labels, with its probability and count."""
     fields = ("from_label", "to_label", "probability", "transitions")
+    above = alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False)
     base = alt.Chart(_values(cells, fields)).encode(
-        x=alt.X(
-            "to_label:N",
-            title="to",
-            sort=labels,
-            axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False),
-        ),
+        x=alt.X("to_label:N", title="to", sort=labels, axis=above),
         y=alt.Y("from_label:N", title=None, sort=labels, axis=_label_axis()),
         tooltip=[
             alt.Tooltip("from_label:N", title="from"),
@@ -236,12 +206,9 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
             alt.Tooltip("transitions:Q", title="times", format=","),
         ],
     )
+    ramp = alt.Scale(type="sqrt", domain=[0, 1], range="ramp")
     squares = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color(
-            "probability:Q",
-            scale=alt.Scale(type="sqrt", domain=[0, 1], range="ramp"),
-            legend=None,
-        )
+        color=alt.Color("probability:Q", scale=ramp, legend=None)
     )
     # On a dark square the text has the colour of the panel.
     ink = alt.condition(
@@ -262,19 +229,12 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
 def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
     """Return against volatility: a named point for each label."""
     fields = ("regime_label", "annualised_return", "annualised_volatility", "days")
+    axis = alt.Axis(format=".0%", tickCount=5)
+    across = alt.Scale(zero=True, nice=False, padding=24)
+    upward = alt.Scale(zero=True, nice=False, padding=32)
     base = alt.Chart(_values(profiles, fields)).encode(
-        x=alt.X(
-            "annualised_volatility:Q",
-            title="volatility, annual",
-            axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, nice=False, padding=24),
-        ),
-        y=alt.Y(
-            "annualised_return:Q",
-            title="return, annual",
-            axis=alt.Axis(format=".0%", tickCount=5),
-            scale=alt.Scale(zero=True, nice=False, padding=32),
-        ),
+        x=alt.X("annualised_volatility:Q", title="volatility, annual", axis=axis, scale=across),
+        y=alt.Y("annualised_return:Q", title="return, annual", axis=axis, scale=upward),
         tooltip=[
             alt.Tooltip("regime_label:N", title="label"),
             alt.Tooltip("annualised_return:Q", title="return, annual", format=".1%"),
@@ -302,77 +262,52 @@ def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
 
 def counted_durations(labels: list[str], spells: list[Spell]) -> list[SpellCount]:
     """How many of the spells of each label lasted how long."""
-    return [
-        SpellCount(
-            label=label,
-            duration=duration.name,
-            spells=sum(
-                spell.regime_label == label
-                and duration.shortest <= spell.trading_days
-                and (duration.longest is None or spell.trading_days <= duration.longest)
-                for spell in spells
-            ),
-        )
-        for duration in DURATIONS
-        for label in labels
-    ]
+
+    def bar(spell: Spell) -> str:
+        return next(name for name, longest in DURATIONS.items() if spell.trading_days <= longest)
+
+    counts = Counter((spell.regime_label, bar(spell)) for spell in spells if spell.trading_days)
+    return [SpellCount(label, name, counts[label, name]) for name in DURATIONS for label in labels]
 
 
 def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
     """A histogram of the durations of closed spells."""
     counts = counted_durations(labels, spells)
-    names = [duration.name for duration in DURATIONS]
-    chart = (
-        _by_severity(labels, _values(counts, ("label", "duration", "spells")))
-        .mark_bar(strokeWidth=1)
-        .encode(
-            x=alt.X(
-                "duration:N",
-                title="trading days",
-                sort=names,
-                scale=alt.Scale(domain=names),
-                axis=alt.Axis(labelAngle=0, labelFontSize=10, ticks=False),
-            ),
-            y=alt.Y(
-                "spells:Q",
-                title="spells",
-                axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f"),
-            ),
-            color=_colour(labels),
-            stroke=alt.value({"expr": "panel"}),
-            order=alt.Order("severity:Q"),
-            tooltip=[
-                alt.Tooltip("label:N"),
-                alt.Tooltip("duration:N", title="trading days"),
-                alt.Tooltip("spells:Q"),
-            ],
-        )
-        .add_params(alt.param("panel", value=LIGHT.panel))
+    names = list(DURATIONS)
+    bars = _by_severity(labels, _values(counts, ("label", "duration", "spells")))
+    axis, scale = alt.Axis(labelAngle=0, labelFontSize=10, ticks=False), alt.Scale(domain=names)
+    chart = bars.mark_bar(strokeWidth=1).encode(
+        x=alt.X("duration:N", title="trading days", sort=names, scale=scale, axis=axis),
+        y=alt.Y(
+            "spells:Q", title="spells", axis=alt.Axis(tickMinStep=1, tickCount=5, format=",.0f")
+        ),
+        color=_colour(labels),
+        stroke=alt.value({"expr": "panel"}),
+        order=alt.Order("severity:Q"),
+        tooltip=[
+            alt.Tooltip("label:N"),
+            alt.Tooltip("duration:N", title="trading days"),
+            alt.Tooltip("spells:Q"),
+        ],
     )
-    return _sized(chart, 230)
+    return _sized(chart.add_params(alt.param("panel", value=LIGHT.panel)), 230)
 
 
 def fan(labels: list[str], forecasts: list[Forecast]) -> alt.TopLevelMixin:
     """The distribution over the labels, by days ahead."""
-    chart = (
-        _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
-        .mark_area()
-        .encode(
-            x=alt.X(
-                "horizon:Q",
-                title="trading days ahead",
-                scale=alt.Scale(nice=False, domain=[0, max(each.horizon for each in forecasts)]),
-                axis=alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True),
-            ),
-            y=_share("probability:Q"),
-            color=_colour(labels),
-            order=alt.Order("severity:Q"),
-            tooltip=[
-                alt.Tooltip("label:N"),
-                alt.Tooltip("horizon:Q", title="days ahead"),
-                alt.Tooltip("probability:Q", format=".1%"),
-            ],
-        )
+    areas = _by_severity(labels, _values(forecasts, ("horizon", "label", "probability")))
+    scale = alt.Scale(nice=False, domain=[0, max(each.horizon for each in forecasts)])
+    axis = alt.Axis(values=[0, 5, 10, 21, 42, 63], labelFlush=True)
+    chart = areas.mark_area().encode(
+        x=alt.X("horizon:Q", title="trading days ahead", scale=scale, axis=axis),
+        y=_share("probability:Q"),
+        color=_colour(labels),
+        order=alt.Order("severity:Q"),
+        tooltip=[
+            alt.Tooltip("label:N"),
+            alt.Tooltip("horizon:Q", title="days ahead"),
+            alt.Tooltip("probability:Q", format=".1%"),
+        ],
     )
     return _sized(chart, 230)
 
@@ -390,22 +325,16 @@ def analogues(rows: list[Analogue]) -> alt.TopLevelMixin:
         for days, later_return in ((21, row.next_21_days_return), (63, row.next_63_days_return))
         if later_return is not None
     ]
+    names = list(dict.fromkeys(str(value["name"]) for value in values))
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("return:Q", title="return", axis=alt.Axis(format="+.0%", tickCount=5, grid=True)),
-        y=alt.Y(
-            "name:N",
-            title=None,
-            sort=list(dict.fromkeys(str(value["name"]) for value in values)),
-            axis=_label_axis(),
-        ),
+        y=alt.Y("name:N", title=None, sort=names, axis=_label_axis()),
     )
     zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
+    scale = alt.Scale(domain=["21 days on", "63 days on"], range=["circle", "triangle-up"])
+    legend = alt.Legend(orient="top", title=None, symbolSize=70)
     points = base.mark_point(size=70, opacity=1, strokeWidth=1.5).encode(
-        shape=alt.Shape(
-            "days:N",
-            scale=alt.Scale(domain=["21 days on", "63 days on"], range=["circle", "triangle-up"]),
-            legend=alt.Legend(orient="top", title=None, symbolSize=70),
-        ),
+        shape=alt.Shape("days:N", scale=scale, legend=legend),
         tooltip=[
             alt.Tooltip("name:N", title="window up to"),
             alt.Tooltip("label:N"),
@@ -419,18 +348,13 @@ def analogues(rows: list[Analogue]) -> alt.TopLevelMixin:
 def calibration(rows: list[Calibration]) -> alt.TopLevelMixin:
     """What was forecast against how often it came true."""
     unit = alt.Scale(domain=[0, 1])
-    diagonal = (
-        alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-        .mark_line(strokeDash=[3, 3], strokeWidth=1, opacity=0.6)
-        .encode(x=alt.X("x:Q", scale=unit), y=alt.Y("y:Q", scale=unit))
+    corners = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+    diagonal = corners.mark_line(strokeDash=[3, 3], strokeWidth=1, opacity=0.6).encode(
+        x=alt.X("x:Q", scale=unit), y=alt.Y("y:Q", scale=unit)
     )
     base = alt.Chart(_values(rows, ("forecast", "realised", "forecasts"))).encode(
         x=alt.X("forecast:Q", title="forecast", axis=alt.Axis(format=".0%", tickCount=5)),
-        y=alt.Y(
-            "realised:Q",
-            title="came true",
-            axis=alt.Axis(format=".0%", tickCount=5),
-        ),
+        y=alt.Y("realised:Q", title="came true", axis=alt.Axis(format=".0%", tickCount=5)),
         tooltip=[
             alt.Tooltip("forecast:Q", title="forecast", format=".1%"),
             alt.Tooltip("realised:Q", title="came true", format=".1%"),
@@ -446,95 +370,62 @@ def calibration(rows: list[Calibration]) -> alt.TopLevelMixin:
 def _price(
     labels: list[str], days: alt.NamedData, spells: alt.NamedData
 ) -> alt.LayerChart | alt.FacetChart:
-    bands = (
-        alt.Chart(spells)
-        .mark_rect(clip=True, opacity=0.55)
-        .encode(x=_dates("start"), x2="until", color=_colour(labels))
+    bands = alt.Chart(spells).mark_rect(clip=True, opacity=0.55)
+    line = _in_sight(days, "datum.close > 0").mark_line(clip=True, strokeWidth=1.3)
+    close = alt.Y(
+        "close:Q",
+        title=None,
+        scale=alt.Scale(type="log", nice=False, padding=8),
+        axis=_axis(format=",", tickCount=5),
     )
-    line = (
-        _in_sight(days, "datum.close > 0")
-        .mark_line(clip=True, strokeWidth=1.3)
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "close:Q",
-                title=None,
-                scale=alt.Scale(type="log", nice=False, padding=8),
-                axis=_axis(format=",", tickCount=5),
-            ),
-        )
+    return alt.layer(
+        bands.encode(x=_dates("start"), x2="until", color=_colour(labels)),
+        line.encode(x=_dates("date"), y=close),
     )
-    return alt.layer(bands, line)
 
 
 def _lanes(labels: list[str], spells: alt.NamedData) -> alt.Chart:
-    return (
-        alt.Chart(spells)
-        .mark_rect(clip=True)
-        .encode(
-            x=_dates("start"),
-            x2="until",
-            y=alt.Y(
-                "label:N",
-                title=None,
-                sort=labels[::-1],
-                scale=alt.Scale(domain=labels[::-1], paddingInner=0.25, paddingOuter=0.1),
-                axis=_label_axis(grid=True, tickBand="extent"),
-            ),
-            color=_colour(labels),
-        )
+    lane = alt.Y(
+        "label:N",
+        title=None,
+        sort=labels[::-1],
+        scale=alt.Scale(domain=labels[::-1], paddingInner=0.25, paddingOuter=0.1),
+        axis=_label_axis(grid=True, tickBand="extent"),
     )
+    bars = alt.Chart(spells).mark_rect(clip=True)
+    return bars.encode(x=_dates("start"), x2="until", y=lane, color=_colour(labels))
 
 
 def _probabilities(labels: list[str], days: alt.NamedData) -> alt.Chart:
-    return (
+    columns: list[str | alt.FieldName] = [f"p{place}" for place in range(len(labels))]
+    areas = (
         _in_sight(days, "isValid(datum.p0)")
-        .transform_fold(
-            [f"p{place}" for place in range(len(labels))], as_=["column", "probability"]
-        )
+        .transform_fold(columns, as_=["column", "probability"])
         .transform_calculate(
             severity="toNumber(slice(datum.column, 1))",
             label=f"{json.dumps(labels)}[toNumber(slice(datum.column, 1))]",
         )
         .mark_area(clip=True)
-        .encode(
-            x=_dates("date"),
-            y=_share("probability:Q"),
-            color=_colour(labels),
-            order=alt.Order("severity:Q"),
-        )
+    )
+    return areas.encode(
+        x=_dates("date"),
+        y=_share("probability:Q"),
+        color=_colour(labels),
+        order=alt.Order("severity:Q"),
     )
 
 
 def _drawdown(days: alt.NamedData) -> alt.Chart:
-    return (
-        _in_sight(days, "isValid(datum.drawdown)")
-        .mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1})
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "drawdown:Q",
-                title=None,
-                axis=_axis(format=".0%", tickCount=4),
-            ),
-        )
+    area = _in_sight(days, "isValid(datum.drawdown)")
+    return area.mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1}).encode(
+        x=_dates("date"), y=alt.Y("drawdown:Q", title=None, axis=_axis(format=".0%", tickCount=4))
     )
 
 
 def _novelty(days: alt.NamedData) -> alt.Chart:
-    return (
-        _in_sight(days, "isValid(datum.novelty)")
-        .mark_line(clip=True, strokeWidth=1)
-        .encode(
-            x=_dates("date"),
-            y=alt.Y(
-                "novelty:Q",
-                title=None,
-                scale=alt.Scale(domain=[0, 100]),
-                axis=_axis(values=[0, 50, 100]),
-            ),
-        )
-    )
+    line = _in_sight(days, "isValid(datum.novelty)").mark_line(clip=True, strokeWidth=1)
+    scale, axis = alt.Scale(domain=[0, 100]), _axis(values=[0, 50, 100])
+    return line.encode(x=_dates("date"), y=alt.Y("novelty:Q", title=None, scale=scale, axis=axis))
 
 
 def _in_sight(days: alt.NamedData, condition: str) -> alt.Chart:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
-from regime_engine.database import Database, Query, Rows
+from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
@@ -25,8 +25,6 @@ LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
 CALIBRATED_HORIZON = 21
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -206,11 +204,7 @@ def read(
         described = {name: region.description for name, region in seeds.regions(database).items()}
         return Report(
             regions=[
-                _region(
-                    database,
-                    Series(name, model_id, window_days),
-                    description=described.get(name),
-                )
+                _region(database, Series(name, model_id, window_days), described.get(name))
                 for name in dict.fromkeys(names)
             ],
             verdicts=_kept_failures(database) if fresh is None else fresh,
@@ -223,13 +217,8 @@ def audit(database: Database) -> list[Verdict]:
     """Run the dbt audit; one verdict a test."""
     results, _ = nightly.audit(database, rows_shown=0)
     return [
-        Verdict(
-            name=result.name,
-            status=result.status,
-            failures=result.failures or 0,
-            description=" ".join(result.description.split()),
-        )
-        for result in results
+        Verdict(each.name, each.status, each.failures, " ".join(each.description.split()))
+        for each in results
     ]
 
 
@@ -257,6 +246,16 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
     require_regimes(database, series)
     days = _rows_of(database, series, Day, statement(__package__, "days"))
     latest = next(day for day in reversed(days) if day.regime_label is not None)
+    [version] = _rows_of(
+        database,
+        series,
+        ModelVersion,
+        statement(__package__, "model_version"),
+        model_version=latest.model_version,
+        run_id=latest.run_id,
+    )
+    spells = "select {columns} from {regime_spells} where {is_series} order by spell_number"
+    profile = "select {columns} from {label_profile} where {is_series} order by regime_label"
     known = seeds.labels(database)
     occurring = {label for day in days for label in (day.regime_label, *day.probabilities)}
     why_empty: dict[str, str] = {}
@@ -276,10 +275,10 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         labels=[*known, *sorted(label for label in occurring - {*known} if label is not None)],
         latest=latest,
         days=days,
-        spells=_of_view(database, series, Spell, view="regime_spells", order="spell_number"),
+        spells=_rows_of(database, series, Spell, spells),
         matrix=matrix(database, series).records(Cell),
-        profile=_of_view(database, series, Profile, view="label_profile", order="regime_label"),
-        version=_version(database, series, latest),
+        profile=_rows_of(database, series, Profile, profile),
+        version=version,
         checks=_checks(database, series, latest.instrument_id),
         runs=_runs(database, series, latest),
         forecast=forecast(database, series, HORIZONS).records(Forecast),
@@ -291,44 +290,10 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
     )
 
 
-def _of_view(
-    database: Database,
-    series: Series,
-    kind: type[Record],
-    view: str,
-    order: str,
-) -> list[Record]:
-    """The rows of a view about the series."""
-    rows = fetch_audit(
-        database,
-        "select {columns} from {view} where {is_series} order by {order}",
-        vars(series),
-        columns=sql.SQL(", ").join(sql.Identifier(name) for name in kind.__annotations__),
-        view=database.table(view),
-        is_series=IS_SERIES,
-        order=sql.Identifier(order),
-    )
-    return rows.records(kind)
-
-
-def _version(database: Database, series: Series, latest: Day) -> ModelVersion:
-    [version] = _rows_of(
-        database,
-        series,
-        ModelVersion,
-        statement(__package__, "model_version"),
-        model_version=latest.model_version,
-        run_id=latest.run_id,
-    )
-    return version
-
-
 def _runs(database: Database, series: Series, latest: Day) -> list[LedgerRun]:
     """The run that wrote the latest regime, then the last ones about the region, newest first."""
     query = """
-        select
-            started_at, command, status, seconds, database_user, regimes_in_force,
-            rows_replaced_since, run_id
+        select {columns}
         from {run_ledger}
         where region = %(region)s or run_id = %(run_id)s
         order by run_id = %(run_id)s desc, started_at desc, run_id
@@ -338,63 +303,37 @@ def _runs(database: Database, series: Series, latest: Day) -> list[LedgerRun]:
 
 
 def _rows_of(
-    database: Database,
-    series: Series,
-    kind: type[Record],
-    query: Query,
-    **parameters: object,
+    database: Database, series: Series, kind: type[Record], query: Query, **parameters: object
 ) -> list[Record]:
-    rows = fetch_audit(database, query, vars(series) | parameters, is_series=IS_SERIES)
+    """The rows of a query about the series. Its slot {columns} takes the fields of the kind."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, kind.__annotations__))
+    rows = fetch_audit(
+        database, query, vars(series) | parameters, columns=columns, is_series=IS_SERIES
+    )
     return rows.records(kind)
 
 
-@dataclass(frozen=True)
-class _Count:
-    """A check before it is counted. rows: what follows `select * from`"""
-
-    name: str
-    is_fault: bool
-    rows: LiteralString
-
-
-_COUNTS = (
-    _Count(
-        "Transitions that disagree with the regimes",
-        is_fault=True,
-        rows="{transition_reconciliation} where {of_series} and verdict <> 'agrees'",
+# What is counted, by name: what follows `select * from`.
+_FAULTS: dict[str, LiteralString] = {
+    "Transitions that disagree with the regimes": (
+        "{transition_reconciliation} where {of_series} and verdict <> 'agrees'"
     ),
-    _Count(
-        "Regimes of runs that did not succeed",
-        is_fault=True,
-        rows="{regime_timeline} where {of_series}"
-        " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')",
+    "Regimes of runs that did not succeed": (
+        "{regime_timeline} where {of_series}"
+        " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')"
     ),
-    _Count(
-        "Unsound embeddings",
-        is_fault=True,
-        rows="{embedding_integrity} where {of_windows} and cardinality(faults) > 0",
+    "Unsound embeddings": ("{embedding_integrity} where {of_windows} and cardinality(faults) > 0"),
+}
+_NOTES: dict[str, LiteralString] = {
+    "Embeddings whose prices were restated since": (
+        "{embedding_integrity} where {of_windows} and status = 'restated'"
     ),
-    _Count(
-        "Embeddings whose prices were restated since",
-        is_fault=False,
-        rows="{embedding_integrity} where {of_windows} and status = 'restated'",
+    "Trading days without a regime": "{regime_timeline} where {of_series} and is_missing",
+    "Days labelled by a model that was trained on them": (
+        "{regime_timeline} where {of_series} and is_in_sample"
     ),
-    _Count(
-        "Trading days without a regime",
-        is_fault=False,
-        rows="{regime_timeline} where {of_series} and is_missing",
-    ),
-    _Count(
-        "Days labelled by a model that was trained on them",
-        is_fault=False,
-        rows="{regime_timeline} where {of_series} and is_in_sample",
-    ),
-    _Count(
-        "Prices that look suspicious",
-        is_fault=False,
-        rows="{price_suspicions} where instrument_id = {instrument_id}",
-    ),
-)
+    "Prices that look suspicious": "{price_suspicions} where instrument_id = {instrument_id}",
+}
 
 
 def _checks(database: Database, series: Series, instrument_id: str) -> list[Check]:
@@ -408,18 +347,11 @@ def _checks(database: Database, series: Series, instrument_id: str) -> list[Chec
         "of_windows": sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals),
     }
     checks = []
-    for count in _COUNTS:
-        rows = database.compose(count.rows, **slots)
-        look_further = sql.SQL("select * from {}").format(rows)
-        (found,) = database.one("select count(*) from ({rows}) as found", rows=look_further)
-        checks.append(
-            Check(
-                name=count.name,
-                is_fault=count.is_fault,
-                found=found,
-                look_further=look_further.as_string(database.connection),
-            )
-        )
+    for name, rows in (_FAULTS | _NOTES).items():
+        query = sql.SQL("select * from {}").format(database.compose(rows, **slots))
+        (found,) = database.one("select count(*) from ({query}) as found", query=query)
+        shown = query.as_string(database.connection)
+        checks.append(Check(name, is_fault=name in _FAULTS, found=found, look_further=shown))
     return checks
 
 
@@ -428,22 +360,20 @@ def _kept_failures(database: Database) -> list[Verdict] | None:
 
     dbt stores neither when the audit was run nor which tests only warn.
     """
-    names = [
-        name
-        for (name,) in database.execute(
-            "select relname from pg_class where relkind = 'r'"
-            " and relnamespace = (select oid from pg_namespace where nspname = %s)"
-            " order by relname",
-            [database.settings.failures_schema],
-        )
-    ]
+    schema = database.settings.failures_schema
+    names = database.execute(
+        "select relname from pg_class where relkind = 'r'"
+        " and relnamespace = (select oid from pg_namespace where nspname = %s)"
+        " order by relname",
+        [schema],
+    ).fetchall()
     if not names:
         return None
     counts = sql.SQL(" union all ").join(
         sql.SQL("select {}, count(*) from {}").format(
-            sql.Literal(name), sql.Identifier(database.settings.failures_schema, name)
+            sql.Literal(name), sql.Identifier(schema, name)
         )
-        for name in names
+        for (name,) in names
     )
     return [
         Verdict(name, status="kept" if count else "none", failures=count)

@@ -40,13 +40,8 @@ def html(report: Report, settings: Settings) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {
-        "percent": percent,
-        "signed": signed,
-        "number": number,
-        "moment": moment,
-        "text": text,
-    }
+    for shown in (percent, signed, number, moment, text):
+        environment.filters[shown.__name__] = shown
     n_labels = max(len(region.labels) for region in report.regions)
     script, *_ = loader.get_source(environment, "page.js")
     css, *_ = loader.get_source(environment, "page.css")
@@ -55,10 +50,7 @@ def html(report: Report, settings: Settings) -> str:
         report=report,
         regions=[_template_values(region) for region in report.regions],
         calibrated_horizon=CALIBRATED_HORIZON,
-        themes={
-            "light": _theme(charts.LIGHT, n_labels),
-            "dark": _theme(charts.DARK, n_labels),
-        },
+        themes={"light": _theme(charts.LIGHT, n_labels), "dark": _theme(charts.DARK, n_labels)},
         variables=_variables,
         failed=any(verdict.status == "fail" for verdict in report.verdicts or ()),
         css=css,
@@ -71,7 +63,7 @@ def html(report: Report, settings: Settings) -> str:
 def png(report: Report) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
     drawn = [
-        charts.Pictured(_title(region), _subtitle(region), region.labels)
+        (alt.TitleParams(_title(region), subtitle=_subtitle(region)), region.labels)
         for region in report.regions
     ]
     datasets: dict[str, list[dict[str, object]]] = {}
@@ -154,29 +146,23 @@ def _data(region: RegionReport) -> dict[str, object]:
     for name in ("drawdown", "novelty"):
         if not any(value is not None for value in columns[name]):
             del drawn[name]
+    drawn |= _small_charts(region)
     return {
         "region": region.series.region,
         "labels": labels,
         "days": columns,
         "spells": _spells(region),
-        "specs": {
-            name: chart.to_dict(validate=False)
-            for name, chart in (drawn | _small_charts(region)).items()
-        },
+        "specs": {name: chart.to_dict(validate=False) for name, chart in drawn.items()},
     }
 
 
 def _spells(region: RegionReport) -> list[dict[str, object]]:
     """The spells of the charts: each ends where the next begins, the last one with its last day."""
-    ends = [charts.milliseconds(spell.start_date) for spell in region.spells[1:]]
-    ends.append(charts.milliseconds(region.latest.as_of_date) + charts.DAY)
+    starts = [charts.milliseconds(spell.start_date) for spell in region.spells]
+    ends = [*starts[1:], charts.milliseconds(region.latest.as_of_date) + charts.DAY]
     return [
-        {
-            "label": spell.regime_label,
-            "start": charts.milliseconds(spell.start_date),
-            "until": until,
-        }
-        for spell, until in zip(region.spells, ends, strict=True)
+        {"label": spell.regime_label, "start": start, "until": until}
+        for spell, start, until in zip(region.spells, starts, ends, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
@@ -15,8 +15,7 @@ from regime_engine.report.contents import ModelVersion, RegionReport
 MISSING = "–"
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """The head of a column."""
 
     text: str
@@ -43,9 +42,8 @@ class Column:
     shown: Callable[[Any], str]
 
     def cell(self, row: object) -> str:
-        return self.shown(
-            getattr(row, self.value) if isinstance(self.value, str) else self.value(row)
-        )
+        value = getattr(row, self.value) if isinstance(self.value, str) else self.value(row)
+        return self.shown(value)
 
 
 def tables(region: RegionReport) -> dict[str, Table]:
@@ -116,11 +114,8 @@ def tables(region: RegionReport) -> dict[str, Table]:
 
 def _table(rows: Iterable[Any], columns: Sequence[Column]) -> Table:
     return Table(
-        headings=[
-            Heading(column.heading, is_number=column.shown not in (text, moment))
-            for column in columns
-        ],
-        rows=[[column.cell(row) for column in columns] for row in rows],
+        [Heading(column.heading, column.shown not in (text, moment)) for column in columns],
+        [[column.cell(row) for column in columns] for row in rows],
     )
 
 
@@ -149,15 +144,10 @@ def _forecast_table(region: RegionReport) -> Table:
     labels = list(dict.fromkeys(each.label for each in region.forecast))
     rows = []
     for horizon, group in groupby(region.forecast, lambda each: each.horizon):
-        forecasts = list(group)
-        by_label = {each.label: each.probability for each in forecasts}
-        rows.append(
-            [
-                number(horizon),
-                *(percent(by_label[label]) for label in labels),
-                percent(forecasts[0].probability_of_change),
-            ]
-        )
+        forecasts = {each.label: each for each in group}
+        changes = percent(forecasts[labels[0]].probability_of_change)
+        shares = [percent(forecasts[label].probability) for label in labels]
+        rows.append([number(horizon), *shares, changes])
     return Table(_numeric_headings("Days ahead", *labels, "Changes by then"), rows)
 
 
@@ -168,9 +158,7 @@ def _durations_table(region: RegionReport) -> Table:
         [duration, *(number(count.spells) for count in group)]
         for duration, group in groupby(counts, lambda count: count.duration)
     ]
-    return Table(
-        [Heading("Trading days", is_number=False), *_numeric_headings(*region.labels)], rows
-    )
+    return Table([Heading("Trading days", False), *_numeric_headings(*region.labels)], rows)
 
 
 def _parameters_table(version: ModelVersion) -> Table:
@@ -180,16 +168,15 @@ def _parameters_table(version: ModelVersion) -> Table:
     for named in (version.parameters, version.metrics):
         for name, value in flat("", named or {}):
             values = value if isinstance(value, list) else [value]
-            if all(isinstance(each, (int, float, str)) for each in values) and (
-                len(values) in (1, len(labels))
-            ):
+            are_plain = all(isinstance(each, (int, float, str)) for each in values)
+            if are_plain and len(values) in (1, len(labels)):
                 cells = [f"{each:.4g}" if isinstance(each, float) else str(each) for each in values]
                 rows.append([name.replace("_", " "), *cells, *[""] * (len(labels) - len(cells))])
-    return Table([Heading("Parameter", is_number=False), *_numeric_headings(*labels)], rows)
+    return Table([Heading("Parameter", False), *_numeric_headings(*labels)], rows)
 
 
 def _numeric_headings(*texts: str) -> list[Heading]:
-    return [Heading(each, is_number=True) for each in texts]
+    return [Heading(each, True) for each in texts]
 
 
 def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:

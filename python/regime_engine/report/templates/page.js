@@ -38,8 +38,6 @@
       return row;
     });
 
-  // Charts -----------------------------------------------------------------------------------
-
   const isOverTime = (element) => element.classList.contains("over-time");
 
   async function draw(element) {
@@ -83,8 +81,6 @@
 
   const overTime = (panel) =>
     [...views].filter(([element]) => isOverTime(element) && panel.contains(element));
-
-  // Reading a day ----------------------------------------------------------------------------
 
   const number = (value, digits = 0) =>
     value == null
@@ -187,8 +183,6 @@
     element.addEventListener("blur", () => leave(element));
   }
 
-  // Tables of days ---------------------------------------------------------------------------
-
   const columnsOf = {
     price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
     probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
@@ -232,8 +226,6 @@
     details.addEventListener("toggle", () => details.open && fill(details));
   }
 
-  // Time shown -------------------------------------------------------------------------------
-
   for (const button of document.querySelectorAll(".ranges button")) {
     button.addEventListener("click", () => {
       years = Number(button.dataset.years);
@@ -248,8 +240,6 @@
       tables.filter((details) => details.open).forEach(fill);
     });
   }
-
-  // Regions ----------------------------------------------------------------------------------
 
   function select(place) {
     tabs.forEach((tab, k) => {
