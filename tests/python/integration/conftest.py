@@ -4,7 +4,7 @@
 marks what the second can say nothing new about: the command line, dbt, the arithmetic. All the rest
 runs on the second with `make test-all`.
 
-`database` is empty; `features_database` has the bundled prices, features and empty engine tables.
+`empty_settings` is an empty database; that of `features_settings` has the bundled prices, features and empty engine tables.
 Both are dropped after the test.
 """
 
@@ -47,8 +47,8 @@ class TestServer:
     settings: Settings
 
     def create_database(self, name: str, template: str = "template1") -> Settings:
-        with connect(self.settings) as connection:
-            connection.execute(
+        with connect(self.settings) as database:
+            database.execute(
                 sql.SQL("create database {} template {}").format(
                     sql.Identifier(name), sql.Identifier(template)
                 )
@@ -65,23 +65,23 @@ class TestServer:
         to them all.
         """
         yield self.create_database(DATABASE, template)
-        with connect(self.settings) as connection:
-            connection.execute(
+        with connect(self.settings) as database:
+            database.execute(
                 sql.SQL("alter database {} rename to {}").format(
                     sql.Identifier(DATABASE), sql.Identifier(name)
                 )
             )
 
     def drop_database(self, name: str) -> None:
-        with connect(self.settings) as connection:
-            connection.execute(
+        with connect(self.settings) as database:
+            database.execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )
 
 
-def wait_until(connection: Database, query: str) -> None:
+def wait_until(database: Database, query: str) -> None:
     deadline = time.monotonic() + 120
-    while not connection.execute(query).fetchone()[0]:
+    while not database.execute(query).fetchone()[0]:
         assert time.monotonic() < deadline, f"never true: {query}"
         time.sleep(0.02)
 
@@ -93,9 +93,9 @@ ALONE = (
 )
 
 
-def follow_prices(settings: Settings, connection: Database) -> None:
+def follow_prices(database: Database) -> None:
     """Build what new prices need, on a database where the rest is built."""
-    dbt.require_success(dbt.build(connection, "daily_features"), "building the features")
+    dbt.require_success(dbt.build(database, "daily_features"), "building the features")
 
 
 def other_major() -> Path | None:
@@ -135,10 +135,10 @@ def server(
             patch.setenv("PG_BIN", str(request.param))
         try:
             settings = replace(settings, database_url=embedded.start(settings).conninfo)
-            with connect(settings) as connection:
+            with connect(settings) as database:
                 for setting in NOT_DURABLE:
-                    connection.execute(f"alter system set {setting} = off")
-                connection.execute("select pg_reload_conf()")
+                    database.execute(f"alter system set {setting} = off")
+                database.execute("select pg_reload_conf()")
             yield TestServer(settings)
         finally:
             embedded.stop(settings)
@@ -146,7 +146,7 @@ def server(
 
 
 @pytest.fixture
-def database(server: TestServer) -> Iterator[Settings]:
+def empty_settings(server: TestServer) -> Iterator[Settings]:
     yield server.create_database(DATABASE)
     server.drop_database(DATABASE)
 
@@ -155,27 +155,27 @@ def database(server: TestServer) -> Iterator[Settings]:
 def features_template(server: TestServer) -> str:
     with (
         server.new_template("template_features") as settings,
-        connect(settings) as connection,
+        connect(settings) as database,
     ):
         for path in demo.PRICE_FILES:
-            load_prices(connection, path)
-        nightly.build_features(connection)
+            load_prices(database, path)
+        nightly.build_features(database)
     return "template_features"
 
 
 @pytest.fixture
-def features_database(server: TestServer, features_template: str) -> Iterator[Settings]:
+def features_settings(server: TestServer, features_template: str) -> Iterator[Settings]:
     yield server.create_database(DATABASE, features_template)
     server.drop_database(DATABASE)
 
 
 @pytest.fixture
-def connection(features_database: Settings) -> Iterator[Database]:
-    with connect(features_database) as connection:
-        yield connection
+def database(features_settings: Settings) -> Iterator[Database]:
+    with connect(features_settings) as database:
+        yield database
 
 
 @pytest.fixture
-def regime(features_database: Settings) -> Callable[..., subprocess.CompletedProcess]:
-    """Run the command on `features_database`."""
-    return partial(regime_command, features_database)
+def regime(features_settings: Settings) -> Callable[..., subprocess.CompletedProcess]:
+    """Run the command on the database of `features_settings`."""
+    return partial(regime_command, features_settings)

@@ -83,8 +83,8 @@ def require_what_is_written(page: str, settings: Settings, folder: Path) -> None
     # The commands of README begin from nothing, as a reader's do.
     own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     path = own if page == "README.md" else forked_path()
-    with connect(settings) as connection:
-        env = environment(settings) | libpq_environment(connection)
+    with connect(settings) as database:
+        env = environment(settings) | libpq_environment(database)
     env |= {
         "PATH": f"{embedded.client_folder(settings)}:{path}",
         "REGIME_PROJECT_DIR": str(folder),

@@ -9,7 +9,6 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-import psycopg
 import pytest
 from commands import regime_command
 from conftest import MODULE_DATABASE
@@ -33,13 +32,13 @@ INSIDE = "2011-09-15"
 
 
 @pytest.fixture
-def classified(connection, features_database) -> Database:
-    fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
-    classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
-    return connection
+def classified(database) -> Database:
+    fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
+    classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
+    return database
 
 
-def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_database, regime):
+def test_a_changed_world_is_a_warning_and_does_not_fail(classified, regime):
     # A month left out, a new model, a region that is no more.
     classify.backfill(classified, US, date(2012, 2, 1), date(2012, 2, 29))
     fit.fit(classified, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
@@ -55,17 +54,12 @@ def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_dat
         assert f"WARN {test}: " in result.stdout
 
 
-def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(
-    classified, features_database
-):
+def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(classified):
     def kill(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classify.backfill(
-            *(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30)),
-            progress=kill,
-        )
+        classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30), progress=kill)
     _, findings = nightly.audit(classified)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
     classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30))
@@ -92,10 +86,10 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(clas
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
 
 
-def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_database, monkeypatch):
+def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_settings, monkeypatch):
     classified.execute("update runtime.regime_runs set row_hash = ''")
     monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")
-    result = regime_command(features_database, "audit")
+    result = regime_command(features_settings, "audit")
     assert result.returncode == 1
     skipped = result.stdout.count("NOT RUN ")
     assert skipped > 0
@@ -103,15 +97,15 @@ def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_dat
 
 
 @pytest.fixture(scope="module")
-def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dict[str, str]]]:
+def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str]]]:
     """A database of prices and features, and the compiled SQL of the tests of its phase."""
     settings: Settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as connection:
-        results = dbt.test(connection, "features")
+    with connect(settings) as database:
+        results = dbt.test(database, "features")
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
-        queries |= {result.name: result.query for result in dbt.test(connection, "audit")}
-        yield connection, queries
+        queries |= {result.name: result.query for result in dbt.test(database, "audit")}
+        yield database, queries
     server.drop_database(MODULE_DATABASE)
 
 
@@ -142,12 +136,12 @@ def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dic
     ],
 )  # fmt: skip
 def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, statements, row):
-    connection, queries = generic
-    run = partial(connection.execute, queries[test])
-    with connection.transaction(force_rollback=True):
+    database, queries = generic
+    run = partial(database.execute, queries[test])
+    with database.transaction(force_rollback=True):
         assert run().fetchall() == []
         for statement in statements:
-            connection.execute(statement)
+            database.execute(statement)
         (found,) = run().fetchall()
     assert row <= set(found)
 

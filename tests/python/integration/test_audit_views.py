@@ -17,7 +17,6 @@ from psycopg.types.json import Jsonb
 from test_dbt import PROJECT_FILES, change, copy_project
 
 from regime_engine import classifiers, encoders, model_versions
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.engine import classify, fit, nightly
@@ -44,10 +43,10 @@ def weekdays(first: date, count: int) -> list[date]:
     return [day for day in days if day.weekday() < 5][:count]
 
 
-def add_prices(connection, instrument: str, days, closes, adjusted=None, volumes=None) -> None:
+def add_prices(database, instrument: str, days, closes, adjusted=None, volumes=None) -> None:
     adjusted = closes if adjusted is None else adjusted
     volumes = [1000.0] * len(days) if volumes is None else volumes
-    with connection.connection.cursor() as cursor:
+    with database.connection.cursor() as cursor:
         cursor.executemany(
             "insert into historical.prices_daily"
             " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
@@ -59,11 +58,11 @@ def add_prices(connection, instrument: str, days, closes, adjusted=None, volumes
 
 
 def add_regimes(
-    connection, region: str, instrument: str, days, labels, confidences=None, **columns
+    database, region: str, instrument: str, days, labels, confidences=None, **columns
 ) -> None:
     values = {"model_id": MODEL, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
     confidences = [0.75] * len(days) if confidences is None else confidences
-    with connection.connection.cursor() as cursor:
+    with database.connection.cursor() as cursor:
         cursor.executemany(
             "insert into runtime.regimes values (%(region)s, %(day)s, %(model_id)s,"
             " %(window_days)s, %(instrument)s, %(model_version)s, %(label)s, %(confidence)s,"
@@ -110,29 +109,27 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 def market(server) -> Iterator[Database]:
     """Series and prices made for these tests, with rows as dictionaries."""
     settings = server.create_database(MODULE_DATABASE)
-    with connect(settings) as connection:
-        connection.execute("create schema historical")
-        connection.execute(
+    with connect(settings) as database:
+        database.execute("create schema historical")
+        database.execute(
             "create table historical.prices_daily (instrument_id text, trade_date date, close"
             " double precision, adjusted_close double precision, volume double precision,"
             " currency text, loaded_at timestamptz default now(),"
             " primary key (instrument_id, trade_date))"
         )
-        add_prices(connection, "HAND", HAND_DAYS, HAND_CLOSES)
-        add_prices(connection, "RANDOM", RANDOM_DAYS, random_market()[0])
-        add_suspicious_prices(connection)
+        add_prices(database, "HAND", HAND_DAYS, HAND_CLOSES)
+        add_prices(database, "RANDOM", RANDOM_DAYS, random_market()[0])
+        add_suspicious_prices(database)
         ahead = np.full(30, 100.0)
         ahead[21], ahead[22] = 101, 99
-        add_prices(connection, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
-        nightly.build_features(connection)
-        add_regimes(
-            connection, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True)
-        )
-        add_regimes(connection, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
+        add_prices(database, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
+        nightly.build_features(database)
+        add_regimes(database, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True))
+        add_regimes(database, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
         judged = [weekdays(date(2024, 3, 1), 30)[n] for n in (0, 1, 2, 10)]
-        add_regimes(connection, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
-        connection.connection.row_factory = dict_row
-        yield connection
+        add_regimes(database, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
+        database.connection.row_factory = dict_row
+        yield database
     server.drop_database(MODULE_DATABASE)
 
 
@@ -143,9 +140,9 @@ def audited(market) -> Iterator[Database]:
         yield market
 
 
-def of(connection, view: str, region: str, order: str, **columns) -> list[dict]:
+def of(database, view: str, region: str, order: str, **columns) -> list[dict]:
     where = {"region": region} | columns
-    return connection.execute(
+    return database.execute(
         sql.SQL("select * from {} where {} order by {}").format(
             sql.Identifier("audit", view),
             sql.SQL(" and ").join(
@@ -329,8 +326,8 @@ def test_the_hit_rate_looks_21_trading_days_ahead(audited):
     assert profile["hit_rate_21_days"] == pytest.approx(1 / 3)
 
 
-def record(connection, day, previous, before, after, confidences) -> None:
-    connection.execute(
+def record(database, day, previous, before, after, confidences) -> None:
+    database.execute(
         "insert into runtime.regime_transitions values ('HAND', %s, %s, 63, %s, %s, %s, %s, %s, %s, now())",
         [day, MODEL, previous, before, after, *confidences, RUN],
     )
@@ -357,25 +354,25 @@ def test_reconciliation_says_of_each_transition_what_is_wrong(audited):
     assert wrong["recomputed_previous_as_of_date"] == date(2024, 1, 9)
 
 
-def add_run(connection, run: str, status: str = "SUCCEEDED", **parameters) -> None:
-    connection.execute(
+def add_run(database, run: str, status: str = "SUCCEEDED", **parameters) -> None:
+    database.execute(
         f"insert into runtime.regime_runs ({RUN_COLUMNS}) values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
         " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere', '')",
         [run, Jsonb(parameters), MODEL, status],
     )
 
 
-def add_model(connection, region: str, version: int, valid_from: str) -> None:
-    connection.execute(
+def add_model(database, region: str, version: int, valid_from: str) -> None:
+    database.execute(
         "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{CARRY,CRISIS}',"
         " '{}', '2019-01-01', '2019-12-31', 250, 'hash', '{}', %s, '', %s, now())",
         [region, MODEL, version, valid_from, RUN],
     )
 
 
-def replace_regime(connection, region: str, day: date, new_run: str) -> None:
+def replace_regime(database, region: str, day: date, new_run: str) -> None:
     """As the engine does it: the old row goes to the revisions."""
-    connection.execute(
+    database.execute(
         "with removed as (delete from runtime.regimes where region = %s and as_of_date = %s"
         " returning to_jsonb(regimes) as old_row)"
         " insert into runtime.regime_revisions select 'regimes', '{}', old_row, %s, now(), '' from removed",
@@ -451,24 +448,24 @@ def test_two_models_are_compared_on_the_days_that_both_label(audited):
 SUSPICIOUS_DAYS = weekdays(date(2022, 1, 3), 60)
 
 
-def add_suspicious_prices(connection) -> None:
+def add_suspicious_prices(database) -> None:
     """Five instruments that go up and down a little, but for a strange thing or two each."""
     quiet = 100 * np.cumprod(np.tile([1.01, 1 / 1.01, 1.005, 1 / 1.005], 15))
     split = quiet.copy()
     split[30:] /= 2
-    add_prices(connection, "SPLIT", SUSPICIOUS_DAYS, split)
-    add_prices(connection, "ADJUSTED", SUSPICIOUS_DAYS, split, adjusted=quiet)
+    add_prices(database, "SPLIT", SUSPICIOUS_DAYS, split)
+    add_prices(database, "ADJUSTED", SUSPICIOUS_DAYS, split, adjusted=quiet)
     stale = quiet.copy()
     stale[40:46] = 1.003 * stale[40]
     volumes = [1000.0] * 60
     volumes[10:12] = [0.0, 0.0]
     volumes[20] = 0.0
-    add_prices(connection, "STALE", SUSPICIOUS_DAYS, stale, volumes=volumes)
+    add_prices(database, "STALE", SUSPICIOUS_DAYS, stale, volumes=volumes)
     jump = quiet.copy()
     jump[50:] *= 1.2
-    add_prices(connection, "JUMP", SUSPICIOUS_DAYS, jump)
+    add_prices(database, "JUMP", SUSPICIOUS_DAYS, jump)
     kept = [n for n in range(60) if n not in (15, 16)]
-    add_prices(connection, "GAP", [SUSPICIOUS_DAYS[n] for n in kept], quiet[kept])
+    add_prices(database, "GAP", [SUSPICIOUS_DAYS[n] for n in kept], quiet[kept])
 
 
 def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
@@ -552,27 +549,27 @@ FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 def classified_template(server, features_template) -> str:
     with (
         server.new_template("template_classified", features_template) as settings,
-        connect(settings) as connection,
+        connect(settings) as database,
     ):
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
-            fit.fit(connection, series, Recipe("prototype", labelled=LABELLED))
-            classify.backfill(connection, series, FIRST, LAST)
+            fit.fit(database, series, Recipe("prototype", labelled=LABELLED))
+            classify.backfill(database, series, FIRST, LAST)
     return "template_classified"
 
 
 @pytest.fixture
-def classified(server, classified_template) -> Iterator[tuple[psycopg.Connection, Settings]]:
+def classified(server, classified_template) -> Iterator[Database]:
     settings = server.create_database(DATABASE, classified_template)
-    with connect(settings) as connection:
-        connection.connection.row_factory = dict_row
-        yield connection, settings
+    with connect(settings) as database:
+        database.connection.row_factory = dict_row
+        yield database
     server.drop_database(DATABASE)
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
-    connection, _settings = classified
-    rows = connection.execute("select * from audit.prototype_distances").fetchall()
+    database = classified
+    rows = database.execute("select * from audit.prototype_distances").fetchall()
     assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])
     computed = np.array([row["distance"] for row in rows])
@@ -586,12 +583,12 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
     series = Series("US", "num-regime-core-v2", 63)
-    (model,) = model_versions.load(psycopg_tuples(connection), series)
+    (model,) = model_versions.load(psycopg_tuples(database), series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
     day = date(2011, 8, 8)
     (vector,) = (
-        psycopg_tuples(connection)
+        psycopg_tuples(database)
         .execute(
             "select regime_embedding from runtime.regimes where as_of_date = %s and model_id = %s",
             [day, series.model_id],
@@ -599,34 +596,34 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
         .fetchone()
     )
     told = classifiers.get("prototype").classify(prototypes, np.frombuffer(vector, "<f4")[None])
-    connection.connection.row_factory = dict_row
-    of_the_day = of(connection, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
+    database.connection.row_factory = dict_row
+    of_the_day = of(database, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
     assert [row["label"] for row in of_the_day] == list(told.labels)
     np.testing.assert_allclose(
         [row["distance"] for row in of_the_day], told.evidence["distances"][0], rtol=1e-12
     )
 
 
-def psycopg_tuples(connection: Database) -> Database:
-    connection.connection.row_factory = psycopg.rows.tuple_row
-    return connection
+def psycopg_tuples(database: Database) -> Database:
+    database.connection.row_factory = psycopg.rows.tuple_row
+    return database
 
 
 @pytest.mark.parametrize("model_id", ENCODERS)
 def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
-    connection, _ = classified
+    database = classified
     day = date(2011, 8, 8)
-    rows = connection.execute(
+    rows = database.execute(
         "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
         " and model_id = %s order by place",
         [day, model_id],
     ).fetchall()
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
-    connection.connection.row_factory = psycopg.rows.tuple_row
+    database.connection.row_factory = psycopg.rows.tuple_row
     encoder = encoders.get(model_id)
     window = np.array(
-        connection.execute(
+        database.execute(
             f"select {', '.join(encoder.COLUMNS)} from features.daily_features"
             " where instrument_id = 'GSPC.INDX' and trade_date <= %s"
             " order by trade_date desc limit 63",
@@ -645,9 +642,9 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
 
 
 def integrity(
-    connection, model_id="num-regime-core-v2", day="2011-09-15", instrument="GSPC.INDX"
+    database, model_id="num-regime-core-v2", day="2011-09-15", instrument="GSPC.INDX"
 ) -> dict:
-    (row,) = connection.execute(
+    (row,) = database.execute(
         "select * from audit.embedding_integrity"
         " where entity_id = %s and as_of_date = %s and model_id = %s",
         [instrument, day, model_id],
@@ -656,17 +653,17 @@ def integrity(
 
 
 def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified):
-    connection, _ = classified
-    everything = connection.execute(
+    database = classified
+    everything = database.execute(
         "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
     ).fetchall()
     assert everything == [
         {"status": "current", "faults": [], "changed_days": None, "is_finite": True}
     ]
-    row = integrity(connection)
+    row = integrity(database)
     assert (row["dimension"], row["expected_dimension"], row["vector_bytes"]) == (384, 384, 1536)
     (vector,) = (
-        psycopg_tuples(connection)
+        psycopg_tuples(database)
         .execute(
             "select vector from historical.numeric_window_embeddings"
             " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
@@ -677,14 +674,14 @@ def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified
     assert row["norm"] == pytest.approx(norm, rel=1e-12)
 
 
-def copy_instrument(connection, name: str) -> None:
+def copy_instrument(database, name: str) -> None:
     """GSPC.INDX with its embeddings, under another name."""
     for table, key in (
         ("historical.prices_daily", "instrument_id"),
         ("features.daily_features", "instrument_id"),
         ("historical.numeric_window_embeddings", "entity_id"),
     ):
-        connection.execute(
+        database.execute(
             f"insert into {table} select (jsonb_populate_record(null::{table},"
             f" to_jsonb(stored) || jsonb_build_object('{key}', %s::text))).*"
             f" from {table} as stored where {key} = 'GSPC.INDX'",
@@ -702,21 +699,21 @@ RESTATEMENTS = {
 
 
 def test_a_restated_price_is_found_with_its_days(classified):
-    connection, settings = classified
+    database = classified
     for name in (*RESTATEMENTS, "SCALED"):
-        copy_instrument(connection, name)
+        copy_instrument(database, name)
     for name, statement in RESTATEMENTS.items():
         day = f"instrument_id = '{name}' and trade_date = '2011-08-10'"
-        connection.execute(statement.format("historical.prices_daily", day))
-    connection.execute(
+        database.execute(statement.format("historical.prices_daily", day))
+    database.execute(
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    follow_prices(settings, psycopg_tuples(connection))
-    connection.connection.row_factory = dict_row
+    follow_prices(psycopg_tuples(database))
+    database.connection.row_factory = dict_row
 
     def told(instrument, model_id, day="2011-09-15"):
-        row = integrity(connection, model_id, day, instrument)
+        row = integrity(database, model_id, day, instrument)
         return row["status"], [str(day) for day in row["changed_days"] or []]
 
     # A close makes two returns; the encoder that reads closes sees one day.
@@ -733,30 +730,30 @@ def test_a_restated_price_is_found_with_its_days(classified):
     assert (status, days[0], len(days)) == ("restated", "2011-08-10", 26)
     assert told("VOLUME", V1) == ("restated", ["2011-08-10"])
     assert told("DELETED", V1) == ("restated", [])
-    assert integrity(connection, V1, instrument="DELETED")["window_rows_today"] == 62
+    assert integrity(database, V1, instrument="DELETED")["window_rows_today"] == 62
     assert told("GSPC.INDX", V2) == ("current", [])
 
 
 def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
-    connection, _ = classified
+    database = classified
     where = " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
     table = "historical.numeric_window_embeddings"
-    connection.execute(
+    database.execute(
         f"update {table} set vector = overlay(vector placing '\\x0000c07f'::bytea from 5){where}"
     )
-    row = integrity(connection)
+    row = integrity(database)
     assert row["status"] == "current"
     assert row["faults"] == ["vector: a number is not finite", "vector: not as it was written"]
     assert not row["is_finite"]
-    connection.execute(
+    database.execute(
         f"update {table} set vector = '\\x0000803f', dimension = 1,"
         f" window_spec = window_spec || '{{\"rows\": 62}}'{where}"
     )
-    row = integrity(connection)
+    row = integrity(database)
     assert row["norm"] == 1
     assert [fault.split(":")[0] for fault in row["faults"]] == ["dimension", "vector", "window"]
-    connection.execute(f"delete from {table}{where}")
-    row = integrity(connection)
+    database.execute(f"delete from {table}{where}")
+    row = integrity(database)
     assert row["status"] == "missing"
     assert row["faults"] == ["embedding: none is stored for the regime of US"]
 
@@ -826,14 +823,14 @@ def test_a_lookup_scans_no_embedding_table(wide_market, view, where):
 
 
 def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
-    connection, features_database, tmp_path
+    database, features_settings, tmp_path
 ):
-    connection.execute("create view public.mine as select * from audit.regime_spells")
-    connection.execute("create view public.prices as select * from staging.stg_prices_daily")
+    database.execute("create view public.mine as select * from audit.regime_spells")
+    database.execute("create view public.prices as select * from staging.stg_prices_daily")
     kinds = "select relname, oid from pg_class where relname in ('mine', 'prices') order by 1"
-    before = connection.execute(kinds).fetchall()
-    nightly.build_features(connection)
-    assert connection.execute(kinds).fetchall() == before
+    before = database.execute(kinds).fetchall()
+    nightly.build_features(database)
+    assert database.execute(kinds).fetchall() == before
 
     assert "functions" in PROJECT_FILES
     project = copy_project(tmp_path)
@@ -842,10 +839,10 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     begin = yml.read_text().index("      - name: entry_confidence\n")
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
-    changed = replace(connection, settings=replace(features_database, project_directory=project))
+    changed = replace(database, settings=replace(features_settings, project_directory=project))
     with pytest.raises(RegimeError, match="other views read it: drop mine first"):
         nightly.build_features(changed)
-    connection.execute("drop view public.mine")
+    database.execute("drop view public.mine")
     nightly.build_features(changed)
-    columns = connection.execute("select * from audit.regime_spells").description
+    columns = database.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]

@@ -36,8 +36,8 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(settings: Settings, checkout: Path, command: str) -> subprocess.CompletedProcess:
-    with connect(settings) as connection:
-        env = environment(settings) | libpq_environment(connection)
+    with connect(settings) as database:
+        env = environment(settings) | libpq_environment(database)
     del env["REGIME_DATABASE_URL"]  # the workflow has libpq's variables
     env |= {
         "PATH": forked_path(),
@@ -56,18 +56,18 @@ def run(settings: Settings, checkout: Path, command: str) -> subprocess.Complete
 
 
 def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
-    features_database, checkout, steps
+    features_settings, checkout, steps
 ):
     for name, command in steps.items():
         if name == "Lint":  # a test of its own
             continue
-        done = run(features_database, checkout, command)
+        done = run(features_settings, checkout, command)
         assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     assert json.loads((checkout / "audit.json").read_text())["passed"]
 
     model = checkout / "models/features/daily_features.sql"
     model.write_text(model.read_text() + "\n-- changed\n")
-    done = run(features_database, checkout, steps["Build what changed"])
+    done = run(features_settings, checkout, steps["Build what changed"])
     assert done.returncode == 0, done.stdout[-3000:]
     results = json.loads((checkout / "target/run_results.json").read_text())["results"]
     models = {r["unique_id"] for r in results if r["unique_id"].startswith("model.")}
@@ -76,13 +76,13 @@ def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
     assert not any(r["unique_id"].startswith("seed.") for r in results)
 
 
-def test_the_audit_step_fails_with_a_wrong_row(features_database, checkout, steps):
-    with connect(features_database) as connection:
-        connection.execute(
+def test_the_audit_step_fails_with_a_wrong_row(features_settings, checkout, steps):
+    with connect(features_settings) as database:
+        database.execute(
             "update features.daily_features set close = 1"
             " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
         )
-    done = run(features_database, checkout, steps["Audit"])
+    done = run(features_settings, checkout, steps["Audit"])
     assert done.returncode == 1
     document = json.loads((checkout / "audit.json").read_text())
     (failed,) = [test for test in document["tests"] if test["verdict"] == "FAIL"]
@@ -90,7 +90,7 @@ def test_the_audit_step_fails_with_a_wrong_row(features_database, checkout, step
     assert failed["rows"][0]["trade_date"] == "2010-06-01"
 
 
-def test_the_sql_is_as_the_linter_wants_it(features_database, checkout, steps):
+def test_the_sql_is_as_the_linter_wants_it(features_settings, checkout, steps):
     pytest.importorskip("sqlfluff", reason="`make test` installs it")
-    done = run(features_database, checkout, steps["Lint"])
+    done = run(features_settings, checkout, steps["Lint"])
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

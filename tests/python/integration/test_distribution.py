@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from commands import environment, forked_path
 
-from regime_engine.config import Settings
 from regime_engine.database import Database, libpq_environment
 
 pytestmark = pytest.mark.one_server
@@ -31,7 +30,7 @@ returns void language sql as
 """
 
 
-def distribute(settings: Settings, connection: Database, target: Path) -> str:
+def distribute(database: Database, target: Path) -> str:
     """What `dbt run-operation distribute_tables` prints."""
     operation = subprocess.run(
         [
@@ -39,7 +38,7 @@ def distribute(settings: Settings, connection: Database, target: Path) -> str:
             *("--profiles-dir", "profiles", "--target-path", target, "--log-path", target),
         ],
         cwd=PROJECT,
-        env=environment(settings) | libpq_environment(connection) | {"PATH": forked_path()},
+        env=environment(database.settings) | libpq_environment(database) | {"PATH": forked_path()},
         capture_output=True,
         text=True,
         timeout=120,
@@ -48,14 +47,12 @@ def distribute(settings: Settings, connection: Database, target: Path) -> str:
     return operation.stdout
 
 
-def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
-    connection, features_database, tmp_path
-):
-    printed = distribute(features_database, connection, tmp_path)
+def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(database, tmp_path):
+    printed = distribute(database, tmp_path)
     assert "Citus is not installed in this database: nothing to distribute" in printed
 
-    connection.execute(CITUS)
-    distribute(features_database, connection, tmp_path)
+    database.execute(CITUS)
+    distribute(database, tmp_path)
     called = "select logicalrelid::text, called from pg_dist_partition"
     by_table = {
         "historical.prices_daily": "instrument_id beside none",
@@ -68,11 +65,11 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
         "runtime.regime_models": "everywhere",
         "runtime.regime_runs": "everywhere",
     }
-    assert dict(connection.execute(called).fetchall()) == by_table
+    assert dict(database.execute(called).fetchall()) == by_table
 
     # Again after a table was built anew: for that one alone, since a second call would fail.
-    connection.execute(
+    database.execute(
         "delete from pg_dist_partition where logicalrelid = 'features.daily_features'::regclass"
     )
-    distribute(features_database, connection, tmp_path)
-    assert dict(connection.execute(called).fetchall()) == by_table
+    distribute(database, tmp_path)
+    assert dict(database.execute(called).fetchall()) == by_table

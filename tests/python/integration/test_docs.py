@@ -59,13 +59,11 @@ def test_the_demo_prints_what_the_readme_shows(demonstrated):
 
 def test_a_second_demo_changes_no_row(demonstrated):
     settings, _ = demonstrated
-    with connect(settings) as connection:
+    with connect(settings) as database:
 
         def rows():
             return {
-                table: connection.execute(
-                    f"select xmin, ctid, * from {table} order by 2"
-                ).fetchall()
+                table: database.execute(f"select xmin, ctid, * from {table} order by 2").fetchall()
                 for table in TABLES
             }
 
@@ -116,11 +114,11 @@ STATEMENTS = [
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_each_of_the_auditors_queries_takes_less_than_a_second(demonstrated, statement):
     settings, _ = demonstrated
-    with connect(settings) as connection:
+    with connect(settings) as database:
 
         def seconds() -> float:
             begun = time.perf_counter()
-            connection.execute(statement).fetchall()
+            database.execute(statement).fetchall()
             return time.perf_counter() - begun
 
         # One of a few, since other work may be going on.
@@ -136,9 +134,9 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
         for table, text in re.findall(r"^### `(\w+)`\n(.*?)(?=^### |\Z)", tables, re.M | re.S)
     ]
     assert len(described) > 20
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for table, columns in described:
-            there = connection.execute(
+            there = database.execute(
                 "select attname, format_type(atttypid, atttypmod) from pg_attribute"
                 " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
                 [table],
@@ -150,9 +148,9 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
 def after_the_demo(server, demonstrated):
     yield server.create_database(DATABASE, MODULE_DATABASE)
     server.drop_database(DATABASE)
-    with connect(server.settings) as connection:
+    with connect(server.settings) as database:
         for role in ("alice", *roles.ROLES):
-            connection.execute(f"drop role if exists {role}")
+            database.execute(f"drop role if exists {role}")
 
 
 @pytest.fixture(scope="module")

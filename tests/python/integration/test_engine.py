@@ -39,10 +39,10 @@ ENGINE_TABLES = {
 }
 
 
-def contents(connection: Database) -> dict[str, list]:
+def contents(database: Database) -> dict[str, list]:
     """Every row of the engine tables, but for run ids and times."""
     return {
-        table: connection.execute(
+        table: database.execute(
             sql.SQL(
                 "select to_jsonb(t) - '{{run_id,created_at,new_run_id,revised_at}}'::text[]"
                 " from {} as t order by {}"
@@ -52,9 +52,9 @@ def contents(connection: Database) -> dict[str, list]:
     }
 
 
-def empty_engine_tables(connection: Database) -> None:
+def empty_engine_tables(database: Database) -> None:
     for table in ENGINE_TABLES:
-        connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+        database.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
 
 
 def bundled_prices(instrument_id: str) -> list[list[str]]:
@@ -64,25 +64,25 @@ def bundled_prices(instrument_id: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def fitted(connection, features_database):
+def fitted(database, features_settings):
     """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
-    fit.fit(connection, US, PROTOTYPES)
-    return features_database
+    fit.fit(database, US, PROTOTYPES)
+    return features_settings
 
 
-def backfill(connection, settings, start: date, end: date) -> None:
-    classify.backfill(connection, US, start, end)
+def backfill(database, start: date, end: date) -> None:
+    classify.backfill(database, US, start, end)
 
 
 START, END = date(2004, 3, 1), date(2006, 12, 29)
 
 
 @pytest.fixture
-def once(connection, fitted) -> dict[str, list]:
+def once(database, fitted) -> dict[str, list]:
     """The tables after one backfill of the stretch, which is then taken away again."""
-    backfill(connection, fitted, START, END)
-    tables = contents(connection)
-    empty_engine_tables(connection)
+    backfill(database, START, END)
+    tables = contents(database)
+    empty_engine_tables(database)
     assert len(tables["runtime.regime_transitions"]) > 5
     assert not tables["runtime.regime_revisions"]
     return tables
@@ -96,15 +96,15 @@ def stretches(n: int) -> list[tuple[date, date]]:
     ]
 
 
-def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, features_database):
-    classify.backfill(connection, US)
+def test_stored_vectors_are_the_flattened_prices_of_the_file(database):
+    classify.backfill(database, US)
     rows = bundled_prices("GSPC.INDX")
     days = [row[1] for row in rows]
     close = np.array([float(row[5]) for row in rows])
     volume = np.array([float(row[7]) for row in rows])
     log_return = np.concatenate([[0], np.log(close[1:] / close[:-1])])
 
-    stored = connection.execute(
+    stored = database.execute(
         "select as_of_date::text, vector, dimension from historical.numeric_window_embeddings"
     ).fetchall()
 
@@ -120,18 +120,18 @@ def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, feature
         assert not numbers[189:].any()
 
 
-def test_without_a_model_every_day_is_neutral_with_confidence_one(connection, features_database):
-    classify.backfill(connection, US)
-    (rows,) = connection.execute(
+def test_without_a_model_every_day_is_neutral_with_confidence_one(database):
+    classify.backfill(database, US)
+    (rows,) = database.execute(
         "select distinct regime_label, confidence, model_version, probabilities, runner_up_label"
         " from runtime.regimes"
     ).fetchall()
     assert rows == ("NEUTRAL", 1.0, 0, {"NEUTRAL": 1.0}, None)
 
 
-def test_a_version_classifies_from_its_first_valid_day_on(connection, fitted):
-    backfill(connection, fitted, START, END)
-    rows = connection.execute("select model_version, as_of_date from runtime.regimes").fetchall()
+def test_a_version_classifies_from_its_first_valid_day_on(database, fitted):
+    backfill(database, START, END)
+    rows = database.execute("select model_version, as_of_date from runtime.regimes").fetchall()
     by_version = defaultdict(list)
     for version, day in rows:
         by_version[version].append(day)
@@ -139,11 +139,11 @@ def test_a_version_classifies_from_its_first_valid_day_on(connection, fitted):
     assert min(by_version[1]) == date(2004, 7, 1)
 
 
-def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connection, fitted):
-    backfill(connection, fitted, date(2003, 1, 2), END)
+def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(database, fitted):
+    backfill(database, date(2003, 1, 2), END)
     embeddings = {
         day: np.frombuffer(vector, "<f4").astype(float)
-        for day, vector in connection.execute(
+        for day, vector in database.execute(
             "select as_of_date, vector from historical.numeric_window_embeddings"
         )
     }
@@ -155,7 +155,7 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
     temperature = np.mean(
         [np.sqrt(((v - centers[label]) ** 2).sum()) for label in members for v in members[label]]
     )
-    rows = connection.execute(
+    rows = database.execute(
         "select as_of_date, regime_label, confidence from runtime.regimes where model_version = 1"
     ).fetchall()
     assert {label for _, label, _ in rows} == {"CARRY", "CRISIS", "RISK_OFF"}
@@ -168,37 +168,37 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
         assert confidence == pytest.approx(weights[label] / sum(weights.values()), abs=1e-9)
 
 
-def test_fitting_the_same_again_stores_no_second_version(connection, fitted):
-    again = fit.fit(connection, US, PROTOTYPES)
+def test_fitting_the_same_again_stores_no_second_version(database, fitted):
+    again = fit.fit(database, US, PROTOTYPES)
     assert again.version == 1
-    assert connection.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
+    assert database.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
 
 
-def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(connection, fitted):
-    fit.fit(connection, US, PROTOTYPES, valid_from=date(2003, 1, 1))
-    classify.backfill(connection, US, date(2003, 6, 2), date(2003, 6, 30))
-    rows = connection.execute(
+def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(database, fitted):
+    fit.fit(database, US, PROTOTYPES, valid_from=date(2003, 1, 1))
+    classify.backfill(database, US, date(2003, 6, 2), date(2003, 6, 30))
+    rows = database.execute(
         "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
     ).fetchall()
     assert rows == [(2, "true")]
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
-def test_any_order_of_dates_twice_over_ends_in_the_same_tables(connection, fitted, once, order):
+def test_any_order_of_dates_twice_over_ends_in_the_same_tables(database, fitted, once, order):
     parts = stretches(40)
     if order == "descending":
         parts.reverse()
     if order == "shuffled":
         random.Random(20081010).shuffle(parts)
     for start, end in parts + parts:
-        backfill(connection, fitted, start, end)
-    assert contents(connection) == once
+        backfill(database, start, end)
+    assert contents(database) == once
 
 
-def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
+def test_a_rerun_leaves_every_row_as_it_was(database, fitted):
     def versions():
         return [
-            connection.execute(
+            database.execute(
                 sql.SQL("select ctid, xmin, t.* from {} as t order by ctid").format(
                     sql.Identifier(*table.split("."))
                 )
@@ -206,9 +206,9 @@ def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
             for table in ENGINE_TABLES
         ]
 
-    backfill(connection, fitted, START, END)
+    backfill(database, START, END)
     before = versions()
-    backfill(connection, fitted, START, END)
+    backfill(database, START, END)
     assert versions() == before
 
 
@@ -225,13 +225,13 @@ def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
     )
 )
 def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
-    connection, fitted, once, parts
+    database, fitted, once, parts
 ):
-    empty_engine_tables(connection)
+    empty_engine_tables(database)
     for start, end in parts:
-        backfill(connection, fitted, start, end)
-    backfill(connection, fitted, START, END)
-    assert contents(connection) == once
+        backfill(database, start, end)
+    backfill(database, START, END)
+    assert contents(database) == once
 
 
 def start_backfill(settings) -> Process:
@@ -250,18 +250,18 @@ def finished(process: Process) -> None:
     assert process.returncode == 0, errors
 
 
-def test_two_processes_at_once_end_in_the_same_tables(connection, fitted, once):
+def test_two_processes_at_once_end_in_the_same_tables(database, fitted, once):
     for process in [start_backfill(fitted), start_backfill(fitted)]:
         finished(process)
-    assert contents(connection) == once
+    assert contents(database) == once
 
 
-def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, regime):
+def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, regime):
     """Each kill -9 is followed by a rerun; then the tables and their runs are whole."""
     chance = random.Random(11)
     killed, whole = 0, 1.0
     while killed < 20:
-        empty_engine_tables(connection)
+        empty_engine_tables(database)
         begun = time.monotonic()
         process = start_backfill(fitted)
         try:
@@ -274,9 +274,9 @@ def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, r
             assert process.returncode == 0
             whole = time.monotonic() - begun
         process.communicate()
-        backfill(connection, fitted, START, END)
-        assert contents(connection) == once
-        unowned = connection.execute("""
+        backfill(database, START, END)
+        assert contents(database) == once
+        unowned = database.execute("""
             select run_id from runtime.regimes
             union select run_id from historical.numeric_window_embeddings
             union select run_id from runtime.regime_transitions
@@ -285,7 +285,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, r
         assert unowned == []
 
 
-def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, fitted, regime):
+def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fitted, regime):
     with connect(fitted) as other, other.transaction(force_rollback=True):
         # In the way of the last batch: a row of the same key, not yet committed.
         other.execute(
@@ -299,24 +299,22 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, 
             [US.region, END, US.model_id, US.window_days],
         )
         process = start_backfill(fitted)
-        wait_until(connection, "select count(*) > 0 from pg_locks where not granted")
+        wait_until(database, "select count(*) > 0 from pg_locks where not granted")
         process.kill()
         process.communicate()
-        assert connection.execute("select count(*) > 600 from runtime.regimes").fetchone()[0]
+        assert database.execute("select count(*) > 600 from runtime.regimes").fetchone()[0]
     deadline = time.monotonic() + 10
     while "DIED" not in (shown := regime("status").stdout):
         assert time.monotonic() < deadline, shown
-    backfill(connection, fitted, START, END)
+    backfill(database, START, END)
     shown = regime("status").stdout
     assert "DIED" not in shown
     assert "the process ended before the run did" in shown
 
 
-def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
-    connection, features_database, tmp_path, regime
-):
-    classify.backfill(connection, US, date(2010, 1, 4), date(2010, 12, 31))
-    before = connection.execute(
+def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database, tmp_path, regime):
+    classify.backfill(database, US, date(2010, 1, 4), date(2010, 12, 31))
+    before = database.execute(
         "select as_of_date, encode(vector, 'hex'), run_id::text"
         " from historical.numeric_window_embeddings order by 1"
     ).fetchall()
@@ -328,7 +326,7 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
     assert regime("load", str(corrected)).returncode == 0
     assert regime("pipeline", "--region", "US", "--model-id", US.model_id).returncode == 0
 
-    revised = connection.execute(
+    revised = database.execute(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"
         " from runtime.regime_revisions where table_name = 'numeric_window_embeddings' order by 1"
     ).fetchall()
@@ -339,51 +337,49 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
 
 
 @pytest.mark.parametrize("day", ["2006-03-15", "2006-03-16", "2006-12-29", "2004-03-01"])
-def test_a_deleted_price_takes_its_regime_with_it(
-    connection, fitted, features_database, monkeypatch, day
-):
+def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch, day):
     """Wherever it lay: inside a batch, between two, first or last."""
     monkeypatch.setattr(classify, "BATCH_WINDOWS", 47)
-    classify.backfill(connection, US, START)
-    connection.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
-    connection.execute("delete from historical.prices_daily where trade_date = %s", [day])
-    follow_prices(fitted, connection)
-    classify.backfill(connection, US, START)
-    followed = contents(connection)
-    revised = connection.execute(
+    classify.backfill(database, US, START)
+    database.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
+    database.execute("delete from historical.prices_daily where trade_date = %s", [day])
+    follow_prices(database)
+    classify.backfill(database, US, START)
+    followed = contents(database)
+    revised = database.execute(
         "select old_row ->> 'as_of_date' from runtime.regime_revisions"
         " where table_name = 'regimes' and old_row ->> 'as_of_date' = %s",
         [day],
     ).fetchall()
     assert revised == [(day,)]
-    empty_engine_tables(connection)
-    classify.backfill(connection, US, START)
-    anew = contents(connection)
+    empty_engine_tables(database)
+    classify.backfill(database, US, START)
+    anew = contents(database)
     for table in ENGINE_TABLES:
         if table != "runtime.regime_revisions":
             assert followed[table] == anew[table]
 
 
-def test_writers_of_different_series_do_not_wait_for_each_other(connection, fitted):
+def test_writers_of_different_series_do_not_wait_for_each_other(database, fitted):
     with connect(fitted) as other, other.transaction():
         other.execute(
             "select pg_advisory_xact_lock(hashtextextended('regime:regimes/"
             "US_TECH/num-regime-core-v1/63', 0))"
         )
-        connection.execute("set lock_timeout = '2s'")
-        backfill(connection, fitted, START, date(2004, 4, 1))
+        database.execute("set lock_timeout = '2s'")
+        backfill(database, START, date(2004, 4, 1))
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            classify.backfill(connection, Series("US_TECH", US.model_id, 63), START, END)
+            classify.backfill(database, Series("US_TECH", US.model_id, 63), START, END)
 
 
-def test_the_ledger_counts_what_was_written(connection, fitted):
-    outcome = classify.backfill(connection, US, START, END)
-    run = connection.execute(
+def test_the_ledger_counts_what_was_written(database, fitted):
+    outcome = classify.backfill(database, US, START, END)
+    run = database.execute(
         "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
         " from runtime.regime_runs where command = 'backfill'"
     ).fetchone()
-    count = len(contents(connection)["runtime.regimes"])
-    changes = len(contents(connection)["runtime.regime_transitions"])
+    count = len(contents(database)["runtime.regimes"])
+    changes = len(contents(database)["runtime.regime_transitions"])
     assert outcome.n_windows == count
     assert run == (
         "backfill",
@@ -394,14 +390,14 @@ def test_the_ledger_counts_what_was_written(connection, fitted):
     )
 
 
-def test_history_and_transitions_show_what_is_stored(connection, fitted, regime):
-    backfill(connection, fitted, START, END)
+def test_history_and_transitions_show_what_is_stored(database, fitted, regime):
+    backfill(database, START, END)
     shown = json.loads(
         regime(
             "transitions", "--region", "US", "--model-id", US.model_id, "--format", "json"
         ).stdout
     )
-    stored = connection.execute(
+    stored = database.execute(
         "select as_of_date::text, from_regime_label, to_regime_label"
         " from runtime.regime_transitions order by 1"
     ).fetchall()

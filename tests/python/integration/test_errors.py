@@ -39,11 +39,11 @@ def peculiar(server, features_template, tmp_path_factory):
                 missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
                 close = round(float(chance.uniform(50, 60)), 2)
                 writer.writerow([instrument_id, day, close, "" if missing else volume])
-    with connect(settings) as connection:
-        load_prices(connection, path)
-        nightly.build_features(connection)
+    with connect(settings) as database:
+        load_prices(database, path)
+        nightly.build_features(database)
         # Prices that came after the features were built.
-        connection.execute(
+        database.execute(
             "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
             " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
         )
@@ -97,8 +97,8 @@ def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, m
     assert message in result.stderr
     if code == 1:
         assert re.fullmatch(r"Error: .+\n", result.stderr)
-    with connect(peculiar) as connection:
-        (rows,) = connection.execute("""
+    with connect(peculiar) as database:
+        (rows,) = database.execute("""
             select
                 (select count(*) from runtime.regimes)
                 + (select count(*) from historical.numeric_window_embeddings)
@@ -108,10 +108,10 @@ def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, m
     assert rows == 0
 
 
-def test_a_failed_run_is_in_the_ledger_with_its_reason(features_database, regime):
+def test_a_failed_run_is_in_the_ledger_with_its_reason(features_settings, regime):
     assert regime("run", "--region", "US", "--as-of", "2019-01-30").returncode == 1
-    with connect(features_database) as connection:
-        status, error = connection.execute(
+    with connect(features_settings) as database:
+        status, error = database.execute(
             "select status, error from runtime.regime_runs order by started_at desc"
         ).fetchone()
     assert status == "FAILED"
@@ -128,17 +128,17 @@ def test_the_documented_first_run(peculiar):
     assert result.stdout == (
         "Regime as of 2025-01-31 for region US: label=NEUTRAL, confidence=1.000\n"
     )
-    with connect(peculiar) as connection:
-        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+    with connect(peculiar) as database:
+        database.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
 
 
 def test_an_instrument_id_is_data_whatever_it_says(peculiar):
     result = regime_command(peculiar, *RUN, "--instrument-id", QUOTED)
     assert result.returncode == 0, result.stderr
-    with connect(peculiar) as connection:
-        rows = connection.execute("select instrument_id from runtime.regimes").fetchall()
+    with connect(peculiar) as database:
+        rows = database.execute("select instrument_id from runtime.regimes").fetchall()
         assert rows == [(QUOTED,)]
-        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+        database.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
 
 
 @pytest.mark.parametrize("day", ["2018-12-29", "2018-12-25", "2019-01-07"])
@@ -186,28 +186,28 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
         "alter table runtime.regimes drop column metadata cascade",
     ],
 )
-def test_an_unfinished_init_is_named_and_finished_by_init(features_database, regime, missing):
-    with connect(features_database) as connection:
-        connection.execute(missing)
+def test_an_unfinished_init_is_named_and_finished_by_init(features_settings, regime, missing):
+    with connect(features_settings) as database:
+        database.execute(missing)
         result = regime("run", "--region", "US", "--as-of", "2018-12-31")
         assert result.returncode == 1
         assert re.fullmatch(r"Error: .+run `regime init`\n", result.stderr)
         for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
-            if connection.execute("select to_regclass(%s)", [table]).fetchone() != (None,):
-                (rows,) = connection.execute(f"select count(*) from {table}").fetchone()
+            if database.execute("select to_regclass(%s)", [table]).fetchone() != (None,):
+                (rows,) = database.execute(f"select count(*) from {table}").fetchone()
                 assert rows == 0
     assert regime("init").returncode == 0
     assert regime("run", "--region", "US", "--as-of", "2018-12-31").returncode == 0
 
 
-def test_an_empty_database_says_what_to_do_first(database):
+def test_an_empty_database_says_what_to_do_first(empty_settings):
     for command, message in [
         (("status",), "run `regime init`"),
         (RUN, "run `regime init`"),
         (("pipeline",), "load prices with `regime load FILE`"),
         (("audit",), "regime init"),
     ]:
-        result = regime_command(database, *command)
+        result = regime_command(empty_settings, *command)
         assert result.returncode == 1
         assert message in result.stderr
         assert result.stderr.count("\n") == 1

@@ -30,10 +30,10 @@ LABELLED = (
 
 @dataclass(frozen=True)
 class Audited:
-    """settings of the finished database; a connection; each test's compiled SQL by its name"""
+    """the finished database and its settings; each test's compiled SQL by its name"""
 
     settings: Settings
-    connection: Database
+    database: Database
     queries: dict[str, str]
     findings: list
 
@@ -46,31 +46,31 @@ def kill(done: int, total: int) -> None:
     raise Killed
 
 
-def write_everything(connection: Database, settings: Settings) -> None:
+def write_everything(database: Database) -> None:
     """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
     restated and a deleted price, and the revisions of their rows."""
     yearly = WalkForward(every_months=12, train_years=3)
-    fit.walk_forward(connection, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
-    fit.fit(connection, US_TECH, Recipe("prototype", labelled=LABELLED))
+    fit.walk_forward(database, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
+    fit.fit(database, US_TECH, Recipe("prototype", labelled=LABELLED))
     with pytest.raises(Killed):
-        classify.backfill(connection, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
-    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.backfill(connection, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
-    classify.run(connection, US_V1, date(2010, 9, 5))
+        classify.backfill(database, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
+    classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.backfill(database, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
+    classify.run(database, US_V1, date(2010, 9, 5))
     with pytest.raises(RegimeError):
-        classify.run(connection, US_V1, date(1999, 1, 29))
-    connection.execute(
+        classify.run(database, US_V1, date(1999, 1, 29))
+    database.execute(
         "update historical.prices_daily set close = close * 1.01, adjusted_close = adjusted_close * 1.01"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
     )
-    connection.execute(
+    database.execute(
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-11-30'"
     )
-    follow_prices(settings, connection)
-    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.run(connection, US_V1, date(2010, 9, 5))
-    vote.vote(connection, US.model_id, US.window_days)
+    follow_prices(database)
+    classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.run(database, US_V1, date(2010, 9, 5))
+    vote.vote(database, US.model_id, US.window_days)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def finished(server, features_template) -> Iterator[str]:
     """A database to copy."""
     with (
         server.new_template("template_finished", features_template) as settings,
-        connect(settings) as connection,
+        connect(settings) as database,
     ):
-        write_everything(connection, settings)
+        write_everything(database)
     yield "template_finished"
     server.drop_database("template_finished")
 
@@ -88,11 +88,11 @@ def finished(server, features_template) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def audited(server, finished) -> Iterator[Audited]:
     settings = server.create_database(MODULE_DATABASE, finished)
-    with connect(settings) as connection:
-        results, findings = nightly.audit(connection)
-        connection.execute("analyze")
+    with connect(settings) as database:
+        results, findings = nightly.audit(database)
+        database.execute("analyze")
         queries = {result.name: result.query for result in results}
-        yield Audited(settings, connection, queries, findings)
+        yield Audited(settings, database, queries, findings)
     server.drop_database(MODULE_DATABASE)
 
 
@@ -410,7 +410,7 @@ MUTATIONS = (
 
 def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
     """What the test returns: column → value, as text."""
-    cursor = audited.connection.execute(audited.queries[test])
+    cursor = audited.database.execute(audited.queries[test])
     names = [column.name for column in cursor.description]
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
@@ -418,19 +418,19 @@ def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def unprotected(audited) -> Audited:
     """Without the checks that would refuse a corruption: they are not what is tested."""
-    checks = audited.connection.execute(
+    checks = audited.database.execute(
         "select conrelid::regclass::text, conname from pg_constraint"
         " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
     ).fetchall()
     for table, name in checks:
-        audited.connection.execute(f'alter table {table} drop constraint "{name}"')
+        audited.database.execute(f'alter table {table} drop constraint "{name}"')
     return audited
 
 
-def corrupt(connection: Database, corruption: Corruption) -> None:
+def corrupt(database: Database, corruption: Corruption) -> None:
     is_one = isinstance(corruption.sql, str)
     for statement in [corruption.sql] if is_one else corruption.sql:
-        cursor = connection.execute(statement)
+        cursor = database.execute(statement)
         assert cursor.rowcount != 0, statement
 
 
@@ -443,8 +443,8 @@ def test_nothing_is_found_in_the_clean_database(audited):
 
 @pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
-    with unprotected.connection.transaction(force_rollback=True):
-        corrupt(unprotected.connection, corruption)
+    with unprotected.database.transaction(force_rollback=True):
+        corrupt(unprotected.database, corruption)
         found = rows_of(unprotected, corruption.found_by)
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
 
@@ -459,9 +459,9 @@ def test_the_command_finds_it_too(server, finished, name):
     corruption = next((each for each in MUTATIONS if each.name == name), None)
     settings = server.create_database(DATABASE, finished)
     try:
-        with connect(settings) as connection:
+        with connect(settings) as database:
             if corruption:
-                corrupt(connection, corruption)
+                corrupt(database, corruption)
             result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
             document = json.loads(result.stdout)
             assert document["passed"] == (corruption is None)
@@ -473,7 +473,7 @@ def test_the_command_finds_it_too(server, finished, name):
             (found,) = [each for each in document["tests"] if each["name"] == test]
             assert found["verdict"] == "FAIL"
             assert found["look_further"] == f"select * from audit_failures.{test}"
-            cursor = connection.execute(found["look_further"])
+            cursor = database.execute(found["look_further"])
             names = [column.name for column in cursor.description]
             kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
             shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]

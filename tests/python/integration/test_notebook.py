@@ -42,14 +42,14 @@ def bundled_prices(region: str) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def stored(server, features_template):
-    """A connection to a database in which the engine made each of the fits and a history by it."""
+    """A database in which the engine made each of the fits and a history by it."""
     settings = server.create_database("test_notebook", features_template)
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for series, recipe in FITS.values():
             end = None if recipe.labelled else TRAINED_TO
-            fit.fit(connection, series, recipe, end=end)
-            classify.backfill(connection, series, date(2005, 1, 1), LAST)
-        yield connection
+            fit.fit(database, series, recipe, end=end)
+            classify.backfill(database, series, date(2005, 1, 1), LAST)
+        yield database
     server.drop_database("test_notebook")
 
 

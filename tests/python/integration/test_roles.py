@@ -36,9 +36,9 @@ def settings_of(settings: Settings, login: str) -> Settings:
     )
 
 
-def create_login(connection: Database, name: str, *options: str) -> None:
-    connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
-    connection.execute(
+def create_login(database: Database, name: str, *options: str) -> None:
+    database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+    database.execute(
         sql.SQL("create role {} login password {} {}").format(
             sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(" ".join(options))
         )
@@ -49,11 +49,11 @@ def create_login(connection: Database, name: str, *options: str) -> None:
 
 
 def test_a_login_that_may_not_create_roles_is_told_so(server, features_template):
-    with connect(server.settings) as connection:
+    with connect(server.settings) as database:
         for role in roles.ROLES:
             # As another database of the server may have it.
-            connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
-        create_login(connection, "reader")
+            database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+        create_login(database, "reader")
     settings = server.create_database("test_no_roles", features_template)
     try:
         result = regime_command(settings_of(settings, "reader"), "init", "--roles")
@@ -68,55 +68,55 @@ def test_a_login_that_may_not_create_roles_is_told_so(server, features_template)
 
 
 def test_a_login_with_createrole_makes_them_in_its_own_database(server):
-    with connect(server.settings) as connection:
-        create_login(connection, "owner", "createrole createdb")
+    with connect(server.settings) as database:
+        create_login(database, "owner", "createrole createdb")
     settings = server.create_database("test_owned")
     try:
-        with connect(settings) as connection:
-            connection.execute("alter database test_owned owner to owner")
+        with connect(settings) as database:
+            database.execute("alter database test_owned owner to owner")
         result = regime_command(settings_of(settings, "owner"), "init", "--roles")
         assert result.returncode == 0, result.stderr
-        with connect(settings) as connection:
-            owners = connection.execute(
+        with connect(settings) as database:
+            owners = database.execute(
                 "select distinct relowner::regrole::text from pg_class"
                 " where relnamespace = 'runtime'::regnamespace and relkind = 'r'"
             ).fetchall()
             assert owners == [("regime_builder",)]
-            assert connection.execute(
+            assert database.execute(
                 "select has_table_privilege('regime_auditor', 'runtime.regimes', 'select'),"
                 " has_table_privilege('regime_auditor', 'runtime.regimes', 'insert'),"
                 " has_table_privilege('regime_engine', 'runtime.regimes', 'insert')"
             ).fetchone() == (True, False, True)
     finally:
         server.drop_database("test_owned")
-        with connect(server.settings) as connection:
+        with connect(server.settings) as database:
             for role in (*roles.ROLES, "owner", "reader"):
-                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+                database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
 
 
 @pytest.fixture(scope="module")
 def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
     settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as connection:
-        fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
+    with connect(settings) as database:
+        fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
+        classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
     for _ in range(2):
         result = regime_command(settings, "init", "--roles")
         assert result.returncode == 0, result.stderr
     logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
     logins["nightly"] = [roles.ENGINE, roles.BUILDER]
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for login, groups in logins.items():
-            create_login(connection, login, f"in role {', '.join(groups)}")
+            create_login(database, login, f"in role {', '.join(groups)}")
         # Before anything else: the rights that the rebuild and the audit keep are what is tested.
         built = regime_command(settings_of(settings, "builder"), "audit")
         assert built.returncode == 0, built.stderr + built.stdout
         yield partial(settings_of, settings)
     server.drop_database(MODULE_DATABASE)
-    with connect(server.settings) as connection:
+    with connect(server.settings) as database:
         for login in logins:
-            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+            database.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
 
 
 MAY_READ = {
@@ -137,8 +137,8 @@ MAY_READ = {
 @pytest.mark.one_server
 @pytest.mark.parametrize("login", MAY_READ)
 def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
-    with connect(shared(login)) as connection:
-        relations = connection.execute(
+    with connect(shared(login)) as database:
+        relations = database.execute(
             "select nspname || '.' || relname from pg_class"
             " inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where relkind in ('r', 'v') and nspname !~ '^(pg_|information_schema|audit)'"
@@ -146,7 +146,7 @@ def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
         readable = set()
         for (name,) in relations:
             try:
-                connection.execute(f"select * from {name} limit 1")
+                database.execute(f"select * from {name} limit 1")
                 readable.add(name)
             except errors.InsufficientPrivilege:
                 pass
@@ -156,14 +156,14 @@ def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
 
 @pytest.mark.one_server
 def test_the_auditor_reads_what_the_audit_found(shared):
-    with connect(shared("auditor")) as connection:
-        tables = connection.execute(
+    with connect(shared("auditor")) as database:
+        tables = database.execute(
             "select relname from pg_class where relnamespace = 'audit_failures'::regnamespace"
             " and relkind = 'r'"
         ).fetchall()
         assert len(tables) >= 30
         for (name,) in tables:
-            connection.execute(
+            database.execute(
                 sql.SQL("select * from audit_failures.{}").format(sql.Identifier(name))
             )
 
@@ -220,8 +220,8 @@ FORBIDDEN = {
     ("login", "statement"), [(login, each) for login in FORBIDDEN for each in FORBIDDEN[login]]
 )
 def test_a_login_cannot_do_what_its_role_may_not(shared, login, statement):
-    with connect(shared(login)) as connection, pytest.raises(errors.InsufficientPrivilege):
-        connection.execute(statement)
+    with connect(shared(login)) as database, pytest.raises(errors.InsufficientPrivilege):
+        database.execute(statement)
 
 
 @pytest.mark.one_server
@@ -236,12 +236,12 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         result = regime(*arguments)
         assert result.returncode == 0, result.stderr
         assert said in result.stdout
-    with connect(shared("auditor")) as connection:
-        (marked,) = connection.execute(
+    with connect(shared("auditor")) as database:
+        (marked,) = database.execute(
             "select relallvisible from pg_class where relname = 'numeric_window_embeddings'"
         ).fetchone()
         assert marked > 0
-        users = connection.execute(
+        users = database.execute(
             "select distinct database_user from runtime.regime_runs"
         ).fetchall()
         assert ("engine",) in users
@@ -252,19 +252,19 @@ def test_the_engine_vacuums_partitions(shared, server, features_template, monkey
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
     settings = server.create_database(DATABASE, features_template)
     try:
-        with connect(settings) as connection:
-            connection.execute("drop table historical.numeric_window_embeddings cascade")
+        with connect(settings) as database:
+            database.execute("drop table historical.numeric_window_embeddings cascade")
             assert regime_command(settings, "init", "--roles").returncode == 0
             result = regime_command(settings_of(settings, "engine"), "embed", "--all")
             assert result.returncode == 0, result.stderr
-            unmarked = connection.execute(
+            unmarked = database.execute(
                 "select relname from pg_class"
                 " inner join pg_inherits on inhrelid = oid"
                 " where inhparent = 'historical.numeric_window_embeddings'::regclass"
                 " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
             ).fetchall()
             assert unmarked == []
-            owned = connection.execute(
+            owned = database.execute(
                 "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
                 " and relkind = 'r' and relowner = 'regime_builder'::regrole"
             ).fetchone()
@@ -292,8 +292,8 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
 
 @pytest.mark.one_server
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
-    def rights(connection):
-        return connection.execute(
+    def rights(database):
+        return database.execute(
             "select nspname, relname, array(select r::text from unnest(relacl) as r order by 1)"
             " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where nspname in ('features', 'staging', 'runtime', 'historical', 'audit_failures')"
@@ -301,14 +301,14 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
         ).fetchall()
 
     settings = shared("nightly")
-    with connect(settings) as connection:
-        connection.execute("grant select on features.daily_features to pg_monitor")
-        before = rights(connection)
+    with connect(settings) as database:
+        database.execute("grant select on features.daily_features to pg_monitor")
+        before = rights(database)
         assert any("regime_auditor=r" in str(acl) for _, name, acl in before if name == "regimes")
-        connection.execute("drop table features.daily_features cascade")
-        nightly.build_features(connection)
-        dbt.test(connection, "audit")
-        after = rights(connection)
+        database.execute("drop table features.daily_features cascade")
+        nightly.build_features(database)
+        dbt.test(database, "audit")
+        after = rights(database)
     lost = {"pg_monitor"}  # what was granted on a table that was dropped
     assert [
         (schema, name, [r for r in acl if not any(word in r for word in lost)])
@@ -325,9 +325,9 @@ def test_the_nightly_job_needs_both_roles(shared):
 @pytest.mark.one_server
 def test_an_error_quotes_no_row(shared):
     """A constraint that fails has the row in its detail, and the ledger is open to others."""
-    with connect(shared("builder")) as connection:
-        connection.execute("set role regime_builder")
-        connection.execute(
+    with connect(shared("builder")) as database:
+        database.execute("set role regime_builder")
+        database.execute(
             "alter table runtime.regimes add constraint no_crisis"
             " check (regime_label <> 'CRISIS') not valid"
         )
@@ -337,10 +337,10 @@ def test_an_error_quotes_no_row(shared):
                 *("--start", "2008-09-01", "--end", "2009-12-31"),
             )
         finally:
-            connection.execute("alter table runtime.regimes drop constraint no_crisis")
+            database.execute("alter table runtime.regimes drop constraint no_crisis")
     assert result.returncode == 1
-    with connect(shared("auditor")) as connection:
-        (error,) = connection.execute(
+    with connect(shared("auditor")) as database:
+        (error,) = database.execute(
             "select error from runtime.regime_runs where status = 'FAILED'"
         ).fetchone()
     for said in (error, result.stderr):
