@@ -153,10 +153,7 @@ def empty_settings(server: TestServer) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def features_template(server: TestServer) -> str:
-    with (
-        server.new_template("template_features") as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_features") as settings, connect(settings) as database:
         for path in demo.PRICE_FILES:
             load_prices(database, path)
         nightly.build_features(database)

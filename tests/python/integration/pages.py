@@ -85,10 +85,7 @@ def require_what_is_written(page: str, settings: Settings, folder: Path) -> None
     path = own if page == "README.md" else forked_path()
     with connect(settings) as database:
         env = environment(settings) | libpq_environment(database)
-    env |= {
-        "PATH": f"{embedded.client_folder(settings)}:{path}",
-        "REGIME_PROJECT_DIR": str(folder),
-    }
+    env |= {"PATH": f"{embedded.client_folder(settings)}:{path}", "REGIME_PROJECT_DIR": str(folder)}
     with scheduler(page) as address:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", with_what_is_here(script, settings, address)],

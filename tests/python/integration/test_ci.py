@@ -39,11 +39,7 @@ def run(settings: Settings, checkout: Path, command: str) -> subprocess.Complete
     with connect(settings) as database:
         env = environment(settings) | libpq_environment(database)
     del env["REGIME_DATABASE_URL"]  # the workflow has libpq's variables
-    env |= {
-        "PATH": forked_path(),
-        "REGIME_PROJECT_DIR": str(checkout),
-        "NO_COLOR": "1",
-    }
+    env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(checkout), "NO_COLOR": "1"}
     # As GitHub runs a step whose shell is bash.
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],

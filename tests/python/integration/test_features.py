@@ -267,10 +267,7 @@ def apply(database: Database, edits: list[tuple]) -> None:
 @pytest.mark.one_server
 # Not shrunk: the next test finds smaller examples, without seconds of dbt for each.
 @settings(
-    max_examples=4,
-    phases=[Phase.generate],
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    max_examples=4, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(edits=EDITS)
 def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits):

@@ -304,10 +304,7 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(databa
         ),
     )
     found = fit.fit(database, US, Recipe("prototype", 3), end=date(2012, 12, 31))
-    assert (labelled.labels, found.labels) == (
-        ("CARRY", "CRISIS"),
-        ("CARRY", "NEUTRAL", "CRISIS"),
-    )
+    assert (labelled.labels, found.labels) == (("CARRY", "CRISIS"), ("CARRY", "NEUTRAL", "CRISIS"))
     classify.backfill(database, US, date(2009, 4, 1))
     counts = dict(
         database.execute(

@@ -232,9 +232,7 @@ def test_doubles_are_stored_to_the_bit(database, tmp_path):
     bits = random.integers(1, 0x7FF0000000000000, 20_000)  # every finite positive double
     values = bits.view(np.float64)
     frame = pl.DataFrame({"close": values, "row": np.arange(len(values))}).select(
-        "close",
-        ticker=pl.format("I{}", pl.col("row")),
-        date=pl.lit("2020-01-02"),
+        "close", ticker=pl.format("I{}", pl.col("row")), date=pl.lit("2020-01-02")
     )
     frame.write_parquet(tmp_path / "prices.parquet")
     text = "ticker,date,close\n" + "".join(

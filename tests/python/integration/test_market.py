@@ -60,10 +60,7 @@ def make_market(database: Database) -> None:
 
 @pytest.fixture(scope="session")
 def market_template(server) -> str:
-    with (
-        server.new_template("template_market") as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_market") as settings, connect(settings) as database:
         make_market(database)
     return "template_market"
 
@@ -259,8 +256,7 @@ def test_two_runs_at_once_end_as_one(database, market_settings, undisturbed):
     hold(database, "SYN01")
     both = [start(market_settings, "embed", "--all") for _ in range(2)]
     wait_until(
-        database,
-        "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted",
+        database, "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted"
     )
     release(database)
     outputs = [process.communicate() for process in both]

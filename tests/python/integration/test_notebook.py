@@ -7,13 +7,7 @@ import polars as pl
 import pytest
 from pages import BLOCK, ROOT, same_answer
 
-from regime_engine import (
-    MarkovRegimes,
-    PrototypeRegimes,
-    daily_features,
-    demo,
-    encode,
-)
+from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, demo, encode
 from regime_engine.database import connect, libpq_environment
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe

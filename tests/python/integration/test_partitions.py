@@ -78,10 +78,7 @@ def in_line(database: Database) -> set[str]:
 
 @pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
-    features_settings: Settings,
-    server,
-    features_template: str,
-    monkeypatch: pytest.MonkeyPatch,
+    features_settings: Settings, server, features_template: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Backfill, rerun, a restated and a deleted price; the partitions of other years are not read."""
     settings = server.create_database("test_partitioned", features_template)
@@ -190,9 +187,7 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
 
 @pytest.mark.one_server
 def test_a_table_without_partitions_is_explained_and_left_as_it_is(
-    database: Database,
-    regime: Callable,
-    monkeypatch: pytest.MonkeyPatch,
+    database: Database, regime: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     backfill(database)
     before = contents(database), definition(database)

@@ -501,10 +501,7 @@ def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
 def test_views_that_are_not_built_are_said_to_be(own):
     with connect(own) as database:
         database.execute("drop schema audit cascade")
-        for read in (
-            lambda: matrix(database, US),
-            lambda: forecasts.forecast(database, US, [21]),
-        ):
+        for read in (lambda: matrix(database, US), lambda: forecasts.forecast(database, US, [21])):
             with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
                 read()
 
