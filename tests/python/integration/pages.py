@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from commands import environment, forked_path
-from conftest import DATABASE
+from servers import DATABASE
 
 from regime_engine import demo
 from regime_engine.config import Settings

@@ -6,9 +6,11 @@ from datetime import date
 import numpy as np
 import pytest
 from commands import regime_command
+from servers import MODULE_DATABASE
+from stored import records
 
 from regime_engine.config import Settings
-from regime_engine.database import Database, connect
+from regime_engine.database import connect
 from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
 from regime_engine.reading import nearest
@@ -26,46 +28,32 @@ INSTRUMENTS = {"US": "GSPC.INDX", "US_TECH": "IXIC.INDX"}
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator[Settings]:
     """Two regions by the seed rule, 1999 to 2003, and one of them by the encoder of raw volumes."""
-    settings = server.create_database("test_analogues", features_template)
-    with connect(settings) as database:
-        for series in (US, US_TECH, US_V1):
-            classify.backfill(database, series, end=date(2003, 12, 31))
-        # A day without trading has the window of the trading day before it.
-        classify.run(database, US, date(2002, 7, 20))
-    yield settings
-    server.drop_database("test_analogues")
-
-
-@pytest.fixture
-def database(settings) -> Iterator[Database]:
-    with connect(settings) as database:
-        yield database
-
-
-@pytest.fixture
-def own(server, settings) -> Iterator[Settings]:
-    """A copy of the database, for what has to be committed."""
-    yield server.create_database("test_analogues_own", "test_analogues")
-    server.drop_database("test_analogues_own")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            for series in (US, US_TECH, US_V1):
+                classify.backfill(database, series, end=date(2003, 12, 31))
+            # A day without trading has the window of the trading day before it.
+            classify.run(database, US, date(2002, 7, 20))
+        yield settings
 
 
 def plain_loop(database, series: Series, as_of: date, n: int, regions: list[str]) -> list[tuple]:
     """(instrument, date, distance), by the number of each window's last trading day."""
-    stored = database.execute(
+    stored = database.rows(
         "select entity_id, as_of_date, vector, day_number, trade_date"
         " from historical.numeric_window_embeddings"
         " inner join features.daily_features"
         "  on instrument_id = entity_id and trade_date = (window_spec ->> 'last_trade_date')::date"
         " where model_id = %s and entity_id = any(%s) order by entity_id, as_of_date",
         [series.model_id, [INSTRUMENTS[region] for region in regions]],
-    ).fetchall()
+    ).rows
     own = INSTRUMENTS[series.region]
     (asked,) = [row for row in stored if row[:2] == (own, as_of)]
     vector = np.frombuffer(asked[2], "<f4").astype(float)
-    (begin,) = database.execute(
+    (begin,) = database.one(
         "select trade_date from features.daily_features where instrument_id = %s and day_number = %s",
         [own, asked[3] - series.window_days + 1],
-    ).fetchone()
+    )
     earlier = [
         (float(np.sqrt(((np.frombuffer(row[2], "<f4") - vector) ** 2).sum())), *row)
         for row in stored
@@ -92,9 +80,10 @@ def plain_loop(database, series: Series, as_of: date, n: int, regions: list[str]
 @pytest.mark.parametrize("n", [1, 10])
 def test_the_search_finds_what_a_plain_loop_finds(database, series, as_of, scope, regions, n):
     found = analogues(database, series, as_of, n, scope)
-    got = [dict(zip(found.headers, row, strict=True)) for row in found.rows]
     expected = plain_loop(database, series, as_of, n, regions)
-    assert [(r["instrument_id"], r["as_of_date"], r["distance"]) for r in got] == expected
+    assert [
+        (r["instrument_id"], r["as_of_date"], r["distance"]) for r in records(found)
+    ] == expected
 
 
 def test_several_connections_find_the_same(database, monkeypatch):
@@ -114,14 +103,13 @@ def test_several_connections_find_the_same(database, monkeypatch):
 @pytest.fixture(scope="module")
 def indexed(server, settings) -> Iterator[Settings]:
     """A copy of the database with pgvector's index."""
-    indexed = server.create_database("test_analogues_indexed", "test_analogues")
-    made = regime_command(indexed, "index")
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == (
-        "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
-    )
-    yield indexed
-    server.drop_database("test_analogues_indexed")
+    with server.database("test_indexed", MODULE_DATABASE) as indexed:
+        made = regime_command(indexed, "index")
+        assert made.returncode == 0, made.stderr
+        assert made.stdout == (
+            "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
+        )
+        yield indexed
 
 
 @pytest.mark.parametrize("n", [1, 10])
@@ -206,7 +194,7 @@ def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     ],
 )
 def test_an_index_that_cannot_be_made_is_refused_in_one_line(settings, model_id, prepare, reason):
-    with connect(settings) as database, database.transaction(force_rollback=True):
+    with connect(settings) as database, database.connection.transaction(force_rollback=True):
         database.execute(prepare)
         with pytest.raises(RegimeError) as raised:
             nearest_index.create(database, model_id, 63)
@@ -218,7 +206,7 @@ def test_sql_measures_the_same_distances(database):
     found = analogues(database, US, date(2000, 3, 24), 2)
     told = {row[found.headers.index("as_of_date")]: row[3] for row in found.rows}
     by_sql = dict(
-        database.execute("""
+        database.rows("""
             with asked as materialized (
                 select audit.float32_array(vector) as numbers, window_spec
                 from historical.numeric_window_embeddings
@@ -230,23 +218,23 @@ def test_sql_measures_the_same_distances(database):
             where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
                 and as_of_date < (asked.window_spec ->> 'first_trade_date')::date
             order by 2
-        """).fetchall()
+        """).rows
     )
     assert min(by_sql, key=by_sql.get) == found.rows[0][2]
     assert told == {day: pytest.approx(by_sql[day], rel=1e-12) for day in told}
-    (none,) = database.execute("select audit.euclidean_distance('{1, 2}', '{1}')").fetchone()
+    (none,) = database.one("select audit.euclidean_distance('{{1, 2}}', '{{1}}')")
     assert none is None
 
 
 def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(database):
     as_of = date(2003, 12, 31)
     found = analogues(database, US, as_of, 8, "regions")
-    for row in (dict(zip(found.headers, values, strict=True)) for values in found.rows):
-        (closes,) = database.execute(
+    for row in records(found):
+        (closes,) = database.one(
             "select array_agg(adjusted_close order by trade_date) from features.daily_features"
             " where instrument_id = %s and trade_date between %s and %s",
             [row["instrument_id"], row["last_trade_date"], as_of],
-        ).fetchone()
+        )
         assert row["next_21_days_return"] == pytest.approx(closes[21] / closes[0] - 1, rel=1e-12)
         assert row["next_63_days_return"] == pytest.approx(closes[63] / closes[0] - 1, rel=1e-12)
         assert row["regime_label"] == "NEUTRAL"

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from commands import regime_command
-from conftest import MODULE_DATABASE
+from servers import MODULE_DATABASE
 
 from regime_engine import dbt
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import LabelledStretch, Recipe
@@ -80,16 +79,16 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(clas
     look_further = f"select * from audit_failures.{test}"
     assert f"Look further: {look_further};\n" in result.stdout
     assert "Audit failed: " in result.stdout
-    (row,) = classified.execute(look_further).fetchall()
+    (row,) = classified.rows(look_further).rows
     assert {"US", date(2011, 9, 15)} < set(row)
     # What JSON has no number for is text.
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
 
 
-def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_settings, monkeypatch):
+def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, settings, monkeypatch):
     classified.execute("update runtime.regime_runs set row_hash = ''")
     monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")
-    result = regime_command(features_settings, "audit")
+    result = regime_command(settings, "audit")
     assert result.returncode == 1
     skipped = result.stdout.count("NOT RUN ")
     assert skipped > 0
@@ -99,14 +98,15 @@ def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_set
 @pytest.fixture(scope="module")
 def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str]]]:
     """A database of prices and features, and the compiled SQL of the tests of its phase."""
-    settings: Settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as database:
+    with (
+        server.database(MODULE_DATABASE, features_template) as settings,
+        connect(settings) as database,
+    ):
         results = dbt.test(database, "features")
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
         queries |= {result.name: result.query for result in dbt.test(database, "audit")}
         yield database, queries
-    server.drop_database(MODULE_DATABASE)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str
 )  # fmt: skip
 def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, statements, row):
     database, queries = generic
-    run = partial(database.execute, queries[test])
-    with database.transaction(force_rollback=True):
+    run = partial(database.connection.execute, queries[test])
+    with database.connection.transaction(force_rollback=True):
         assert run().fetchall() == []
         for statement in statements:
-            database.execute(statement)
+            database.connection.execute(statement)
         (found,) = run().fetchall()
     assert row <= set(found)
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from conftest import DATABASE, MODULE_DATABASE, follow_prices
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from servers import DATABASE, MODULE_DATABASE, follow_prices
 from test_dbt import PROJECT_FILES, change, copy_project
 
 from regime_engine import classifiers, encoders, model_versions
@@ -32,7 +32,7 @@ OTHER_RUN = "00000000-0000-4000-8000-000000000002"
 SESSION = "01234567-89ab-4def-8123-456789abcdef"
 
 
-RUN_COLUMNS = (
+RUN_COLUMNS = sql.SQL(
     "run_id, command, parameters, model_id, status, started_at, finished_at, rows_written,"
     " package_version, database_user, host, row_hash"
 )
@@ -108,8 +108,7 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 @pytest.fixture(scope="module")
 def market(server) -> Iterator[Database]:
     """Series and prices made for these tests, with rows as dictionaries."""
-    settings = server.create_database(MODULE_DATABASE)
-    with connect(settings) as database:
+    with server.database(MODULE_DATABASE) as settings, connect(settings) as database:
         database.execute("create schema historical")
         database.execute(
             "create table historical.prices_daily (instrument_id text, trade_date date, close"
@@ -130,13 +129,12 @@ def market(server) -> Iterator[Database]:
         add_regimes(database, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
         database.connection.row_factory = dict_row
         yield database
-    server.drop_database(MODULE_DATABASE)
 
 
 @pytest.fixture
 def audited(market) -> Iterator[Database]:
     """The same; what a test changes is undone."""
-    with market.transaction(force_rollback=True):
+    with market.connection.transaction(force_rollback=True):
         yield market
 
 
@@ -356,16 +354,17 @@ def test_reconciliation_says_of_each_transition_what_is_wrong(audited):
 
 def add_run(database, run: str, status: str = "SUCCEEDED", **parameters) -> None:
     database.execute(
-        f"insert into runtime.regime_runs ({RUN_COLUMNS}) values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
-        " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere', '')",
+        "insert into runtime.regime_runs ({columns}) values (%s, 'backfill', %s, %s, %s,"
+        " '2024-02-01 12:00+00', '2024-02-01 12:00:02.5+00', '{{}}', '0.1', 'someone', 'somewhere', '')",
         [run, Jsonb(parameters), MODEL, status],
+        columns=RUN_COLUMNS,
     )
 
 
 def add_model(database, region: str, version: int, valid_from: str) -> None:
     database.execute(
-        "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{CARRY,CRISIS}',"
-        " '{}', '2019-01-01', '2019-12-31', 250, 'hash', '{}', %s, '', %s, now())",
+        "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{{CARRY,CRISIS}}',"
+        " '{{}}', '2019-01-01', '2019-12-31', 250, 'hash', '{{}}', %s, '', %s, now())",
         [region, MODEL, version, valid_from, RUN],
     )
 
@@ -375,7 +374,7 @@ def replace_regime(database, region: str, day: date, new_run: str) -> None:
     database.execute(
         "with removed as (delete from runtime.regimes where region = %s and as_of_date = %s"
         " returning to_jsonb(regimes) as old_row)"
-        " insert into runtime.regime_revisions select 'regimes', '{}', old_row, %s, now(), '' from removed",
+        " insert into runtime.regime_revisions select 'regimes', '{{}}', old_row, %s, now(), '' from removed",
         [region, day, new_run],
     )
 
@@ -547,10 +546,7 @@ FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 
 @pytest.fixture(scope="module")
 def classified_template(server, features_template) -> str:
-    with (
-        server.new_template("template_classified", features_template) as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_classified", features_template) as database:
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
             fit.fit(database, series, Recipe("prototype", labelled=LABELLED))
@@ -560,11 +556,9 @@ def classified_template(server, features_template) -> str:
 
 @pytest.fixture
 def classified(server, classified_template) -> Iterator[Database]:
-    settings = server.create_database(DATABASE, classified_template)
-    with connect(settings) as database:
+    with server.database(DATABASE, classified_template) as settings, connect(settings) as database:
         database.connection.row_factory = dict_row
         yield database
-    server.drop_database(DATABASE)
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
@@ -747,7 +741,7 @@ def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
     assert not row["is_finite"]
     database.execute(
         f"update {table} set vector = '\\x0000803f', dimension = 1,"
-        f" window_spec = window_spec || '{{\"rows\": 62}}'{where}"
+        f" window_spec = window_spec || jsonb_build_object('rows', 62){where}"
     )
     row = integrity(database)
     assert row["norm"] == 1
@@ -777,14 +771,15 @@ def wide_market(market) -> Database:
     market.execute(
         "insert into historical.numeric_window_embeddings"
         " select 'INSTRUMENT', instrument_id, as_of_date, model_id, window_days,"
-        """ '{"first_trade_date": "2020-01-02", "last_trade_date": "2020-04-01", "rows": 63}',"""
+        """ '{{"first_trade_date": "2020-01-02", "last_trade_date": "2020-04-01", "rows": 63}}',"""
         " '\\x0000803f', 1, '', '', run_id, created_at from runtime.regimes"
         " on conflict do nothing"
     )
     market.execute(
-        f"insert into runtime.regime_runs ({RUN_COLUMNS}) select run_id, 'backfill', jsonb_build_object('region',"
-        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', '0.1', '', '', ''"
-        " from runtime.regimes group by run_id"
+        "insert into runtime.regime_runs ({columns}) select run_id, 'backfill',"
+        " jsonb_build_object('region', min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{{}}',"
+        " '0.1', '', '', '' from runtime.regimes group by run_id",
+        columns=RUN_COLUMNS,
     )
     market.execute("analyze")
     return market
@@ -823,7 +818,7 @@ def test_a_lookup_scans_no_embedding_table(wide_market, view, where):
 
 
 def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
-    database, features_settings, tmp_path
+    database, settings, tmp_path
 ):
     database.execute("create view public.mine as select * from audit.regime_spells")
     database.execute("create view public.prices as select * from staging.stg_prices_daily")
@@ -839,7 +834,7 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     begin = yml.read_text().index("      - name: entry_confidence\n")
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
-    changed = replace(database, settings=replace(features_settings, project_directory=project))
+    changed = replace(database, settings=replace(settings, project_directory=project))
     with pytest.raises(RegimeError, match="other views read it: drop mine first"):
         nightly.build_features(changed)
     database.execute("drop view public.mine")

@@ -51,19 +51,17 @@ def run(settings: Settings, checkout: Path, command: str) -> subprocess.Complete
     )
 
 
-def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
-    features_settings, checkout, steps
-):
+def test_the_workflow_runs_and_a_second_build_is_of_what_changed(settings, checkout, steps):
     for name, command in steps.items():
         if name == "Lint":  # a test of its own
             continue
-        done = run(features_settings, checkout, command)
+        done = run(settings, checkout, command)
         assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     assert json.loads((checkout / "audit.json").read_text())["passed"]
 
     model = checkout / "models/features/daily_features.sql"
     model.write_text(model.read_text() + "\n-- changed\n")
-    done = run(features_settings, checkout, steps["Build what changed"])
+    done = run(settings, checkout, steps["Build what changed"])
     assert done.returncode == 0, done.stdout[-3000:]
     results = json.loads((checkout / "target/run_results.json").read_text())["results"]
     models = {r["unique_id"] for r in results if r["unique_id"].startswith("model.")}
@@ -72,13 +70,13 @@ def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
     assert not any(r["unique_id"].startswith("seed.") for r in results)
 
 
-def test_the_audit_step_fails_with_a_wrong_row(features_settings, checkout, steps):
-    with connect(features_settings) as database:
+def test_the_audit_step_fails_with_a_wrong_row(settings, checkout, steps):
+    with connect(settings) as database:
         database.execute(
             "update features.daily_features set close = 1"
             " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
         )
-    done = run(features_settings, checkout, steps["Audit"])
+    done = run(settings, checkout, steps["Audit"])
     assert done.returncode == 1
     document = json.loads((checkout / "audit.json").read_text())
     (failed,) = [test for test in document["tests"] if test["verdict"] == "FAIL"]
@@ -86,7 +84,7 @@ def test_the_audit_step_fails_with_a_wrong_row(features_settings, checkout, step
     assert failed["rows"][0]["trade_date"] == "2010-06-01"
 
 
-def test_the_sql_is_as_the_linter_wants_it(features_settings, checkout, steps):
+def test_the_sql_is_as_the_linter_wants_it(settings, checkout, steps):
     pytest.importorskip("sqlfluff", reason="`make test` installs it")
-    done = run(features_settings, checkout, steps["Lint"])
+    done = run(settings, checkout, steps["Lint"])
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

@@ -16,6 +16,7 @@ import yaml
 from commands import environment, forked_path
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from stored import contents
 
 from regime_engine import dbt, demo, encoders
 from regime_engine.config import LAYER_OF, Settings
@@ -108,17 +109,6 @@ def load_bundled_prices(database: Database) -> None:
         load_prices(database, path)
 
 
-def rows(database: Database, tables: set[str]) -> dict[str, list]:
-    return {
-        table: database.execute(
-            sql.SQL("select t::text from {} as t order by 1").format(
-                sql.Identifier(*table.split("."))
-            )
-        ).fetchall()
-        for table in tables
-    }
-
-
 def schemas(database: Database) -> set[str]:
     found = database.execute("select nspname from pg_namespace where nspname !~ '^pg_'")
     return {name for (name,) in found} - {"information_schema", "public"}
@@ -153,14 +143,14 @@ def test_dbt_builds_and_tests_everything_from_a_shell(empty_settings, shell, tmp
 
 
 def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
-    database, features_settings, shell
+    database, settings, shell
 ):
     classify.backfill(database, US, START, END)
-    before = rows(database, BUILT_TABLES)
+    before = contents(database, BUILT_TABLES)
     assert before["runtime.regimes"]
-    refreshed = shell(features_settings, "dbt build --full-refresh --profiles-dir profiles")
+    refreshed = shell(settings, "dbt build --full-refresh --profiles-dir profiles")
     assert refreshed.returncode == 0, refreshed.stdout
-    assert rows(database, BUILT_TABLES) == before
+    assert contents(database, BUILT_TABLES) == before
 
 
 def test_an_empty_build_of_a_new_database_makes_every_table(empty_settings, shell):
@@ -168,20 +158,20 @@ def test_an_empty_build_of_a_new_database_makes_every_table(empty_settings, shel
         load_bundled_prices(database)
         built = shell(empty_settings, "dbt build --empty --profiles-dir profiles")
         assert built.returncode == 0, built.stdout
-        assert not any(rows(database, BUILT_TABLES).values())
+        assert not any(contents(database, BUILT_TABLES).values())
 
 
-def test_an_empty_build_of_a_filled_database_deletes_nothing(database, features_settings, shell):
+def test_an_empty_build_of_a_filled_database_deletes_nothing(database, settings, shell):
     classify.backfill(database, US, START, END)
-    before = rows(database, BUILT_TABLES)
+    before = contents(database, BUILT_TABLES)
     assert before["features.daily_features"]
-    built = shell(features_settings, "dbt build --empty --profiles-dir profiles")
+    built = shell(settings, "dbt build --empty --profiles-dir profiles")
     assert built.returncode == 0, built.stdout
-    assert rows(database, BUILT_TABLES) == before
+    assert contents(database, BUILT_TABLES) == before
     # Nor does a function forget which tables it reads.
     assert forecast(database, US, [5]).rows
     nightly.build_features(database)
-    assert rows(database, BUILT_TABLES) == before
+    assert contents(database, BUILT_TABLES) == before
 
 
 def test_parsing_warns_of_nothing(parsed):
@@ -200,7 +190,7 @@ def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(datab
     built = dbt.build(database, "features")
     assert {node.name for node in built} == expected
     assert {node.status for node in built} <= {"success", "pass"}
-    assert not any(rows(database, ENGINE_TABLES).values())
+    assert not any(contents(database, ENGINE_TABLES).values())
 
 
 def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(database, manifest):
@@ -233,13 +223,13 @@ def test_init_makes_the_engine_tables_without_prices_and_a_second_changes_nothin
             where nspname in ('historical', 'runtime') and relname not in ('regions', 'regime_labels')
             order by 1
         """
-        seeds = rows(database, {"runtime.regions", "runtime.regime_labels"})
-        return database.execute(catalog).fetchall(), seeds, schemas(database)
+        seeds = contents(database, {"runtime.regions", "runtime.regime_labels"})
+        return database.rows(catalog).rows, seeds, schemas(database)
 
     with connect(empty_settings) as database:
         nightly.initialise(database)
         first = state(database)
-        assert not any(rows(database, ENGINE_TABLES).values())
+        assert not any(contents(database, ENGINE_TABLES).values())
         assert len(first[1]["runtime.regime_labels"]) == 4
         nightly.initialise(database)
         assert state(database) == first
@@ -267,13 +257,13 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
         assert findings == []
         names = {"Hist 1", "Läufe-2", "an_staging", "an_features", "an_audit", "an_audit_failures"}
         assert schemas(database) == names
-        found = database.execute(
+        found = database.rows(
             "select nspname || '.' || relname from pg_class"
             " inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where relkind in ('r', 'v') and nspname = any(%s)"
             " and nspname not in ('an_audit', 'an_audit_failures')",
             [list(names)],
-        ).fetchall()
+        ).rows
         assert {name for (name,) in found} == {
             *("Hist 1.prices_daily", "Hist 1.prices_daily_refused"),
             "Hist 1.numeric_window_embeddings_x",
@@ -284,12 +274,12 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
             *("Läufe-2.regions_x", "Läufe-2.regime_labels_x"),
         }
         days = "select count(*) from an_audit.timeline where not is_missing"
-        assert database.execute(days).fetchone() == (149,)
+        assert database.one(days) == (149,)
         exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in odd.names.items())
         run = shell(odd, f"export {exported}; regime run --region US --as-of 2009-01-30")
         assert run.returncode == 0, run.stderr
         assert schemas(database) == names
-        last = database.execute('select max(as_of_date) from "Läufe-2"."my regimes"').fetchone()
+        last = database.one('select max(as_of_date) from "Läufe-2"."my regimes"')
         assert last == (date(2009, 1, 30),)
 
 
@@ -330,12 +320,12 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             " now() at time zone 'UTC', '1 day') as day"
         )
         assert nightly.build_features(database) == []
-        found = database.execute(
+        found = database.one(
             "select count(*), bool_and(adjusted_close = close), bool_and(volume = 1000000),"
             " bool_and(adjusted_log_return is not distinct from log_return),"
             " max(trade_date) = (now() at time zone 'UTC')::date"
             " from features.daily_features where instrument_id = 'GSPC.INDX'"
-        ).fetchone()
+        )
         assert found == (101, True, True, True, True)
         outcome = classify.backfill(database, US)
         assert outcome.n_windows == 101 - 62
@@ -355,10 +345,10 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
 
 
 def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
-    database, features_settings, tmp_path
+    database, settings, tmp_path
 ):
     classify.backfill(database, US, START, END)
-    before = rows(database, ENGINE_TABLES)["runtime.regimes"]
+    before = contents(database, ENGINE_TABLES)["runtime.regimes"]
     project = copy_project(tmp_path)
     change(
         project / "models/engine/regimes.sql",
@@ -373,13 +363,11 @@ def test_a_new_column_of_an_engine_table_is_appended_and_the_rows_stay(
     )
     model.write_text(yaml.safe_dump(described))
 
-    nightly.initialise(
-        replace(database, settings=replace(features_settings, project_directory=project))
-    )
-    after = rows(database, ENGINE_TABLES)["runtime.regimes"]
-    assert after == [(row.removesuffix(")") + ",)",) for (row,) in before]
+    nightly.initialise(replace(database, settings=replace(settings, project_directory=project)))
+    after = contents(database, ENGINE_TABLES)["runtime.regimes"]
+    assert after == [row.removesuffix(")") + ",)" for row in before]
     classify.backfill(database, US, END, date(2009, 1, 30))
-    assert len(rows(database, ENGINE_TABLES)["runtime.regimes"]) > len(after)
+    assert len(contents(database, ENGINE_TABLES)["runtime.regimes"]) > len(after)
 
 
 def test_every_table_and_column_is_described(manifest):
@@ -401,12 +389,12 @@ def test_every_table_and_column_is_described(manifest):
 
 def test_the_descriptions_are_in_postgres(database, manifest):
     """Every column that there is: one that its yml left out has no comment either."""
-    relations = database.execute(
+    relations = database.rows(
         "select pg_class.oid, nspname || '.' || relname, obj_description(pg_class.oid)"
         " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
         " where relkind in ('r', 'v') and nspname in ('historical', 'staging', 'features', 'runtime', 'audit')"
         " and nspname || '.' || relname !~ '^historical.prices_daily'"
-    ).fetchall()
+    ).rows
     nodes = {
         f"{node['schema']}.{node['name']}": node
         for node in manifest["nodes"].values()
@@ -415,21 +403,21 @@ def test_the_descriptions_are_in_postgres(database, manifest):
     assert {name for _, name, _ in relations} == set(nodes) > ENGINE_TABLES
     for oid, name, comment in relations:
         assert comment == nodes[name]["description"]
-        columns = database.execute(
+        columns = database.rows(
             "select attname, col_description(attrelid, attnum) from pg_attribute"
             " where attrelid = %s and attnum > 0 and not attisdropped",
             [oid],
-        ).fetchall()
+        ).rows
         documented = nodes[name]["columns"]
         assert dict(columns) == {c: documented[c]["description"] for c in documented}
 
 
 def test_the_source_is_described_as_load_makes_it(database, manifest):
     (source,) = manifest["sources"].values()
-    columns = database.execute(
+    columns = database.rows(
         "select attname from pg_attribute where attrelid = 'historical.prices_daily'::regclass"
         " and attnum > 0 and not attisdropped"
-    ).fetchall()
+    ).rows
     assert {name for (name,) in columns} == set(source["columns"])
 
 
@@ -444,11 +432,11 @@ def test_the_var_encoders_says_what_the_encoders_do(server):
                 with contextlib.suppress(RegimeError):  # not a length that the encoder reads
                     encoder = encoders.get(model_id, window_days)
                     expected[window_days] = encoder.dimension(window_days)
-                    (found[window_days],) = database.execute(
+                    (found[window_days],) = database.one(
                         sql.SQL("select {} from (values ({})) as of_a (window_days)").format(
                             sql.SQL(declared[model_id]["dimension"]), sql.Literal(window_days)
                         )
-                    ).fetchone()
+                    )
             assert found == expected != {}
 
 
@@ -501,9 +489,9 @@ def test_every_model_has_a_group_and_every_function_a_description(manifest):
 
 
 def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
-    features_settings, shell, tmp_path
+    settings, shell, tmp_path
 ):
-    made = shell(features_settings, "dbt docs generate --static --profiles-dir profiles")
+    made = shell(settings, "dbt docs generate --static --profiles-dir profiles")
     assert made.returncode == 0, made.stdout
     page = (tmp_path / "static_index.html").read_text()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -524,5 +512,5 @@ def test_a_failing_test_shows_the_row_and_not_its_null_alone(database):
     tested = dbt.test(database, "features")
     (failing,) = [node for node in tested if node.status == "fail"]
     assert failing.name == "not_null_regions_instrument_id"
-    (row,) = database.execute(failing.query).fetchall()
+    (row,) = database.connection.execute(failing.query)
     assert row[0] == "US"

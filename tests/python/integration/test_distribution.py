@@ -65,11 +65,11 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(databas
         "runtime.regime_models": "everywhere",
         "runtime.regime_runs": "everywhere",
     }
-    assert dict(database.execute(called).fetchall()) == by_table
+    assert dict(database.rows(called).rows) == by_table
 
     # Again after a table was built anew: for that one alone, since a second call would fail.
     database.execute(
         "delete from pg_dist_partition where logicalrelid = 'features.daily_features'::regclass"
     )
     distribute(database, tmp_path)
-    assert dict(database.execute(called).fetchall()) == by_table
+    assert dict(database.rows(called).rows) == by_table

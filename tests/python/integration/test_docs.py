@@ -7,8 +7,9 @@ import time
 
 import pytest
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
 from pages import AFTER_THE_DEMO, ROOT, checkout, require_what_is_written, same_answer
+from servers import DATABASE, MODULE_DATABASE
+from stored import versions
 
 from regime_engine import roles
 from regime_engine.database import connect, embedded
@@ -35,9 +36,8 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demonstrated(server):
     """A database on which the demo ran, and what it printed."""
-    settings = server.create_database(MODULE_DATABASE)
-    yield settings, regime_command(settings, "demo")
-    server.drop_database(MODULE_DATABASE)
+    with server.database(MODULE_DATABASE) as settings:
+        yield settings, regime_command(settings, "demo")
 
 
 def words(line: str) -> list[str]:
@@ -60,16 +60,9 @@ def test_the_demo_prints_what_the_readme_shows(demonstrated):
 def test_a_second_demo_changes_no_row(demonstrated):
     settings, _ = demonstrated
     with connect(settings) as database:
-
-        def rows():
-            return {
-                table: database.execute(f"select xmin, ctid, * from {table} order by 2").fetchall()
-                for table in TABLES
-            }
-
-        before = rows()
+        before = versions(database, TABLES)
         assert regime_command(settings, "demo").returncode == 0
-        assert rows() == before
+        assert versions(database, TABLES) == before
     assert all(before[table] for table in TABLES if table != "runtime.regime_revisions")
 
 
@@ -118,7 +111,7 @@ def test_each_of_the_auditors_queries_takes_less_than_a_second(demonstrated, sta
 
         def seconds() -> float:
             begun = time.perf_counter()
-            database.execute(statement).fetchall()
+            database.connection.execute(statement).fetchall()
             return time.perf_counter() - begun
 
         # One of a few, since other work may be going on.
@@ -136,21 +129,20 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
     assert len(described) > 20
     with connect(settings) as database:
         for table, columns in described:
-            there = database.execute(
+            there = database.rows(
                 "select attname, format_type(atttypid, atttypmod) from pg_attribute"
                 " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
                 [table],
-            ).fetchall()
+            ).rows
             assert columns == dict(there), table
 
 
 @pytest.fixture
 def after_the_demo(server, demonstrated):
-    yield server.create_database(DATABASE, MODULE_DATABASE)
-    server.drop_database(DATABASE)
-    with connect(server.settings) as database:
-        for role in ("alice", *roles.ROLES):
-            database.execute(f"drop role if exists {role}")
+    with server.database(DATABASE, MODULE_DATABASE) as settings:
+        yield settings
+    for role in ("alice", *roles.ROLES):
+        server.execute("drop role if exists {role}", role=role)
 
 
 @pytest.fixture(scope="module")

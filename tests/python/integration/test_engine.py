@@ -13,10 +13,10 @@ import numpy as np
 import psycopg
 import pytest
 from commands import Process, environment
-from conftest import follow_prices, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import sql
+from servers import follow_prices, wait_until
+from stored import OF_A_RUN, contents, versions
 
 from regime_engine import demo
 from regime_engine.database import Database, connect
@@ -31,30 +31,14 @@ LABELLED = (
     LabelledStretch("RISK_OFF", date(2003, 1, 2), date(2003, 6, 30)),
 )
 PROTOTYPES = Recipe("prototype", labelled=LABELLED)
-ENGINE_TABLES = {
-    "historical.numeric_window_embeddings": "entity_id, as_of_date, model_id, window_days",
-    "runtime.regimes": "region, as_of_date, model_id, window_days",
-    "runtime.regime_transitions": "region, as_of_date, model_id, window_days",
-    "runtime.regime_revisions": "table_name, key, old_row",
-}
-
-
-def contents(database: Database) -> dict[str, list]:
-    """Every row of the engine tables, but for run ids and times."""
-    return {
-        table: database.execute(
-            sql.SQL(
-                "select to_jsonb(t) - '{{run_id,created_at,new_run_id,revised_at}}'::text[]"
-                " from {} as t order by {}"
-            ).format(sql.Identifier(*table.split(".")), sql.SQL(order))
-        ).fetchall()
-        for table, order in ENGINE_TABLES.items()
-    }
+ENGINE_TABLES = (
+    "historical.numeric_window_embeddings",
+    *("runtime.regimes", "runtime.regime_transitions", "runtime.regime_revisions"),
+)
 
 
 def empty_engine_tables(database: Database) -> None:
-    for table in ENGINE_TABLES:
-        database.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+    database.execute(f"truncate {', '.join(ENGINE_TABLES)}")
 
 
 def bundled_prices(instrument_id: str) -> list[list[str]]:
@@ -64,10 +48,10 @@ def bundled_prices(instrument_id: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def fitted(database, features_settings):
+def fitted(database, settings):
     """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
     fit.fit(database, US, PROTOTYPES)
-    return features_settings
+    return settings
 
 
 def backfill(database, start: date, end: date) -> None:
@@ -81,7 +65,7 @@ START, END = date(2004, 3, 1), date(2006, 12, 29)
 def once(database, fitted) -> dict[str, list]:
     """The tables after one backfill of the stretch, which is then taken away again."""
     backfill(database, START, END)
-    tables = contents(database)
+    tables = contents(database, ENGINE_TABLES, OF_A_RUN)
     empty_engine_tables(database)
     assert len(tables["runtime.regime_transitions"]) > 5
     assert not tables["runtime.regime_revisions"]
@@ -104,9 +88,9 @@ def test_stored_vectors_are_the_flattened_prices_of_the_file(database):
     volume = np.array([float(row[7]) for row in rows])
     log_return = np.concatenate([[0], np.log(close[1:] / close[:-1])])
 
-    stored = database.execute(
+    stored = database.rows(
         "select as_of_date::text, vector, dimension from historical.numeric_window_embeddings"
-    ).fetchall()
+    ).rows
 
     assert len(stored) == len(rows) - 62
     for as_of, vector, dimension in stored:
@@ -122,16 +106,16 @@ def test_stored_vectors_are_the_flattened_prices_of_the_file(database):
 
 def test_without_a_model_every_day_is_neutral_with_confidence_one(database):
     classify.backfill(database, US)
-    (rows,) = database.execute(
+    (rows,) = database.rows(
         "select distinct regime_label, confidence, model_version, probabilities, runner_up_label"
         " from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert rows == ("NEUTRAL", 1.0, 0, {"NEUTRAL": 1.0}, None)
 
 
 def test_a_version_classifies_from_its_first_valid_day_on(database, fitted):
     backfill(database, START, END)
-    rows = database.execute("select model_version, as_of_date from runtime.regimes").fetchall()
+    rows = database.rows("select model_version, as_of_date from runtime.regimes").rows
     by_version = defaultdict(list)
     for version, day in rows:
         by_version[version].append(day)
@@ -155,9 +139,9 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(databa
     temperature = np.mean(
         [np.sqrt(((v - centers[label]) ** 2).sum()) for label in members for v in members[label]]
     )
-    rows = database.execute(
+    rows = database.rows(
         "select as_of_date, regime_label, confidence from runtime.regimes where model_version = 1"
-    ).fetchall()
+    ).rows
     assert {label for _, label, _ in rows} == {"CARRY", "CRISIS", "RISK_OFF"}
     for day, label, confidence in rows:
         weights = {
@@ -171,15 +155,15 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(databa
 def test_fitting_the_same_again_stores_no_second_version(database, fitted):
     again = fit.fit(database, US, PROTOTYPES)
     assert again.version == 1
-    assert database.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
+    assert database.one("select count(*) from runtime.regime_models") == (1,)
 
 
 def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(database, fitted):
     fit.fit(database, US, PROTOTYPES, valid_from=date(2003, 1, 1))
     classify.backfill(database, US, date(2003, 6, 2), date(2003, 6, 30))
-    rows = database.execute(
+    rows = database.rows(
         "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert rows == [(2, "true")]
 
 
@@ -192,24 +176,14 @@ def test_any_order_of_dates_twice_over_ends_in_the_same_tables(database, fitted,
         random.Random(20081010).shuffle(parts)
     for start, end in parts + parts:
         backfill(database, start, end)
-    assert contents(database) == once
+    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
 
 
 def test_a_rerun_leaves_every_row_as_it_was(database, fitted):
-    def versions():
-        return [
-            database.execute(
-                sql.SQL("select ctid, xmin, t.* from {} as t order by ctid").format(
-                    sql.Identifier(*table.split("."))
-                )
-            ).fetchall()
-            for table in ENGINE_TABLES
-        ]
-
     backfill(database, START, END)
-    before = versions()
+    before = versions(database, ENGINE_TABLES)
     backfill(database, START, END)
-    assert versions() == before
+    assert versions(database, ENGINE_TABLES) == before
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -231,7 +205,7 @@ def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
     for start, end in parts:
         backfill(database, start, end)
     backfill(database, START, END)
-    assert contents(database) == once
+    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
 
 
 def start_backfill(settings) -> Process:
@@ -253,7 +227,7 @@ def finished(process: Process) -> None:
 def test_two_processes_at_once_end_in_the_same_tables(database, fitted, once):
     for process in [start_backfill(fitted), start_backfill(fitted)]:
         finished(process)
-    assert contents(database) == once
+    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
 
 
 def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, regime):
@@ -275,24 +249,24 @@ def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, reg
             whole = time.monotonic() - begun
         process.communicate()
         backfill(database, START, END)
-        assert contents(database) == once
-        unowned = database.execute("""
+        assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
+        unowned = database.rows("""
             select run_id from runtime.regimes
             union select run_id from historical.numeric_window_embeddings
             union select run_id from runtime.regime_transitions
             except select run_id from runtime.regime_runs where status = 'SUCCEEDED'
-        """).fetchall()
+        """).rows
         assert unowned == []
 
 
 def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fitted, regime):
-    with connect(fitted) as other, other.transaction(force_rollback=True):
+    with connect(fitted) as other, other.connection.transaction(force_rollback=True):
         # In the way of the last batch: a row of the same key, not yet committed.
         other.execute(
             """
             insert into runtime.regimes
             values (
-                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{}', null, '', '{}', '',
+                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, '', '{{}}', '',
                 gen_random_uuid(), now()
             )
             """,
@@ -302,7 +276,7 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fi
         wait_until(database, "select count(*) > 0 from pg_locks where not granted")
         process.kill()
         process.communicate()
-        assert database.execute("select count(*) > 600 from runtime.regimes").fetchone()[0]
+        assert database.one("select count(*) > 600 from runtime.regimes")[0]
     deadline = time.monotonic() + 10
     while "DIED" not in (shown := regime("status").stdout):
         assert time.monotonic() < deadline, shown
@@ -314,10 +288,10 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fi
 
 def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database, tmp_path, regime):
     classify.backfill(database, US, date(2010, 1, 4), date(2010, 12, 31))
-    before = database.execute(
+    before = database.rows(
         "select as_of_date, encode(vector, 'hex'), run_id::text"
         " from historical.numeric_window_embeddings order by 1"
-    ).fetchall()
+    ).rows
     corrected = tmp_path / "corrected.csv"
     corrected.write_text(
         "instrument_id,trade_date,close,adjusted_close,volume\n"
@@ -326,10 +300,10 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database,
     assert regime("load", str(corrected)).returncode == 0
     assert regime("pipeline", "--region", "US", "--model-id", US.model_id).returncode == 0
 
-    revised = database.execute(
+    revised = database.rows(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"
         " from runtime.regime_revisions where table_name = 'numeric_window_embeddings' order by 1"
-    ).fetchall()
+    ).rows
     days = [day for day, _, _ in before]
     touched = days.index(date(2010, 6, 1))
     # 63 windows hold the day; the next one begins with the return from it.
@@ -345,16 +319,16 @@ def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch,
     database.execute("delete from historical.prices_daily where trade_date = %s", [day])
     follow_prices(database)
     classify.backfill(database, US, START)
-    followed = contents(database)
-    revised = database.execute(
+    followed = contents(database, ENGINE_TABLES, OF_A_RUN)
+    revised = database.rows(
         "select old_row ->> 'as_of_date' from runtime.regime_revisions"
         " where table_name = 'regimes' and old_row ->> 'as_of_date' = %s",
         [day],
-    ).fetchall()
+    ).rows
     assert revised == [(day,)]
     empty_engine_tables(database)
     classify.backfill(database, US, START)
-    anew = contents(database)
+    anew = contents(database, ENGINE_TABLES, OF_A_RUN)
     for table in ENGINE_TABLES:
         if table != "runtime.regime_revisions":
             assert followed[table] == anew[table]
@@ -374,12 +348,12 @@ def test_writers_of_different_series_do_not_wait_for_each_other(database, fitted
 
 def test_the_ledger_counts_what_was_written(database, fitted):
     outcome = classify.backfill(database, US, START, END)
-    run = database.execute(
+    run = database.one(
         "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
         " from runtime.regime_runs where command = 'backfill'"
-    ).fetchone()
-    count = len(contents(database)["runtime.regimes"])
-    changes = len(contents(database)["runtime.regime_transitions"])
+    )
+    count = len(contents(database, ENGINE_TABLES, OF_A_RUN)["runtime.regimes"])
+    changes = len(contents(database, ENGINE_TABLES, OF_A_RUN)["runtime.regime_transitions"])
     assert outcome.n_windows == count
     assert run == (
         "backfill",
@@ -397,10 +371,10 @@ def test_history_and_transitions_show_what_is_stored(database, fitted, regime):
             "transitions", "--region", "US", "--model-id", US.model_id, "--format", "json"
         ).stdout
     )
-    stored = database.execute(
+    stored = database.rows(
         "select as_of_date::text, from_regime_label, to_regime_label"
         " from runtime.regime_transitions order by 1"
-    ).fetchall()
+    ).rows
     assert [
         (r["as_of_date"], r["from_regime_label"], r["to_regime_label"]) for r in shown
     ] == stored

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 from commands import regime_command
-from conftest import MODULE_DATABASE
+from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
 from regime_engine.engine import nightly
@@ -26,29 +26,33 @@ def trading_days(n: int, last: date) -> list[date]:
 @pytest.fixture(scope="module")
 def peculiar(server, features_template, tmp_path_factory):
     """The bundled prices and five instruments, each with something of its own."""
-    settings = server.create_database(MODULE_DATABASE, features_template)
-    path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
-    chance = np.random.default_rng(1)
-    last = date(2025, 1, 31)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["instrument_id", "trade_date", "close", "volume"])
-        for instrument_id, n in [("AAPL.US", 80), ("SHORT.US", 62), (QUOTED, 80), ("GAP.US", 80)]:
-            for day in trading_days(n, last):
-                volume = int(chance.integers(1, 10**6))
-                missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
-                close = round(float(chance.uniform(50, 60)), 2)
-                writer.writerow([instrument_id, day, close, "" if missing else volume])
-    with connect(settings) as database:
-        load_prices(database, path)
-        nightly.build_features(database)
-        # Prices that came after the features were built.
-        database.execute(
-            "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
-            " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
-        )
-    yield settings
-    server.drop_database(MODULE_DATABASE)
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
+        chance = np.random.default_rng(1)
+        last = date(2025, 1, 31)
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["instrument_id", "trade_date", "close", "volume"])
+            for instrument_id, n in [
+                ("AAPL.US", 80),
+                ("SHORT.US", 62),
+                (QUOTED, 80),
+                ("GAP.US", 80),
+            ]:
+                for day in trading_days(n, last):
+                    volume = int(chance.integers(1, 10**6))
+                    missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
+                    close = round(float(chance.uniform(50, 60)), 2)
+                    writer.writerow([instrument_id, day, close, "" if missing else volume])
+        with connect(settings) as database:
+            load_prices(database, path)
+            nightly.build_features(database)
+            # Prices that came after the features were built.
+            database.execute(
+                "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
+                " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
+            )
+        yield settings
 
 
 RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
@@ -98,22 +102,22 @@ def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, m
     if code == 1:
         assert re.fullmatch(r"Error: .+\n", result.stderr)
     with connect(peculiar) as database:
-        (rows,) = database.execute("""
+        (rows,) = database.one("""
             select
                 (select count(*) from runtime.regimes)
                 + (select count(*) from historical.numeric_window_embeddings)
                 + (select count(*) from runtime.regime_transitions)
                 + (select count(*) from runtime.regime_models)
-        """).fetchone()
+        """)
     assert rows == 0
 
 
-def test_a_failed_run_is_in_the_ledger_with_its_reason(features_settings, regime):
+def test_a_failed_run_is_in_the_ledger_with_its_reason(settings, regime):
     assert regime("run", "--region", "US", "--as-of", "2019-01-30").returncode == 1
-    with connect(features_settings) as database:
-        status, error = database.execute(
+    with connect(settings) as database:
+        status, error = database.one(
             "select status, error from runtime.regime_runs order by started_at desc"
-        ).fetchone()
+        )
     assert status == "FAILED"
     assert "30 days old" in error
 
@@ -136,7 +140,7 @@ def test_an_instrument_id_is_data_whatever_it_says(peculiar):
     result = regime_command(peculiar, *RUN, "--instrument-id", QUOTED)
     assert result.returncode == 0, result.stderr
     with connect(peculiar) as database:
-        rows = database.execute("select instrument_id from runtime.regimes").fetchall()
+        rows = database.rows("select instrument_id from runtime.regimes").rows
         assert rows == [(QUOTED,)]
         database.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
 
@@ -186,15 +190,15 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
         "alter table runtime.regimes drop column metadata cascade",
     ],
 )
-def test_an_unfinished_init_is_named_and_finished_by_init(features_settings, regime, missing):
-    with connect(features_settings) as database:
+def test_an_unfinished_init_is_named_and_finished_by_init(settings, regime, missing):
+    with connect(settings) as database:
         database.execute(missing)
         result = regime("run", "--region", "US", "--as-of", "2018-12-31")
         assert result.returncode == 1
         assert re.fullmatch(r"Error: .+run `regime init`\n", result.stderr)
         for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
-            if database.execute("select to_regclass(%s)", [table]).fetchone() != (None,):
-                (rows,) = database.execute(f"select count(*) from {table}").fetchone()
+            if database.one("select to_regclass(%s)", [table]) != (None,):
+                (rows,) = database.one(f"select count(*) from {table}")
                 assert rows == 0
     assert regime("init").returncode == 0
     assert regime("run", "--region", "US", "--as-of", "2018-12-31").returncode == 0

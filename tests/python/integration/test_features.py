@@ -10,10 +10,11 @@ from itertools import groupby, pairwise
 import numpy as np
 import pytest
 from commands import Process, environment
-from conftest import follow_prices, wait_until
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from servers import follow_prices, wait_until
+from stored import day_versions
 
 from regime_engine import daily_features, dbt
 from regime_engine.database import Database, connect
@@ -85,8 +86,7 @@ def insert(database: Database, table: str, query: str) -> None:
 @pytest.fixture(scope="module")
 def built_market(server) -> Iterator[Market]:
     chance = np.random.default_rng(20200101)
-    own = server.create_database("test_market")
-    with connect(own) as database:
+    with server.database("test_market") as own, connect(own) as database:
         database.execute("create schema historical")
         database.execute("create schema saved")
         # As a team's own table may be: no key, nothing required.
@@ -111,7 +111,6 @@ def built_market(server) -> Iterator[Market]:
         database.execute("create table saved.prices_daily as table historical.prices_daily")
         database.execute("create table saved.daily_features as table features.daily_features")
         yield Market(database, rebuild, update)
-    server.drop_database("test_market")
 
 
 @pytest.fixture
@@ -149,10 +148,10 @@ def delete(database, instrument_id, position, length) -> None:
 def bits(database: Database, query: str) -> list[tuple]:
     """Every row of a query of daily_features, its floats byte for byte."""
     floats = ", ".join(f"float8send({name})" for name in FLOATS)
-    return database.execute(
+    return database.rows(
         f"select instrument_id, trade_date, day_number, {floats} from ({query}) as features"
         " order by instrument_id, trade_date"
-    ).fetchall()
+    ).rows
 
 
 def is_usable(close: float | None, adjusted_close: float | None, volume: float | None) -> bool:
@@ -185,15 +184,15 @@ def assert_features_are_right(market: Market) -> None:
     built = bits(database, "table features.daily_features")
     assert built == bits(database, market.rebuild)
 
-    stored = database.execute(
+    stored = database.rows(
         "select instrument_id, trade_date, close, volume, log_return, adjusted_close,"
         " adjusted_log_return, relative_log_volume, day_number from features.daily_features"
         " order by instrument_id, trade_date"
-    ).fetchall()
-    prices = database.execute(
+    ).rows
+    prices = database.rows(
         "select instrument_id, trade_date, close, adjusted_close, volume"
         " from historical.prices_daily order by instrument_id, trade_date"
-    ).fetchall()
+    ).rows
     usable = [price for price in prices if is_usable(*price[2:])]
     assert [row[:2] for row in stored] == [price[:2] for price in usable]
     for instrument_id, instrument_prices in groupby(usable, key=lambda price: price[0]):
@@ -290,18 +289,11 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
         assert_features_are_right(built_market)
 
 
-def row_versions(database: Database) -> dict[tuple[str, date], tuple]:
-    found = database.execute(
-        "select instrument_id, trade_date, ctid, xmin from features.daily_features"
-    )
-    return {(instrument_id, trade_date): version for instrument_id, trade_date, *version in found}
-
-
 @pytest.mark.one_server
 def test_a_build_without_a_change_writes_nothing(market):
-    before = row_versions(market.database)
+    before = day_versions(market.database, "features.daily_features")
     market.build()
-    assert row_versions(market.database) == before
+    assert day_versions(market.database, "features.daily_features") == before
 
 
 def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
@@ -333,12 +325,12 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
             [name],
         )
     market.build()
-    before = row_versions(database)
+    before = day_versions(database, "features.daily_features")
     for name, (edit, _) in cases.items():
         if edit:
             edit[0](database, name, *edit[1:])
     market.build()
-    versions = row_versions(database)
+    versions = day_versions(database, "features.daily_features")
     changed = [key for key in before | versions if before.get(key) != versions.get(key)]
     touched = {
         name: {
@@ -378,20 +370,20 @@ with connect(settings) as database:
 
 @pytest.mark.one_server
 def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = row_versions(market.database)
+    before = day_versions(market.database, "features.daily_features")
     restate(market.database, "LONG", 10, "close", 55.5)
     delete(market.database, "SHORT", 3, 1)
     with build_in_another_process(market) as process:
         process.kill()
         process.communicate()
-    assert row_versions(market.database) == before
+    assert day_versions(market.database, "features.daily_features") == before
     market.build()
     assert_features_are_right(market)
 
 
 @pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = row_versions(market.database)
+    before = day_versions(market.database, "features.daily_features")
     restate(market.database, "LONG", 10, "close", 55.5)
     delete(market.database, "SHORT", 3, 1)
     # In the way of the last of its statements, which deletes the rows of vanished prices.
@@ -402,7 +394,7 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     market.database.execute("insert into keeper values ('SHORT', %s)", [day(3)])
     with pytest.raises(RegimeError, match=r"model daily_features failed.*keeper"):
         market.build()
-    assert row_versions(market.database) == before
+    assert day_versions(market.database, "features.daily_features") == before
     market.database.execute("drop table keeper")
     market.build()
     assert_features_are_right(market)
@@ -449,26 +441,26 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         " values (null, '2020-01-01', 1), ('ONE', null, 1), ('ONE', 'infinity', 1),"
         " ('ONE', '-infinity', 1)"
     )
-    before = row_versions(market.database)
+    before = day_versions(market.database, "features.daily_features")
     warnings = nightly.build_features(market.database)
 
     assert [warning.failures for warning in warnings] == [len(refused) + 4]
-    found = market.database.execute(
+    found = market.database.rows(
         "select trade_date, reason from staging.rejected_prices where instrument_id = 'SHORT'"
         " order by trade_date"
-    ).fetchall()
+    ).rows
     assert found == [(day(at + 0.5), reason) for at, reason in enumerate(refused.values())]
-    found = market.database.execute(
+    found = market.database.rows(
         "select instrument_id, trade_date::text, reason from staging.rejected_prices"
         " where instrument_id is distinct from 'SHORT' order by trade_date"
-    ).fetchall()
+    ).rows
     assert found == [
         ("ONE", "-infinity", "trade_date is not finite"),
         (None, "2020-01-01", "instrument_id is missing"),
         ("ONE", "infinity", "trade_date is not finite"),
         ("ONE", None, "trade_date is missing"),
     ]
-    assert row_versions(market.database) == before
+    assert day_versions(market.database, "features.daily_features") == before
 
 
 @pytest.fixture
@@ -491,14 +483,14 @@ def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     put(database, "NEW", 0, 1.0)
     market.build()
     assert_features_are_right(market)
-    before = row_versions(database)
+    before = day_versions(database, "features.daily_features")
     market.build()
-    assert row_versions(database) == before
+    assert day_versions(database, "features.daily_features") == before
 
     restate(database, "LONG", 390, "close", 44.0)
     delete(database, "ONE", 0, 0)
     market.build()
-    assert row_versions(database) == before
+    assert day_versions(database, "features.daily_features") == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "all")
     market.build()
     assert_features_are_right(market)
@@ -533,16 +525,16 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
     database = market.database
     database.execute("alter table features.daily_features drop column loaded_at cascade")
-    before = row_versions(database)
+    before = day_versions(database, "features.daily_features")
     market.build()
-    assert row_versions(database) == before
+    assert day_versions(database, "features.daily_features") == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
     put(database, "SHORT", 30, 50.0)
     market.build()
     assert_features_are_right(market)
-    found = database.execute(
+    found = database.rows(
         "select instrument_id, trade_date from features.daily_features where loaded_at is not null"
-    ).fetchall()
+    ).rows
     assert found == [("SHORT", day(30))]
     database.execute("create index on features.daily_features (loaded_at)")
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
+from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import demo, model_versions
 from regime_engine.config import Settings
@@ -26,21 +26,18 @@ YEARLY = WalkForward(every_months=12)
 
 
 def rows_up_to(database, day: date) -> list[tuple]:
-    return database.execute(
+    return database.rows(
         "select as_of_date, model_version, regime_label, confidence, probabilities, run_id, xmin"
         " from runtime.regimes where as_of_date <= %s order by 1",
         [day],
-    ).fetchall()
+    ).rows
 
 
 @pytest.fixture(scope="module")
 def walked_template(server, features_template) -> Iterator[str]:
     """Yearly versions from 2005 on and the regimes that they give."""
     first = date(2005, 1, 1)
-    with (
-        server.new_template("template_walked", features_template) as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_walked", features_template) as database:
         fit.walk_forward(database, US, Recipe(), YEARLY, start=first)
         classify.backfill(database, US, first)
     yield "template_walked"
@@ -49,8 +46,8 @@ def walked_template(server, features_template) -> Iterator[str]:
 
 @pytest.fixture
 def walked_settings(server, walked_template) -> Iterator[Settings]:
-    yield server.create_database(DATABASE, walked_template)
-    server.drop_database(DATABASE)
+    with server.database(DATABASE, walked_template) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def walked(walked_settings) -> Iterator[Database]:
 
 
 def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
-    rows = walked.execute("""
+    rows = walked.rows("""
         select
             as_of_date, model_version, valid_from, trained_from, trained_to, n_windows,
             metadata ->> 'in_sample'
@@ -70,8 +67,8 @@ def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
             and m.model_id = regimes.model_id
             and m.window_days = regimes.window_days
             and m.version = model_version
-    """).fetchall()
-    assert len(rows) == walked.execute("select count(*) from runtime.regimes").fetchone()[0]
+    """).rows
+    assert len(rows) == walked.one("select count(*) from runtime.regimes")[0]
     for day, version, valid_from, trained_from, trained_to, n_windows, in_sample in rows:
         assert (valid_from, version) == (date(day.year, 1, 1), day.year - 2004)
         assert trained_to < valid_from <= day
@@ -81,10 +78,10 @@ def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
 
 
 def test_every_row_says_how_probable_each_label_was_and_how_novel_the_window(walked):
-    rows = walked.execute(
+    rows = walked.rows(
         "select regime_label, confidence, probabilities, runner_up_label,"
         " (metadata ->> 'novelty')::float from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert {label for label, *_ in rows} == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
     for label, confidence, probabilities, runner_up, novelty in rows:
         assert set(probabilities) == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
@@ -97,11 +94,11 @@ def test_every_row_says_how_probable_each_label_was_and_how_novel_the_window(wal
 
 def test_lehman_is_a_crisis_and_2017_is_carry(walked):
     def most_common(start, end):
-        return walked.execute(
+        return walked.one(
             "select mode() within group (order by regime_label) from runtime.regimes"
             " where as_of_date between %s and %s",
             [start, end],
-        ).fetchone()[0]
+        )[0]
 
     assert most_common("2008-09-29", "2009-01-31") == "CRISIS"
     assert most_common("2017-01-01", "2017-12-31") == "CARRY"
@@ -134,7 +131,7 @@ def test_of_versions_with_one_first_day_the_last_stored_is_in_force(database):
 
     assert [fitted(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
     classify.backfill(database, US, date(2005, 1, 3), date(2005, 6, 30))
-    versions = database.execute("select distinct model_version from runtime.regimes").fetchall()
+    versions = database.rows("select distinct model_version from runtime.regimes").rows
     assert versions == [(3,)]
     _, findings = nightly.audit(database)
     assert findings == []
@@ -172,7 +169,7 @@ def test_new_prices_change_no_old_row(empty_settings):
         assert len(before) > 800
         assert rows_up_to(database, cut) == before
         assert len(model_versions.load(database, US)) == 10
-        (revised,) = database.execute("select count(*) from runtime.regime_revisions").fetchone()
+        (revised,) = database.one("select count(*) from runtime.regime_revisions")
         assert revised == 0
 
 
@@ -181,10 +178,10 @@ def test_a_given_version_classifies_and_the_row_says_so(walked, walked_settings)
     arguments = ("--region", "US", "--model-id", US.model_id, "--model-version", "3")
     assert regime("run", *arguments, "--as-of", "2015-06-30").returncode == 0
     assert regime("run", *arguments, "--as-of", "2006-06-30").returncode == 0
-    rows = walked.execute(
+    rows = walked.rows(
         "select as_of_date::text, model_version, metadata ->> 'version_given',"
         " metadata ->> 'in_sample' from runtime.regimes where metadata ? 'version_given' order by 1"
-    ).fetchall()
+    ).rows
     assert rows == [("2006-06-30", 3, "true", "true"), ("2015-06-30", 3, "true", "false")]
     _, findings = nightly.audit(walked)
     assert findings == []
@@ -205,14 +202,11 @@ def synthetic(server, features_template, tmp_path_factory):
             file.write(f"MUTE,{day},{close[at]},\n")
             if at < 150:
                 file.write(f"YOUNG,{day},{close[at]},1000\n")
-    with (
-        server.new_template("template_synthetic", features_template) as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_synthetic", features_template) as database:
         load_prices(database, path)
         nightly.build_features(database)
-    yield server.create_database(MODULE_DATABASE, "template_synthetic")
-    server.drop_database(MODULE_DATABASE)
+    with server.database(MODULE_DATABASE, "template_synthetic") as settings:
+        yield settings
 
 
 @pytest.mark.parametrize(
@@ -236,7 +230,7 @@ def test_what_cannot_be_fitted_gets_one_line(synthetic, arguments, message):
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     with connect(synthetic) as database:
-        stored = database.execute("select count(*) from runtime.regime_models").fetchone()
+        stored = database.one("select count(*) from runtime.regime_models")
     assert stored == (0,)
 
 
@@ -248,10 +242,10 @@ def test_a_series_without_volume_is_fitted_and_classified(synthetic):
     result = regime_command(synthetic, "backfill", "--region", "US_TECH", "--instrument-id", "MUTE")
     assert result.returncode == 0, result.stderr
     with connect(synthetic) as database:
-        labels = database.execute(
+        labels = database.one(
             "select count(distinct model_version), count(*) from runtime.regimes"
             " where instrument_id = 'MUTE'"
-        ).fetchone()
+        )
         database.execute("truncate runtime.regimes, runtime.regime_models")
     assert labels[0] == 2
     assert labels[1] > 700
@@ -274,7 +268,7 @@ def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(database):
     assert backfill().n_windows == 61
 
 
-def test_auto_shows_the_scores_and_takes_the_best(features_settings, regime):
+def test_auto_shows_the_scores_and_takes_the_best(settings, regime):
     # A version of a given number of states is no answer to the question which number it should be.
     assert regime("fit", "--region", "US", "--end", "2006-12-31").returncode == 0
     result = regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto")
@@ -283,10 +277,10 @@ def test_auto_shows_the_scores_and_takes_the_best(features_settings, regime):
     assert header.split() == ["states", "score", "to", "the", "best"]
     assert [line.split()[0] for line in scores] == ["2", "3", "4"]
     best = next(line.split()[0] for line in scores if line.split()[2] == "0.000")
-    with connect(features_settings) as database:
-        (labels,) = database.execute(
+    with connect(settings) as database:
+        (labels,) = database.one(
             "select labels from runtime.regime_models where metrics ? 'states_tried'"
-        ).fetchone()
+        )
     assert len(labels) == int(best)
     assert chosen.startswith("markov version 2 of US")
 
@@ -307,15 +301,13 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(databa
     assert (labelled.labels, found.labels) == (("CARRY", "CRISIS"), ("CARRY", "NEUTRAL", "CRISIS"))
     classify.backfill(database, US, date(2009, 4, 1))
     counts = dict(
-        database.execute(
-            "select model_version, count(*) from runtime.regimes group by 1"
-        ).fetchall()
+        database.rows("select model_version, count(*) from runtime.regimes group by 1").rows
     )
     assert set(counts) == {1, 2}
-    (eurocrisis,) = database.execute(
+    (eurocrisis,) = database.one(
         "select mode() within group (order by regime_label) from runtime.regimes"
         " where as_of_date between '2011-08-15' and '2011-10-31'"
-    ).fetchone()
+    )
     assert eurocrisis == "CRISIS"
 
 

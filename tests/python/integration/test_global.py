@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 from commands import regime_command
-from conftest import DATABASE
+from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit, nightly, vote
@@ -27,27 +27,19 @@ LABELLED = (
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator:
     """US of 2010 by the seed rule, US_TECH of a part of it by a prototype model."""
-    settings = server.create_database("test_global", features_template)
-    with connect(settings) as database:
-        fit.fit(database, US_TECH, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(database, US, date(2010, 1, 4), date(2010, 6, 30))
-        classify.backfill(database, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
-    yield settings
-    server.drop_database("test_global")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            fit.fit(database, US_TECH, Recipe("prototype", labelled=LABELLED))
+            classify.backfill(database, US, date(2010, 1, 4), date(2010, 6, 30))
+            classify.backfill(database, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
+        yield settings
 
 
 @pytest.fixture
 def database(settings) -> Iterator:
     """Nothing that a test does outlasts it."""
-    with connect(settings) as database, database.transaction(force_rollback=True):
+    with connect(settings) as database, database.connection.transaction(force_rollback=True):
         yield database
-
-
-@pytest.fixture
-def own(server, settings) -> Iterator:
-    """A copy of the database, for what has to be committed."""
-    yield server.create_database(DATABASE, "test_global")
-    server.drop_database(DATABASE)
 
 
 def votes(database) -> dict[date, tuple]:
@@ -59,10 +51,10 @@ def votes(database) -> dict[date, tuple]:
 
 
 def probabilities_of(database, region: str, day: date) -> dict[str, float]:
-    (stored,) = database.execute(
+    (stored,) = database.one(
         "select probabilities from runtime.regimes where region = %s and as_of_date = %s",
         [region, day],
-    ).fetchone()
+    )
     return stored
 
 
@@ -113,11 +105,11 @@ def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
         )
         vote.vote(database, V2, 63)
         assert votes(database) == {day: row for day, row in before.items() if day <= last}
-        (changes_to_come,) = database.execute(
+        (changes_to_come,) = database.one(
             "select count(*) from runtime.regime_transitions"
             " where region = 'GLOBAL' and as_of_date > %s",
             [last],
-        ).fetchone()
+        )
         assert changes_to_come == 0
 
 
@@ -191,10 +183,10 @@ def test_the_nightly_pipeline_votes_again_where_there_is_a_vote(own):
     (last,) = [line for line in result.stdout.splitlines() if "region GLOBAL" in line]
     assert last.startswith("Regime as of 2018-12-31 for region GLOBAL: label=")
     with connect(own) as database:
-        (counts,) = database.execute(
+        (counts,) = database.one(
             "select jsonb_object_agg(region, days) from ("
             " select region, count(*) as days from runtime.regimes group by region) as series"
-        ).fetchone()
+        )
     assert counts["GLOBAL"] == counts["US"] > counts["US_TECH"] > 2000
 
 
@@ -222,9 +214,9 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(database):
     assert [day for day, (*_, is_trading, _) in timeline.items() if not is_trading] == [holiday]
     assert [day for day, (*_, close) in timeline.items() if close is None] == [holiday]
     counted = {
-        view: database.execute(
+        view: database.one(
             f"select coalesce(sum({days}), 0) from audit.{view} where region = 'GLOBAL'"
-        ).fetchone()[0]
+        )[0]
         for view, days in {
             "regime_spells": "trading_days",
             "label_profile": "days",
@@ -238,5 +230,5 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(database):
         "transition_matrix": len(stored) - 1,
         "prototype_distances": 0,
     }
-    entities = database.execute("select distinct entity_id from audit.window_rows").fetchall()
+    entities = database.rows("select distinct entity_id from audit.window_rows").rows
     assert sorted(entities) == [("GSPC.INDX",), ("IXIC.INDX",)]

@@ -13,7 +13,8 @@ import polars as pl
 import psycopg
 import pytest
 from commands import Process, environment, regime_command
-from conftest import ALONE, wait_until
+from servers import ALONE, wait_until
+from stored import day_versions
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -25,6 +26,7 @@ from regime_engine.prices.load import LoadResult, Refusal, load_prices
 DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
 IXIC = DEMO / "IXIC.INDX.csv.gz"
+PRICES = "historical.prices_daily"
 
 SOME_BAD_ROWS = """Ticker,Date,Open,Close,Volume
 A,2020-01-02,1,10,100
@@ -72,24 +74,15 @@ def write(tmp_path: Path):
 
 
 def closes(database: Database) -> list[tuple[str, str, float]]:
-    return database.execute(
+    return database.rows(
         "select instrument_id, trade_date::text, close from historical.prices_daily order by 1, 2"
-    ).fetchall()
+    ).rows
 
 
 def refused(database: Database) -> list[tuple[int, str]]:
-    return database.execute(
+    return database.rows(
         "select line_number, reason from historical.prices_daily_refused order by line_number"
-    ).fetchall()
-
-
-def row_versions(database: Database) -> dict[tuple, tuple]:
-    """What changes in the system columns if a row is written again."""
-    rows = database.execute(
-        "select instrument_id, trade_date, xmin::text, ctid::text, loaded_at"
-        " from historical.prices_daily"
-    )
-    return {row[:2]: row[2:] for row in rows}
+    ).rows
 
 
 def run_load(settings: Settings, *arguments: object) -> subprocess.CompletedProcess:
@@ -105,19 +98,19 @@ def test_the_bundled_prices_land_as_they_are_written(database):
     for path in (GSPC, IXIC):
         assert counts(load_prices(database, path)) == (5031, 5031, 0, 0, 0)
         _, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        stored = database.execute(
+        stored = database.rows(
             "select instrument_id, trade_date::text, open, high, low, close, adjusted_close,"
             " volume, currency, metadata from historical.prices_daily"
             " where instrument_id = %s order by trade_date",
             [path.name.removesuffix(".csv.gz")],
-        ).fetchall()
+        ).rows
         expected = [
             (*cells[:2], *map(float, cells[2:8]), cells[8], None)
             for cells in (line.split(",") for line in lines)
         ]
         assert stored == expected
     zero_volume = "select count(*) from historical.prices_daily where volume = 0"
-    assert database.execute(zero_volume).fetchone() == (2,)
+    assert database.one(zero_volume) == (2,)
 
 
 def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(database, write):
@@ -130,10 +123,10 @@ def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(database
 
 def test_a_refused_row_is_kept_as_it_was_written(database, write):
     load_prices(database, write("ticker,date,close\r\n A\0,2025-02-30,1;5\r\n"))
-    kept = database.execute(
+    kept = database.rows(
         "select file_name, length(file_sha256), instrument_id, trade_date, row_text"
         " from historical.prices_daily_refused"
-    ).fetchall()
+    ).rows
     # Postgres's text cannot hold NUL: it is a space there.
     assert kept == [("prices.csv", 64, "A ", "2025-02-30", " A ,2025-02-30,1;5")]
 
@@ -154,24 +147,26 @@ def test_a_reload_changes_nothing(database, write):
     path = write(SOME_BAD_ROWS)
     for file in (path, GSPC):
         load_prices(database, file)
-    before, refused_before = row_versions(database), refused(database)
+    before, refused_before = day_versions(database, PRICES), refused(database)
     assert counts(load_prices(database, path)) == (12, 0, 0, 2, 10)
     assert counts(load_prices(database, GSPC)) == (5031, 0, 0, 5031, 0)
-    assert row_versions(database) == before
+    assert day_versions(database, PRICES) == before
     assert refused(database) == refused_before
 
 
 def test_a_corrected_file_updates_the_corrected_row_only(database, write):
     text = gzip.decompress(GSPC.read_bytes()).decode()
     load_prices(database, write(text))
-    before = row_versions(database)
+    before = day_versions(database, PRICES)
+    loaded_at = f"select loaded_at from {PRICES} where trade_date = '1999-01-05'"
+    loaded_before = database.one(loaded_at)
     corrected = text.replace(",1244.780029,1244.780029,", ",1244.79,1244.780029,")
     result = load_prices(database, write(corrected))
     assert counts(result) == (5031, 0, 1, 5030, 0)
-    after = row_versions(database)
+    after = day_versions(database, PRICES)
     (changed,) = (key for key in before if before[key] != after[key])
     assert (changed[0], str(changed[1])) == ("GSPC.INDX", "1999-01-05")
-    assert after[changed][2] > before[changed][2]
+    assert database.one(loaded_at) > loaded_before
     assert ("GSPC.INDX", "1999-01-05", 1244.79) in closes(database)
 
 
@@ -221,10 +216,10 @@ def test_parquet_lands_what_csv_lands(database, write, tmp_path):
     frame = pl.read_csv(GSPC, try_parse_dates=True)
     frame.write_parquet(tmp_path / "prices.parquet", row_group_size=700)
     load_prices(database, GSPC)
-    before = row_versions(database)
+    before = day_versions(database, PRICES)
     result = load_prices(database, tmp_path / "prices.parquet")
     assert counts(result) == (5031, 0, 0, 5031, 0)
-    assert row_versions(database) == before
+    assert day_versions(database, PRICES) == before
 
 
 def test_doubles_are_stored_to_the_bit(database, tmp_path):
@@ -287,10 +282,10 @@ def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(database, write)
 
 def test_new_prices_are_found_by_their_load_time(database, write):
     load_prices(database, write("ticker,date,close\nA,2020-01-02,1\n"))
-    (indexed,) = database.execute(
+    (indexed,) = database.one(
         "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
         " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
-    ).fetchone()
+    )
     assert indexed == ["loaded_at"]
 
 
@@ -408,7 +403,7 @@ def test_a_load_that_ends_in_the_upsert_leaves_nothing(empty_settings, write, da
 
 def waits_for_a_lock(database: Database, backend: int) -> bool:
     query = "select exists (select from pg_locks where pid = %s and not granted)"
-    return database.execute(query, [backend]).fetchone()[0]
+    return database.one(query, [backend])[0]
 
 
 def test_the_command_says_what_became_of_each_file(empty_settings, write):

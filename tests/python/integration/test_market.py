@@ -8,16 +8,16 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 from commands import Process, environment, regime_command
-from conftest import ALONE, DATABASE, follow_prices, wait_until
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from servers import ALONE, DATABASE, follow_prices, wait_until
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -60,47 +60,35 @@ def make_market(database: Database) -> None:
 
 @pytest.fixture(scope="session")
 def market_template(server) -> str:
-    with server.new_template("template_market") as settings, connect(settings) as database:
+    with server.new_template("template_market") as database:
         make_market(database)
     return "template_market"
 
 
 @pytest.fixture
-def market_settings(server, market_template) -> Iterator[Settings]:
-    yield server.create_database(DATABASE, market_template)
-    server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def database(market_settings) -> Iterator[Database]:
-    with connect(market_settings) as database:
-        yield database
-
-
-@pytest.fixture
-def regime(market_settings) -> Callable[..., subprocess.CompletedProcess]:
-    return lambda *arguments: regime_command(market_settings, *arguments)
+def settings(server, market_template) -> Iterator[Settings]:
+    with server.database(DATABASE, market_template) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
 def undisturbed(server, market_template) -> list:
     """The rows of one whole run."""
-    settings = server.create_database(DATABASE, market_template)
-    assert regime_command(settings, "embed", "--all").returncode == 0
-    with connect(settings) as database:
-        rows = stored(database)
-    server.drop_database(DATABASE)
+    with server.database(DATABASE, market_template) as settings:
+        assert regime_command(settings, "embed", "--all").returncode == 0
+        with connect(settings) as database:
+            rows = stored(database)
     assert len(rows) == N_WINDOWS
     return rows
 
 
 def stored(database: Database, of_runs: bool = False) -> list:
     without = "{}" if of_runs else "{run_id,created_at}"
-    return database.execute(
+    return database.rows(
         f"select to_jsonb(t) - %s::text[] from {EMBEDDINGS} as t"
         " order by entity_id, as_of_date, model_id, window_days",
         [without],
-    ).fetchall()
+    ).rows
 
 
 def start(settings: Settings, *arguments: str) -> Process:
@@ -126,11 +114,11 @@ def read_so_far(database: Database, what: str, relation: str) -> int:
     """
     wait_until(database, ALONE)
     database.execute("select pg_stat_force_next_flush()")
-    (count,) = database.execute(
+    (count,) = database.one(
         f"select {what} from pg_stat_user_tables join pg_statio_user_tables using (relid)"
         " where relid = %s::regclass",
         [relation],
-    ).fetchone()
+    )
     return count
 
 
@@ -168,7 +156,7 @@ def test_a_run_again_writes_nothing(database, regime):
         result = regime("embed", "--all", *again)
         assert result.stdout == f"60 instruments, {N_WINDOWS:,} windows; nothing to change\n"
         assert stored(database, of_runs=True) == before
-    assert not database.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+    assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
 def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
@@ -181,11 +169,11 @@ def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
     result = regime("embed", "--all")
     # 27, 28 and 29 June are the last days that there are.
     assert "rows written: 3 in numeric_window_embeddings" in result.stdout
-    revised = database.execute(
+    revised = database.rows(
         "select key ->> 'entity_id', key ->> 'as_of_date', old_row ->> 'run_id' = first.run_id::text"
         " from runtime.regime_revisions, (select run_id from runtime.regime_runs"
         " order by started_at limit 1) as first order by 2"
-    ).fetchall()
+    ).rows
     assert revised == [("SYN09", f"2018-06-{day}", True) for day in (27, 28, 29)]
     now = stored(database)
     database.execute(f"truncate {EMBEDDINGS}")
@@ -202,14 +190,14 @@ def test_the_rows_of_a_deleted_price_go(database, regime):
     )
     follow_prices(database)
     regime("embed", "--all")
-    rows = database.execute(
+    rows = database.rows(
         f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
         " order by 1"
-    ).fetchall()
+    ).rows
     assert rows == [(date(2018, 6, 27),), (LAST_DAY,)]
-    kept = database.execute(
+    kept = database.one(
         "select count(*) from runtime.regime_revisions where key ->> 'as_of_date' = '2018-06-28'"
-    ).fetchone()
+    )
     assert kept == (1,)
 
 
@@ -225,9 +213,9 @@ def test_an_edited_vector_is_put_back_by_recompute(database, regime, undisturbed
     assert stored(database) == undisturbed
 
 
-def test_a_killed_run_is_continued_where_it_stood(database, market_settings, regime, undisturbed):
+def test_a_killed_run_is_continued_where_it_stood(database, settings, regime, undisturbed):
     hold(database, "SYN20")
-    process = start(market_settings, "embed", "--all")
+    process = start(settings, "embed", "--all")
     wait_until(database, A_WRITER_WAITS)
     process.kill()
     process.communicate()
@@ -239,22 +227,22 @@ def test_a_killed_run_is_continued_where_it_stood(database, market_settings, reg
     # The rows of the dead run are this one's now.
     assert f"rows written: {N_WINDOWS:,} in" in result.stdout
     assert stored(database) == undisturbed
-    runs = database.execute(
+    runs = database.rows(
         "select status, rows_written from runtime.regime_runs order by started_at"
-    ).fetchall()
+    ).rows
     assert [status for status, _ in runs] == ["FAILED", "SUCCEEDED"]
-    owners = database.execute(
+    owners = database.rows(
         f"select distinct status from {EMBEDDINGS} inner join runtime.regime_runs using (run_id)"
-    ).fetchall()
+    ).rows
     assert owners == [("SUCCEEDED",)]
     audit = regime("audit")
     assert audit.returncode == 0, audit.stdout
 
 
 @pytest.mark.one_server
-def test_two_runs_at_once_end_as_one(database, market_settings, undisturbed):
+def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
     hold(database, "SYN01")
-    both = [start(market_settings, "embed", "--all") for _ in range(2)]
+    both = [start(settings, "embed", "--all") for _ in range(2)]
     wait_until(
         database, "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted"
     )
@@ -262,17 +250,17 @@ def test_two_runs_at_once_end_as_one(database, market_settings, undisturbed):
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert stored(database) == undisturbed
-    assert not database.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+    assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
 @pytest.mark.one_server
 def test_a_price_restated_during_the_run_is_found_by_the_next(
-    database, market_settings, regime, undisturbed
+    database, settings, regime, undisturbed
 ):
     hold(database, "SYN20")
-    process = start(market_settings, "embed", "--all")
+    process = start(settings, "embed", "--all")
     wait_until(database, A_WRITER_WAITS)
-    with connect(market_settings) as other:
+    with connect(settings) as other:
         for instrument_id in ("SYN02", "SYN20"):
             other.execute(
                 "update historical.prices_daily set adjusted_close = adjusted_close * 1.02"
@@ -341,9 +329,9 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(datab
     }
     assert last.startswith("Error: 4 of 61 instruments could not be embedded")
     assert len(stored(database)) == 57 * N_DATES
-    status, failures = database.execute(
+    status, failures = database.one(
         "select status, failures from runtime.regime_runs where command = 'embed'"
-    ).fetchone()
+    )
     assert (status, failures) == ("SUCCEEDED", found)
     assert regime(*embed, "--allow-failures").returncode == 0
     unknown = regime("embed", "--instrument-id", "NONE")
@@ -353,7 +341,7 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(datab
 
 @pytest.mark.one_server
 def test_shards_part_the_market_by_the_sha_256_of_the_id(database, regime, undisturbed):
-    expected = database.execute(
+    expected = database.rows(
         """
         select instrument_id
         from (select distinct instrument_id from features.daily_features) as instruments
@@ -365,7 +353,7 @@ def test_shards_part_the_market_by_the_sha_256_of_the_id(database, regime, undis
             3
         ) = 1
         """
-    ).fetchall()
+    ).rows
     assert 0 < len(expected) < N_INSTRUMENTS
     assert regime("embed", "--all", "--shard", "2/3").returncode == 0
     assert {row[0]["entity_id"] for row in stored(database)} == {name for (name,) in expected}
@@ -379,7 +367,7 @@ def test_processes_write_what_one_writes(database, regime, undisturbed):
     result = regime("embed", "--all", "--workers", "2")
     assert result.returncode == 0, result.stderr
     assert stored(database) == undisturbed
-    (counted,) = database.execute("select rows_written from runtime.regime_runs").fetchone()
+    (counted,) = database.one("select rows_written from runtime.regime_runs")
     assert counted == {"numeric_window_embeddings": N_WINDOWS}
 
 
@@ -392,10 +380,10 @@ def worker_processes(process: Process) -> list[int]:
 
 @pytest.mark.one_server
 def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
-    database, market_settings, regime, undisturbed
+    database, settings, regime, undisturbed
 ):
     hold(database, "SYN20")
-    process = start(market_settings, "embed", "--all", "--workers", "2")
+    process = start(settings, "embed", "--all", "--workers", "2")
     wait_until(database, A_WRITER_WAITS)
     # What the first task has committed, and all of the second.
     written = (16 + 10) * N_DATES
@@ -416,9 +404,9 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
 
 
 @pytest.mark.one_server
-def test_worker_processes_end_with_a_killed_parent(database, market_settings):
+def test_worker_processes_end_with_a_killed_parent(database, settings):
     hold(database, "SYN20")
-    process = start(market_settings, "embed", "--all", "--workers", "2")
+    process = start(settings, "embed", "--all", "--workers", "2")
     wait_until(database, A_WRITER_WAITS)
     pids = worker_processes(process)
     assert pids
@@ -451,7 +439,7 @@ def cluster():
 
 
 @pytest.mark.one_server
-def test_a_killed_dask_worker_loses_nothing(database, market_settings, undisturbed, cluster):
+def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, cluster):
     with cluster.get_client() as client:
         variables = client.run(lambda: dict(os.environ))
     for of_worker in variables.values():
@@ -459,7 +447,7 @@ def test_a_killed_dask_worker_loses_nothing(database, market_settings, undisturb
         assert "MALLOC_TRIM_THRESHOLD_" not in of_worker
     hold(database, "SYN20")
     scheduler = ("--scheduler", cluster.scheduler_address)
-    process = start(market_settings, "embed", "--all", *scheduler)
+    process = start(settings, "embed", "--all", *scheduler)
     wait_until(database, A_WRITER_WAITS)
     # Both: the one that waits for its turn, and the one that may be done.
     for nanny in cluster.workers.values():
@@ -469,14 +457,14 @@ def test_a_killed_dask_worker_loses_nothing(database, market_settings, undisturb
     assert process.returncode == 0, error
     assert output.startswith(f"{N_INSTRUMENTS} instruments, {N_WINDOWS:,} windows; ")
     assert stored(database) == undisturbed
-    statuses = database.execute("select status from runtime.regime_runs").fetchall()
+    statuses = database.rows("select status from runtime.regime_runs").rows
     assert statuses == [("SUCCEEDED",)]
 
 
 @pytest.mark.one_server
-def test_an_interrupted_run_ends_in_one_line(database, market_settings, regime, undisturbed):
+def test_an_interrupted_run_ends_in_one_line(database, settings, regime, undisturbed):
     hold(database, "SYN20")
-    process = start(market_settings, "embed", "--all")
+    process = start(settings, "embed", "--all")
     wait_until(database, A_WRITER_WAITS)
     process.send_signal(signal.SIGINT)
     # It no longer waits, since psycopg has cancelled its statement.
@@ -485,7 +473,7 @@ def test_an_interrupted_run_ends_in_one_line(database, market_settings, regime, 
     _, error = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in error
-    (status,) = database.execute("select status from runtime.regime_runs").fetchone()
+    (status,) = database.one("select status from runtime.regime_runs")
     assert status == "FAILED"
     assert regime("embed", "--all").returncode == 0
     assert stored(database) == undisturbed
@@ -505,18 +493,18 @@ def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(datab
     result = regime("embed", "--all", "--classify", *span)
     assert result.returncode == 0, result.stderr
     assert f"rows written: {60 * 8:,} in numeric_window_embeddings" in result.stdout
-    per_region = database.execute(
+    per_region = database.one(
         "select count(*), count(distinct region), count(*) filter (where region = instrument_id),"
         " count(*) filter (where model_version = 1) from runtime.regimes"
-    ).fetchone()
+    )
     assert per_region == (60 * 8, 60, 60 * 8, 8)
     regimes = (
         "select to_jsonb(t) from runtime.regimes as t where region = 'SYN04' order by as_of_date"
     )
-    before = database.execute(regimes).fetchall()
+    before = database.rows(regimes).rows
     again = regime("backfill", "--region", "SYN04", *span)
     assert "nothing to change" in again.stdout
-    assert database.execute(regimes).fetchall() == before
+    assert database.rows(regimes).rows == before
 
 
 @pytest.mark.one_server
@@ -595,34 +583,34 @@ def test_a_rerun_reads_the_index_of_what_is_stored(database, regime, fill):
     before = read_so_far(database, *blocks)
     assert "nothing to change" in regime("embed", "--all").stdout
     read = read_so_far(database, *blocks) - before
-    (pages,) = database.execute(
+    (pages,) = database.one(
         f"select pg_relation_size('{EMBEDDINGS}') / current_setting('block_size')::integer"
-    ).fetchone()
+    )
     assert pages > 200
     assert read < pages / 20
 
 
 @pytest.mark.one_server
-def test_a_vacuum_that_takes_too_long_fails_no_run(database, market_settings):
+def test_a_vacuum_that_takes_too_long_fails_no_run(database, settings):
     database.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
     slow = "-c vacuum_cost_delay=100 -c vacuum_cost_limit=1 -c statement_timeout=3000"
-    url = make_conninfo(market_settings.database_url, options=slow)
-    result = regime_command(replace(market_settings, database_url=url), "embed", "--all")
+    url = make_conninfo(settings.database_url, options=slow)
+    result = regime_command(replace(settings, database_url=url), "embed", "--all")
     assert result.returncode == 0, result.stderr
     assert f"rows written: {N_WINDOWS:,} " in result.stdout
-    (marked,) = database.execute(
+    (marked,) = database.one(
         "select relallvisible from pg_class where oid = %s::regclass", [EMBEDDINGS]
-    ).fetchone()
+    )
     assert marked == 0
 
 
 @pytest.mark.one_server
 def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
-    server, market_settings, regime, undisturbed
+    server, settings, regime, undisturbed
 ):
-    with connect(market_settings) as holder:
+    with connect(settings) as holder:
         hold(holder, "SYN20")
-        process = start(market_settings, "embed", "--all")
+        process = start(settings, "embed", "--all")
         wait_until(holder, A_WRITER_WAITS)
         embedded.stop(server.settings)
     _, error = process.communicate()
@@ -632,9 +620,7 @@ def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
     assert len(error.splitlines()) == 1
     assert "run the command again" in error
     assert regime("embed", "--all").returncode == 0
-    with connect(market_settings) as database:
+    with connect(settings) as database:
         assert stored(database) == undisturbed
-        statuses = database.execute(
-            "select status from runtime.regime_runs order by started_at"
-        ).fetchall()
+        statuses = database.rows("select status from runtime.regime_runs order by started_at").rows
     assert statuses == [("FAILED",), ("SUCCEEDED",)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE, follow_prices
+from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
@@ -76,10 +76,7 @@ def write_everything(database: Database) -> None:
 @pytest.fixture(scope="module")
 def finished(server, features_template) -> Iterator[str]:
     """A database to copy."""
-    with (
-        server.new_template("template_finished", features_template) as settings,
-        connect(settings) as database,
-    ):
+    with server.new_template("template_finished", features_template) as database:
         write_everything(database)
     yield "template_finished"
     server.drop_database("template_finished")
@@ -87,13 +84,11 @@ def finished(server, features_template) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def audited(server, finished) -> Iterator[Audited]:
-    settings = server.create_database(MODULE_DATABASE, finished)
-    with connect(settings) as database:
+    with server.database(MODULE_DATABASE, finished) as settings, connect(settings) as database:
         results, findings = nightly.audit(database)
         database.execute("analyze")
         queries = {result.name: result.query for result in results}
         yield Audited(settings, database, queries, findings)
-    server.drop_database(MODULE_DATABASE)
 
 
 EMBEDDINGS = "historical.numeric_window_embeddings"
@@ -410,7 +405,7 @@ MUTATIONS = (
 
 def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
     """What the test returns: column → value, as text."""
-    cursor = audited.database.execute(audited.queries[test])
+    cursor = audited.database.connection.execute(audited.queries[test])
     names = [column.name for column in cursor.description]
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
@@ -418,10 +413,10 @@ def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def unprotected(audited) -> Audited:
     """Without the checks that would refuse a corruption: they are not what is tested."""
-    checks = audited.database.execute(
+    checks = audited.database.rows(
         "select conrelid::regclass::text, conname from pg_constraint"
         " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
-    ).fetchall()
+    ).rows
     for table, name in checks:
         audited.database.execute(f'alter table {table} drop constraint "{name}"')
     return audited
@@ -430,7 +425,7 @@ def unprotected(audited) -> Audited:
 def corrupt(database: Database, corruption: Corruption) -> None:
     is_one = isinstance(corruption.sql, str)
     for statement in [corruption.sql] if is_one else corruption.sql:
-        cursor = database.execute(statement)
+        cursor = database.connection.execute(statement)
         assert cursor.rowcount != 0, statement
 
 
@@ -443,7 +438,7 @@ def test_nothing_is_found_in_the_clean_database(audited):
 
 @pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
-    with unprotected.database.transaction(force_rollback=True):
+    with unprotected.database.connection.transaction(force_rollback=True):
         corrupt(unprotected.database, corruption)
         found = rows_of(unprotected, corruption.found_by)
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
@@ -457,31 +452,27 @@ def test_every_audit_test_finds_something(audited):
 @pytest.mark.parametrize("name", ["label flipped", "revision deleted", "price deleted", None])
 def test_the_command_finds_it_too(server, finished, name):
     corruption = next((each for each in MUTATIONS if each.name == name), None)
-    settings = server.create_database(DATABASE, finished)
-    try:
-        with connect(settings) as database:
-            if corruption:
-                corrupt(database, corruption)
-            result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
-            document = json.loads(result.stdout)
-            assert document["passed"] == (corruption is None)
-            assert result.returncode == (0 if document["passed"] else 1)
-            if corruption is None:
-                assert {each["verdict"] for each in document["tests"]} == {"PASS"}
-                return
-            test = corruption.found_by
-            (found,) = [each for each in document["tests"] if each["name"] == test]
-            assert found["verdict"] == "FAIL"
-            assert found["look_further"] == f"select * from audit_failures.{test}"
-            cursor = database.execute(found["look_further"])
-            names = [column.name for column in cursor.description]
-            kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
-            shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
-            assert len(kept) == found["failures"]
-            assert any(corruption.row.items() <= row.items() for row in kept)
-            assert any(corruption.row.items() <= row.items() for row in shown)
-    finally:
-        server.drop_database(DATABASE)
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        if corruption:
+            corrupt(database, corruption)
+        result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
+        document = json.loads(result.stdout)
+        assert document["passed"] == (corruption is None)
+        assert result.returncode == (0 if document["passed"] else 1)
+        if corruption is None:
+            assert {each["verdict"] for each in document["tests"]} == {"PASS"}
+            return
+        test = corruption.found_by
+        (found,) = [each for each in document["tests"] if each["name"] == test]
+        assert found["verdict"] == "FAIL"
+        assert found["look_further"] == f"select * from audit_failures.{test}"
+        cursor = database.execute(found["look_further"])
+        names = [column.name for column in cursor.description]
+        kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
+        shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
+        assert len(kept) == found["failures"]
+        assert any(corruption.row.items() <= row.items() for row in kept)
+        assert any(corruption.row.items() <= row.items() for row in shown)
 
 
 def test_the_readme_states_the_score():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import environment, forked_path
+from stored import contents
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -52,19 +53,18 @@ Run = Callable[..., subprocess.CompletedProcess]
 @pytest.fixture(scope="module")
 def team_settings(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
-    settings = server.create_database(DATABASE)
-    with connect(settings) as database:
-        load_prices(database, demo.PRICE_FILES[0])
-        database.execute("create schema vendor")
-        database.execute(
-            "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
-            "close as last, adjusted_close as adjusted_last, volume as shares, "
-            "loaded_at as received_at from historical.prices_daily "
-            "where trade_date between '2006-01-01' and '2009-12-31'"
-        )
-        database.execute("drop schema historical cascade")
-    yield settings
-    server.drop_database(DATABASE)
+    with server.database(DATABASE) as settings:
+        with connect(settings) as database:
+            load_prices(database, demo.PRICE_FILES[0])
+            database.execute("create schema vendor")
+            database.execute(
+                "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
+                "close as last, adjusted_close as adjusted_last, volume as shares, "
+                "loaded_at as received_at from historical.prices_daily "
+                "where trade_date between '2006-01-01' and '2009-12-31'"
+            )
+            database.execute("drop schema historical cascade")
+        yield settings
 
 
 @pytest.fixture(scope="module")
@@ -111,20 +111,12 @@ def succeed(done: subprocess.CompletedProcess) -> str:
 def relations(database: Database) -> dict[str, int]:
     """schema.name → oid of every table and view that is not the vendor's or Postgres's."""
     return dict(
-        database.execute(
+        database.rows(
             "select relnamespace::regnamespace || '.' || relname, oid from pg_class "
             "where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text "
             "not in ('pg_catalog', 'information_schema', 'vendor')"
-        ).fetchall()
+        ).rows
     )
-
-
-def contents(database: Database) -> dict[str, list]:
-    """schema.name → its rows, in order, as text."""
-    return {
-        name: database.execute(f"select r::text from {name} as r order by 1").fetchall()
-        for name in relations(database)
-    }
 
 
 def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_settings, run, built):
@@ -134,19 +126,16 @@ def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_settings, 
         functions = (
             "select count(*) from pg_proc where pronamespace::regnamespace::text ~ '^analytics'"
         )
-        assert database.execute(functions).fetchone() == (0,)
-        days = database.execute(
+        assert database.one(functions) == (0,)
+        days = database.one(
             "select sum(trading_days), min(region) from analytics_research.returns_by_regime"
-        ).fetchone()
-        # Every day from the 63rd price on.
-        assert days == (
-            database.execute("select count(*) - 62 from vendor.eod_bars").fetchone()[0],
-            "AMERICA",
         )
-        before = contents(database)
+        # Every day from the 63rd price on.
+        assert days == (database.one("select count(*) - 62 from vendor.eod_bars")[0], "AMERICA")
+        before = contents(database, relations(database))
 
         succeed(run("dbt", "build"))
-        assert contents(database) == before
+        assert contents(database, relations(database)) == before
         # The team's own model alone is a table that dbt makes anew, as dbt's own views are.
         kept = present.keys() - {"analytics_research.returns_by_regime"}
         assert {n: relations(database)[n] for n in kept} == {n: present[n] for n in kept}

@@ -1,14 +1,14 @@
 """numeric_window_embeddings partitioned by year, and its vectors in line with their rows."""
 
 import re
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 from commands import regime_command
-from conftest import follow_prices
+from servers import ALONE, follow_prices, wait_until
+from stored import OF_A_RUN, contents, versions
 
 from regime_engine import dbt
 from regime_engine.config import Settings
@@ -18,39 +18,26 @@ from regime_engine.series import Series
 
 US = Series("US", "num-regime-core-v1", 63)
 EMBEDDINGS = "historical.numeric_window_embeddings"
+# What a backfill writes.
+WRITTEN = (
+    *(EMBEDDINGS, "runtime.regimes", "runtime.regime_transitions"),
+    "(select old_row - array['run_id', 'created_at'] as row from runtime.regime_revisions)",
+)
 NEXT_YEAR = date.today().year + 1
 OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
-def contents(database: Database) -> dict[str, list]:
-    """Every row of what a backfill writes, but for run ids and times."""
-    rows = {
-        EMBEDDINGS: "to_jsonb(t)",
-        "runtime.regimes": "to_jsonb(t)",
-        "runtime.regime_transitions": "to_jsonb(t)",
-        "runtime.regime_revisions": "old_row",
-    }
-    return {
-        table: sorted(
-            database.execute(
-                f"select ({row} - '{{run_id,created_at}}'::text[])::text from {table} t"
-            )
-        )
-        for table, row in rows.items()
-    }
-
-
 def partitions(database: Database) -> dict[str, tuple[str, int]]:
     """Partition → which rows it takes and how many it has."""
-    found = database.execute(
+    found = database.rows(
         "select relname, pg_get_expr(relpartbound, oid) from pg_class"
         " inner join pg_inherits on inhrelid = oid where inhparent = %s::regclass order by 1",
         [EMBEDDINGS],
-    ).fetchall()
+    ).rows
     return {
         name.removeprefix("numeric_window_embeddings_"): (
             bound,
-            database.execute(f"select count(*) from historical.{name}").fetchone()[0],
+            database.one(f"select count(*) from historical.{name}")[0],
         )
         for name, bound in found
     }
@@ -66,25 +53,24 @@ def definition(database: Database) -> dict[str, list]:
         " where conrelid = %s::regclass and contype in ('p', 'c') order by 1",
         "comment": "select obj_description(%s::regclass)",
     }
-    return {name: database.execute(q, [EMBEDDINGS]).fetchall() for name, q in queries.items()}
+    return {name: database.rows(q, [EMBEDDINGS]).rows for name, q in queries.items()}
 
 
 def in_line(database: Database) -> set[str]:
     found = database.execute(
-        "select relname from pg_class where reloptions @> '{toast_tuple_target=8160}'"
+        "select relname from pg_class where reloptions @> '{{toast_tuple_target=8160}}'"
     )
     return {name for (name,) in found}
 
 
 @pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
-    features_settings: Settings, server, features_template: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, server, features_template: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Backfill, rerun, a restated and a deleted price; the partitions of other years are not read."""
-    settings = server.create_database("test_partitioned", features_template)
-    try:
+    with server.database("test_partitioned", features_template) as settings:
         found = []
-        for each in (features_settings, settings):
+        for each in (settings, settings):
             with connect(each) as database:
                 if each is settings:
                     database.execute(f"drop table {EMBEDDINGS} cascade")
@@ -95,12 +81,12 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
                         *map(str, range(2000, NEXT_YEAR + 1)),
                     }
                 backfill(database)
-                first = versions(database)
+                first = versions(database, [EMBEDDINGS])
                 backfill(database)
-                assert versions(database) == first
+                assert versions(database, [EMBEDDINGS]) == first
                 restate_and_delete(database)
                 backfill(database)
-                found.append((contents(database), definition(database)))
+                found.append((contents(database, WRITTEN, OF_A_RUN), definition(database)))
                 assert nightly.audit(database)[1] == []
                 if each is settings:
                     counts = {name: count for name, (_, count) in partitions(database).items()}
@@ -114,8 +100,6 @@ def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
         assert {name for name in after if after[name] != before[name]} == {
             "numeric_window_embeddings_2004"
         }
-    finally:
-        server.drop_database("test_partitioned")
 
 
 def backfill(database: Database) -> None:
@@ -134,25 +118,14 @@ def restate_and_delete(database: Database) -> None:
     follow_prices(database)
 
 
-def versions(database: Database) -> list[tuple]:
-    return database.execute(
-        f"select tableoid, ctid, xmin from {EMBEDDINGS} order by 1, 2"
-    ).fetchall()
-
-
 def scans(settings: Settings) -> dict[str, tuple]:
     """Partition → how often it was read, by sessions that have ended and so counted."""
     with connect(settings) as database:
-        others = (
-            "select 1 from pg_stat_activity where datname = current_database()"
-            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
-        )
-        while database.execute(others).fetchone():
-            time.sleep(0.02)
-        found = database.execute(
+        wait_until(database, ALONE)
+        found = database.rows(
             "select relname, seq_scan, idx_scan from pg_stat_user_tables"
             " where relname ~ 'numeric_window_embeddings_'"
-        ).fetchall()
+        ).rows
         return {name: counts for name, *counts in found}
 
 
@@ -168,7 +141,11 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
         "default",
         "2004",
     }
-    before = contents(database), definition(database), versions(database)
+    before = (
+        contents(database, WRITTEN, OF_A_RUN),
+        definition(database),
+        versions(database, [EMBEDDINGS]),
+    )
 
     database.execute(f"drop table {EMBEDDINGS}_{NEXT_YEAR}")
     database.execute(f"alter table {EMBEDDINGS}_2005 reset (toast_tuple_target)")
@@ -182,7 +159,11 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
 
     monkeypatch.setenv("DBT_FULL_REFRESH", "true")
     nightly.initialise(database)
-    assert (contents(database), definition(database), versions(database)) == before
+    assert (
+        contents(database, WRITTEN, OF_A_RUN),
+        definition(database),
+        versions(database, [EMBEDDINGS]),
+    ) == before
 
 
 @pytest.mark.one_server
@@ -190,21 +171,21 @@ def test_a_table_without_partitions_is_explained_and_left_as_it_is(
     database: Database, regime: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     backfill(database)
-    before = contents(database), definition(database)
+    before = contents(database, WRITTEN, OF_A_RUN), definition(database)
     assert in_line(database) == {"numeric_window_embeddings", "regimes"}
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
     result = regime("init")
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     assert re.search("without partitions.*docs/operator.md, 'Partitions'", line)
-    assert (contents(database), definition(database)) == before
+    assert (contents(database, WRITTEN, OF_A_RUN), definition(database)) == before
 
     migration = re.findall(r"```sql\n(.*?)```", section("Partitions"), re.DOTALL)
     assert len(migration) == 2
-    database.execute(migration[0])
+    database.connection.execute(migration[0])
     assert regime("init").returncode == 0
-    database.execute(migration[1])
-    assert (contents(database), definition(database)) == before
+    database.connection.execute(migration[1])
+    assert (contents(database, WRITTEN, OF_A_RUN), definition(database)) == before
     assert set(partitions(database)) >= {"2003", "2004"}
     assert partitions(database)["default"] == ("DEFAULT", 0)
 

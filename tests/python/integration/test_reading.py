@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from commands import environment
+from servers import MODULE_DATABASE
+from stored import records
 
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
@@ -40,39 +42,21 @@ FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 def settings(server, features_template) -> Iterator[Settings]:
     """US of four years by a model of the years before; of US_TECH 2006 by the seed rule, which
     knows one label; their vote."""
-    settings = server.create_database("test_reading", features_template)
-    with connect(settings) as database:
-        fit.fit(database, US, Recipe(), end=date(2005, 12, 30))
-        classify.backfill(database, US, FIRST, LAST)
-        classify.backfill(database, US_TECH, FIRST, date(2006, 12, 29))
-        vote.vote(database, V2, 63)
-    yield settings
-    server.drop_database("test_reading")
-
-
-@pytest.fixture
-def database(settings) -> Iterator[Database]:
-    with connect(settings) as database:
-        yield database
-
-
-@pytest.fixture
-def own(server, settings) -> Iterator[Settings]:
-    """A copy of the database, to change."""
-    yield server.create_database("test_reading_own", "test_reading")
-    server.drop_database("test_reading_own")
-
-
-def records(rows) -> list[dict]:
-    return [dict(zip(rows.headers, row, strict=True)) for row in rows.rows]
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            fit.fit(database, US, Recipe(), end=date(2005, 12, 30))
+            classify.backfill(database, US, FIRST, LAST)
+            classify.backfill(database, US_TECH, FIRST, date(2006, 12, 29))
+            vote.vote(database, V2, 63)
+        yield settings
 
 
 def history(database, region: str = "US") -> list[tuple[date, str, dict]]:
-    return database.execute(
+    return database.rows(
         "select as_of_date, regime_label, probabilities from runtime.regimes"
         " where region = %s order by as_of_date",
         [region],
-    ).fetchall()
+    ).rows
 
 
 def as_arrays(rows: list[tuple[date, str, dict]]) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -93,10 +77,10 @@ def test_smoothed_probabilities_are_the_same_in_sql_and_python(database):
     tables = [np.zeros((1, 1)), np.zeros((3, 3)), np.diag([500, 0, 3])]
     tables += [chance.poisson(chance.exponential(20, (k, k))) for k in (1, 2, 4, 6)]
     for counts in tables:
-        (found,) = database.execute(
+        (found,) = database.one(
             "select audit.smoothed_probabilities(%s::float8[])",
             [counts.astype(float).ravel().tolist()],
-        ).fetchone()
+        )
         expected = forecasts.smoothed_probabilities(counts.astype(float))
         np.testing.assert_allclose(found, expected.ravel(), rtol=1e-14)
 
@@ -224,7 +208,7 @@ def test_a_longer_horizon_reaches_more(database):
 def test_a_forecast_knows_nothing_of_the_days_after(database):
     day = history(database)[600][0]
     before = forecasts.forecast(database, US, [5, 63], day)
-    with database.transaction(force_rollback=True):
+    with database.connection.transaction(force_rollback=True):
         database.execute(
             "delete from runtime.regimes where region = 'US' and as_of_date > %s", [day]
         )
@@ -274,11 +258,11 @@ def test_a_series_of_one_label_stays_what_it_is(database):
 def test_an_explanation_is_what_is_stored(database):
     e = explain(database, US)
     assert (e.as_of_date, e.first_day) == (LAST, FIRST)
-    label, confidence, runner_up, probabilities, metadata, version, run_id = database.execute(
+    label, confidence, runner_up, probabilities, metadata, version, run_id = database.one(
         "select regime_label, confidence, runner_up_label, probabilities, metadata, model_version,"
         " run_id::text from runtime.regimes where region = 'US' and as_of_date = %s",
         [LAST],
-    ).fetchone()
+    )
     assert (e.regime_label, e.confidence, e.runner_up_label) == (label, confidence, runner_up)
     assert e.probabilities == probabilities
     assert list(e.probabilities.values()) == sorted(probabilities.values(), reverse=True)
@@ -286,14 +270,14 @@ def test_an_explanation_is_what_is_stored(database):
     assert (e.novelty, e.in_sample) == (metadata["novelty"], False)
     assert (e.model_version, e.run.run_id, e.run.command) == (version, run_id, "backfill")
     assert (e.model.classifier, e.model.trained_to) == ("markov", "2005-12-30")
-    since, before, changed_from, days = database.execute(
+    since, before, changed_from, days = database.one(
         "select change.as_of_date, previous_as_of_date, from_regime_label, days_since_change"
         " from runtime.regime_transitions as change"
         " inner join audit.regime_timeline as timeline using (region, model_id, window_days)"
         " where region = 'US' and timeline.as_of_date = %s"
         " order by change.as_of_date desc limit 1",
         [LAST],
-    ).fetchone()
+    )
     assert (e.since, e.compared_with) == (since, before)
     assert (e.changed_from, e.trading_days_since) == (changed_from, days)
 
@@ -302,7 +286,7 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
     day = date(2008, 10, 10)
     e = explain(database, US, day)
     layout = num_regime_core_v2.layout(63)
-    in_sql = database.execute(
+    in_sql = database.rows(
         """
             with stored as materialized (
                 select as_of_date, audit.float32_array(regime_embedding)::float8[] as numbers
@@ -326,7 +310,7 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
             "before": e.compared_with,
             "day": day,
         },
-    ).fetchall()
+    ).rows
     assert [(each.statistic, each.before, each.now) for each in e.moved] == [
         (layout[place - 1], before, now) for place, before, now, _ in in_sql
     ]
@@ -491,7 +475,7 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
     with connect(own) as database:
-        database.execute(
+        database.connection.execute(
             f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
         )
         with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):

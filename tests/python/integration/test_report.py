@@ -15,8 +15,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+from servers import MODULE_DATABASE
 
-from regime_engine.database import Database, connect
+from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
@@ -36,17 +37,16 @@ DRIVER = shutil.which("chromedriver")
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator:
     """US of 2007 to 2010 by a Markov model; US_TECH by the seed rule, under a name with markup."""
-    settings = server.create_database("test_report", features_template)
-    with connect(settings) as database:
-        database.execute("delete from features.daily_features where trade_date > '2010-12-31'")
-        fit.fit(database, US, Recipe(), end=date(2006, 12, 29))
-        classify.backfill(database, US, date(2007, 1, 3), date(2010, 12, 31))
-        classify.backfill(database, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
-        database.execute(
-            "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
-        )
-    yield settings
-    server.drop_database("test_report")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            database.execute("delete from features.daily_features where trade_date > '2010-12-31'")
+            fit.fit(database, US, Recipe(), end=date(2006, 12, 29))
+            classify.backfill(database, US, date(2007, 1, 3), date(2010, 12, 31))
+            classify.backfill(database, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
+            database.execute(
+                "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
+            )
+        yield settings
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,12 @@ def file(settings, report, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def database(settings) -> Iterator[Database]:
-    with connect(settings) as database:
-        yield database
-
-
 def test_the_model_card_has_the_parameters_of_each_expert(report, database):
     (us,) = (region for region in report.regions if region.series == US)
     shown = {name: values for name, *values in tables(us)["parameters"].rows}
-    (experts,) = database.execute(
+    (experts,) = database.one(
         "select parameters -> 'experts' from runtime.regime_models where region = 'US'"
-    ).fetchone()
+    )
     for number, expert in enumerate(experts):
         assert shown[f"experts.{number}.sigma"] == [f"{each:.4g}" for each in expert["sigma"]]
 
@@ -155,10 +149,10 @@ def browser(file) -> Iterator[Browser]:
 
 
 def label_of(database, region: str, day: date) -> tuple[str, float]:
-    return database.execute(
+    return database.one(
         "select regime_label, confidence from runtime.regimes where region = %s and as_of_date = %s",
         [region, day],
-    ).fetchone()
+    )
 
 
 def said(text: str) -> tuple[date, str, float]:
@@ -282,10 +276,10 @@ def test_the_page_has_what_sql_answers(report, file, database):
     stored = json.loads(
         re.search(r'<script type="application/json" id="region-0">(.*?)</script>', text)[1]
     )
-    rows = database.execute(
+    rows = database.rows(
         "select as_of_date, regime_label, confidence, close from audit.regime_timeline"
         " where region = 'US' order by as_of_date"
-    ).fetchall()
+    ).rows
     days, labels = stored["days"], stored["labels"]
     assert [
         (date(1970, 1, 1) + timedelta(number), labels[label], confidence, close)
@@ -296,15 +290,13 @@ def test_the_page_has_what_sql_answers(report, file, database):
         (day, label, pytest.approx(confidence, abs=1e-4), pytest.approx(close, rel=1e-5))
         for day, label, confidence, close in rows
     ]
-    (n_spells,) = database.execute(
-        "select count(*) from audit.regime_spells where region = 'US'"
-    ).fetchone()
+    (n_spells,) = database.one("select count(*) from audit.regime_spells where region = 'US'")
     assert len(stored["spells"]) == n_spells
     assert len(text) < 3_000_000
     us, tech = report.regions
     assert [check.found for check in us.checks if check.is_fault] == [0, 0, 0]
     for check in us.checks:
-        assert len(database.execute(check.look_further).fetchall()) == check.found
+        assert len(database.connection.execute(check.look_further).fetchall()) == check.found
     assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
     assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
 
@@ -398,10 +390,10 @@ def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
     assert "regime init" in result.stderr
 
 
-def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(
-    settings, features_settings
-):
-    with connect(settings) as database, pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):  # fmt: skip
-        contents.read(database, ("ATLANTIS",), V2, 63)
-    with connect(features_settings) as database, pytest.raises(RegimeError, match="no regimes yet"):  # fmt: skip
-        contents.read(database, (), V2, 63)
+def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):
+    with connect(own) as database:
+        with pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):
+            contents.read(database, ("ATLANTIS",), V2, 63)
+        database.execute("truncate runtime.regimes")
+        with pytest.raises(RegimeError, match="no regimes yet"):
+            contents.read(database, (), V2, 63)

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
+from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import dbt, roles
 from regime_engine.config import Settings
@@ -37,11 +37,12 @@ def settings_of(settings: Settings, login: str) -> Settings:
 
 
 def create_login(database: Database, name: str, *options: str) -> None:
-    database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+    database.execute("drop role if exists {name}", name=sql.Identifier(name))
     database.execute(
-        sql.SQL("create role {} login password {} {}").format(
-            sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(" ".join(options))
-        )
+        "create role {name} login password {password} {options}",
+        name=sql.Identifier(name),
+        password=sql.Literal(PASSWORD),
+        options=sql.SQL(" ".join(options)),
     )
 
 
@@ -52,10 +53,9 @@ def test_a_login_that_may_not_create_roles_is_told_so(server, features_template)
     with connect(server.settings) as database:
         for role in roles.ROLES:
             # As another database of the server may have it.
-            database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+            database.execute("drop role if exists {role}", role=sql.Identifier(role))
         create_login(database, "reader")
-    settings = server.create_database("test_no_roles", features_template)
-    try:
+    with server.database("test_no_roles", features_template) as settings:
         result = regime_command(settings_of(settings, "reader"), "init", "--roles")
         assert result.returncode == 1
         assert result.stderr == (
@@ -63,60 +63,52 @@ def test_a_login_that_may_not_create_roles_is_told_so(server, features_template)
             "regime_builder: run `regime init --roles` once as one that has CREATEROLE or is a "
             "superuser\n"
         )
-    finally:
-        server.drop_database("test_no_roles")
 
 
 def test_a_login_with_createrole_makes_them_in_its_own_database(server):
     with connect(server.settings) as database:
         create_login(database, "owner", "createrole createdb")
-    settings = server.create_database("test_owned")
-    try:
+    with server.database("test_owned") as settings:
         with connect(settings) as database:
             database.execute("alter database test_owned owner to owner")
         result = regime_command(settings_of(settings, "owner"), "init", "--roles")
         assert result.returncode == 0, result.stderr
         with connect(settings) as database:
-            owners = database.execute(
+            owners = database.rows(
                 "select distinct relowner::regrole::text from pg_class"
                 " where relnamespace = 'runtime'::regnamespace and relkind = 'r'"
-            ).fetchall()
+            ).rows
             assert owners == [("regime_builder",)]
-            assert database.execute(
+            assert database.one(
                 "select has_table_privilege('regime_auditor', 'runtime.regimes', 'select'),"
                 " has_table_privilege('regime_auditor', 'runtime.regimes', 'insert'),"
                 " has_table_privilege('regime_engine', 'runtime.regimes', 'insert')"
-            ).fetchone() == (True, False, True)
-    finally:
-        server.drop_database("test_owned")
-        with connect(server.settings) as database:
-            for role in (*roles.ROLES, "owner", "reader"):
-                database.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+            ) == (True, False, True)
+    for role in (*roles.ROLES, "owner", "reader"):
+        server.execute("drop role {role}", role=role)
 
 
 @pytest.fixture(scope="module")
 def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
-    settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as database:
-        fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
-    for _ in range(2):
-        result = regime_command(settings, "init", "--roles")
-        assert result.returncode == 0, result.stderr
-    logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
-    logins["nightly"] = [roles.ENGINE, roles.BUILDER]
-    with connect(settings) as database:
-        for login, groups in logins.items():
-            create_login(database, login, f"in role {', '.join(groups)}")
-        # Before anything else: the rights that the rebuild and the audit keep are what is tested.
-        built = regime_command(settings_of(settings, "builder"), "audit")
-        assert built.returncode == 0, built.stderr + built.stdout
-        yield partial(settings_of, settings)
-    server.drop_database(MODULE_DATABASE)
-    with connect(server.settings) as database:
-        for login in logins:
-            database.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
+            classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
+        for _ in range(2):
+            result = regime_command(settings, "init", "--roles")
+            assert result.returncode == 0, result.stderr
+        logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
+        logins["nightly"] = [roles.ENGINE, roles.BUILDER]
+        with connect(settings) as database:
+            for login, groups in logins.items():
+                create_login(database, login, f"in role {', '.join(groups)}")
+            # Before anything else: the rights that the rebuild and the audit keep are what is tested.
+            built = regime_command(settings_of(settings, "builder"), "audit")
+            assert built.returncode == 0, built.stderr + built.stdout
+            yield partial(settings_of, settings)
+    for login in logins:
+        server.execute("drop role {login}", login=login)
 
 
 MAY_READ = {
@@ -138,11 +130,11 @@ MAY_READ = {
 @pytest.mark.parametrize("login", MAY_READ)
 def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
     with connect(shared(login)) as database:
-        relations = database.execute(
+        relations = database.rows(
             "select nspname || '.' || relname from pg_class"
             " inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where relkind in ('r', 'v') and nspname !~ '^(pg_|information_schema|audit)'"
-        ).fetchall()
+        ).rows
         readable = set()
         for (name,) in relations:
             try:
@@ -157,15 +149,13 @@ def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
 @pytest.mark.one_server
 def test_the_auditor_reads_what_the_audit_found(shared):
     with connect(shared("auditor")) as database:
-        tables = database.execute(
+        tables = database.rows(
             "select relname from pg_class where relnamespace = 'audit_failures'::regnamespace"
             " and relkind = 'r'"
-        ).fetchall()
+        ).rows
         assert len(tables) >= 30
         for (name,) in tables:
-            database.execute(
-                sql.SQL("select * from audit_failures.{}").format(sql.Identifier(name))
-            )
+            database.execute("select * from audit_failures.{table}", table=sql.Identifier(name))
 
 
 FORBIDDEN = {
@@ -237,40 +227,34 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         assert result.returncode == 0, result.stderr
         assert said in result.stdout
     with connect(shared("auditor")) as database:
-        (marked,) = database.execute(
+        (marked,) = database.one(
             "select relallvisible from pg_class where relname = 'numeric_window_embeddings'"
-        ).fetchone()
+        )
         assert marked > 0
-        users = database.execute(
-            "select distinct database_user from runtime.regime_runs"
-        ).fetchall()
+        users = database.rows("select distinct database_user from runtime.regime_runs").rows
         assert ("engine",) in users
 
 
 @pytest.mark.one_server
 def test_the_engine_vacuums_partitions(shared, server, features_template, monkeypatch):
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
-    settings = server.create_database(DATABASE, features_template)
-    try:
-        with connect(settings) as database:
-            database.execute("drop table historical.numeric_window_embeddings cascade")
-            assert regime_command(settings, "init", "--roles").returncode == 0
-            result = regime_command(settings_of(settings, "engine"), "embed", "--all")
-            assert result.returncode == 0, result.stderr
-            unmarked = database.execute(
-                "select relname from pg_class"
-                " inner join pg_inherits on inhrelid = oid"
-                " where inhparent = 'historical.numeric_window_embeddings'::regclass"
-                " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
-            ).fetchall()
-            assert unmarked == []
-            owned = database.execute(
-                "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
-                " and relkind = 'r' and relowner = 'regime_builder'::regrole"
-            ).fetchone()
-            assert owned > (10,)
-    finally:
-        server.drop_database(DATABASE)
+    with server.database(DATABASE, features_template) as settings, connect(settings) as database:
+        database.execute("drop table historical.numeric_window_embeddings cascade")
+        assert regime_command(settings, "init", "--roles").returncode == 0
+        result = regime_command(settings_of(settings, "engine"), "embed", "--all")
+        assert result.returncode == 0, result.stderr
+        unmarked = database.rows(
+            "select relname from pg_class"
+            " inner join pg_inherits on inhrelid = oid"
+            " where inhparent = 'historical.numeric_window_embeddings'::regclass"
+            " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
+        ).rows
+        assert unmarked == []
+        owned = database.one(
+            "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
+            " and relkind = 'r' and relowner = 'regime_builder'::regrole"
+        )
+        assert owned > (10,)
 
 
 @pytest.mark.one_server
@@ -293,12 +277,12 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
 @pytest.mark.one_server
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
     def rights(database):
-        return database.execute(
+        return database.rows(
             "select nspname, relname, array(select r::text from unnest(relacl) as r order by 1)"
             " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where nspname in ('features', 'staging', 'runtime', 'historical', 'audit_failures')"
             " and relkind in ('r', 'v') order by 1, 2"
-        ).fetchall()
+        ).rows
 
     settings = shared("nightly")
     with connect(settings) as database:
@@ -340,9 +324,7 @@ def test_an_error_quotes_no_row(shared):
             database.execute("alter table runtime.regimes drop constraint no_crisis")
     assert result.returncode == 1
     with connect(shared("auditor")) as database:
-        (error,) = database.execute(
-            "select error from runtime.regime_runs where status = 'FAILED'"
-        ).fetchone()
+        (error,) = database.one("select error from runtime.regime_runs where status = 'FAILED'")
     for said in (error, result.stderr):
         assert "no_crisis" in said
         assert "Failing row" not in said
