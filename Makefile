@@ -11,13 +11,14 @@ demo: .venv/installed
 test: .venv/tests-installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
 # And on the second Postgres what `test` runs on the embedded one alone.
 test-all: test
 	.venv/bin/python -m pytest -m second_server
 
-# SQL; on the embedded Postgres, since the linter compiles the models.
+# The linter compiles the models, for which it needs a Postgres: the embedded one.
 lint: .venv/tests-installed
 	$(REGIME) --database-url embedded init
 	eval "$$($(REGIME) db env)" && PATH=".venv/bin:$$PATH" .venv/bin/sqlfluff lint models tests/dbt/audit

@@ -1,11 +1,13 @@
-"""Writes the pages that follow from the code: commands.md, tables.md and layout.md.
+"""Writes the pages that follow from the code: commands.md, tables.md, checks.md and layout.md.
 
 `make docs` runs it. A test fails if a page differs from what this program would write.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -70,6 +72,41 @@ TABLES_INTRODUCTION = """\
 This page lists every table and view that dbt builds, and the source that it reads. The descriptions
 are those of the project's `yml` files; `\\d+` in psql shows the same. Schemas and names are the
 defaults. You can rename them ([settings](settings.md)).
+"""
+CHECKS_INTRODUCTION = """\
+# What the audit checks
+
+`regime audit` runs every check below and prints its verdict. The same checks run with
+`dbt test --profiles-dir profiles --selector audit`. A failure means that a row is wrong. A warning
+means that the world changed since the row was written: a price was restated, or a model was fitted.
+`--format json` prints the verdicts for a program. The exit code is 1 if a check failed or was not
+run.
+
+The rows that a check finds stay in a table with the name of the check until the next audit:
+
+```sql
+select * from audit_failures.regime_transitions_are_the_label_changes;
+```
+"""
+CHECKS_CONCLUSION = """\
+## How an edit is found
+
+The audit computes everything again that follows from other rows: features from prices, transitions
+from labels, the hash of a window from its features. A number that only Python can compute has a
+hash beside it, which was written with the row and which SQL recomputes: `vector_hash` of an
+embedding, `parameters_hash` of a model version, `row_hash` of a regime, a revision and a run. The
+macro `row_hash` is the sha-256 of the canonical text of the columns as a JSON array. The rows that
+a run counted must exist, in force or as revisions, so the audit also notices a deleted row.
+
+The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
+and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.
+
+## How the checks are tested
+
+`tests/python/integration/test_mutations.py` builds a database with two regions, both classifiers,
+the seed rule, several versions, failed runs and restated prices. The audit finds nothing in it.
+The test then corrupts one thing at a time and requires that a check names the row. For every check
+there is at least one corruption that this check alone must find.
 """
 LAYOUT_INTRODUCTION = f"""\
 # The numbers of an embedding
@@ -180,7 +217,9 @@ def _tables() -> Iterator[tuple[str, list[dict]]]:
         for model in _read(f"models/{layer}/*.yml", "models"):
             is_engine = layer == "engine"
             schema = Settings().table(model["name"])[0] if is_engine else layer
-            if model.get("access") != "private" and model.get("columns"):
+            is_private = model.get("access") == "private"
+            is_stored = model.get("config", {}).get("materialized") != "ephemeral"
+            if not is_private and is_stored and model.get("columns"):
                 found.append((schema, model))
     found += [("runtime", seed) for seed in _read("seeds/*.yml", "seeds")]
     order = list(dict.fromkeys(schema for schema, _ in found))
@@ -190,8 +229,22 @@ def _tables() -> Iterator[tuple[str, list[dict]]]:
 
 
 def _read(pattern: str, kind: str) -> Iterator[dict]:
+    """What the ymls declare of a kind, each `{{ doc('name') }}` replaced by its block's text."""
     for path in sorted(PROJECT.glob(pattern)):
-        yield from yaml.safe_load(path.read_text()).get(kind, [])
+        text = re.sub(r'"\{\{ doc\(\'(\w+)\'\) \}\}"', _quoted_block, path.read_text())
+        yield from yaml.safe_load(text).get(kind, [])
+
+
+def _quoted_block(call: re.Match) -> str:
+    return json.dumps(_blocks()[call[1]])
+
+
+@cache
+def _blocks() -> dict[str, str]:
+    """name → text of each `{% docs name %}` block beside the models."""
+    block = re.compile(r"\{% docs (\w+) %\}\n(.*?)\n\{% enddocs %\}", re.DOTALL)
+    pages = [page.read_text() for page in (PROJECT / "models").rglob("*.md")]
+    return {name: text for page in pages for name, text in block.findall(page)}
 
 
 def _key(table: dict) -> list[str]:
@@ -201,6 +254,25 @@ def _key(table: dict) -> list[str]:
         if found := re.match(r"primary key \((.+?)\)", constraint.get("expression", "")):
             return found[1].split(", ")
     return []
+
+
+def checks_page() -> str:
+    """Every test of the audit by section, with its description."""
+    page = [NOTE, CHECKS_INTRODUCTION]
+    tests = _read("tests/dbt/audit/*.yml", "data_tests")
+    for section, checks in groupby(tests, key=lambda test: test["config"]["meta"]["section"]):
+        page.append(f"## {section}\n\n| check | what holds, and what it finds |\n|---|---|")
+        for check in checks:
+            warning = " (warning)" if check["config"].get("severity") == "warn" else ""
+            page.append(f"| {_code(check['name'])}{warning} | {_cell(check['description'])} |")
+        if section == "Keys":
+            for model in _read("models/engine/*.yml", "models"):
+                for test in model.get("data_tests", []):
+                    key = test["unique_key"]
+                    page.append(f"| {_code(key['name'])} | {_cell(key['description'])} |")
+        page.append("")
+    page.append(CHECKS_CONCLUSION)
+    return "\n".join(page)
 
 
 def layout_page() -> str:
@@ -244,7 +316,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"commands.md": commands_page, "tables.md": tables_page, "layout.md": layout_page}
+PAGES = {
+    "commands.md": commands_page,
+    "tables.md": tables_page,
+    "checks.md": checks_page,
+    "layout.md": layout_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -1,7 +1,7 @@
-{# Two walks side by side: of the label that has not caught up with the state yet (held), and of the
-   one that has (caught_up). Each day keep of the first stays what it is, and the rest goes to where
-   the state is by then. Both step by P, and what leaves the set of its row is gone. What fades away
-   is 0 before it underflows, which is an error in Postgres. #}
+{# Two walks side by side: the probability of labels that lag behind the state (held), and of labels
+   that have caught up with it (caught_up). Each day the share keep of held stays held, and the rest
+   moves to the label of the state. Both walks step by P; probability that leaves the set of its row
+   is lost. A probability below 1e-150 is set to 0, because an underflow is an error in Postgres. #}
 with recursive
 
 size as (
@@ -85,8 +85,7 @@ walks as (
 select
     array(
         select held_mass + caught_up_mass
-        from
-            rows from (unnest(held), unnest(caught_up))
+        from unnest(held, caught_up)
             with ordinality as place (held_mass, caught_up_mass, number)
         order by number
     )

@@ -1,5 +1,5 @@
-{# IEEE 754 by hand, since Postgres has no cast from bytes to a number: sign, eight bits of exponent,
-   23 of fraction. Each product with a power of two is exact. #}
+{# Decodes IEEE 754 by hand (sign, eight bits of exponent, 23 bits of fraction), because Postgres
+   has no cast from bytes to a number. Each product with a power of two is exact. #}
 select
     array_agg(
         (
@@ -22,7 +22,7 @@ cross join lateral (
         | (get_byte(vector, 4 * number + 2) << 16)
         | (get_byte(vector, 4 * number + 1) << 8)
         | get_byte(vector, 4 * number) as bits
-    -- Keeps the planner from working out the bits anew at each mention.
+    -- Keeps the planner from computing the bits again at each mention.
     offset 0
 
 ) as decoded

@@ -1,5 +1,6 @@
-{# ‖x − centre‖, x standardised by mean and scale where the model has them: a number of scale 0 does
-   not count. In double precision, as in Python; null for a vector of another length. #}
+{# ‖x − centre‖ in double precision, as in Python. If the model has a mean and a scale, x is
+   standardised first, and a number whose scale is 0 counts as 0. Null for a vector of another
+   length. #}
 select
     case
         when count(*) = count(number) and count(*) = count(center)

@@ -1,5 +1,6 @@
-{# Names without the database, since the body is kept as text and a copy of the database has another
-   name; rendered, since `dbt build --empty` would put an empty selection in their place for good. #}
+{# The names are without the database, because Postgres stores the body as text and a copy of the
+   database has another name. They are rendered, because `dbt build --empty` would otherwise store
+   an empty selection in their place for good. #}
 {% set regimes = ref('regimes').include(database=false).render() %}
 {% set regime_labels = ref('regime_labels').include(database=false).render() %}
 {% set smoothed_probabilities = function('smoothed_probabilities').include(database=false) %}
@@ -59,7 +60,7 @@ known as (
 
             union all
 
-            -- Those that the model can give, shown yet or not.
+            -- The labels that the model can give, whether the series has had them or not.
             select
                 jsonb_object_keys(probabilities) as label,
                 0 as days
@@ -118,7 +119,8 @@ laws as (
 
 ),
 
--- Set 1: everywhere; 2: today's label; then, label by label: anywhere else; anywhere less severe.
+-- Set 1 has all labels, set 2 today's label alone. Then, label by label, come the sets of all other
+-- labels, and after them the sets of all less severe labels.
 sets as (
 
     select

@@ -1,6 +1,6 @@
 {# (n_ij + 60 m_ij) / (n_i + 60), the posterior mean under a Dirichlet prior of 60 transitions a
-   row. m stays with the share of all transitions that stay (smoothed itself by 60, of which 59
-   stay), and moves to each other label alike. #}
+   row. m_ii is the share of all transitions that stay, itself smoothed by 60 transitions of which
+   59 stay; the rest of row i of m is divided equally among the other labels. #}
 with
 
 size as (

@@ -1,7 +1,7 @@
-{# The rows of P^(2^60) by squaring, of the lazy chain (P + 1)/2, which has the same stationary law
-   and converges where P itself goes round in circles. Rows are scaled to sum to 1 at each step, so
-   that rounding does not pile up, and what fades away is 0 before it underflows, which is an error
-   in Postgres. #}
+{# A row of ((P + I)/2)^(2^60), computed by squaring. The lazy chain (P + I)/2 has the same
+   stationary law as P and converges even if P is periodic. Rows are scaled to sum to 1 at each
+   step, so that rounding errors do not add up. A share below 1e-150 of its row is set to 0, because
+   an underflow is an error in Postgres. #}
 with recursive
 
 size as (

@@ -48,18 +48,19 @@ hashed as (
         today.*
 
     from spans
-    cross join lateral (
+    inner join lateral (
 
         select
-            {{ window_hash() }} as window_hash_today,
+            lpad(to_hex(bit_xor(features.feature_hash)), 16, '0') as window_hash_today,
             count(*)::integer as window_rows_today
+
         from features
         where
             features.instrument_id = spans.entity_id
             and features.trade_date >= spans.first_trade_date
             and features.trade_date <= spans.last_trade_date
 
-    ) as today
+    ) as today on true
 
 ),
 
@@ -69,8 +70,8 @@ judged as (
         *,
         case
             when window_rows_today = 0 then 'missing'
-            when window_hash is distinct from window_hash_today then 'restated'
-            -- A price of a day that had none when its window was read.
+            when (window_hash = window_hash_today) is not true then 'restated'
+            -- A day got a price after its window was read.
             when exists (
                 select 1
                 from features
@@ -113,7 +114,8 @@ checked as (
             array[
                 case
                     when expected_dimension is null then 'the encoder is not in the var encoders'
-                    when dimension <> expected_dimension
+                    when
+                        dimension <> expected_dimension
                         or octet_length(vector) <> 4 * expected_dimension
                         then 'dimension: not what the encoder gives'
                 end,
@@ -155,7 +157,7 @@ checked as (
 
 ),
 
--- Windows that a regime was classified from, and of which no embedding is stored.
+-- Windows of regimes for which no embedding is stored.
 absent as (
 
     select

@@ -38,27 +38,29 @@ labelled as (
         market.next_21_days_return
 
     from series
-    cross join lateral (
+    inner join lateral (
 
-        select * from market_days
+        select market_days.*
+        from market_days
         where market_days.instrument_id = series.instrument_id
         -- Keeps the look-up by instrument below the window functions of market_days.
-        offset 0
+        offset 0 -- noqa: AM09, PRS
 
-    ) as market
-    cross join lateral (
+    ) as market on true
+    inner join lateral (
 
-        select * from regimes
+        select regimes.*
+        from regimes
         where
             regimes.region = series.region
             and regimes.as_of_date = market.trade_date
             and regimes.model_id = series.model_id
             and regimes.window_days = series.window_days
             and regimes.instrument_id = series.instrument_id
-        -- A look-up of the key: joins of window functions are planned without knowing their sizes.
-        offset 0
+        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
+        offset 0 -- noqa: AM09, PRS
 
-    ) as regime
+    ) as regime on true
 
 ),
 
@@ -71,8 +73,9 @@ profile as (
         regime_label,
 
         count(*)::integer as days,
-        (count(*) / sum(count(*)) over (partition by region, model_id, window_days))
-            ::double precision as share_of_days,
+        (
+            count(*) / sum(count(*)) over (partition by region, model_id, window_days)
+        )::double precision as share_of_days,
 
         exp(252 * avg(adjusted_log_return)) - 1 as annualised_return,
         stddev_samp(adjusted_log_return) * sqrt(252) as annualised_volatility,

@@ -42,20 +42,33 @@ in_force as not materialized (
 
 ),
 
-replaced as not materialized (
+old_regimes as not materialized (
 
     select
         old_row ->> 'region' as region,
         old_row ->> 'model_id' as model_id,
         (old_row ->> 'window_days')::integer as window_days,
         (old_row ->> 'model_version')::integer as model_version,
-        (old_row ->> 'run_id')::uuid as run_id,
-
-        count(*) as rows_replaced
+        (old_row ->> 'run_id')::uuid as run_id
 
     from revisions
     where table_name = 'regimes'
-    group by 1, 2, 3, 4, 5
+
+),
+
+replaced as not materialized (
+
+    select
+        region,
+        model_id,
+        window_days,
+        model_version,
+        run_id,
+
+        count(*) as rows_replaced
+
+    from old_regimes
+    group by region, model_id, window_days, model_version, run_id
 
 ),
 
@@ -100,7 +113,7 @@ written as (
 
     union all
 
-    -- Versions that no stored row was ever classified by.
+    -- Versions by which no stored regime was ever classified.
     select
         region,
         model_id,

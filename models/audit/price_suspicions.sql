@@ -51,7 +51,9 @@ splits as (
         {{ limits.split_tolerance }} as threshold,
         format(
             'the close goes from %s to %s, %s times as much, and the adjusted close with it',
-            steps.previous_close, steps.close, round((steps.close / steps.previous_close)::numeric, 4)
+            steps.previous_close,
+            steps.close,
+            round((steps.close / steps.previous_close)::numeric, 4)
         ) as evidence
 
     from steps
@@ -65,7 +67,7 @@ splits as (
 
 ),
 
--- Days of one close, or of no volume, have the same difference of two numberings.
+-- A stretch is a run of days with the same close.
 same_close as (
 
     select
@@ -97,6 +99,7 @@ stale as (
 
 ),
 
+-- Consecutive days without volume have the same difference of two numberings.
 no_volume as (
 
     select
@@ -139,8 +142,8 @@ spans as not materialized (
 
 ),
 
--- By day: how many instruments have a price, and how many could have, being between their first
--- and their last one.
+-- How many instruments have a price on each day, and how many could have one: those between their
+-- first and their last price.
 calendar as (
 
     select
@@ -193,7 +196,7 @@ busy as materialized (
     from (
         select
             *,
-            -- Of an instrument without a price on the day, the others are one fewer than all.
+            -- For an instrument without a price, the others are one fewer than all.
             alive > 1 and instruments >= {{ limits.calendar_share }} * (alive - 1) as is_busy
         from calendar
     ) as days
@@ -232,7 +235,7 @@ gaps as (
         ) as evidence
 
     from missed
-    cross join lateral (
+    inner join lateral (
 
         select
             min(busy.trade_date) as first_date,
@@ -245,7 +248,7 @@ gaps as (
             and busy.trade_date > missed.previous_trade_date
             and busy.trade_date < missed.trade_date
 
-    ) as between_prices
+    ) as between_prices on true
     where missed.missed_days > 0
 
 ),
@@ -266,7 +269,7 @@ deviations as (
     select
         steps.instrument_id,
         min(medians.median_return) as median_return,
-        -- Equal to the standard deviation where returns are normal.
+        -- The factor makes it the standard deviation of normal returns.
         1.4826 * percentile_cont(0.5) within group (
             order by abs(steps.adjusted_log_return - medians.median_return)
         ) as robust_deviation

@@ -37,13 +37,13 @@ measured as (
             and regimes.model_id = versions.model_id
             and regimes.window_days = versions.window_days
             and regimes.model_version = versions.version
-    cross join lateral (
+    inner join lateral (
 
         select {{ function('float32_array') }}(regimes.regime_embedding) as numbers
-        -- Decodes once a regime, not once a label.
-        offset 0
+        -- Decodes once per regime, not once per label.
+        offset 0 -- noqa: AM09, PRS
 
-    ) as decoded
+    ) as decoded on true
     cross join lateral unnest(versions.labels) with ordinality as of_the_model (label, place)
     where versions.classifier = 'prototype'
 

@@ -6,7 +6,7 @@ timeline as (
 
 ),
 
--- The days without a regime after a spell's last dated row belong to no spell.
+-- Days without a regime after a spell's last dated row belong to no spell.
 inside as (
 
     select
@@ -22,7 +22,7 @@ accumulated as (
 
     select
         *,
-        -- From the close before the spell's first day.
+        -- Counts from the close before the spell's first day.
         sum(adjusted_log_return) over so_far as log_wealth
 
     from inside

@@ -1,6 +1,6 @@
 with
 
--- Not materialized, so that a query's region reaches the key of the table.
+-- Not materialized, so that the filter on a region reaches the key of the table.
 regimes as not materialized (
 
     select * from {{ ref('regimes') }}
@@ -28,7 +28,7 @@ series as (
         instrument_id,
 
         min(min(as_of_date)) over all_instruments as first_date,
-        -- Whose calendar says which days lack a regime.
+        -- The calendar of this instrument tells which days lack a regime.
         max(as_of_date) = max(max(as_of_date)) over all_instruments as is_current_instrument
 
     from regimes
@@ -48,14 +48,15 @@ trading_days as (
         market.*
 
     from series
-    cross join lateral (
+    inner join lateral (
 
-        select * from market_days
+        select market_days.*
+        from market_days
         where market_days.instrument_id = series.instrument_id
         -- Keeps the look-up by instrument below the window functions of market_days.
-        offset 0
+        offset 0 -- noqa: AM09, PRS
 
-    ) as market
+    ) as market on true
     where market.trade_date >= series.first_date
 
 ),
@@ -90,14 +91,15 @@ observed as (
     from trading_days
     left join lateral (
 
-        select * from regimes
+        select regimes.*
+        from regimes
         where
             regimes.region = trading_days.region
             and regimes.as_of_date = trading_days.trade_date
             and regimes.model_id = trading_days.model_id
             and regimes.window_days = trading_days.window_days
-        -- A look-up of the key: joins of window functions are planned without knowing their sizes.
-        offset 0
+        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
+        offset 0 -- noqa: AM09, PRS
 
     ) as regime on true
     where

@@ -1,12 +1,8 @@
 with
 
-runs as (
+recorded as (
 
-    select
-        *,
-        {{ run_is_live('run_id') }} as is_live
-
-    from {{ ref('regime_runs') }}
+    select * from {{ ref('regime_runs') }}
 
 ),
 
@@ -30,41 +26,77 @@ regimes as (
 
 transitions as (
 
+    select * from {{ ref('regime_transitions') }}
+
+),
+
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
+runs as (
+
+    select
+        *,
+        {{ run_is_live('run_id') }} as is_live
+
+    from recorded
+
+),
+
+transitions_by_run as (
+
     select
         run_id,
         count(*) as transitions
-    from {{ ref('regime_transitions') }}
+
+    from transitions
     group by run_id
 
 ),
 
-models as (
+versions_by_run as (
 
     select
         run_id,
-        count(*) as models
-    from {{ ref('regime_models') }}
+        count(*) as versions
+
+    from versions
     group by run_id
 
 ),
 
-revised as (
+replacements as not materialized (
+
+    select
+        (old_row ->> 'run_id')::uuid as old_run_id,
+        new_run_id
+
+    from revisions
+
+),
+
+replaced_by_run as (
 
     select
         new_run_id as run_id,
         count(*) as rows_replaced
-    from revisions
+
+    from replacements
     group by new_run_id
 
 ),
 
-superseded as (
+lost_by_run as (
 
     select
-        (old_row ->> 'run_id')::uuid as run_id,
+        old_run_id as run_id,
         count(*) as rows_replaced
-    from revisions
-    group by 1
+
+    from replacements
+    group by old_run_id
 
 ),
 
@@ -97,21 +129,21 @@ ledger as (
         stored_regimes.regimes::integer as regimes_in_force,
         stored_regimes.first_date,
         stored_regimes.last_date,
-        coalesce(transitions.transitions, 0)::integer as transitions_in_force,
-        coalesce(models.models, 0)::integer as models_in_force,
-        coalesce(superseded.rows_replaced, 0)::integer as rows_replaced_since,
-        coalesce(revised.rows_replaced, 0)::integer as rows_it_replaced
+        coalesce(transitions_by_run.transitions, 0)::integer as transitions_in_force,
+        coalesce(versions_by_run.versions, 0)::integer as models_in_force,
+        coalesce(lost_by_run.rows_replaced, 0)::integer as rows_replaced_since,
+        coalesce(replaced_by_run.rows_replaced, 0)::integer as rows_it_replaced
 
     from runs
-    -- By the index on run_id: grouping would read every embedding there is.
-    cross join lateral (
+    -- A look-up in the index on run_id. Grouping would read every embedding.
+    inner join lateral (
 
         select count(*) as embeddings
         from embeddings
         where embeddings.run_id = runs.run_id
 
-    ) as stored_embeddings
-    cross join lateral (
+    ) as stored_embeddings on true
+    inner join lateral (
 
         select
             count(*) as regimes,
@@ -120,11 +152,11 @@ ledger as (
         from regimes
         where regimes.run_id = runs.run_id
 
-    ) as stored_regimes
-    left join transitions on runs.run_id = transitions.run_id
-    left join models on runs.run_id = models.run_id
-    left join superseded on runs.run_id = superseded.run_id
-    left join revised on runs.run_id = revised.run_id
+    ) as stored_regimes on true
+    left join transitions_by_run on runs.run_id = transitions_by_run.run_id
+    left join versions_by_run on runs.run_id = versions_by_run.run_id
+    left join lost_by_run on runs.run_id = lost_by_run.run_id
+    left join replaced_by_run on runs.run_id = replaced_by_run.run_id
 
 )
 

@@ -1,5 +1,5 @@
-{# One row a series holds all its counts, which are then taken apart: the sizes of joins between
-   grouped rows are guessed by the planner, and guessed wrong. #}
+{# All counts of a series are collected in one row and then unnested. The planner would misjudge the
+   size of joins between grouped rows. #}
 with
 
 regimes as (
@@ -30,7 +30,7 @@ counted as (
         region,
         model_id,
         window_days,
-        -- Null before the series' first row.
+        -- Null for the first row of the series.
         from_label,
         to_label,
 
@@ -99,7 +99,7 @@ probable as (
 
 ),
 
--- Worked out once a series, in its first cell.
+-- Computed once per series, in its first cell.
 solved as (
 
     select

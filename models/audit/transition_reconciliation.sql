@@ -38,7 +38,7 @@ recomputed as not materialized (
 
 ),
 
--- Not a full join, through which a query's region would not reach the tables.
+-- Not a full join, which would keep the filter on a region from reaching the tables.
 keys as (
 
     select
@@ -76,7 +76,7 @@ compared as (
                 recorded.to_regime_label,
                 recorded.from_confidence,
                 recorded.to_confidence
-            ) is not distinct from (
+            ) = (
                 recomputed.previous_as_of_date,
                 recomputed.from_regime_label,
                 recomputed.to_regime_label,

@@ -51,7 +51,7 @@ said as (
 
 ),
 
--- A version's last word on a day: the row in force, else what was replaced last.
+-- The last label of each version for a day: the row in force, or else the row replaced last.
 last_said as not materialized (
 
     select distinct on (region, as_of_date, model_id, window_days, model_version) *

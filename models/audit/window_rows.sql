@@ -38,8 +38,9 @@ in_place as (
                 then decoded.numbers[126 + features.place]
             else decoded.numbers[3 * features.place - 1]
         end::double precision as encoded_volume,
-        -- A deleted or added day moves the rows on one side of it: places count from both ends.
-        not (
+        -- A deleted or added day moves the rows on one side of it, so places count from both ends.
+        -- The linter takes this `not` for a function.
+        not ( -- noqa: LT01, LT06
             {{ window_row_agrees('embeddings.model_id', 'decoded.numbers', 'features.place') }}
             or {{ window_row_agrees(
                 'embeddings.model_id',
@@ -49,14 +50,14 @@ in_place as (
         ) as is_changed
 
     from embeddings
-    cross join lateral (
+    inner join lateral (
 
         select {{ function('float32_array') }}(embeddings.vector) as numbers
-        -- Decodes once a window, not once a row.
-        offset 0
+        -- Decodes once per window, not once per row.
+        offset 0 -- noqa: AM09, PRS
 
-    ) as decoded
-    cross join lateral (
+    ) as decoded on true
+    inner join lateral (
 
         select
             features.*,
@@ -69,7 +70,7 @@ in_place as (
             and features.trade_date >= (embeddings.window_spec ->> 'first_trade_date')::date
             and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
 
-    ) as features
+    ) as features on true
     where embeddings.entity_type = 'INSTRUMENT'
 
 )

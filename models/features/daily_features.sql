@@ -11,12 +11,13 @@
     pre_hook='set transaction isolation level repeatable read'
 ) }}
 
-{# An incremental build finds, by instrument, a day from which on prices and stored features differ,
-   computes from there on (252 rows earlier for the mean of the volume), and gives the rows whose
-   values changed and the keys of those whose price is gone: the table always equals a full rebuild.
-   With the setting features_changes at `loaded` it looks for the day among newly loaded prices alone.
-   Its statements all see the prices of one moment (repeatable read), whatever is loaded meanwhile.
-   `--empty` reads no price at all, which is no reason to delete. #}
+{# An incremental build finds, for each instrument, the first day on which prices and stored
+   features differ. It computes the features from that day on (reading 252 earlier rows for the mean
+   of the volume) and returns the rows that changed and the keys of rows whose price is gone, so
+   that the table always equals a full rebuild. If the setting features_changes is `loaded`, it
+   looks for that day only among newly loaded prices. All statements see the prices of one moment
+   (repeatable read), whatever is loaded meanwhile. With `--empty` no price is read, and nothing is
+   deleted. #}
 
 {%- set looks_at_loads = setting('features_changes') == 'loaded' %}
 {%- if setting('features_changes') not in ('all', 'loaded') and execute -%}
@@ -26,12 +27,12 @@
         "features_changes: loaded needs the column of load times in prices_columns.loaded_at"
     ) }}
 {%- endif %}
-{#- The first that a date can be. #}
+{#- The earliest date in Postgres. #}
 {%- set first_day = "'4713-11-24 BC'::date" %}
 
 with
 
--- Not materialized: used twice, and each use wants its own index scan.
+-- Not materialized, because it is used twice and each use needs its own index scan.
 prices as not materialized (
 
     select * from {{ ref('stg_prices_daily') }}
@@ -48,8 +49,8 @@ stored as not materialized (
 
 {% if looks_at_loads %}
 
--- A price appears when its load commits, and is dated by when that began: hence the margin. A load
--- time of the future would hide what comes after it.
+-- A price becomes visible when its load commits, but loaded_at is when the load began; the margin
+-- covers the difference. A load time in the future would hide later loads.
 known_loads as (
 
     select
@@ -79,7 +80,7 @@ changes as (
             checked.instrument_id = stored.instrument_id
             and checked.trade_date = stored.trade_date
     where
-        {{ is_late('checked.loaded_at', 'select loaded_from from known_loads') }}
+        {{ is_at_or_after('checked.loaded_at', 'select loaded_from from known_loads') }}
         and case
             when checked.reason is not null then stored.instrument_id is not null
             else
@@ -114,7 +115,8 @@ both_sides as (
 
 ),
 
--- 64 days at a time: comparing sums takes one scan of each side, without a join of all rows.
+-- Stretches of 64 days are compared by sums, which takes one scan of each side and no join of all
+-- rows.
 different_stretches as (
 
     select
@@ -140,7 +142,7 @@ changes as (
 
 {% endif %}
 
--- Materialized: one look-up an instrument, where the planner would make it one a price.
+-- Materialized, so that there is one look-up per instrument; the planner would make one per price.
 stretches as materialized (
 
     select
@@ -215,7 +217,7 @@ observed as (
             stretches.instrument_id = prices.instrument_id
             and stretches.read_from <= prices.trade_date
             and {{
-                is_late('prices.trade_date', 'select min(read_from) from stretches')
+                is_at_or_after('prices.trade_date', 'select min(read_from) from stretches')
                 if is_incremental() else 'true'
             }}
     window instrument as (partition by prices.instrument_id order by prices.trade_date)
@@ -235,7 +237,7 @@ featured as (
         adjusted_log_return,
         case
             when volume is null or usual_log_volume is null then 0
-            -- The limit of ln(volume): a day without a trade is as quiet as the clip allows.
+            -- ln(0) is minus infinity, which is clipped to -3.
             when volume = 0 then -3
             else greatest(-3, least(3, ln(volume) - usual_log_volume))
         end::double precision as relative_log_volume,
@@ -266,11 +268,11 @@ replaced as (
         on
             stretches.instrument_id = stored.instrument_id
             and stretches.changed_from <= stored.trade_date
-            and {{ is_late('stored.trade_date', 'select min(changed_from) from stretches') }}
+            and {{ is_at_or_after('stored.trade_date', 'select min(changed_from) from stretches') }}
 
 ),
 
--- The columns of a row that is no more are null, but for its key.
+-- All columns but the key are null in a row whose price is gone.
 different as (
 
     select

@@ -1,5 +1,5 @@
--- Without CTEs: Postgres flattens a view only if it has none, and only then the index of the prices
--- answers `order by trade_date desc limit 1`.
+-- No CTEs here: Postgres flattens a view only if it has none, and only then does the index of the
+-- prices answer `order by trade_date desc limit 1`.
 select
     instrument_id,
     trade_date,
@@ -10,8 +10,9 @@ select
     currency,
     loaded_at,
 
-    -- NaN counts as greater than every number in Postgres, so `> 0` alone lets it through.
-    -- Out of range: the quotient of two such prices can overflow, which ends every build.
+    -- NaN is greater than every number in Postgres, so `> 0` alone would let it through. A price
+    -- out of range is refused because the quotient of two such prices can overflow, which would end
+    -- every build.
     case
         when instrument_id is null then 'instrument_id is missing'
         when trade_date is null then 'trade_date is missing'

@@ -1,7 +1,7 @@
-{# The engine asks it for the last priced day. #}
+{# The engine reads the last priced day from here. #}
 {{ config(grants={'select': ['regime_engine']}) }}
 
--- Without CTEs, as prices_checked.
+-- No CTEs, as in prices_checked.
 select
     instrument_id,
     trade_date,
@@ -13,5 +13,5 @@ select
     loaded_at
 
 from {{ ref('prices_checked') }}
--- As `reason is null`, of which the planner would expect one row in two hundred.
+-- The same as `reason is null`, for which the planner would expect one row in two hundred.
 where num_nulls(reason) > 0

@@ -53,7 +53,7 @@ class Windows:
 
     as_of_dates, first_trade_dates, last_trade_dates: (n,) datetime64[D]
     values: (n, window_days, columns) float64, oldest row first, NaN where a feature is null
-    hashes: (n,) uint64, the xor of each window's feature_hash: the macro window_hash in SQL
+    hashes: (n,) uint64, the xor of each window's feature_hash: the macro window_hash_between in SQL
     """
 
     instrument_id: str

@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 embeddings as not materialized (

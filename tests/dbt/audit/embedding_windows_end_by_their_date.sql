@@ -27,15 +27,20 @@ spans as (
 
     from embeddings
 
+),
+
+faulty as (
+
+    select * from spans
+    where
+        (
+            last_trade_date <= as_of_date
+            and first_trade_date < last_trade_date
+            and window_rows = window_days
+            and columns = columns_of_the_encoder
+        ) is not true
+
 )
 
-select *
-from spans
-where
-    (
-        last_trade_date <= as_of_date
-        and first_trade_date < last_trade_date
-        and window_rows = window_days
-        and columns = columns_of_the_encoder
-    ) is not true
+select * from faulty
 order by entity_id, as_of_date

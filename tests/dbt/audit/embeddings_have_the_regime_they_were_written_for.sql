@@ -24,7 +24,7 @@ runs as (
 
 ),
 
--- A run that classifies writes a window's embedding and its regime at once.
+-- A run that classifies writes the embedding of a window and its regime together.
 classified as (
 
     select
@@ -59,7 +59,7 @@ without_a_regime as (
 
 ),
 
--- One that a later run removed, and not a hand, has a revision.
+-- A regime that a later run removed has a revision; one that was deleted by hand has none.
 lost as (
 
     select without_a_regime.*

@@ -25,12 +25,17 @@ measured as (
 
     from embeddings
 
+),
+
+mismatched as (
+
+    select * from measured
+    where
+        expected_dimension is null
+        or dimension <> expected_dimension
+        or bytes <> 4 * expected_dimension
+
 )
 
-select *
-from measured
-where
-    expected_dimension is null
-    or dimension <> expected_dimension
-    or bytes <> 4 * expected_dimension
+select * from mismatched
 order by entity_id, as_of_date

@@ -8,11 +8,17 @@ prices as (
 
 features as (
 
+    select * from {{ ref('daily_features') }}
+
+),
+
+stored as (
+
     select
         *,
         {{ feature_hash() }} as expected_feature_hash
 
-    from {{ ref('daily_features') }}
+    from features
 
 ),
 
@@ -46,40 +52,46 @@ expected as (
 
     from observed
 
+),
+
+differing as (
+
+    select
+        instrument_id,
+        trade_date,
+
+        expected.close as expected_close,
+        stored.close,
+        expected.volume as expected_volume,
+        stored.volume,
+        expected.log_return as expected_log_return,
+        stored.log_return,
+        expected.adjusted_close as expected_adjusted_close,
+        stored.adjusted_close,
+        expected.adjusted_log_return as expected_adjusted_log_return,
+        stored.adjusted_log_return,
+        expected.relative_log_volume as expected_relative_log_volume,
+        stored.relative_log_volume,
+        expected.day_number as expected_day_number,
+        stored.day_number,
+        stored.expected_feature_hash,
+        stored.feature_hash
+
+    from expected
+    full join stored using (instrument_id, trade_date)
+    where
+        (
+            expected.close, expected.volume, expected.log_return,
+            expected.adjusted_close, expected.adjusted_log_return,
+            expected.relative_log_volume, expected.day_number
+        ) is distinct from (
+            stored.close, stored.volume, stored.log_return,
+            stored.adjusted_close, stored.adjusted_log_return,
+            stored.relative_log_volume, stored.day_number
+        )
+        or stored.feature_hash is distinct from stored.expected_feature_hash
+
 )
 
-select
-    instrument_id,
-    trade_date,
-
-    expected.close as expected_close,
-    features.close,
-    expected.volume as expected_volume,
-    features.volume,
-    expected.log_return as expected_log_return,
-    features.log_return,
-    expected.adjusted_close as expected_adjusted_close,
-    features.adjusted_close,
-    expected.adjusted_log_return as expected_adjusted_log_return,
-    features.adjusted_log_return,
-    expected.relative_log_volume as expected_relative_log_volume,
-    features.relative_log_volume,
-    expected.day_number as expected_day_number,
-    features.day_number,
-    features.expected_feature_hash,
-    features.feature_hash
-
-from expected
-full join features using (instrument_id, trade_date)
-where
-    (
-        expected.close, expected.volume, expected.log_return,
-        expected.adjusted_close, expected.adjusted_log_return,
-        expected.relative_log_volume, expected.day_number
-    ) is distinct from (
-        features.close, features.volume, features.log_return,
-        features.adjusted_close, features.adjusted_log_return,
-        features.relative_log_volume, features.day_number
-    )
-    or features.feature_hash is distinct from features.expected_feature_hash
+select * from differing
 order by instrument_id, trade_date

@@ -1,50 +1,8 @@
-{{ config(severity='warn') }}
-
 with
 
-written as not materialized (
+engine_rows as not materialized (
 
-    select
-        'numeric_window_embeddings' as table_name,
-        entity_id as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('numeric_window_embeddings') }}
-
-    union all
-
-    select
-        'regimes' as table_name,
-        region as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regimes') }}
-
-    union all
-
-    select
-        'regime_transitions' as table_name,
-        region as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_transitions') }}
-
-    union all
-
-    select
-        'regime_models' as table_name,
-        region as entity_or_region,
-        valid_from as as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_models') }}
+    select * from {{ ref('engine_rows') }}
 
 ),
 
@@ -57,11 +15,11 @@ names as (
         lower(btrim(entity_or_region)) as folded_name,
         lower(btrim(model_id)) as folded_model_id
 
-    from written
+    from engine_rows
 
 ),
 
--- Few, so that the rows need not be sorted by their folded keys.
+-- These are few, so the rows themselves need not be sorted by their folded keys.
 variants as (
 
     select
@@ -78,22 +36,27 @@ variants as (
 counted as (
 
     select
-        written.*,
+        engine_rows.table_name,
+        engine_rows.entity_or_region,
+        engine_rows.as_of_date,
+        engine_rows.model_id,
+        engine_rows.window_days,
+        engine_rows.run_id,
         count(*) over (
             partition by
                 variants.table_name,
                 variants.folded_name,
                 variants.folded_model_id,
-                written.as_of_date,
-                written.window_days
+                engine_rows.as_of_date,
+                engine_rows.window_days
         ) as rows_with_this_key
 
     from variants
-    inner join written
+    inner join engine_rows
         on
-            variants.table_name = written.table_name
-            and variants.folded_name = lower(btrim(written.entity_or_region))
-            and variants.folded_model_id = lower(btrim(written.model_id))
+            variants.table_name = engine_rows.table_name
+            and variants.folded_name = lower(btrim(engine_rows.entity_or_region))
+            and variants.folded_model_id = lower(btrim(engine_rows.model_id))
 
 ),
 

@@ -24,15 +24,20 @@ totals as (
 
     from regimes
 
+),
+
+faulty as (
+
+    select * from totals
+    where
+        -- NaN is greater than every number in Postgres, so it is out of the range too.
+        (
+            confidence between 0 and 1
+            and confidence = probability_of_label
+            and abs(sum_of_probabilities - 1) < 1e-9
+        ) is not true
+
 )
 
-select *
-from totals
-where
-    -- NaN is greater than every number in Postgres, so it is out of the range too.
-    (
-        confidence between 0 and 1
-        and confidence = probability_of_label
-        and abs(sum_of_probabilities - 1) < 1e-9
-    ) is not true
+select * from faulty
 order by region, as_of_date

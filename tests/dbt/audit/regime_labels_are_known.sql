@@ -71,10 +71,16 @@ used as (
 
     from versions
 
+),
+
+unknown as (
+
+    select used.*
+    from used
+    left join labels on used.label = labels.label
+    where labels.label is null
+
 )
 
-select used.*
-from used
-left join labels on used.label = labels.label
-where labels.label is null
+select * from unknown
 order by region, as_of_date

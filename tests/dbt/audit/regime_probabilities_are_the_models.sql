@@ -12,7 +12,7 @@ versions as (
 
 ),
 
-told as (
+classified as (
 
     select
         regimes.region,
@@ -22,7 +22,7 @@ told as (
 
         regimes.model_version,
         versions.classifier,
-        -- Without a model the seed rule knows one label.
+        -- The seed rule knows one label.
         case
             when regimes.model_version = 0 then array['NEUTRAL']
             else versions.labels
@@ -45,26 +45,26 @@ told as (
 summarised as (
 
     select
-        told.*,
+        classified.*,
         (
-            select array_agg(name order by name) from unnest(told.labels) as name
+            select array_agg(name order by name) from unnest(classified.labels) as name
         ) as sorted_labels,
         names.sorted_names,
         names.lowest,
         names.highest_of_others,
-        (told.probabilities ->> told.regime_label)::double precision as of_label,
-        (told.probabilities ->> told.runner_up_label)::double precision as of_runner_up
+        (classified.probabilities ->> classified.regime_label)::double precision as of_label,
+        (classified.probabilities ->> classified.runner_up_label)::double precision as of_runner_up
 
-    from told
+    from classified
     cross join lateral (
 
         select
             array_agg(key order by key) as sorted_names,
             min(value::double precision) as lowest,
-            max(value::double precision) filter (where key <> told.regime_label)
+            max(value::double precision) filter (where key <> classified.regime_label)
                 as highest_of_others
 
-        from jsonb_each_text(told.probabilities)
+        from jsonb_each_text(classified.probabilities)
 
     ) as names
 
@@ -90,7 +90,7 @@ judged as (
                 runner_up_label = regime_label
                 or coalesce(of_runner_up, -1) <> coalesce(highest_of_others, -1)
                 then 'the runner-up is not the most probable of the other labels'
-            -- A Markov model may keep a label that another has overtaken by little.
+            -- A Markov model may keep its label while another is slightly more probable.
             when classifier = 'prototype' and of_label < highest_of_others
                 then 'the label is not the most probable'
         end as fault

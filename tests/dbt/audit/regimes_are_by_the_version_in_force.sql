@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 regimes as (
@@ -45,9 +43,14 @@ classified as (
     ) as in_force on true
     where not regimes.metadata ? 'version_given'
 
+),
+
+outdated as (
+
+    select * from classified
+    where model_version <> version_in_force
+
 )
 
-select *
-from classified
-where model_version <> version_in_force
+select * from outdated
 order by region, as_of_date

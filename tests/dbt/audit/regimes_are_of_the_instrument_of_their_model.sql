@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 regimes as (

@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 regions as (
@@ -8,44 +6,23 @@ regions as (
 
 ),
 
-written as (
+engine_rows as (
 
-    select
-        'regimes' as table_name,
-        region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regimes') }}
-
-    union all
-
-    select
-        'regime_transitions' as table_name,
-        region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_transitions') }}
-
-    union all
-
-    select
-        'regime_models' as table_name,
-        region,
-        valid_from as as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_models') }}
+    select * from {{ ref('engine_rows') }}
 
 ),
 
 unknown as (
 
-    select * from written
+    select
+        table_name,
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+        run_id
+
+    from engine_rows
     where
         region not in (select regions.region from regions)
         and not {{ is_voted('region') }}

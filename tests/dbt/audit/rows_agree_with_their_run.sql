@@ -1,116 +1,14 @@
 with
 
-embeddings as (
+engine_rows as (
 
-    select * from {{ ref('numeric_window_embeddings') }}
-
-),
-
-regimes as (
-
-    select * from {{ ref('regimes') }}
-
-),
-
-transitions as (
-
-    select * from {{ ref('regime_transitions') }}
-
-),
-
-versions as (
-
-    select * from {{ ref('regime_models') }}
+    select * from {{ ref('engine_rows') }}
 
 ),
 
 runs as (
 
     select * from {{ ref('regime_runs') }}
-
-),
-
-written as (
-
-    select
-        'numeric_window_embeddings' as table_name,
-        null as region,
-        entity_id as instrument_id,
-        as_of_date,
-        model_id,
-        window_days,
-
-        null::integer as version,
-        null::boolean as is_of_version_given,
-        null as classifier,
-        as_of_date as classified_date,
-        created_at as begun_at,
-        created_at,
-        run_id
-
-    from embeddings
-
-    union all
-
-    select
-        'regimes' as table_name,
-        region,
-        instrument_id,
-        as_of_date,
-        model_id,
-        window_days,
-
-        model_version as version,
-        metadata ? 'version_given' as is_of_version_given,
-        null as classifier,
-        as_of_date as classified_date,
-        created_at as begun_at,
-        created_at,
-        run_id
-
-    from regimes
-
-    union all
-
-    select
-        'regime_transitions' as table_name,
-        region,
-        null as instrument_id,
-        as_of_date,
-        model_id,
-        window_days,
-
-        null as version,
-        null as is_of_version_given,
-        null as classifier,
-        -- The row after a run's last date can become a change, or cease to be one.
-        null as classified_date,
-        created_at as begun_at,
-        created_at,
-        run_id
-
-    from transitions
-
-    union all
-
-    select
-        'regime_models' as table_name,
-        region,
-        null as instrument_id,
-        valid_from as as_of_date,
-        model_id,
-        window_days,
-
-        version,
-        null as is_of_version_given,
-        classifier,
-        null as classified_date,
-        -- A run takes over the version of an earlier one that failed.
-        null as begun_at,
-        created_at,
-        run_id
-
-    from versions
 
 ),
 
@@ -138,17 +36,23 @@ judged as (
                 then 'the run was of another classifier'
             when
                 runs.command in ('run', 'backfill')
+                -- Not of transitions: the row after a run's last date can become a change of label,
+                -- or stop being one.
+                and written.table_name in ('numeric_window_embeddings', 'regimes')
                 and (
-                    written.classified_date < (runs.parameters ->> 'start')::date
-                    or written.classified_date > (runs.parameters ->> 'end')::date
-                    or written.classified_date <> (runs.parameters ->> 'as_of')::date
+                    written.as_of_date < (runs.parameters ->> 'start')::date
+                    or written.as_of_date > (runs.parameters ->> 'end')::date
+                    or written.as_of_date <> (runs.parameters ->> 'as_of')::date
                 )
                 then 'the run was of other dates'
             when
                 written.is_of_version_given
                 <> coalesce(written.version = (runs.parameters ->> 'model_version')::integer, false)
                 then 'the run was not asked for this model version'
-            when written.begun_at < runs.started_at or written.created_at > runs.finished_at
+            when
+                written.created_at > runs.finished_at
+                -- A run takes over the model version of an earlier run that failed.
+                or (written.created_at < runs.started_at and written.table_name <> 'regime_models')
                 then 'the run was not under way when the row was written'
         end as fault,
         written.created_at,
@@ -158,7 +62,7 @@ judged as (
         runs.parameters,
         runs.run_id
 
-    from written
+    from engine_rows as written
     inner join runs
         on written.run_id = runs.run_id
 

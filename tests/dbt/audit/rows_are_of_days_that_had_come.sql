@@ -1,14 +1,8 @@
 with
 
-embeddings as (
+engine_rows as (
 
-    select * from {{ ref('numeric_window_embeddings') }}
-
-),
-
-regimes as (
-
-    select * from {{ ref('regimes') }}
+    select * from {{ ref('engine_rows') }}
 
 ),
 
@@ -27,32 +21,18 @@ runs as (
 written as (
 
     select
-        'numeric_window_embeddings' as table_name,
-        entity_id as entity_or_region,
+        table_name,
+        entity_or_region,
         as_of_date,
         model_id,
         window_days,
 
-        (window_spec ->> 'last_trade_date')::date as last_trade_date,
+        last_trade_date,
         created_at,
         run_id
 
-    from embeddings
-
-    union all
-
-    select
-        'regimes' as table_name,
-        region as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-
-        (metadata ->> 'last_trade_date')::date as last_trade_date,
-        created_at,
-        run_id
-
-    from regimes
+    from engine_rows
+    where table_name in ('numeric_window_embeddings', 'regimes')
 
     union all
 
@@ -81,10 +61,11 @@ judged as (
         written.window_days,
 
         case
-            -- It is tomorrow in the east before it is in UTC.
+            -- East of Greenwich the next day begins earlier than in UTC.
             when written.as_of_date > (written.created_at at time zone 'UTC')::date + 1
                 then 'the day had not come when the row was written'
-            -- Only `regime run` looks at days without trading, and says how far back it may look.
+            -- Only `regime run` writes days without trading; its parameters limit how far back it
+            -- looks.
             when
                 written.as_of_date - written.last_trade_date > coalesce(
                     (runs.parameters ->> 'max_staleness_days')::integer,

@@ -1,54 +1,14 @@
 with
 
-runs as (
+engine_rows as (
 
-    select * from {{ ref('regime_runs') }}
+    select * from {{ ref('engine_rows') }}
 
 ),
 
-written as (
+runs as (
 
-    select
-        'numeric_window_embeddings' as table_name,
-        entity_id as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('numeric_window_embeddings') }}
-
-    union all
-
-    select
-        'regimes' as table_name,
-        region as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regimes') }}
-
-    union all
-
-    select
-        'regime_transitions' as table_name,
-        region as entity_or_region,
-        as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_transitions') }}
-
-    union all
-
-    select
-        'regime_models' as table_name,
-        region as entity_or_region,
-        valid_from as as_of_date,
-        model_id,
-        window_days,
-        run_id
-    from {{ ref('regime_models') }}
+    select * from {{ ref('regime_runs') }}
 
 ),
 
@@ -57,23 +17,36 @@ unfinished as (
     select
         run_id,
         status
+
     from runs
     where status <> 'SUCCEEDED'
 
+),
+
+without_a_run as (
+
+    select
+        engine_rows.table_name,
+        engine_rows.entity_or_region,
+        engine_rows.as_of_date,
+        engine_rows.model_id,
+        engine_rows.window_days,
+
+        engine_rows.run_id,
+        coalesce(unfinished.status, 'no such run') as run_status
+
+    from engine_rows
+    left join runs on engine_rows.run_id = runs.run_id
+    left join unfinished on engine_rows.run_id = unfinished.run_id
+    where
+        runs.run_id is null
+        -- The rows of a run that is under way are not at fault yet.
+        or (
+            unfinished.run_id is not null
+            and not (unfinished.status = 'RUNNING' and {{ run_is_live('unfinished.run_id') }})
+        )
+
 )
 
-select
-    written.*,
-    coalesce(unfinished.status, 'no such run') as run_status
-
-from written
-left join runs on written.run_id = runs.run_id
-left join unfinished on written.run_id = unfinished.run_id
-where
-    runs.run_id is null
-    -- Rows of a run that is under way at this moment are not at fault yet.
-    or (
-        unfinished.run_id is not null
-        and not (unfinished.status = 'RUNNING' and {{ run_is_live('unfinished.run_id') }})
-    )
+select * from without_a_run
 order by table_name, entity_or_region, as_of_date

@@ -1,8 +1,9 @@
-{# A run's count of a table is the rows that it wrote and are still in force, plus those that later
-   runs replaced and kept as revisions. Transitions are derived and have no revisions, and their
-   count includes the removed: at most so many are in force. So for every table of a run that failed,
-   whose rows the next run takes over. A run that is short has lost rows: listed with it are the days
-   of its span for which no table knows a row that was there when the run ended. #}
+{# A run's count of a table must equal the rows that it wrote and that are still in force, plus
+   those that later runs replaced and kept as revisions. Two counts are only upper limits: that of
+   transitions, which have no revisions and whose count includes removed rows, and every count of a
+   failed run, whose rows the next run takes over. A run with fewer rows than it counted has lost
+   some. For such a run the test lists the days for which no table has a row from before the run
+   ended. #}
 with
 
 runs as (
@@ -76,7 +77,7 @@ accounted as (
 
     union all
 
-    -- Without the versions that the run took over from one that failed.
+    -- The versions that the run took over from a failed run are left out.
     select
         'regime_models' as table_name,
         versions.run_id,

@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 versions as (
@@ -20,7 +18,7 @@ features as not materialized (
 
 ),
 
--- Of several versions for one first valid day the last classifies; the others are out of use.
+-- If several versions have the same first valid day, the last one is in use.
 classifying as (
 
     select distinct on (region, model_id, window_days, valid_from) *
@@ -50,7 +48,7 @@ in_use as (
 
 ),
 
--- Written LABEL=FROM:TO in the run's parameters.
+-- The run's parameters have them as LABEL=FROM:TO.
 stretches as (
 
     select

@@ -1,5 +1,6 @@
-{# Without any hash: the numbers that an encoder passes on as they are (var encoders) are those of
-   the window's rows. The first row is left out, whose return some encoders set to 0. #}
+{# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders)
+   are compared with the rows of the window. The first row is left out, because some encoders set
+   its return to 0. #}
 with
 
 embeddings as not materialized (
@@ -67,7 +68,7 @@ compared as (
 
 ),
 
--- A vector of few numbers may end before the window does.
+-- A short vector may end before its window does.
 differing as materialized (
 
     select * from compared
@@ -81,7 +82,7 @@ running as materialized (
 
 ),
 
--- Where the features have changed since, `embedding_hashes_match_the_features` says so.
+-- If the features changed since, embedding_hashes_match_the_features finds the window.
 foreign_vectors as (
 
     select

@@ -1,5 +1,3 @@
-{{ config(severity='warn') }}
-
 with
 
 regimes as not materialized (
@@ -14,7 +12,7 @@ regions as (
 
 ),
 
--- By way of jsonb: a team's seed may lack the column.
+-- Read through jsonb, because a team's seed may lack the column.
 weighted as (
 
     select
@@ -43,7 +41,7 @@ series as (
 
 ),
 
--- Those of trading days, with the last day on which each may count.
+-- The regimes of trading days, with the last day on which each may count.
 voters as materialized (
 
     select
@@ -189,7 +187,7 @@ compared as (
             when recounted.region is null then 'no region has a regime of this day'
             when voted.metadata -> 'constituents' <> recounted.constituents
                 then 'the regimes that were voted on are others today'
-            -- The vote is on probabilities rounded to float32.
+            -- The vote was on probabilities rounded to float32.
             when exists (
                 select 1
                 from jsonb_each_text(recounted.probabilities) as today

@@ -111,7 +111,7 @@ judged as (
     cross join lateral (
 
         select
-            -- Null where a label is in one of the two alone.
+            -- Null if a label is in only one of the two.
             case
                 when count(stored.value) = count(*) and count(expected.value) = count(*)
                     then

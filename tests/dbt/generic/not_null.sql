@@ -1,4 +1,4 @@
-{# dbt's own not_null returns the column alone, which is null in every row that it finds. #}
+{# dbt's own not_null returns only the column, which is null in every row that it finds. #}
 {% test not_null(model, column_name) %}
 
 select * from {{ model }}

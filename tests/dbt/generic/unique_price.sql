@@ -1,10 +1,10 @@
-{# One row an instrument and trading day. Where a unique index of the source says so already, there is
-   nothing to look for. #}
+{# One row per instrument and trading day. If a unique index of the source already ensures it, the
+   test looks for nothing. #}
 {% test unique_price(model) %}
 
 {%- if prices_have_a_unique_index() %}
 
--- A unique index of {{ prices() }} sees to it.
+-- A unique index of {{ prices() }} ensures it.
 select
     instrument_id,
     trade_date

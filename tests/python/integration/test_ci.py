@@ -15,7 +15,7 @@ pytestmark = pytest.mark.one_server
 
 PROJECT = Path(__file__).parents[3]
 WORKFLOW = PROJECT / "examples/ci/regimes.yml"
-PARTS = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt", ".sqlfluff", ".sqlfluffignore")  # fmt: skip
+PARTS = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt", ".sqlfluff")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

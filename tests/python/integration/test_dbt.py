@@ -135,7 +135,9 @@ def test_dbt_builds_and_tests_everything_from_a_shell(empty_settings, shell, tmp
     assert built.returncode == 0, built.stdout
     assert set(results(tmp_path).values()) == {"success", "pass", "no-op"}
     everything = {"nodes", "unit_tests", "exposures", "functions"}
-    assert set(results(tmp_path)) == {name for kind in everything for name in manifest[kind]}
+    assert set(results(tmp_path)) == {
+        name for kind in everything for name, node in manifest[kind].items() if is_run(node)
+    }
 
     fresh = shell(empty_settings, "dbt source freshness --profiles-dir profiles")
     assert fresh.returncode == 0, fresh.stdout
@@ -184,7 +186,7 @@ def test_the_features_phase_is_all_but_the_tests_of_what_the_engine_writes(datab
     expected = {
         node["name"]
         for node in [*manifest["nodes"].values(), *manifest["functions"].values()]
-        if node["resource_type"] in ("model", "seed", "function")
+        if (node["resource_type"] in ("model", "seed", "function") and is_run(node))
         or (node["resource_type"] == "test" and not is_of_the_engine(node))
     }
     built = dbt.build(database, "features")
@@ -205,6 +207,11 @@ def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(database, manife
     results, findings = nightly.audit(database)
     assert {result.name for result in results} == expected
     assert findings == []
+
+
+def is_run(node: dict) -> bool:
+    """An ephemeral model is a part of the queries that read it."""
+    return node["config"].get("materialized") != "ephemeral"
 
 
 def is_of_the_engine(test: dict) -> bool:
@@ -398,7 +405,7 @@ def test_the_descriptions_are_in_postgres(database, manifest):
     nodes = {
         f"{node['schema']}.{node['name']}": node
         for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed")
+        if node["resource_type"] in ("model", "seed") and is_run(node)
     }
     assert {name for _, name, _ in relations} == set(nodes) > ENGINE_TABLES
     for oid, name, comment in relations:
@@ -496,7 +503,11 @@ def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
     page = (tmp_path / "static_index.html").read_text()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     catalog = json.loads((tmp_path / "catalog.json").read_text())
-    models = {name for name in manifest["nodes"] if name.startswith(("model.", "seed."))}
+    models = {
+        name
+        for name, node in manifest["nodes"].items()
+        if name.startswith(("model.", "seed.")) and is_run(node)
+    }
     # The rest of the catalog: the tables that keep what tests found.
     assert {n for n in catalog["nodes"] if not n.startswith("test.")} == models
     for name in models:

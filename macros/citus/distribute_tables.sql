@@ -1,0 +1,27 @@
+{# On a database with Citus, distributes prices, features and embeddings over the nodes by instrument, with
+   all rows of an instrument on one node, and copies the small tables that they are joined with to every
+   node. A table that is already distributed is left alone. Without Citus, nothing is done.
+   `dbt run-operation distribute_tables` #}
+{% macro distribute_tables() %}
+    {%- if not has_citus() -%}
+        {{ log('Citus is not installed in this database: nothing to distribute', info=true) }}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set prices = prices().include(database=false) | string -%}
+    {%- set everywhere = ['regions', 'regime_labels', 'regimes', 'regime_transitions', 'regime_models',
+        'regime_runs'] -%}
+    {%- set by_instrument = [
+        (prices, var('prices_columns').instrument_id, 'none'),
+        (relation_of('daily_features') | string, 'instrument_id', prices),
+        (relation_of('numeric_window_embeddings') | string, 'entity_id', prices)
+    ] -%}
+
+    {%- for name in everywhere -%}
+        {%- set table = relation_of(name) | string -%}
+        {%- do distribute(table, "create_reference_table('" ~ table ~ "')") -%}
+    {%- endfor -%}
+    {%- for table, column, beside in by_instrument -%}
+        {%- do distribute(table, "create_distributed_table('" ~ table ~ "', '" ~ column
+            ~ "', colocate_with => '" ~ beside ~ "')") -%}
+    {%- endfor -%}
+{% endmacro %}
