@@ -5,7 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from commands import regime_command
+from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 from stored import records
 
@@ -104,8 +104,7 @@ def test_several_connections_find_the_same(database, monkeypatch):
 def indexed(server, settings) -> Iterator[Settings]:
     """A copy of the database with pgvector's index."""
     with server.database("test_indexed", MODULE_DATABASE) as indexed:
-        made = regime_command(indexed, "index")
-        assert made.returncode == 0, made.stderr
+        made = succeed(regime_command(indexed, "index"))
         assert made.stdout == (
             "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
         )
@@ -296,9 +295,10 @@ def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
 
 
 def test_fewer_analogues_than_asked_are_given_and_said_to_be_fewer(settings):
-    result = regime_command(
-        *(settings, "analogues", "--region", "US", "--as-of", "1999-10-01", "--format", "csv")
+    result = succeed(
+        regime_command(
+            *(settings, "analogues", "--region", "US", "--as-of", "1999-10-01", "--format", "csv")
+        )
     )
-    assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 1 + 1
     assert result.stderr.startswith("1 of 10 analogues")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
 
 from regime_engine.config import Settings
 from regime_engine.database import connect, libpq_environment
@@ -55,14 +55,12 @@ def test_the_workflow_runs_and_a_second_build_is_of_what_changed(settings, check
     for name, command in steps.items():
         if name == "Lint":  # a test of its own
             continue
-        done = run(settings, checkout, command)
-        assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        succeed(run(settings, checkout, command))
     assert json.loads((checkout / "audit.json").read_text())["passed"]
 
     model = checkout / "models/features/daily_features.sql"
     model.write_text(model.read_text() + "\n-- changed\n")
-    done = run(settings, checkout, steps["Build what changed"])
-    assert done.returncode == 0, done.stdout[-3000:]
+    succeed(run(settings, checkout, steps["Build what changed"]))
     results = json.loads((checkout / "target/run_results.json").read_text())["results"]
     models = {r["unique_id"] for r in results if r["unique_id"].startswith("model.")}
     assert "model.regime_engine.daily_features" in models
@@ -86,5 +84,4 @@ def test_the_audit_step_fails_with_a_wrong_row(settings, checkout, steps):
 
 def test_the_sql_is_as_the_linter_wants_it(settings, checkout, steps):
     pytest.importorskip("sqlfluff", reason="`make test` installs it")
-    done = run(settings, checkout, steps["Lint"])
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    succeed(run(settings, checkout, steps["Lint"]))

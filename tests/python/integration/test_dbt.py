@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from stored import contents
@@ -131,16 +131,14 @@ def change(path: Path, old: str, new: str) -> None:
 def test_dbt_builds_and_tests_everything_from_a_shell(empty_settings, shell, tmp_path, manifest):
     with connect(empty_settings) as database:
         load_bundled_prices(database)
-    built = shell(empty_settings, "dbt build --profiles-dir profiles")
-    assert built.returncode == 0, built.stdout
+    succeed(shell(empty_settings, "dbt build --profiles-dir profiles"))
     assert set(results(tmp_path).values()) == {"success", "pass", "no-op"}
     everything = {"nodes", "unit_tests", "exposures", "functions"}
     assert set(results(tmp_path)) == {
         name for kind in everything for name, node in manifest[kind].items() if is_run(node)
     }
 
-    fresh = shell(empty_settings, "dbt source freshness --profiles-dir profiles")
-    assert fresh.returncode == 0, fresh.stdout
+    fresh = succeed(shell(empty_settings, "dbt source freshness --profiles-dir profiles"))
     assert "PASS freshness of historical.prices_daily" in fresh.stdout
 
 
@@ -150,16 +148,14 @@ def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
     classify.backfill(database, US, START, END)
     before = contents(database, BUILT_TABLES)
     assert before["runtime.regimes"]
-    refreshed = shell(settings, "dbt build --full-refresh --profiles-dir profiles")
-    assert refreshed.returncode == 0, refreshed.stdout
+    succeed(shell(settings, "dbt build --full-refresh --profiles-dir profiles"))
     assert contents(database, BUILT_TABLES) == before
 
 
 def test_an_empty_build_of_a_new_database_makes_every_table(empty_settings, shell):
     with connect(empty_settings) as database:
         load_bundled_prices(database)
-        built = shell(empty_settings, "dbt build --empty --profiles-dir profiles")
-        assert built.returncode == 0, built.stdout
+        succeed(shell(empty_settings, "dbt build --empty --profiles-dir profiles"))
         assert not any(contents(database, BUILT_TABLES).values())
 
 
@@ -167,8 +163,7 @@ def test_an_empty_build_of_a_filled_database_deletes_nothing(database, settings,
     classify.backfill(database, US, START, END)
     before = contents(database, BUILT_TABLES)
     assert before["features.daily_features"]
-    built = shell(settings, "dbt build --empty --profiles-dir profiles")
-    assert built.returncode == 0, built.stdout
+    succeed(shell(settings, "dbt build --empty --profiles-dir profiles"))
     assert contents(database, BUILT_TABLES) == before
     # Nor does a function forget which tables it reads.
     assert forecast(database, US, [5]).rows
@@ -260,8 +255,7 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
         load_bundled_prices(database)
         assert nightly.build_features(database) == []
         classify.backfill(database, US, START, END)
-        _, findings = nightly.audit(database)
-        assert findings == []
+        assert nightly.audit(database)[1] == []
         names = {"Hist 1", "Läufe-2", "an_staging", "an_features", "an_audit", "an_audit_failures"}
         assert schemas(database) == names
         found = database.rows(
@@ -283,8 +277,7 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
         days = "select count(*) from an_audit.timeline where not is_missing"
         assert database.one(days) == (149,)
         exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in odd.names.items())
-        run = shell(odd, f"export {exported}; regime run --region US --as-of 2009-01-30")
-        assert run.returncode == 0, run.stderr
+        succeed(shell(odd, f"export {exported}; regime run --region US --as-of 2009-01-30"))
         assert schemas(database) == names
         last = database.one('select max(as_of_date) from "Läufe-2"."my regimes"')
         assert last == (date(2009, 1, 30),)
@@ -336,8 +329,7 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
         assert found == (101, True, True, True, True)
         outcome = classify.backfill(database, US)
         assert outcome.n_windows == 101 - 62
-        _, findings = nightly.audit(database)
-        assert findings == []
+        assert nightly.audit(database)[1] == []
 
         monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
         with pytest.raises(RegimeError, match="needs the column of load times"):
@@ -346,8 +338,9 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             "delete from historical.prices_daily"
             """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
         )
-        stale = shell(settings, "dbt source freshness --profiles-dir profiles", folder=project)
-        assert stale.returncode == 0, stale.stdout
+        stale = succeed(
+            shell(settings, "dbt source freshness --profiles-dir profiles", folder=project)
+        )
         assert "WARN freshness of historical.prices_daily" in stale.stdout
 
 
@@ -498,8 +491,7 @@ def test_every_model_has_a_group_and_every_function_a_description(manifest):
 def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
     settings, shell, tmp_path
 ):
-    made = shell(settings, "dbt docs generate --static --profiles-dir profiles")
-    assert made.returncode == 0, made.stdout
+    succeed(shell(settings, "dbt docs generate --static --profiles-dir profiles"))
     page = (tmp_path / "static_index.html").read_text()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     catalog = json.loads((tmp_path / "catalog.json").read_text())

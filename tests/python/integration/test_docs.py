@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from commands import regime_command
+from commands import regime_command, succeed
 from pages import AFTER_THE_DEMO, ROOT, checkout, require_what_is_written, same_answer
 from servers import DATABASE, MODULE_DATABASE
 from stored import versions
@@ -61,7 +61,7 @@ def test_a_second_demo_changes_no_row(demonstrated):
     settings, _ = demonstrated
     with connect(settings) as database:
         before = versions(database, TABLES)
-        assert regime_command(settings, "demo").returncode == 0
+        succeed(regime_command(settings, "demo"))
         assert versions(database, TABLES) == before
     assert all(before[table] for table in TABLES if table != "runtime.regime_revisions")
 
@@ -91,8 +91,7 @@ def test_every_question_of_the_auditor_is_shown_with_its_answer():
 @pytest.mark.parametrize(("query", "shown"), QUESTIONS)
 def test_the_auditors_questions_have_the_answers_that_are_shown(demonstrated, query, shown):
     settings, _ = demonstrated
-    answer = psql(settings, query)
-    assert answer.returncode == 0, answer.stderr
+    answer = succeed(psql(settings, query))
     assert same_answer(shown, answer.stdout), answer.stdout
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from commands import Process, environment
+from commands import Process, environment, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import follow_prices, wait_until
@@ -297,8 +297,8 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database,
         "instrument_id,trade_date,close,adjusted_close,volume\n"
         "GSPC.INDX,2010-06-01,1111.5,1111.5,5271480000\n"
     )
-    assert regime("load", str(corrected)).returncode == 0
-    assert regime("pipeline", "--region", "US", "--model-id", US.model_id).returncode == 0
+    succeed(regime("load", str(corrected)))
+    succeed(regime("pipeline", "--region", "US", "--model-id", US.model_id))
 
     revised = database.rows(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"

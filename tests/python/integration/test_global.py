@@ -5,7 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from commands import regime_command
+from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
@@ -169,17 +169,14 @@ def test_the_pipeline_votes_once_a_weight_is_stated(database):
 
 
 def test_the_command_says_what_it_wrote(own):
-    result = regime_command(own, "global")
-    assert result.returncode == 0, result.stderr
-    said, regime = result.stdout.splitlines()
+    said, regime = succeed(regime_command(own, "global")).stdout.splitlines()
     assert said.startswith("124 dates from 2010-01-04 to 2010-06-30: rows written: 124 in regimes")
     assert regime.startswith("Regime as of 2010-06-30 for region GLOBAL: label=NEUTRAL")
 
 
 def test_the_nightly_pipeline_votes_again_where_there_is_a_vote(own):
-    assert regime_command(own, "global").returncode == 0
-    result = regime_command(own, "pipeline")
-    assert result.returncode == 0, result.stdout + result.stderr
+    succeed(regime_command(own, "global"))
+    result = succeed(regime_command(own, "pipeline"))
     (last,) = [line for line in result.stdout.splitlines() if "region GLOBAL" in line]
     assert last.startswith("Regime as of 2018-12-31 for region GLOBAL: label=")
     with connect(own) as database:

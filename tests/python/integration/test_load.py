@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
-from commands import Process, environment, regime_command
+from commands import Process, environment, regime_command, succeed
 from servers import ALONE, wait_until
 from stored import day_versions
 
@@ -418,7 +418,7 @@ def test_the_command_says_what_became_of_each_file(empty_settings, write):
         *(f"{path}:{line}: {reason}" for line, reason in REFUSED_OF_THEM),
         f"{path}: 10 of 12 rows refused, kept in historical.prices_daily_refused",
     ]
-    assert run_load(empty_settings, "--allow-refused", path).returncode == 0
+    succeed(run_load(empty_settings, "--allow-refused", path))
 
 
 def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(empty_settings, write):

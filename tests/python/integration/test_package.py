@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
 from stored import contents
 
 from regime_engine import demo
@@ -103,11 +103,6 @@ def built(run: Run) -> None:
     succeed(run("bash", "-euc", commands))
 
 
-def succeed(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
-
-
 def relations(database: Database) -> dict[str, int]:
     """schema.name → oid of every table and view that is not the vendor's or Postgres's."""
     return dict(
@@ -143,7 +138,7 @@ def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_settings, 
 
 def test_regime_builds_and_audits_the_teams_project(team_settings, run, built):
     succeed(run("regime", "pipeline", "--region", "AMERICA"))
-    assert succeed(run("regime", "explain", "--region", "AMERICA")).startswith(
+    assert succeed(run("regime", "explain", "--region", "AMERICA")).stdout.startswith(
         "AMERICA on 2009-12-31"
     )
     done = run("regime", "matrix", "--region", "AMERICA")
@@ -182,5 +177,5 @@ def test_the_prices_may_be_a_model_of_the_team(folder, run, built):
     options = ("--vars", "{prices_model: acme_bars}", "--quiet", "--output", "name")
     parents = run("dbt", "ls", "--select", "+prices_checked", *options)
     model.unlink()
-    assert set(succeed(parents).split()) >= {"acme_bars", "prices_checked"}
+    assert set(succeed(parents).stdout.split()) >= {"acme_bars", "prices_checked"}
     assert "prices_daily" not in parents.stdout

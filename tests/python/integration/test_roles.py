@@ -6,7 +6,7 @@ from datetime import date
 from functools import partial
 
 import pytest
-from commands import regime_command
+from commands import refusal, regime_command, succeed
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 from servers import DATABASE, MODULE_DATABASE
@@ -56,12 +56,11 @@ def test_a_login_that_may_not_create_roles_is_told_so(server, features_template)
             database.execute("drop role if exists {role}", role=sql.Identifier(role))
         create_login(database, "reader")
     with server.database("test_no_roles", features_template) as settings:
-        result = regime_command(settings_of(settings, "reader"), "init", "--roles")
-        assert result.returncode == 1
-        assert result.stderr == (
+        line = refusal(regime_command(settings_of(settings, "reader"), "init", "--roles"))
+        assert line == (
             "Error: the login reader may not create the roles regime_auditor, regime_engine, "
             "regime_builder: run `regime init --roles` once as one that has CREATEROLE or is a "
-            "superuser\n"
+            "superuser"
         )
 
 
@@ -71,8 +70,7 @@ def test_a_login_with_createrole_makes_them_in_its_own_database(server):
     with server.database("test_owned") as settings:
         with connect(settings) as database:
             database.execute("alter database test_owned owner to owner")
-        result = regime_command(settings_of(settings, "owner"), "init", "--roles")
-        assert result.returncode == 0, result.stderr
+        succeed(regime_command(settings_of(settings, "owner"), "init", "--roles"))
         with connect(settings) as database:
             owners = database.rows(
                 "select distinct relowner::regrole::text from pg_class"
@@ -96,16 +94,14 @@ def shared(server, features_template) -> Iterator[As]:
             fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
             classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
         for _ in range(2):
-            result = regime_command(settings, "init", "--roles")
-            assert result.returncode == 0, result.stderr
+            succeed(regime_command(settings, "init", "--roles"))
         logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
         logins["nightly"] = [roles.ENGINE, roles.BUILDER]
         with connect(settings) as database:
             for login, groups in logins.items():
                 create_login(database, login, f"in role {', '.join(groups)}")
             # Before anything else: the rights that the rebuild and the audit keep are what is tested.
-            built = regime_command(settings_of(settings, "builder"), "audit")
-            assert built.returncode == 0, built.stderr + built.stdout
+            succeed(regime_command(settings_of(settings, "builder"), "audit"))
             yield partial(settings_of, settings)
     for login in logins:
         server.execute("drop role {login}", login=login)
@@ -223,9 +219,7 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         (("run", "--region", "US", "--as-of", "2011-09-15"), "Regime as of 2011-09-15"),
         (("embed", "--all", "--model-id", "numeric-simple-v1"), "rows written"),
     ]:  # fmt: skip
-        result = regime(*arguments)
-        assert result.returncode == 0, result.stderr
-        assert said in result.stdout
+        assert said in succeed(regime(*arguments)).stdout
     with connect(shared("auditor")) as database:
         (marked,) = database.one(
             "select relallvisible from pg_class where relname = 'numeric_window_embeddings'"
@@ -240,9 +234,8 @@ def test_the_engine_vacuums_partitions(shared, server, features_template, monkey
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
     with server.database(DATABASE, features_template) as settings, connect(settings) as database:
         database.execute("drop table historical.numeric_window_embeddings cascade")
-        assert regime_command(settings, "init", "--roles").returncode == 0
-        result = regime_command(settings_of(settings, "engine"), "embed", "--all")
-        assert result.returncode == 0, result.stderr
+        succeed(regime_command(settings, "init", "--roles"))
+        succeed(regime_command(settings_of(settings, "engine"), "embed", "--all"))
         unmarked = database.rows(
             "select relname from pg_class"
             " inner join pg_inherits on inhrelid = oid"
@@ -262,16 +255,12 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
     regime = partial(regime_command, shared("auditor"))
     reading = [(name, "--region", "US") for name in ("history", "matrix", "forecast", "explain")]
     for arguments in [*reading, ("status",)]:
-        result = regime(*arguments)
-        assert result.returncode == 0, result.stderr
+        succeed(regime(*arguments))
     for arguments, said in [
         (("backfill", "--region", "US"), "permission denied"),
         (("audit",), "run it as a member of regime_builder"),
     ]:
-        result = regime(*arguments)
-        assert result.returncode == 1
-        assert len(result.stderr.strip().splitlines()) == 1
-        assert said in result.stderr
+        assert said in refusal(regime(*arguments))
 
 
 @pytest.mark.one_server
@@ -302,8 +291,7 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
 
 @pytest.mark.one_server
 def test_the_nightly_job_needs_both_roles(shared):
-    result = regime_command(shared("nightly"), "pipeline", "--region", "US")
-    assert result.returncode == 0, result.stderr + result.stdout
+    succeed(regime_command(shared("nightly"), "pipeline", "--region", "US"))
 
 
 @pytest.mark.one_server
