@@ -101,9 +101,10 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def own(server: TestServer, settings: Settings) -> Iterator[Settings]:
-    with server.database(DATABASE, conninfo_to_dict(settings.database_url)["dbname"]) as own:
-        yield own
+def own(server: TestServer, settings: Settings) -> Iterator[Database]:
+    template = conninfo_to_dict(settings.database_url)["dbname"]
+    with server.database(DATABASE, template) as copy, connect(copy) as database:
+        yield database
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from datetime import date
 
 import numpy as np
 import pytest
+from bundled import US, US_TECH, US_V1, V1, V2
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 from stored import records
 
 from regime_engine.config import Settings
-from regime_engine.database import connect
+from regime_engine.database import Database, connect
 from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
 from regime_engine.reading import nearest
@@ -20,8 +21,6 @@ from regime_engine.store import nearest_index
 
 pytestmark = pytest.mark.one_server
 
-V2, V1 = "num-regime-core-v2", "num-regime-core-v1"
-US, US_TECH, US_V1 = Series("US", V2, 63), Series("US_TECH", V2, 63), Series("US", V1, 63)
 INSTRUMENTS = {"US": "GSPC.INDX", "US_TECH": "IXIC.INDX"}
 
 
@@ -47,12 +46,12 @@ def plain_loop(database, series: Series, as_of: date, n: int, regions: list[str]
         " where model_id = %s and entity_id = any(%s) order by entity_id, as_of_date",
         [series.model_id, [INSTRUMENTS[region] for region in regions]],
     ).rows
-    own = INSTRUMENTS[series.region]
-    (asked,) = [row for row in stored if row[:2] == (own, as_of)]
+    instrument_id = INSTRUMENTS[series.region]
+    (asked,) = [row for row in stored if row[:2] == (instrument_id, as_of)]
     vector = np.frombuffer(asked[2], "<f4").astype(float)
     (begin,) = database.one(
         "select trade_date from features.daily_features where instrument_id = %s and day_number = %s",
-        [own, asked[3] - series.window_days + 1],
+        [instrument_id, asked[3] - series.window_days + 1],
     )
     earlier = [
         (float(np.sqrt(((np.frombuffer(row[2], "<f4") - vector) ** 2).sum())), *row)
@@ -101,10 +100,10 @@ def test_several_connections_find_the_same(database, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def indexed(server, settings) -> Iterator[Settings]:
+def indexed(server, settings) -> Iterator[Database]:
     """A copy of the database with pgvector's index."""
-    with server.database("test_indexed", MODULE_DATABASE) as indexed:
-        made = succeed(regime_command(indexed, "index"))
+    with server.database("test_indexed", MODULE_DATABASE) as copy, connect(copy) as indexed:
+        made = succeed(regime_command(copy, "index"))
         assert made.stdout == (
             "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
         )
@@ -117,59 +116,53 @@ def indexed(server, settings) -> Iterator[Settings]:
 )
 def test_the_index_finds_what_a_plain_loop_finds(indexed, monkeypatch, as_of, n):
     monkeypatch.setattr(nearest, "_lower_bounds", None)  # the search of every window
-    with connect(indexed) as database:
-        found = analogues(database, US, as_of, n, "market")
-        expected = plain_loop(database, US, as_of, n, ["US", "US_TECH"])
+    found = analogues(indexed, US, as_of, n, "market")
+    expected = plain_loop(indexed, US, as_of, n, ["US", "US_TECH"])
     assert [(row[1], row[2], row[3]) for row in found.rows] == expected
 
 
 def test_the_index_gives_fewer_where_there_are_no_more(indexed, database):
     search = (US, date(1999, 8, 2), 10, "market")
-    with connect(indexed) as other:
-        found = analogues(other, *search)
+    found = analogues(indexed, *search)
     assert 0 < len(found.rows) < 10
     assert found == analogues(database, *search)
 
 
 def test_the_index_is_asked_for_no_more_than_a_cursor_can_fetch(indexed):
-    with connect(indexed) as database:
-        asked = (database, US, date(1999, 10, 1))
-        all_there_are = analogues(*asked, 100, "market")
-        assert analogues(*asked, 10**12, "market") == all_there_are
+    asked = (indexed, US, date(1999, 10, 1))
+    all_there_are = analogues(*asked, 100, "market")
+    assert analogues(*asked, 10**12, "market") == all_there_are
 
 
 def test_the_index_knows_each_window_that_is_written(indexed):
-    with connect(indexed) as database:
-        before = analogues(database, US, date(2003, 12, 31), 1, "market").rows
-        database.execute(
-            "delete from historical.numeric_window_embeddings"
-            " where entity_id = %s and as_of_date = %s",
-            before[0][1:3],
-        )
-        without = analogues(database, US, date(2003, 12, 31), 1, "market").rows
-        assert without != before
-        series = US if before[0][1] == "GSPC.INDX" else US_TECH
-        classify.backfill(database, series, before[0][2], before[0][2])
-        assert analogues(database, US, date(2003, 12, 31), 1, "market").rows == before
+    before = analogues(indexed, US, date(2003, 12, 31), 1, "market").rows
+    indexed.execute(
+        "delete from historical.numeric_window_embeddings where entity_id = %s and as_of_date = %s",
+        before[0][1:3],
+    )
+    without = analogues(indexed, US, date(2003, 12, 31), 1, "market").rows
+    assert without != before
+    series = US if before[0][1] == "GSPC.INDX" else US_TECH
+    classify.backfill(indexed, series, before[0][2], before[0][2])
+    assert analogues(indexed, US, date(2003, 12, 31), 1, "market").rows == before
 
 
 def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     table = "historical.numeric_window_embeddings"
-    with connect(own) as partitioned:
-        partitioned.execute(f"alter table {table} rename to whole")
-        partitioned.execute(
-            f"create table {table} (like historical.whole including all)"
-            " partition by range (as_of_date)"
-        )
-        partitioned.execute(
-            f"create table historical.of_2001 partition of {table}"
-            " for values from ('2001-01-01') to ('2002-01-01')"
-        )
-        partitioned.execute(f"create table historical.of_others partition of {table} default")
-        partitioned.execute(f"insert into {table} select * from historical.whole")
-        nearest_index.create(partitioned, V2, 63)
-        monkeypatch.setattr(nearest, "_lower_bounds", None)
-        found = analogues(partitioned, US, date(2002, 10, 9), 10, "market")
+    own.execute(f"alter table {table} rename to whole")
+    own.execute(
+        f"create table {table} (like historical.whole including all)"
+        " partition by range (as_of_date)"
+    )
+    own.execute(
+        f"create table historical.of_2001 partition of {table}"
+        " for values from ('2001-01-01') to ('2002-01-01')"
+    )
+    own.execute(f"create table historical.of_others partition of {table} default")
+    own.execute(f"insert into {table} select * from historical.whole")
+    nearest_index.create(own, V2, 63)
+    monkeypatch.setattr(nearest, "_lower_bounds", None)
+    found = analogues(own, US, date(2002, 10, 9), 10, "market")
     monkeypatch.undo()
     assert found == analogues(database, US, date(2002, 10, 9), 10, "market")
     assert len({row[2].year == 2001 for row in found.rows}) == 2
@@ -242,21 +235,20 @@ def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(database)
 
 def test_what_was_not_known_on_the_asked_date_is_left_out(own):
     """An instrument that stopped trading while the asked window went on."""
-    with connect(own) as database:
-        database.execute(
-            "delete from features.daily_features"
-            " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
-            " and trade_date <= '2002-10-15'"
-        )
-        database.execute(
-            "delete from runtime.regimes where region = 'US_TECH' and as_of_date < '2003-01-01'"
-        )
-        # Only windows of the other region of just before the asked one.
-        database.execute(
-            "delete from historical.numeric_window_embeddings"
-            " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
-        )
-        found = analogues(database, US, date(2002, 9, 16), 5, "market")
+    own.execute(
+        "delete from features.daily_features"
+        " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
+        " and trade_date <= '2002-10-15'"
+    )
+    own.execute(
+        "delete from runtime.regimes where region = 'US_TECH' and as_of_date < '2003-01-01'"
+    )
+    # Only windows of the other region of just before the asked one.
+    own.execute(
+        "delete from historical.numeric_window_embeddings"
+        " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
+    )
+    found = analogues(own, US, date(2002, 9, 16), 5, "market")
     ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
         row for row in found.rows if row[1] == "IXIC.INDX"
     ]
@@ -285,11 +277,10 @@ def test_what_cannot_be_answered_is_said_in_one_line(database, series, as_of, n,
 
 
 def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
-    with connect(own) as database:
-        before = analogues(database, US, date(2003, 12, 30), 5)
-        classify.run(database, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
-        assert analogues(database, US, date(2003, 12, 30), 5) == before
-        after = analogues(database, US, date(2003, 12, 31), 5)
+    before = analogues(own, US, date(2003, 12, 30), 5)
+    classify.run(own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
+    assert analogues(own, US, date(2003, 12, 30), 5) == before
+    after = analogues(own, US, date(2003, 12, 31), 5)
     assert {row[1] for row in before.rows} == {INSTRUMENTS["US"]}
     assert {row[1] for row in after.rows} == {INSTRUMENTS["US_TECH"]}
 

@@ -10,29 +10,24 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from bundled import PROTOTYPES, US
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 
 from regime_engine import dbt
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
-from regime_engine.series import Series
+from regime_engine.engine.fit import Recipe
 
 pytestmark = pytest.mark.one_server
 
 PROJECT = Path(__file__).parents[3]
-US = Series("US", "num-regime-core-v2", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 INSIDE = "2011-09-15"
 
 
 @pytest.fixture
 def classified(database) -> Database:
-    fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
+    fit.fit(database, US, PROTOTYPES)
     classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
     return database
 

@@ -8,25 +8,23 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
-import psycopg
 import pytest
+from bundled import PROTOTYPES, V1, V2
 from psycopg import sql
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from servers import DATABASE, MODULE_DATABASE, follow_prices
+from stored import records
 from test_dbt import PROJECT_FILES, change, copy_project
 
 from regime_engine import classifiers, encoders, model_versions
 from regime_engine.database import Database, connect
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-MODEL = "num-regime-core-v1"
 RUN = "00000000-0000-4000-8000-000000000001"
 OTHER_RUN = "00000000-0000-4000-8000-000000000002"
 SESSION = "01234567-89ab-4def-8123-456789abcdef"
@@ -60,7 +58,7 @@ def add_prices(database, instrument: str, days, closes, adjusted=None, volumes=N
 def add_regimes(
     database, region: str, instrument: str, days, labels, confidences=None, **columns
 ) -> None:
-    values = {"model_id": MODEL, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
+    values = {"model_id": V1, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
     confidences = [0.75] * len(days) if confidences is None else confidences
     with database.connection.cursor() as cursor:
         cursor.executemany(
@@ -107,7 +105,7 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 
 @pytest.fixture(scope="module")
 def market(server) -> Iterator[Database]:
-    """Series and prices made for these tests, with rows as dictionaries."""
+    """Series and prices made for these tests."""
     with server.database(MODULE_DATABASE) as settings, connect(settings) as database:
         database.execute("create schema historical")
         database.execute(
@@ -127,7 +125,6 @@ def market(server) -> Iterator[Database]:
         add_regimes(database, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
         judged = [weekdays(date(2024, 3, 1), 30)[n] for n in (0, 1, 2, 10)]
         add_regimes(database, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
-        database.connection.row_factory = dict_row
         yield database
 
 
@@ -140,16 +137,9 @@ def audited(market) -> Iterator[Database]:
 
 def of(database, view: str, region: str, order: str, **columns) -> list[dict]:
     where = {"region": region} | columns
-    return database.execute(
-        sql.SQL("select * from {} where {} order by {}").format(
-            sql.Identifier("audit", view),
-            sql.SQL(" and ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in where.items()
-            ),
-            sql.SQL(order),
-        )
-    ).fetchall()
+    conditions = " and ".join(f"{name} = %({name})s" for name in where)
+    query = f"select * from audit.{view} where {conditions} order by {order}"
+    return records(database.rows(query, where))
 
 
 def test_the_timeline_has_every_trading_day_and_every_regime(audited):
@@ -293,8 +283,8 @@ def test_the_transition_matrix_is_that_of_numpy(audited):
 )
 def test_stationary_shares_of_chains_known_by_hand(audited, matrix, shares):
     flat = [float(p) for row in matrix for p in row]
-    row = audited.execute("select audit.stationary_shares(%s::float8[]) as s", [flat]).fetchone()
-    np.testing.assert_allclose(row["s"], shares, atol=1e-10)
+    (found,) = audited.one("select audit.stationary_shares(%s::float8[])", [flat])
+    np.testing.assert_allclose(found, shares, atol=1e-10)
 
 
 def test_a_label_of_the_last_day_alone_has_no_probabilities_yet(audited):
@@ -327,7 +317,7 @@ def test_the_hit_rate_looks_21_trading_days_ahead(audited):
 def record(database, day, previous, before, after, confidences) -> None:
     database.execute(
         "insert into runtime.regime_transitions values ('HAND', %s, %s, 63, %s, %s, %s, %s, %s, %s, now())",
-        [day, MODEL, previous, before, after, *confidences, RUN],
+        [day, V1, previous, before, after, *confidences, RUN],
     )
 
 
@@ -356,7 +346,7 @@ def add_run(database, run: str, status: str = "SUCCEEDED", **parameters) -> None
     database.execute(
         "insert into runtime.regime_runs ({columns}) values (%s, 'backfill', %s, %s, %s,"
         " '2024-02-01 12:00+00', '2024-02-01 12:00:02.5+00', '{{}}', '0.1', 'someone', 'somewhere', '')",
-        [run, Jsonb(parameters), MODEL, status],
+        [run, Jsonb(parameters), V1, status],
         columns=RUN_COLUMNS,
     )
 
@@ -365,7 +355,7 @@ def add_model(database, region: str, version: int, valid_from: str) -> None:
     database.execute(
         "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{{CARRY,CRISIS}}',"
         " '{{}}', '2019-01-01', '2019-12-31', 250, 'hash', '{{}}', %s, '', %s, now())",
-        [region, MODEL, version, valid_from, RUN],
+        [region, V1, version, valid_from, RUN],
     )
 
 
@@ -401,13 +391,9 @@ def test_lineage_and_ledger_say_who_wrote_what_and_what_was_replaced(audited):
     assert (second["n_windows"], second["classified_by_user"]) == (250, "someone")
     assert (unused["rows_in_force"], unused["classified_by_run_id"]) == (0, None)
 
-    ledger = {
-        str(row["run_id"]): row
-        for row in audited.execute("select * from audit.run_ledger").fetchall()
-    }
-    in_hand = audited.execute(
-        "select count(*) from runtime.regimes where run_id = %s", [RUN]
-    ).fetchone()["count"]
+    rows = records(audited.rows("select * from audit.run_ledger"))
+    ledger = {str(row["run_id"]): row for row in rows}
+    (in_hand,) = audited.one("select count(*) from runtime.regimes where run_id = %s", [RUN])
     assert ledger[RUN]["regimes_in_force"] == in_hand
     assert ledger[RUN]["rows_replaced_since"] == 2
     assert ledger[RUN]["models_in_force"] == 3
@@ -432,7 +418,7 @@ def test_two_models_are_compared_on_the_days_that_both_label(audited):
     days = HAND_DAYS[:4]
     add_regimes(audited, "BOTH", "HAND", days, ["CARRY", "CARRY", "CRISIS", "CRISIS"])
     add_regimes(
-        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id="num-regime-core-v2"
+        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id=V2
     )  # fmt: skip
     (row,) = of(audited, "version_disagreement", "BOTH", "as_of_date")
     assert row["as_of_date"] == days[1]
@@ -468,10 +454,12 @@ def add_suspicious_prices(database) -> None:
 
 
 def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
-    rows = audited.execute(
-        "select * from audit.price_suspicions"
-        " where instrument_id in ('SPLIT', 'ADJUSTED', 'STALE', 'JUMP', 'GAP') order by 1, 2"
-    ).fetchall()
+    rows = records(
+        audited.rows(
+            "select * from audit.price_suspicions"
+            " where instrument_id in ('SPLIT', 'ADJUSTED', 'STALE', 'JUMP', 'GAP') order by 1, 2"
+        )
+    )
     day = SUSPICIOUS_DAYS
     found = {
         (row["instrument_id"], row["kind"], row["first_date"], row["trade_date"]) for row in rows
@@ -500,32 +488,23 @@ def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
 def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
     chance = np.random.default_rng(1)
     bits = chance.integers(0, 2**32, 4000, dtype=np.uint32)
-    special = [
-        0,
-        1 << 31,
-        1,
-        0x007FFFFF,
-        0x00800000,
-        0x7F7FFFFF,
-        0x7F800000,
-        0xFF800000,
-        0x7FC00000,
-    ]
+    special = [0, 1 << 31, 1, 0x007FFFFF, 0x00800000]
+    special += [0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000]
     vector = np.concatenate([bits, np.array(special, np.uint32)]).astype("<u4").view("<f4")
-    decoded = audited.execute(
-        "select audit.float32_array(%s) as numbers", [vector.tobytes()]
-    ).fetchone()["numbers"]
+    (decoded,) = audited.one("select audit.float32_array(%s)", [vector.tobytes()])
     found = np.array(decoded, np.float32)
     same = (found.view(np.uint32) == vector.view(np.uint32)) | (np.isnan(found) & np.isnan(vector))
     assert same.all()
-    assert audited.execute("select audit.float32_array(null) as n").fetchone()["n"] is None
+    assert audited.one("select audit.float32_array(null)") == (None,)
 
 
 def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
-    functions = audited.execute(
-        "select proname, provolatile, proparallel, proisstrict, prosecdef,"
-        " obj_description(oid) as comment from pg_proc where pronamespace = 'audit'::regnamespace"
-    ).fetchall()
+    functions = records(
+        audited.rows(
+            "select proname, provolatile, proparallel, proisstrict, prosecdef,"
+            " obj_description(oid) as comment from pg_proc where pronamespace = 'audit'::regnamespace"
+        )
+    )
     assert {f["proname"] for f in functions} >= {"float32_array", "prototype_distance"}
     for function in functions:
         reads_tables = function["proname"] == "regime_forecast"
@@ -536,10 +515,6 @@ def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
         assert function["comment"]
 
 
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 ENCODERS = ("numeric-simple-v1", "num-regime-core-v1", "num-regime-core-v2")
 FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 
@@ -549,7 +524,7 @@ def classified_template(server, features_template) -> str:
     with server.new_template("template_classified", features_template) as database:
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
-            fit.fit(database, series, Recipe("prototype", labelled=LABELLED))
+            fit.fit(database, series, PROTOTYPES)
             classify.backfill(database, series, FIRST, LAST)
     return "template_classified"
 
@@ -557,13 +532,11 @@ def classified_template(server, features_template) -> str:
 @pytest.fixture
 def classified(server, classified_template) -> Iterator[Database]:
     with server.database(DATABASE, classified_template) as settings, connect(settings) as database:
-        database.connection.row_factory = dict_row
         yield database
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
-    database = classified
-    rows = database.execute("select * from audit.prototype_distances").fetchall()
+    rows = records(classified.rows("select * from audit.prototype_distances"))
     assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])
     computed = np.array([row["distance"] for row in rows])
@@ -577,52 +550,42 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
     series = Series("US", "num-regime-core-v2", 63)
-    (model,) = model_versions.load(psycopg_tuples(database), series)
+    (model,) = model_versions.load(classified, series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
     day = date(2011, 8, 8)
-    (vector,) = (
-        psycopg_tuples(database)
-        .execute(
-            "select regime_embedding from runtime.regimes where as_of_date = %s and model_id = %s",
-            [day, series.model_id],
-        )
-        .fetchone()
+    (vector,) = classified.one(
+        "select regime_embedding from runtime.regimes where as_of_date = %s and model_id = %s",
+        [day, series.model_id],
     )
     told = classifiers.get("prototype").classify(prototypes, np.frombuffer(vector, "<f4")[None])
-    database.connection.row_factory = dict_row
-    of_the_day = of(database, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
+    of_the_day = of(classified, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
     assert [row["label"] for row in of_the_day] == list(told.labels)
     np.testing.assert_allclose(
         [row["distance"] for row in of_the_day], told.evidence["distances"][0], rtol=1e-12
     )
 
 
-def psycopg_tuples(database: Database) -> Database:
-    database.connection.row_factory = psycopg.rows.tuple_row
-    return database
-
-
 @pytest.mark.parametrize("model_id", ENCODERS)
 def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
-    database = classified
     day = date(2011, 8, 8)
-    rows = database.execute(
-        "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
-        " and model_id = %s order by place",
-        [day, model_id],
-    ).fetchall()
+    rows = records(
+        classified.rows(
+            "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
+            " and model_id = %s order by place",
+            [day, model_id],
+        )
+    )
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
-    database.connection.row_factory = psycopg.rows.tuple_row
     encoder = encoders.get(model_id)
     window = np.array(
-        database.execute(
+        classified.rows(
             f"select {', '.join(encoder.COLUMNS)} from features.daily_features"
             " where instrument_id = 'GSPC.INDX' and trade_date <= %s"
             " order by trade_date desc limit 63",
             [day],
-        ).fetchall()
+        ).rows
     )[::-1]
     found = [[row[name] for name in encoder.COLUMNS] for row in rows]
     np.testing.assert_array_equal(np.array(found, float), window)
@@ -635,34 +598,31 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
         np.testing.assert_allclose(encoded[:, 1], window[:, 1], rtol=1e-7)
 
 
-def integrity(
-    database, model_id="num-regime-core-v2", day="2011-09-15", instrument="GSPC.INDX"
-) -> dict:
-    (row,) = database.execute(
-        "select * from audit.embedding_integrity"
-        " where entity_id = %s and as_of_date = %s and model_id = %s",
-        [instrument, day, model_id],
-    ).fetchall()
+def integrity(database, model_id=V2, day="2011-09-15", instrument="GSPC.INDX") -> dict:
+    (row,) = records(
+        database.rows(
+            "select * from audit.embedding_integrity"
+            " where entity_id = %s and as_of_date = %s and model_id = %s",
+            [instrument, day, model_id],
+        )
+    )
     return row
 
 
 def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified):
-    database = classified
-    everything = database.execute(
-        "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
-    ).fetchall()
+    everything = records(
+        classified.rows(
+            "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
+        )
+    )
     assert everything == [
         {"status": "current", "faults": [], "changed_days": None, "is_finite": True}
     ]
-    row = integrity(database)
+    row = integrity(classified)
     assert (row["dimension"], row["expected_dimension"], row["vector_bytes"]) == (384, 384, 1536)
-    (vector,) = (
-        psycopg_tuples(database)
-        .execute(
-            "select vector from historical.numeric_window_embeddings"
-            " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
-        )
-        .fetchone()
+    (vector,) = classified.one(
+        "select vector from historical.numeric_window_embeddings"
+        " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
     )
     norm = np.linalg.norm(np.frombuffer(vector, "<f4").astype(float))
     assert row["norm"] == pytest.approx(norm, rel=1e-12)
@@ -683,7 +643,6 @@ def copy_instrument(database, name: str) -> None:
         )
 
 
-V1, V2 = "num-regime-core-v1", "num-regime-core-v2"
 RESTATEMENTS = {
     "CLOSE": "update {} set close = close * 1.01, adjusted_close = adjusted_close * 1.01 where {}",
     "ADJUSTED": "update {} set adjusted_close = adjusted_close * 1.01 where {}",
@@ -693,21 +652,19 @@ RESTATEMENTS = {
 
 
 def test_a_restated_price_is_found_with_its_days(classified):
-    database = classified
     for name in (*RESTATEMENTS, "SCALED"):
-        copy_instrument(database, name)
+        copy_instrument(classified, name)
     for name, statement in RESTATEMENTS.items():
         day = f"instrument_id = '{name}' and trade_date = '2011-08-10'"
-        database.execute(statement.format("historical.prices_daily", day))
-    database.execute(
+        classified.execute(statement.format("historical.prices_daily", day))
+    classified.execute(
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    follow_prices(psycopg_tuples(database))
-    database.connection.row_factory = dict_row
+    follow_prices(classified)
 
     def told(instrument, model_id, day="2011-09-15"):
-        row = integrity(database, model_id, day, instrument)
+        row = integrity(classified, model_id, day, instrument)
         return row["status"], [str(day) for day in row["changed_days"] or []]
 
     # A close makes two returns; the encoder that reads closes sees one day.
@@ -724,30 +681,29 @@ def test_a_restated_price_is_found_with_its_days(classified):
     assert (status, days[0], len(days)) == ("restated", "2011-08-10", 26)
     assert told("VOLUME", V1) == ("restated", ["2011-08-10"])
     assert told("DELETED", V1) == ("restated", [])
-    assert integrity(database, V1, instrument="DELETED")["window_rows_today"] == 62
+    assert integrity(classified, V1, instrument="DELETED")["window_rows_today"] == 62
     assert told("GSPC.INDX", V2) == ("current", [])
 
 
 def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
-    database = classified
     where = " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
     table = "historical.numeric_window_embeddings"
-    database.execute(
+    classified.execute(
         f"update {table} set vector = overlay(vector placing '\\x0000c07f'::bytea from 5){where}"
     )
-    row = integrity(database)
+    row = integrity(classified)
     assert row["status"] == "current"
     assert row["faults"] == ["vector: a number is not finite", "vector: not as it was written"]
     assert not row["is_finite"]
-    database.execute(
+    classified.execute(
         f"update {table} set vector = '\\x0000803f', dimension = 1,"
         f" window_spec = window_spec || jsonb_build_object('rows', 62){where}"
     )
-    row = integrity(database)
+    row = integrity(classified)
     assert row["norm"] == 1
     assert [fault.split(":")[0] for fault in row["faults"]] == ["dimension", "vector", "window"]
-    database.execute(f"delete from {table}{where}")
-    row = integrity(database)
+    classified.execute(f"delete from {table}{where}")
+    row = integrity(classified)
     assert row["status"] == "missing"
     assert row["faults"] == ["embedding: none is stored for the regime of US"]
 
@@ -804,9 +760,8 @@ def wide_market(market) -> Database:
     ],
 )  # fmt: skip
 def test_a_lookup_scans_no_embedding_table(wide_market, view, where):
-    (plan,) = wide_market.execute(
-        f"explain (format json) select * from audit.{view} where {where}"
-    ).fetchone()["QUERY PLAN"]
+    query = f"explain (format json) select * from audit.{view} where {where}"
+    ((plan,),) = wide_market.one(query)
 
     def scans(node):
         if node.get("Relation Name") in EMBEDDING_TABLES:
@@ -823,9 +778,9 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     database.execute("create view public.mine as select * from audit.regime_spells")
     database.execute("create view public.prices as select * from staging.stg_prices_daily")
     kinds = "select relname, oid from pg_class where relname in ('mine', 'prices') order by 1"
-    before = database.execute(kinds).fetchall()
+    before = database.rows(kinds).rows
     nightly.build_features(database)
-    assert database.execute(kinds).fetchall() == before
+    assert database.rows(kinds).rows == before
 
     assert "functions" in PROJECT_FILES
     project = copy_project(tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bundled import US_V1 as US
 from commands import environment, forked_path, succeed
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
@@ -25,7 +26,6 @@ from regime_engine.engine import classify, nightly
 from regime_engine.errors import RegimeError
 from regime_engine.prices.load import load_prices
 from regime_engine.reading.forecast import forecast
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -34,7 +34,6 @@ PROJECT_FILES = (
     *("dbt_project.yml", "selectors.yml"),
     *("profiles", "seeds", "macros", "functions", "models"),
 )
-US = Series("US", "num-regime-core-v1", 63)
 START, END = date(2008, 6, 2), date(2008, 12, 31)
 ENGINE_TABLES = {
     "historical.numeric_window_embeddings",

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
+from bundled import US_V1 as US
 from commands import Process, environment, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
-US = Series("US", "num-regime-core-v1", 63)
 LABELLED = (
     LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
     LabelledStretch("CRISIS", date(2003, 7, 1), date(2003, 12, 31)),

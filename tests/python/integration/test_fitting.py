@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from bundled import US
 from commands import refusal, regime_command, succeed
 from servers import DATABASE, MODULE_DATABASE
 
@@ -17,11 +18,9 @@ from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.prices.load import load_prices
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-US = Series("US", "num-regime-core-v2", 63)
 YEARLY = WalkForward(every_months=12)
 
 

@@ -5,23 +5,15 @@ from datetime import date
 
 import numpy as np
 import pytest
+from bundled import GLOBAL, PROTOTYPES, US, US_TECH, V2
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit, nightly, vote
-from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
-
-V2 = "num-regime-core-v2"
-US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +21,7 @@ def settings(server, features_template) -> Iterator:
     """US of 2010 by the seed rule, US_TECH of a part of it by a prototype model."""
     with server.database(MODULE_DATABASE, features_template) as settings:
         with connect(settings) as database:
-            fit.fit(database, US_TECH, Recipe("prototype", labelled=LABELLED))
+            fit.fit(database, US_TECH, PROTOTYPES)
             classify.backfill(database, US, date(2010, 1, 4), date(2010, 6, 30))
             classify.backfill(database, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
         yield settings
@@ -92,25 +84,22 @@ def test_a_region_counts_for_a_week_after_its_last_regime(database):
 
 
 def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
-    with connect(own) as database:
-        first = vote.vote(database, V2, 63)
-        before = votes(database)
-        assert first.written["regimes"] == len(before) == 124
-        assert not any(vote.vote(database, V2, 63).written.values())
-        assert votes(database) == before
-        # As if the later days had not come yet.
-        last = date(2010, 4, 15)
-        database.execute(
-            "delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last]
-        )
-        vote.vote(database, V2, 63)
-        assert votes(database) == {day: row for day, row in before.items() if day <= last}
-        (changes_to_come,) = database.one(
-            "select count(*) from runtime.regime_transitions"
-            " where region = 'GLOBAL' and as_of_date > %s",
-            [last],
-        )
-        assert changes_to_come == 0
+    first = vote.vote(own, V2, 63)
+    before = votes(own)
+    assert first.written["regimes"] == len(before) == 124
+    assert not any(vote.vote(own, V2, 63).written.values())
+    assert votes(own) == before
+    # As if the later days had not come yet.
+    last = date(2010, 4, 15)
+    own.execute("delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last])
+    vote.vote(own, V2, 63)
+    assert votes(own) == {day: row for day, row in before.items() if day <= last}
+    (changes_to_come,) = own.one(
+        "select count(*) from runtime.regime_transitions"
+        " where region = 'GLOBAL' and as_of_date > %s",
+        [last],
+    )
+    assert changes_to_come == 0
 
 
 def test_a_weight_of_0_leaves_a_region_out(database):
@@ -169,21 +158,20 @@ def test_the_pipeline_votes_once_a_weight_is_stated(database):
 
 
 def test_the_command_says_what_it_wrote(own):
-    said, regime = succeed(regime_command(own, "global")).stdout.splitlines()
+    said, regime = succeed(regime_command(own.settings, "global")).stdout.splitlines()
     assert said.startswith("124 dates from 2010-01-04 to 2010-06-30: rows written: 124 in regimes")
     assert regime.startswith("Regime as of 2010-06-30 for region GLOBAL: label=NEUTRAL")
 
 
 def test_the_nightly_pipeline_votes_again_where_there_is_a_vote(own):
-    succeed(regime_command(own, "global"))
-    result = succeed(regime_command(own, "pipeline"))
+    succeed(regime_command(own.settings, "global"))
+    result = succeed(regime_command(own.settings, "pipeline"))
     (last,) = [line for line in result.stdout.splitlines() if "region GLOBAL" in line]
     assert last.startswith("Regime as of 2018-12-31 for region GLOBAL: label=")
-    with connect(own) as database:
-        (counts,) = database.one(
-            "select jsonb_object_agg(region, days) from ("
-            " select region, count(*) as days from runtime.regimes group by region) as series"
-        )
+    (counts,) = own.one(
+        "select jsonb_object_agg(region, days) from ("
+        " select region, count(*) as days from runtime.regimes group by region) as series"
+    )
     assert counts["GLOBAL"] == counts["US"] > counts["US_TECH"] > 2000
 
 

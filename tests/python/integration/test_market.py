@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from bundled import V2
 from commands import Process, environment, refusal, regime_command, succeed
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -29,7 +30,6 @@ N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
 N_WINDOWS = N_INSTRUMENTS * N_DATES
 FIRST_DAY, LAST_DAY = date(2018, 3, 12), date(2018, 6, 29)
-V2 = "num-regime-core-v2"
 EMBEDDINGS = "historical.numeric_window_embeddings"
 OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
 

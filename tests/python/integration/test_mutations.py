@@ -8,24 +8,17 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from bundled import PROTOTYPES, US, US_TECH, US_V1
 from commands import regime_command
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly, vote
-from regime_engine.engine.fit import LabelledStretch, Recipe, WalkForward
+from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
 
 ROOT = Path(__file__).parents[3]
-US = Series("US", "num-regime-core-v2", 63)
-US_TECH = Series("US_TECH", "num-regime-core-v2", 63)
-US_V1 = Series("US", "num-regime-core-v1", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def write_everything(database: Database) -> None:
     restated and a deleted price, and the revisions of their rows."""
     yearly = WalkForward(every_months=12, train_years=3)
     fit.walk_forward(database, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
-    fit.fit(database, US_TECH, Recipe("prototype", labelled=LABELLED))
+    fit.fit(database, US_TECH, PROTOTYPES)
     with pytest.raises(Killed):
         classify.backfill(database, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
     classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from bundled import US_V1 as US
 from commands import refusal, regime_command, succeed
 from servers import ALONE, follow_prices, wait_until
 from stored import OF_A_RUN, contents, versions
@@ -14,9 +15,7 @@ from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
-from regime_engine.series import Series
 
-US = Series("US", "num-regime-core-v1", 63)
 EMBEDDINGS = "historical.numeric_window_embeddings"
 # What a backfill writes.
 WRITTEN = (

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
+from bundled import GLOBAL, US, US_TECH, V2
 from click.testing import CliRunner
 from commands import environment
 from servers import MODULE_DATABASE
@@ -29,12 +30,9 @@ from regime_engine.reading import forecast as forecasts
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-V2 = "num-regime-core-v2"
-US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
 FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 
 
@@ -318,17 +316,13 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
 
 
 def test_an_explanation_does_without_the_row_before_the_change_where_it_is_gone(own):
-    with connect(own) as database:
-        whole = explain(database, US, date(2008, 10, 10))
-        assert whole.since
-        assert whole.moved
-        database.execute(
-            "delete from runtime.regimes where region = 'US' and as_of_date = %s",
-            [whole.compared_with],
-        )
-        assert explain(database, US, date(2008, 10, 10)) == replace(
-            whole, compared_with=None, moved=[]
-        )
+    whole = explain(own, US, date(2008, 10, 10))
+    assert whole.since
+    assert whole.moved
+    own.execute(
+        "delete from runtime.regimes where region = 'US' and as_of_date = %s", [whole.compared_with]
+    )
+    assert explain(own, US, date(2008, 10, 10)) == replace(whole, compared_with=None, moved=[])
 
 
 def test_the_analogues_of_an_explanation_are_those_of_the_command(database):
@@ -455,12 +449,11 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         past = forecasts.score(database, US, [5])
         return matrix(database, US, shrink=True), ahead, past
 
-    with connect(own) as database:
-        before = read(database)
-        for day in (date(2008, 10, 11), date(2008, 10, 12)):
-            classify.run(database, US, day)
-        assert len(history(database)) == before[2].rows[0][2] + 252 + 5 + 2
-        assert read(database) == before
+    before = read(own)
+    for day in (date(2008, 10, 11), date(2008, 10, 12)):
+        classify.run(own, US, day)
+    assert len(history(own)) == before[2].rows[0][2] + 252 + 5 + 2
+    assert read(own) == before
 
 
 @pytest.mark.parametrize(
@@ -474,20 +467,18 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
-    with connect(own) as database:
-        database.connection.execute(
-            f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
-        )
-        with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
-            read(database, US)
+    own.connection.execute(
+        f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
+    )
+    with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
+        read(own, US)
 
 
 def test_views_that_are_not_built_are_said_to_be(own):
-    with connect(own) as database:
-        database.execute("drop schema audit cascade")
-        for read in (lambda: matrix(database, US), lambda: forecasts.forecast(database, US, [21])):
-            with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
-                read()
+    own.execute("drop schema audit cascade")
+    for read in (lambda: matrix(own, US), lambda: forecasts.forecast(own, US, [21])):
+        with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
+            read()
 
 
 def test_tables_are_found_under_the_names_of_the_settings(own):
@@ -498,19 +489,18 @@ def test_tables_are_found_under_the_names_of_the_settings(own):
             explain(database, US),
         ]
 
-    with connect(own) as database:
-        before = read(database), forecasts.forecast(database, US, [5])
-        database.execute("alter function audit.regime_forecast rename to outlook")
-        named = replace(own, aliases={"regime_forecast": "outlook"})
-        ahead = forecasts.forecast(replace(database, settings=named), US, [5])
-        database.execute("alter schema runtime rename to engine")
-        database.execute("alter schema features rename to days")
-        database.execute("alter table engine.regimes rename to market_regimes")
-        database.execute("alter view audit.transition_matrix rename to chain")
-        named = replace(
-            own,
-            runtime_schema="engine",
-            features_schema="days",
-            aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
-        )
-        assert (read(replace(database, settings=named)), ahead) == before
+    before = read(own), forecasts.forecast(own, US, [5])
+    own.execute("alter function audit.regime_forecast rename to outlook")
+    named = replace(own.settings, aliases={"regime_forecast": "outlook"})
+    ahead = forecasts.forecast(replace(own, settings=named), US, [5])
+    own.execute("alter schema runtime rename to engine")
+    own.execute("alter schema features rename to days")
+    own.execute("alter table engine.regimes rename to market_regimes")
+    own.execute("alter view audit.transition_matrix rename to chain")
+    named = replace(
+        own.settings,
+        runtime_schema="engine",
+        features_schema="days",
+        aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
+    )
+    assert (read(replace(own, settings=named)), ahead) == before

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from bundled import US, US_TECH, V2
 from commands import regime_command
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -23,12 +24,9 @@ from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.report import charts, contents, page
 from regime_engine.report.tables import tables
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-V2 = "num-regime-core-v2"
-US, US_TECH = (Series(region, V2, 63) for region in ("US", "US_TECH"))
 MARKUP = "</script><i>NASDAQ"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -391,9 +389,8 @@ def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
 
 
 def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):
-    with connect(own) as database:
-        with pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):
-            contents.read(database, ("ATLANTIS",), V2, 63)
-        database.execute("truncate runtime.regimes")
-        with pytest.raises(RegimeError, match="no regimes yet"):
-            contents.read(database, (), V2, 63)
+    with pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):
+        contents.read(own, ("ATLANTIS",), V2, 63)
+    own.execute("truncate runtime.regimes")
+    with pytest.raises(RegimeError, match="no regimes yet"):
+        contents.read(own, (), V2, 63)

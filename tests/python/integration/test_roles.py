@@ -6,6 +6,7 @@ from datetime import date
 from functools import partial
 
 import pytest
+from bundled import PROTOTYPES, US
 from commands import refusal, regime_command, succeed
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
@@ -15,14 +16,7 @@ from regime_engine import dbt, roles
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
-from regime_engine.series import Series
 
-US = Series("US", "num-regime-core-v2", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 PASSWORD = "correct horse battery staple"
 
 pytestmark = pytest.mark.by_version
@@ -91,7 +85,7 @@ def shared(server, features_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
     with server.database(MODULE_DATABASE, features_template) as settings:
         with connect(settings) as database:
-            fit.fit(database, US, Recipe("prototype", labelled=LABELLED))
+            fit.fit(database, US, PROTOTYPES)
             classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
         for _ in range(2):
             succeed(regime_command(settings, "init", "--roles"))
