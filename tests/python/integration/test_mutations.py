@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,6 @@ from bundled import PROTOTYPES, US, US_TECH, US_V1
 from commands import regime_command
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.engine.fit import Recipe, WalkForward
@@ -23,9 +22,8 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Audited:
-    """the finished database and its settings; each test's compiled SQL by its name"""
+    """The finished database; each test's compiled SQL by its name."""
 
-    settings: Settings
     database: Database
     queries: dict[str, str]
     findings: list
@@ -81,7 +79,7 @@ def audited(server, finished) -> Iterator[Audited]:
         results, findings = nightly.audit(database)
         database.execute("analyze")
         queries = {result.name: result.query for result in results}
-        yield Audited(settings, database, queries, findings)
+        yield Audited(database, queries, findings)
 
 
 EMBEDDINGS = "historical.numeric_window_embeddings"
@@ -100,6 +98,7 @@ THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v2' and as_of_date
 THAT_EMBEDDING = (
     f"entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
 )
+THAT_VOTE = f"region = 'GLOBAL' and as_of_date = '{DAY}'"
 THAT_CHANGE = f"region = 'US' and as_of_date = '{CHANGE}'"
 THAT_MODEL = "region = 'US' and version = 2"
 THAT_PRICE = f"instrument_id = 'GSPC.INDX' and trade_date = '{DAY}'"
@@ -125,28 +124,16 @@ def copy_of(table: str, condition: str, **changes: str) -> str:
     )
 
 
-def of_regime(change: str) -> str:
-    return f"update {REGIMES} set {change} where {THAT_REGIME}"
+def change_of(table: str, condition: str) -> Callable[[str], str]:
+    return lambda change: f"update {table} set {change} where {condition}"
 
 
-def of_vote(change: str) -> str:
-    return f"update {REGIMES} set {change} where region = 'GLOBAL' and as_of_date = '{DAY}'"
-
-
-def of_embedding(change: str) -> str:
-    return f"update {EMBEDDINGS} set {change} where {THAT_EMBEDDING}"
-
-
-def of_transition(change: str) -> str:
-    return f"update {TRANSITIONS} set {change} where {THAT_CHANGE}"
-
-
-def of_model(change: str) -> str:
-    return f"update {MODELS} set {change} where {THAT_MODEL}"
-
-
-def of_run(change: str) -> str:
-    return f"update {RUNS} set {change} where {SECOND_BACKFILL}"
+of_regime = change_of(REGIMES, THAT_REGIME)
+of_vote = change_of(REGIMES, THAT_VOTE)
+of_embedding = change_of(EMBEDDINGS, THAT_EMBEDDING)
+of_transition = change_of(TRANSITIONS, THAT_CHANGE)
+of_model = change_of(MODELS, THAT_MODEL)
+of_run = change_of(RUNS, SECOND_BACKFILL)
 
 
 def other(table: str, column: str, condition: str) -> str:
@@ -214,9 +201,7 @@ MUTATIONS = (
                 probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')
             """), CLASSIFIED, REGIME),
     Corruption("probability of a label that the model has not", of_regime("probabilities = probabilities || '{\"PANIC\": 0}'"), PROBABILITIES, REGIME),
-    Corruption("regime's embedding bit-flipped", of_regime("""
-            regime_embedding = set_bit(regime_embedding, 77, 1 - get_bit(regime_embedding, 77))
-            """), STORED, REGIME),
+    Corruption("regime's embedding bit-flipped", of_regime("regime_embedding = set_bit(regime_embedding, 77, 1 - get_bit(regime_embedding, 77))"), STORED, REGIME),
     Corruption("regime's embedding cut short", of_regime("regime_embedding = substr(regime_embedding, 1, 1532)"), STORED, REGIME),
     Corruption("regime's embedding of another date", of_regime(f"regime_embedding = {OTHER_VECTOR}"), STORED, REGIME),
     Corruption("regime's embedding of another encoder", of_regime(f"regime_embedding = {other(REGIMES, 'regime_embedding', OTHER_ENCODERS)}"), STORED, REGIME),
@@ -387,8 +372,8 @@ MUTATIONS = (
     Corruption("vote's vector cut short", of_vote("regime_embedding = substr(regime_embedding, 1, 16)"), MEANS, VOTE),
     Corruption("vote's weight edited", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')"), MEANS, VOTE),
     Corruption("vote's constituent of another label", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), OF_TODAY, VOTE),
-    Corruption("vote deleted", f"delete from {REGIMES} where region = 'GLOBAL' and as_of_date = '{DAY}'", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
-    Corruption("vote of a day without trading", copy_of(REGIMES, f"region = 'GLOBAL' and as_of_date = '{DAY}'", as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
+    Corruption("vote deleted", f"delete from {REGIMES} where {THAT_VOTE}", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
+    Corruption("vote of a day without trading", copy_of(REGIMES, THAT_VOTE, as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
     Corruption("regime classified anew after the vote", of_regime("run_id = gen_random_uuid()"), OF_TODAY, VOTE),
     Corruption("weight changed after the vote", "update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
     Corruption("label taken out of its seed", "delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
@@ -396,9 +381,9 @@ MUTATIONS = (
 )  # fmt: skip
 
 
-def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
-    """What the test returns: column → value, as text."""
-    cursor = audited.database.connection.execute(audited.queries[test])
+def rows_of(database: Database, query: str) -> list[dict[str, str]]:
+    """Column → value, as text."""
+    cursor = database.connection.execute(query)
     names = [column.name for column in cursor.description]
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
@@ -416,24 +401,23 @@ def unprotected(audited) -> Audited:
 
 
 def corrupt(database: Database, corruption: Corruption) -> None:
-    is_one = isinstance(corruption.sql, str)
-    for statement in [corruption.sql] if is_one else corruption.sql:
-        cursor = database.connection.execute(statement)
-        assert cursor.rowcount != 0, statement
+    statements = [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
+    for statement in statements:
+        assert database.connection.execute(statement).rowcount != 0, statement
 
 
 @pytest.mark.by_version
 def test_nothing_is_found_in_the_clean_database(audited):
     assert audited.findings == []
-    for test in audited.queries:
-        assert rows_of(audited, test) == [], test
+    for test, query in audited.queries.items():
+        assert rows_of(audited.database, query) == [], test
 
 
 @pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
     with unprotected.database.connection.transaction(force_rollback=True):
         corrupt(unprotected.database, corruption)
-        found = rows_of(unprotected, corruption.found_by)
+        found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
 
 
@@ -459,9 +443,7 @@ def test_the_command_finds_it_too(server, finished, name):
         (found,) = [each for each in document["tests"] if each["name"] == test]
         assert found["verdict"] == "FAIL"
         assert found["look_further"] == f"select * from audit_failures.{test}"
-        cursor = database.execute(found["look_further"])
-        names = [column.name for column in cursor.description]
-        kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
+        kept = rows_of(database, found["look_further"])
         shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
         assert len(kept) == found["failures"]
         assert any(corruption.row.items() <= row.items() for row in kept)

@@ -427,8 +427,8 @@ def test_the_tables_say_what_a_person_asks_for(database, ask):
     [
         (("forecast", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
         (("explain", "--region", "US", "--as-of", "2005-06-01"), "the first regime of region US is of 2006-01-03"),
-        (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is of 2009-12-31, 29 days before"),
-        (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days takes 1053"),
+        (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is on 2009-12-31, 29 days before"),
+        (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days, it needs 1053"),
         (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
         (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
