@@ -64,41 +64,38 @@ def in_line(database: Database) -> set[str]:
 
 @pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
-    settings: Settings, server, features_template: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, server, features_template: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Backfill, rerun, a restated and a deleted price; the partitions of other years are not read."""
+
+    def written(database: Database) -> tuple:
+        backfill(database)
+        first = versions(database, [EMBEDDINGS])
+        backfill(database)
+        assert versions(database, [EMBEDDINGS]) == first
+        restate_and_delete(database)
+        backfill(database)
+        assert nightly.audit(database)[1] == []
+        return contents(database, WRITTEN, OF_A_RUN), definition(database)
+
+    expected = written(database)
     with server.database("test_partitioned", features_template) as settings:
-        found = []
-        for each in (settings, settings):
-            with connect(each) as database:
-                if each is settings:
-                    database.execute(f"drop table {EMBEDDINGS} cascade")
-                    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
-                    nightly.initialise(database)
-                    assert set(partitions(database)) == {
-                        "default",
-                        *map(str, range(2000, NEXT_YEAR + 1)),
-                    }
-                backfill(database)
-                first = versions(database, [EMBEDDINGS])
-                backfill(database)
-                assert versions(database, [EMBEDDINGS]) == first
-                restate_and_delete(database)
-                backfill(database)
-                found.append((contents(database, WRITTEN, OF_A_RUN), definition(database)))
-                assert nightly.audit(database)[1] == []
-                if each is settings:
-                    counts = {name: count for name, (_, count) in partitions(database).items()}
-                    assert {name for name, count in counts.items() if count} == {"2003", "2004"}
-        assert found[0] == found[1]
+        with connect(settings) as partitioned:
+            partitioned.execute(f"drop table {EMBEDDINGS} cascade")
+            monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
+            nightly.initialise(partitioned)
+            years = map(str, range(2000, NEXT_YEAR + 1))
+            assert set(partitions(partitioned)) == {"default", *years}
+            assert written(partitioned) == expected
+            counts = {name: count for name, (_, count) in partitions(partitioned).items()}
+            assert {name for name, count in counts.items() if count} == {"2003", "2004"}
         before = scans(settings)
-        with connect(settings) as database:
-            classify.run(database, US, date(2004, 3, 1))
-            classify.backfill(database, US, date(2004, 3, 1), date(2004, 6, 30))
+        with connect(settings) as partitioned:
+            classify.run(partitioned, US, date(2004, 3, 1))
+            classify.backfill(partitioned, US, date(2004, 3, 1), date(2004, 6, 30))
         after = scans(settings)
-        assert {name for name in after if after[name] != before[name]} == {
-            "numeric_window_embeddings_2004"
-        }
+    read = {name for name in after if after[name] != before[name]}
+    assert read == {"numeric_window_embeddings_2004"}
 
 
 def backfill(database: Database) -> None:
