@@ -68,13 +68,12 @@ def test_the_workflow_runs_and_a_second_build_is_of_what_changed(settings, check
     assert not any(r["unique_id"].startswith("seed.") for r in results)
 
 
-def test_the_audit_step_fails_with_a_wrong_row(settings, checkout, steps):
-    with connect(settings) as database:
-        database.execute(
-            "update features.daily_features set close = 1"
-            " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
-        )
-    done = run(settings, checkout, steps["Audit"])
+def test_the_audit_step_fails_with_a_wrong_row(database, checkout, steps):
+    database.execute(
+        "update features.daily_features set close = 1"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
+    )
+    done = run(database.settings, checkout, steps["Audit"])
     assert done.returncode == 1
     document = json.loads((checkout / "audit.json").read_text())
     (failed,) = [test for test in document["tests"] if test["verdict"] == "FAIL"]

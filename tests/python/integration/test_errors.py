@@ -112,12 +112,11 @@ def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, m
     assert rows == 0
 
 
-def test_a_failed_run_is_in_the_ledger_with_its_reason(settings, regime):
+def test_a_failed_run_is_in_the_ledger_with_its_reason(database, regime):
     assert regime("run", "--region", "US", "--as-of", "2019-01-30").returncode == 1
-    with connect(settings) as database:
-        status, error = database.one(
-            "select status, error from runtime.regime_runs order by started_at desc"
-        )
+    status, error = database.one(
+        "select status, error from runtime.regime_runs order by started_at desc"
+    )
     assert status == "FAILED"
     assert "30 days old" in error
 
@@ -184,15 +183,14 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
         "alter table runtime.regimes drop column metadata cascade",
     ],
 )
-def test_an_unfinished_init_is_named_and_finished_by_init(settings, regime, missing):
-    with connect(settings) as database:
-        database.execute(missing)
-        line = refusal(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-        assert re.fullmatch("Error: .+run `regime init`", line)
-        for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
-            if database.one("select to_regclass(%s)", [table]) != (None,):
-                (rows,) = database.one(f"select count(*) from {table}")
-                assert rows == 0
+def test_an_unfinished_init_is_named_and_finished_by_init(database, regime, missing):
+    database.execute(missing)
+    line = refusal(regime("run", "--region", "US", "--as-of", "2018-12-31"))
+    assert re.fullmatch("Error: .+run `regime init`", line)
+    for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
+        if database.one("select to_regclass(%s)", [table]) != (None,):
+            (rows,) = database.one(f"select count(*) from {table}")
+            assert rows == 0
     succeed(regime("init"))
     succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
 

@@ -268,7 +268,7 @@ def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(database):
     assert backfill().n_windows == 61
 
 
-def test_auto_shows_the_scores_and_takes_the_best(settings, regime):
+def test_auto_shows_the_scores_and_takes_the_best(database, regime):
     # A version of a given number of states is no answer to the question which number it should be.
     succeed(regime("fit", "--region", "US", "--end", "2006-12-31"))
     result = succeed(regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto"))
@@ -276,10 +276,9 @@ def test_auto_shows_the_scores_and_takes_the_best(settings, regime):
     assert header.split() == ["states", "score", "to", "the", "best"]
     assert [line.split()[0] for line in scores] == ["2", "3", "4"]
     best = next(line.split()[0] for line in scores if line.split()[2] == "0.000")
-    with connect(settings) as database:
-        (labels,) = database.one(
-            "select labels from runtime.regime_models where metrics ? 'states_tried'"
-        )
+    (labels,) = database.one(
+        "select labels from runtime.regime_models where metrics ? 'states_tried'"
+    )
     assert len(labels) == int(best)
     assert chosen.startswith("markov version 2 of US")
 

@@ -107,6 +107,14 @@ def release(database: Database) -> None:
     database.execute("select pg_advisory_unlock_all()")
 
 
+def start_and_stop(database: Database, *options: str) -> Process:
+    """A run of the whole market that waits for its turn to write SYN20."""
+    hold(database, "SYN20")
+    process = start(database.settings, "embed", "--all", *options)
+    wait_until(database, A_WRITER_WAITS)
+    return process
+
+
 def read_so_far(database: Database, what: str, relation: str) -> int:
     """Of pg_statio_user_tables or pg_stat_user_tables, by all sessions.
 
@@ -212,10 +220,8 @@ def test_an_edited_vector_is_put_back_by_recompute(database, regime, undisturbed
     assert stored(database) == undisturbed
 
 
-def test_a_killed_run_is_continued_where_it_stood(database, settings, regime, undisturbed):
-    hold(database, "SYN20")
-    process = start(settings, "embed", "--all")
-    wait_until(database, A_WRITER_WAITS)
+def test_a_killed_run_is_continued_where_it_stood(database, regime, undisturbed):
+    process = start_and_stop(database)
     process.kill()
     process.communicate()
     release(database)
@@ -255,9 +261,7 @@ def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
 def test_a_price_restated_during_the_run_is_found_by_the_next(
     database, settings, regime, undisturbed
 ):
-    hold(database, "SYN20")
-    process = start(settings, "embed", "--all")
-    wait_until(database, A_WRITER_WAITS)
+    process = start_and_stop(database)
     with connect(settings) as other:
         for instrument_id in ("SYN02", "SYN20"):
             other.execute(
@@ -373,12 +377,8 @@ def worker_processes(process: Process) -> list[int]:
 
 
 @pytest.mark.one_server
-def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
-    database, settings, regime, undisturbed
-):
-    hold(database, "SYN20")
-    process = start(settings, "embed", "--all", "--workers", "2")
-    wait_until(database, A_WRITER_WAITS)
+def test_a_killed_worker_process_ends_the_run_and_loses_nothing(database, regime, undisturbed):
+    process = start_and_stop(database, "--workers", "2")
     # What the first task has committed, and all of the second.
     written = (16 + 10) * N_DATES
     wait_until(database, f"select count(*) = {written} from {EMBEDDINGS}")
@@ -398,10 +398,8 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
 
 
 @pytest.mark.one_server
-def test_worker_processes_end_with_a_killed_parent(database, settings):
-    hold(database, "SYN20")
-    process = start(settings, "embed", "--all", "--workers", "2")
-    wait_until(database, A_WRITER_WAITS)
+def test_worker_processes_end_with_a_killed_parent(database):
+    process = start_and_stop(database, "--workers", "2")
     pids = worker_processes(process)
     assert pids
     process.kill()
@@ -456,10 +454,8 @@ def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, clu
 
 
 @pytest.mark.one_server
-def test_an_interrupted_run_ends_in_one_line(database, settings, regime, undisturbed):
-    hold(database, "SYN20")
-    process = start(settings, "embed", "--all")
-    wait_until(database, A_WRITER_WAITS)
+def test_an_interrupted_run_ends_in_one_line(database, regime, undisturbed):
+    process = start_and_stop(database)
     process.send_signal(signal.SIGINT)
     # It no longer waits, since psycopg has cancelled its statement.
     wait_until(database, f"select not ({A_WRITER_WAITS})")
@@ -594,9 +590,7 @@ def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
     server, settings, regime, undisturbed
 ):
     with connect(settings) as holder:
-        hold(holder, "SYN20")
-        process = start(settings, "embed", "--all")
-        wait_until(holder, A_WRITER_WAITS)
+        process = start_and_stop(holder)
         embedded.stop(server.settings)
     _, error = process.communicate()
     embedded.start(server.settings)
