@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 import pytest
 from bundled import PROTOTYPES, US
 from commands import regime_command, succeed
+from project import ROOT
 from servers import MODULE_DATABASE
 
 from regime_engine import dbt
@@ -21,7 +21,6 @@ from regime_engine.engine.fit import Recipe
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
 INSIDE = "2011-09-15"
 
 
@@ -140,6 +139,6 @@ def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, sta
 
 
 def test_no_generic_test_of_ours_is_left_out():
-    ours = {path.stem for path in (PROJECT / "tests/dbt/generic").glob("*.sql")}
+    ours = {path.stem for path in (ROOT / "tests/dbt/generic").glob("*.sql")}
     # unique_price, which looks at the source's indexes first, has its own in test_features.
     assert ours == {"not_null", "is_empty", "unique_key", "unique_price"}

@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from bundled import PROTOTYPES, V1, V2
+from project import PROJECT_FILES, change, copy_project
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 from stored import records
-from test_dbt import PROJECT_FILES, change, copy_project
 
 from regime_engine import classifiers, encoders, model_versions
 from regime_engine.database import Database, connect

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import environment, forked_path, succeed
+from project import ROOT, copy_project, run_in
 
 from regime_engine.config import Settings
 from regime_engine.database import connect, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-WORKFLOW = PROJECT / "examples/ci/regimes.yml"
-PARTS = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt", ".sqlfluff")  # fmt: skip
+WORKFLOW = ROOT / "examples/ci/regimes.yml"
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +28,7 @@ def steps() -> dict[str, str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in PARTS:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", PROJECT / name, tmp_path / name], check=True)
-    return tmp_path
+    return copy_project(tmp_path, ".sqlfluff")
 
 
 def run(settings: Settings, checkout: Path, command: str) -> subprocess.CompletedProcess:
@@ -41,14 +37,8 @@ def run(settings: Settings, checkout: Path, command: str) -> subprocess.Complete
     del env["REGIME_DATABASE_URL"]  # the workflow has libpq's variables
     env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(checkout), "NO_COLOR": "1"}
     # As GitHub runs a step whose shell is bash.
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
-        cwd=checkout,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    return run_in(checkout, [*shell, command], env)
 
 
 def test_the_workflow_runs_and_a_second_build_is_of_what_changed(settings, checkout, steps):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from bundled import US_V1 as US
 from commands import environment, forked_path, succeed
+from project import ROOT, change, copy_project, run_in
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from stored import contents
@@ -29,11 +29,6 @@ from regime_engine.reading.forecast import forecast
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-PROJECT_FILES = (
-    *("dbt_project.yml", "selectors.yml"),
-    *("profiles", "seeds", "macros", "functions", "models"),
-)
 START, END = date(2008, 6, 2), date(2008, 12, 31)
 ENGINE_TABLES = {
     "historical.numeric_window_embeddings",
@@ -62,17 +57,11 @@ def shell_environment(target: Path) -> dict[str, str]:
 def shell(tmp_path: Path) -> Shell:
     """Run lines in a shell that `regime db env` has set up, as the README says to."""
 
-    def run(settings: Settings, lines: str, folder: Path = PROJECT) -> subprocess.CompletedProcess:
+    def run(settings: Settings, lines: str, folder: Path = ROOT) -> subprocess.CompletedProcess:
         name = conninfo_to_dict(settings.database_url)["dbname"]
         env = {name: value for name, value in environment(settings).items() if name != "PATH"}
-        return subprocess.run(
-            ["bash", "-c", f'eval "$(regime db env)"; export PGDATABASE={name}; {lines}'],
-            cwd=folder,
-            env=env | shell_environment(tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        script = f'eval "$(regime db env)"; export PGDATABASE={name}; {lines}'
+        return run_in(folder, ["bash", "-c", script], env | shell_environment(tmp_path))
 
     return run
 
@@ -86,13 +75,10 @@ def results(target: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess:
     target = tmp_path_factory.mktemp("parsed")
-    parsing = subprocess.run(
+    parsing = run_in(
+        ROOT,
         ["dbt", "parse", "--profiles-dir", "profiles", "--show-all-deprecations"],
-        cwd=PROJECT,
-        env=shell_environment(target) | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=120,
+        shell_environment(target) | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
     )
     parsing.args.append(target)
     return parsing
@@ -111,20 +97,6 @@ def load_bundled_prices(database: Database) -> None:
 def schemas(database: Database) -> set[str]:
     found = database.execute("select nspname from pg_namespace where nspname !~ '^pg_'")
     return {name for (name,) in found} - {"information_schema", "public"}
-
-
-def copy_project(folder: Path) -> Path:
-    for name in PROJECT_FILES:
-        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
-        copy(PROJECT / name, folder / name)
-    shutil.copytree(PROJECT / "tests" / "dbt", folder / "tests" / "dbt")
-    return folder
-
-
-def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
 
 
 def test_dbt_builds_and_tests_everything_from_a_shell(empty_settings, shell, tmp_path, manifest):
@@ -195,7 +167,7 @@ def test_the_audit_leaves_out_no_test_of_what_the_engine_writes(database, manife
         for node in manifest["nodes"].values()
         if node["resource_type"] == "test" and is_of_the_engine(node)
     }
-    singular = {path.stem for path in (PROJECT / "tests/dbt/audit").glob("*.sql")}
+    singular = {path.stem for path in (ROOT / "tests/dbt/audit").glob("*.sql")}
     assert singular < expected
     classify.backfill(database, US, START, END)
     results, findings = nightly.audit(database)
@@ -421,7 +393,7 @@ def test_the_source_is_described_as_load_makes_it(database, manifest):
 
 
 def test_the_var_encoders_says_what_the_encoders_do(server):
-    declared = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["encoders"]
+    declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]["encoders"]
     assert set(declared) == set(encoders.ENCODERS)
     with connect(server.settings) as database:
         for model_id, encoder in encoders.ENCODERS.items():

@@ -3,17 +3,16 @@
 No Citus has run here: the functions have the names and arguments of its documentation.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
+from project import ROOT, run_in
 
 from regime_engine.database import Database, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
 CITUS = """
 create table pg_dist_partition (logicalrelid regclass primary key, called text);
 
@@ -32,19 +31,10 @@ returns void language sql as
 
 def distribute(database: Database, target: Path) -> str:
     """What `dbt run-operation distribute_tables` prints."""
-    operation = subprocess.run(
-        [
-            *("dbt", "run-operation", "distribute_tables"),
-            *("--profiles-dir", "profiles", "--target-path", target, "--log-path", target),
-        ],
-        cwd=PROJECT,
-        env=environment(database.settings) | libpq_environment(database) | {"PATH": forked_path()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert operation.returncode == 0, operation.stdout
-    return operation.stdout
+    command = ["dbt", "run-operation", "distribute_tables", "--profiles-dir", "profiles"]
+    command += ["--target-path", target, "--log-path", target]
+    env = environment(database.settings) | libpq_environment(database) | {"PATH": forked_path()}
+    return succeed(run_in(ROOT, command, env)).stdout
 
 
 def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(database, tmp_path):

@@ -1,5 +1,6 @@
 """What README and docs show is what happens."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,7 +8,8 @@ import time
 
 import pytest
 from commands import regime_command, succeed
-from pages import AFTER_THE_DEMO, ROOT, checkout, require_what_is_written, same_answer
+from pages import AFTER_THE_DEMO, checkout, require_what_is_written, same_answer
+from project import ROOT, run_in
 from servers import DATABASE, MODULE_DATABASE
 from stored import versions
 
@@ -75,13 +77,8 @@ QUESTIONS = re.findall(
 
 def psql(settings, script: str) -> subprocess.CompletedProcess:
     program = shutil.which("psql", path=embedded.client_folder(settings)) or "psql"
-    return subprocess.run(
-        [program, settings.database_url, "-XqP", "pager=off", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    options = ["-XqP", "pager=off", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    return run_in(ROOT, [program, settings.database_url, *options], dict(os.environ), script)
 
 
 def test_every_question_of_the_auditor_is_shown_with_its_answer():

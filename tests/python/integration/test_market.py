@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 from bundled import V2
 from commands import Process, environment, refusal, regime_command, succeed
+from project import ROOT
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from servers import ALONE, DATABASE, follow_prices, wait_until
@@ -31,7 +31,7 @@ N_DATES = N_DAYS - WINDOW_DAYS + 1
 N_WINDOWS = N_INSTRUMENTS * N_DATES
 FIRST_DAY, LAST_DAY = date(2018, 3, 12), date(2018, 6, 29)
 EMBEDDINGS = "historical.numeric_window_embeddings"
-OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
+OPERATOR = ROOT / "docs/operator.md"
 
 
 def make_market(database: Database) -> None:

@@ -5,19 +5,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1
 from commands import regime_command
+from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly, vote
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)

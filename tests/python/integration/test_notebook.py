@@ -5,7 +5,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from pages import BLOCK, ROOT, same_answer
+from pages import BLOCK, same_answer
+from project import ROOT
 
 from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, demo, encode
 from regime_engine.database import connect, libpq_environment

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from commands import environment, forked_path, succeed
+from project import ROOT, run_in
+from servers import MODULE_DATABASE
 from stored import contents
 
 from regime_engine import demo
@@ -18,9 +20,7 @@ from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-PAGE = PROJECT / "docs/package.md"
-DATABASE = "test_package"
+PAGE = ROOT / "docs/package.md"
 NAMES = {
     "REGIME_HISTORICAL_SCHEMA": "analytics_vectors",
     "REGIME_RUNTIME_SCHEMA": "analytics_runtime",
@@ -53,7 +53,7 @@ Run = Callable[..., subprocess.CompletedProcess]
 @pytest.fixture(scope="module")
 def team_settings(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
-    with server.database(DATABASE) as settings:
+    with server.database(MODULE_DATABASE) as settings:
         with connect(settings) as database:
             load_prices(database, demo.PRICE_FILES[0])
             database.execute("create schema vendor")
@@ -71,11 +71,11 @@ def team_settings(server) -> Iterator[Settings]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example, which has the package of this checkout."""
     folder = tmp_path_factory.mktemp("team") / "acme"
-    shutil.copytree(PROJECT / "examples/dbt_project", folder, ignore=shutil.ignore_patterns(
+    shutil.copytree(ROOT / "examples/dbt_project", folder, ignore=shutil.ignore_patterns(
         "dbt_packages", "target", "logs", "package-lock.yml"
     ))  # fmt: skip
     packages = folder / "packages.yml"
-    packages.write_text(packages.read_text().replace("../..", str(PROJECT)))
+    packages.write_text(packages.read_text().replace("../..", str(ROOT)))
     return folder
 
 
@@ -84,12 +84,10 @@ def run(team_settings: Settings, folder: Path) -> Run:
     """Run a program in the team's project."""
     with connect(team_settings) as database:
         env = environment(team_settings) | libpq_environment(database) | NAMES
-    env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(folder), "NO_COLOR": "1"}
+    env |= {"PATH": forked_path(), "REGIME_ROOT_DIR": str(folder), "NO_COLOR": "1"}
 
     def run(*command: str) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
-        )
+        done = run_in(folder, command, env)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

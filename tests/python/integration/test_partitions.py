@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pytest
 from bundled import US_V1 as US
 from commands import refusal, regime_command, succeed
+from project import ROOT
 from servers import ALONE, follow_prices, wait_until
 from stored import OF_A_RUN, contents, versions
 
@@ -23,7 +23,7 @@ WRITTEN = (
     "(select old_row - array['run_id', 'created_at'] as row from runtime.regime_revisions)",
 )
 NEXT_YEAR = date.today().year + 1
-OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
+OPERATOR = ROOT / "docs/operator.md"
 
 
 def partitions(database: Database) -> dict[str, tuple[str, int]]:
