@@ -5,6 +5,11 @@ from typing import Any
 
 from regime_engine.database import Database, Rows
 
+EMBEDDINGS, REGIMES = "historical.numeric_window_embeddings", "runtime.regimes"
+TRANSITIONS, REVISIONS = "runtime.regime_transitions", "runtime.regime_revisions"
+MODELS, RUNS = "runtime.regime_models", "runtime.regime_runs"
+PRICES, FEATURES = "historical.prices_daily", "features.daily_features"
+ENGINE_TABLES = {EMBEDDINGS, REGIMES, TRANSITIONS, REVISIONS, MODELS, RUNS}
 # What differs between two runs that write the same.
 OF_A_RUN = ("run_id", "created_at", "new_run_id", "revised_at")
 

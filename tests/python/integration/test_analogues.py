@@ -286,10 +286,7 @@ def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
 
 
 def test_fewer_analogues_than_asked_are_given_and_said_to_be_fewer(settings):
-    result = succeed(
-        regime_command(
-            *(settings, "analogues", "--region", "US", "--as-of", "1999-10-01", "--format", "csv")
-        )
-    )
+    asked = ("--region", "US", "--as-of", "1999-10-01", "--format", "csv")
+    result = succeed(regime_command(settings, "analogues", *asked))
     assert len(result.stdout.splitlines()) == 1 + 1
     assert result.stderr.startswith("1 of 10 analogues")

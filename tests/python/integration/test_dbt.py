@@ -17,7 +17,7 @@ from commands import environment, forked_path, succeed
 from project import ROOT, change, copy_project, run_in
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from stored import contents
+from stored import ENGINE_TABLES, FEATURES, contents
 
 from regime_engine import dbt, demo, encoders
 from regime_engine.config import LAYER_OF, Settings
@@ -30,15 +30,7 @@ from regime_engine.reading.forecast import forecast
 pytestmark = pytest.mark.one_server
 
 START, END = date(2008, 6, 2), date(2008, 12, 31)
-ENGINE_TABLES = {
-    "historical.numeric_window_embeddings",
-    "runtime.regimes",
-    "runtime.regime_transitions",
-    "runtime.regime_models",
-    "runtime.regime_revisions",
-    "runtime.regime_runs",
-}
-BUILT_TABLES = ENGINE_TABLES | {"features.daily_features"}
+BUILT_TABLES = ENGINE_TABLES | {FEATURES}
 
 Shell = Callable[..., subprocess.CompletedProcess]
 
@@ -309,9 +301,8 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
             "delete from historical.prices_daily"
             """ where "Trading Day" > now() at time zone 'UTC' - '5 days'::interval"""
         )
-        stale = succeed(
-            shell(settings, "dbt source freshness --profiles-dir profiles", folder=project)
-        )
+        freshness = "dbt source freshness --profiles-dir profiles"
+        stale = succeed(shell(settings, freshness, folder=project))
         assert "WARN freshness of historical.prices_daily" in stale.stdout
 
 

@@ -11,22 +11,14 @@ from commands import regime_command, succeed
 from pages import AFTER_THE_DEMO, checkout, require_what_is_written, same_answer
 from project import ROOT, run_in
 from servers import DATABASE, MODULE_DATABASE
-from stored import versions
+from stored import ENGINE_TABLES, FEATURES, PRICES, REVISIONS, RUNS, versions
 
 from regime_engine import roles
 from regime_engine.database import connect, embedded
 
 pytestmark = pytest.mark.one_server
 
-TABLES = (
-    "historical.prices_daily",
-    "features.daily_features",
-    "historical.numeric_window_embeddings",
-    "runtime.regimes",
-    "runtime.regime_transitions",
-    "runtime.regime_models",
-    "runtime.regime_revisions",
-)
+TABLES = {PRICES, FEATURES} | ENGINE_TABLES - {RUNS}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -65,7 +57,7 @@ def test_a_second_demo_changes_no_row(demonstrated):
         before = versions(database, TABLES)
         succeed(regime_command(settings, "demo"))
         assert versions(database, TABLES) == before
-    assert all(before[table] for table in TABLES if table != "runtime.regime_revisions")
+    assert all(before[table] for table in TABLES if table != REVISIONS)
 
 
 QUESTIONS = re.findall(

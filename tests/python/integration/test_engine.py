@@ -17,7 +17,7 @@ from commands import Process, environment, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import follow_prices, wait_until
-from stored import OF_A_RUN, contents, versions
+from stored import EMBEDDINGS, OF_A_RUN, REGIMES, REVISIONS, TRANSITIONS, contents, versions
 
 from regime_engine import demo
 from regime_engine.database import Database, connect
@@ -31,14 +31,11 @@ LABELLED = (
     LabelledStretch("RISK_OFF", date(2003, 1, 2), date(2003, 6, 30)),
 )
 PROTOTYPES = Recipe("prototype", labelled=LABELLED)
-ENGINE_TABLES = (
-    "historical.numeric_window_embeddings",
-    *("runtime.regimes", "runtime.regime_transitions", "runtime.regime_revisions"),
-)
+TABLES = (EMBEDDINGS, REGIMES, TRANSITIONS, REVISIONS)
 
 
 def empty_engine_tables(database: Database) -> None:
-    database.execute(f"truncate {', '.join(ENGINE_TABLES)}")
+    database.execute(f"truncate {', '.join(TABLES)}")
 
 
 def bundled_prices(instrument_id: str) -> list[list[str]]:
@@ -65,10 +62,10 @@ START, END = date(2004, 3, 1), date(2006, 12, 29)
 def once(database, fitted) -> dict[str, list]:
     """The tables after one backfill of the stretch, which is then taken away again."""
     backfill(database, START, END)
-    tables = contents(database, ENGINE_TABLES, OF_A_RUN)
+    tables = contents(database, TABLES, OF_A_RUN)
     empty_engine_tables(database)
-    assert len(tables["runtime.regime_transitions"]) > 5
-    assert not tables["runtime.regime_revisions"]
+    assert len(tables[TRANSITIONS]) > 5
+    assert not tables[REVISIONS]
     return tables
 
 
@@ -176,14 +173,14 @@ def test_any_order_of_dates_twice_over_ends_in_the_same_tables(database, fitted,
         random.Random(20081010).shuffle(parts)
     for start, end in parts + parts:
         backfill(database, start, end)
-    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
 def test_a_rerun_leaves_every_row_as_it_was(database, fitted):
     backfill(database, START, END)
-    before = versions(database, ENGINE_TABLES)
+    before = versions(database, TABLES)
     backfill(database, START, END)
-    assert versions(database, ENGINE_TABLES) == before
+    assert versions(database, TABLES) == before
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -205,7 +202,7 @@ def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
     for start, end in parts:
         backfill(database, start, end)
     backfill(database, START, END)
-    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
 def start_backfill(settings) -> Process:
@@ -227,7 +224,7 @@ def finished(process: Process) -> None:
 def test_two_processes_at_once_end_in_the_same_tables(database, fitted, once):
     for process in [start_backfill(fitted), start_backfill(fitted)]:
         finished(process)
-    assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
 def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, regime):
@@ -249,7 +246,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, reg
             whole = time.monotonic() - begun
         process.communicate()
         backfill(database, START, END)
-        assert contents(database, ENGINE_TABLES, OF_A_RUN) == once
+        assert contents(database, TABLES, OF_A_RUN) == once
         unowned = database.rows("""
             select run_id from runtime.regimes
             union select run_id from historical.numeric_window_embeddings
@@ -319,7 +316,7 @@ def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch,
     database.execute("delete from historical.prices_daily where trade_date = %s", [day])
     follow_prices(database)
     classify.backfill(database, US, START)
-    followed = contents(database, ENGINE_TABLES, OF_A_RUN)
+    followed = contents(database, TABLES, OF_A_RUN)
     revised = database.rows(
         "select old_row ->> 'as_of_date' from runtime.regime_revisions"
         " where table_name = 'regimes' and old_row ->> 'as_of_date' = %s",
@@ -328,9 +325,9 @@ def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch,
     assert revised == [(day,)]
     empty_engine_tables(database)
     classify.backfill(database, US, START)
-    anew = contents(database, ENGINE_TABLES, OF_A_RUN)
-    for table in ENGINE_TABLES:
-        if table != "runtime.regime_revisions":
+    anew = contents(database, TABLES, OF_A_RUN)
+    for table in TABLES:
+        if table != REVISIONS:
             assert followed[table] == anew[table]
 
 
@@ -352,8 +349,8 @@ def test_the_ledger_counts_what_was_written(database, fitted):
         "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
         " from runtime.regime_runs where command = 'backfill'"
     )
-    count = len(contents(database, ENGINE_TABLES, OF_A_RUN)["runtime.regimes"])
-    changes = len(contents(database, ENGINE_TABLES, OF_A_RUN)["runtime.regime_transitions"])
+    count = len(contents(database, TABLES, OF_A_RUN)[REGIMES])
+    changes = len(contents(database, TABLES, OF_A_RUN)[TRANSITIONS])
     assert outcome.n_windows == count
     assert run == (
         "backfill",

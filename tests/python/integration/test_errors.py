@@ -122,11 +122,8 @@ def test_a_failed_run_is_in_the_ledger_with_its_reason(database, regime):
 
 
 def test_the_documented_first_run(peculiar):
-    result = regime_command(
-        peculiar,
-        *("run", "--region", "US", "--instrument-id", "AAPL.US", "--as-of", "2025-01-31"),
-        *("--window-days", "63", "--model-id", "num-regime-core-v1"),
-    )
+    of_v1 = ("--window-days", "63", "--model-id", "num-regime-core-v1")
+    result = regime_command(peculiar, *RUN, "--instrument-id", "AAPL.US", *of_v1)
     assert result.stderr == ""
     assert result.stdout == (
         "Regime as of 2025-01-31 for region US: label=NEUTRAL, confidence=1.000\n"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from servers import follow_prices, wait_until
-from stored import day_versions
+from stored import FEATURES, day_versions
 
 from regime_engine import daily_features, dbt
 from regime_engine.database import Database, connect
@@ -291,9 +291,9 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
 
 @pytest.mark.one_server
 def test_a_build_without_a_change_writes_nothing(market):
-    before = day_versions(market.database, "features.daily_features")
+    before = day_versions(market.database, FEATURES)
     market.build()
-    assert day_versions(market.database, "features.daily_features") == before
+    assert day_versions(market.database, FEATURES) == before
 
 
 def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
@@ -325,12 +325,12 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
             [name],
         )
     market.build()
-    before = day_versions(database, "features.daily_features")
+    before = day_versions(database, FEATURES)
     for name, (edit, _) in cases.items():
         if edit:
             edit[0](database, name, *edit[1:])
     market.build()
-    versions = day_versions(database, "features.daily_features")
+    versions = day_versions(database, FEATURES)
     changed = [key for key in before | versions if before.get(key) != versions.get(key)]
     touched = {
         name: {
@@ -370,20 +370,20 @@ with connect(settings) as database:
 
 @pytest.mark.one_server
 def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = day_versions(market.database, "features.daily_features")
+    before = day_versions(market.database, FEATURES)
     restate(market.database, "LONG", 10, "close", 55.5)
     delete(market.database, "SHORT", 3, 1)
     with build_in_another_process(market) as process:
         process.kill()
         process.communicate()
-    assert day_versions(market.database, "features.daily_features") == before
+    assert day_versions(market.database, FEATURES) == before
     market.build()
     assert_features_are_right(market)
 
 
 @pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = day_versions(market.database, "features.daily_features")
+    before = day_versions(market.database, FEATURES)
     restate(market.database, "LONG", 10, "close", 55.5)
     delete(market.database, "SHORT", 3, 1)
     # In the way of the last of its statements, which deletes the rows of vanished prices.
@@ -394,7 +394,7 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     market.database.execute("insert into keeper values ('SHORT', %s)", [day(3)])
     with pytest.raises(RegimeError, match=r"model daily_features failed.*keeper"):
         market.build()
-    assert day_versions(market.database, "features.daily_features") == before
+    assert day_versions(market.database, FEATURES) == before
     market.database.execute("drop table keeper")
     market.build()
     assert_features_are_right(market)
@@ -441,7 +441,7 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         " values (null, '2020-01-01', 1), ('ONE', null, 1), ('ONE', 'infinity', 1),"
         " ('ONE', '-infinity', 1)"
     )
-    before = day_versions(market.database, "features.daily_features")
+    before = day_versions(market.database, FEATURES)
     warnings = nightly.build_features(market.database)
 
     assert [warning.failures for warning in warnings] == [len(refused) + 4]
@@ -460,7 +460,7 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         ("ONE", "infinity", "trade_date is not finite"),
         ("ONE", None, "trade_date is missing"),
     ]
-    assert day_versions(market.database, "features.daily_features") == before
+    assert day_versions(market.database, FEATURES) == before
 
 
 @pytest.fixture
@@ -483,14 +483,14 @@ def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     put(database, "NEW", 0, 1.0)
     market.build()
     assert_features_are_right(market)
-    before = day_versions(database, "features.daily_features")
+    before = day_versions(database, FEATURES)
     market.build()
-    assert day_versions(database, "features.daily_features") == before
+    assert day_versions(database, FEATURES) == before
 
     restate(database, "LONG", 390, "close", 44.0)
     delete(database, "ONE", 0, 0)
     market.build()
-    assert day_versions(database, "features.daily_features") == before
+    assert day_versions(database, FEATURES) == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "all")
     market.build()
     assert_features_are_right(market)
@@ -525,9 +525,9 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
     database = market.database
     database.execute("alter table features.daily_features drop column loaded_at cascade")
-    before = day_versions(database, "features.daily_features")
+    before = day_versions(database, FEATURES)
     market.build()
-    assert day_versions(database, "features.daily_features") == before
+    assert day_versions(database, FEATURES) == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
     put(database, "SHORT", 30, 50.0)
     market.build()

@@ -228,19 +228,9 @@ def test_what_cannot_be_fitted_gets_one_line(synthetic, arguments, message):
 
 
 def test_a_series_without_volume_is_fitted_and_classified(synthetic):
-    succeed(
-        regime_command(
-            synthetic,
-            "fit",
-            "--region",
-            "US_TECH",
-            "--instrument-id",
-            "MUTE",
-            "--end",
-            "2001-12-31",
-        )
-    )
-    succeed(regime_command(synthetic, "backfill", "--region", "US_TECH", "--instrument-id", "MUTE"))
+    mute = ("--region", "US_TECH", "--instrument-id", "MUTE")
+    succeed(regime_command(synthetic, "fit", *mute, "--end", "2001-12-31"))
+    succeed(regime_command(synthetic, "backfill", *mute))
     with connect(synthetic) as database:
         labels = database.one(
             "select count(distinct model_version), count(*) from runtime.regimes"

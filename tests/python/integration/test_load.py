@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from commands import Process, environment, regime_command, succeed
 from servers import ALONE, wait_until
-from stored import day_versions
+from stored import PRICES, day_versions
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -26,7 +26,6 @@ from regime_engine.prices.load import LoadResult, Refusal, load_prices
 DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
 IXIC = DEMO / "IXIC.INDX.csv.gz"
-PRICES = "historical.prices_daily"
 
 SOME_BAD_ROWS = """Ticker,Date,Open,Close,Volume
 A,2020-01-02,1,10,100

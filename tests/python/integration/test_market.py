@@ -19,6 +19,7 @@ from project import ROOT
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from servers import ALONE, DATABASE, follow_prices, wait_until
+from stored import EMBEDDINGS
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -30,7 +31,6 @@ N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
 N_WINDOWS = N_INSTRUMENTS * N_DATES
 FIRST_DAY, LAST_DAY = date(2018, 3, 12), date(2018, 6, 29)
-EMBEDDINGS = "historical.numeric_window_embeddings"
 OPERATOR = ROOT / "docs/operator.md"
 
 

@@ -11,6 +11,7 @@ from bundled import PROTOTYPES, US, US_TECH, US_V1
 from commands import regime_command
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
+from stored import EMBEDDINGS, FEATURES, MODELS, PRICES, REGIMES, REVISIONS, RUNS, TRANSITIONS
 
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly, vote
@@ -79,15 +80,6 @@ def audited(server, finished) -> Iterator[Audited]:
         queries = {result.name: result.query for result in results}
         yield Audited(database, queries, findings)
 
-
-EMBEDDINGS = "historical.numeric_window_embeddings"
-REGIMES = "runtime.regimes"
-TRANSITIONS = "runtime.regime_transitions"
-MODELS = "runtime.regime_models"
-RUNS = "runtime.regime_runs"
-REVISIONS = "runtime.regime_revisions"
-PRICES = "historical.prices_daily"
-FEATURES = "features.daily_features"
 
 # A day inside a spell of US that no run revised, the last day of US, and a change of US.
 DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-06"

@@ -9,17 +9,18 @@ from bundled import US_V1 as US
 from commands import refusal, regime_command, succeed
 from project import ROOT
 from servers import ALONE, follow_prices, wait_until
-from stored import OF_A_RUN, contents, versions
+from stored import EMBEDDINGS, OF_A_RUN, REGIMES, TRANSITIONS, contents, versions
 
 from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
 
-EMBEDDINGS = "historical.numeric_window_embeddings"
 # What a backfill writes.
 WRITTEN = (
-    *(EMBEDDINGS, "runtime.regimes", "runtime.regime_transitions"),
+    EMBEDDINGS,
+    REGIMES,
+    TRANSITIONS,
     "(select old_row - array['run_id', 'created_at'] as row from runtime.regime_revisions)",
 )
 NEXT_YEAR = date.today().year + 1

@@ -11,6 +11,7 @@ from commands import refusal, regime_command, succeed
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 from servers import DATABASE, MODULE_DATABASE
+from stored import ENGINE_TABLES, FEATURES
 
 from regime_engine import dbt, roles
 from regime_engine.config import Settings
@@ -101,19 +102,8 @@ def shared(server, features_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-MAY_READ = {
-    "auditor": {
-        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
-        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
-        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
-    },
-    "engine": {
-        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
-        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
-        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
-        "staging.stg_prices_daily",
-    },
-}
+OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
+MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
 
 
 @pytest.mark.one_server
@@ -298,10 +288,8 @@ def test_an_error_quotes_no_row(shared):
             " check (regime_label <> 'CRISIS') not valid"
         )
         try:
-            result = regime_command(
-                *(shared("engine"), "backfill", "--region", "US"),
-                *("--start", "2008-09-01", "--end", "2009-12-31"),
-            )
+            span = ("--start", "2008-09-01", "--end", "2009-12-31")
+            result = regime_command(shared("engine"), "backfill", "--region", "US", *span)
         finally:
             database.execute("alter table runtime.regimes drop constraint no_crisis")
     assert result.returncode == 1
