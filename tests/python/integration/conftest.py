@@ -15,11 +15,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import parsing
 import pytest
+from bundled import PROTOTYPES, US
 from commands import regime_command
 from psycopg.conninfo import conninfo_to_dict
 from servers import DATABASE, TestServer, other_major
@@ -27,7 +29,7 @@ from servers import DATABASE, TestServer, other_major
 from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
-from regime_engine.engine import nightly
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.prices.load import load_prices
 
 # No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
@@ -80,6 +82,15 @@ def features_template(server: TestServer) -> str:
             load_prices(database, path)
         nightly.build_features(database)
     return "template_features"
+
+
+@pytest.fixture(scope="session")
+def history_template(server: TestServer, features_template: str) -> str:
+    """Half a year of US by prototypes."""
+    with server.new_template("template_history", features_template) as database:
+        fit.fit(database, US, PROTOTYPES)
+        classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
+    return "template_history"
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from datetime import date
 from functools import partial
 
 import pytest
-from bundled import PROTOTYPES, US
+from bundled import US
 from commands import regime_command, succeed
 from project import ROOT
-from servers import MODULE_DATABASE
+from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import dbt
+from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe
@@ -25,17 +26,16 @@ INSIDE = "2011-09-15"
 
 
 @pytest.fixture
-def classified(database) -> Database:
-    fit.fit(database, US, PROTOTYPES)
-    classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
-    return database
+def settings(server, history_template) -> Iterator[Settings]:
+    with server.database(DATABASE, history_template) as settings:
+        yield settings
 
 
-def test_a_changed_world_is_a_warning_and_does_not_fail(classified, regime):
+def test_a_changed_world_is_a_warning_and_does_not_fail(database, regime):
     # A month left out, a new model, a region that is no more.
-    classify.backfill(classified, US, date(2012, 2, 1), date(2012, 2, 29))
-    fit.fit(classified, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
-    classified.execute("delete from runtime.regions where region = 'US'")
+    classify.backfill(database, US, date(2012, 2, 1), date(2012, 2, 29))
+    fit.fit(database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
+    database.execute("delete from runtime.regions where region = 'US'")
     result = succeed(regime("audit"))
     assert "0 failed, 3 with warnings" in result.stdout
     for test in (
@@ -46,22 +46,22 @@ def test_a_changed_world_is_a_warning_and_does_not_fail(classified, regime):
         assert f"WARN {test}: " in result.stdout
 
 
-def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(classified):
+def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(database):
     def kill(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30), progress=kill)
-    _, findings = nightly.audit(classified)
+        classify.backfill(database, US, date(2011, 5, 2), date(2011, 12, 30), progress=kill)
+    _, findings = nightly.audit(database)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
-    classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30))
-    assert nightly.audit(classified)[1] == []
+    classify.backfill(database, US, date(2011, 5, 2), date(2011, 12, 30))
+    assert nightly.audit(database)[1] == []
 
 
-def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(classified, regime):
+def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(database, regime):
     statement = f"update runtime.regimes set confidence = 'NaN' where as_of_date = '{INSIDE}'"
-    classified.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
-    assert classified.execute(statement).rowcount == 1
+    database.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
+    assert database.execute(statement).rowcount == 1
     result = regime("audit")
     assert result.returncode == 1
     test = "regime_confidence_is_the_probability_of_its_label"
@@ -71,14 +71,14 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(clas
     look_further = f"select * from audit_failures.{test}"
     assert f"Look further: {look_further};\n" in result.stdout
     assert "Audit failed: " in result.stdout
-    (row,) = classified.rows(look_further).rows
+    (row,) = database.rows(look_further).rows
     assert {"US", date(2011, 9, 15)} < set(row)
     # What JSON has no number for is text.
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
 
 
-def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, settings, monkeypatch):
-    classified.execute("update runtime.regime_runs set row_hash = ''")
+def test_a_test_that_dbt_skipped_is_not_one_that_passed(database, settings, monkeypatch):
+    database.execute("update runtime.regime_runs set row_hash = ''")
     monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")
     result = regime_command(settings, "audit")
     assert result.returncode == 1

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
 from functools import partial
 
 import pytest
-from bundled import PROTOTYPES, US
 from commands import refusal, regime_command, succeed
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
@@ -16,7 +14,7 @@ from stored import ENGINE_TABLES, FEATURES
 from regime_engine import dbt, roles
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, nightly
+from regime_engine.engine import nightly
 
 PASSWORD = "correct horse battery staple"
 
@@ -82,12 +80,9 @@ def test_a_login_with_createrole_makes_them_in_its_own_database(server):
 
 
 @pytest.fixture(scope="module")
-def shared(server, features_template) -> Iterator[As]:
+def shared(server, history_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
-    with server.database(MODULE_DATABASE, features_template) as settings:
-        with connect(settings) as database:
-            fit.fit(database, US, PROTOTYPES)
-            classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
+    with server.database(MODULE_DATABASE, history_template) as settings:
         for _ in range(2):
             succeed(regime_command(settings, "init", "--roles"))
         logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
