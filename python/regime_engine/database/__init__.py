@@ -113,8 +113,10 @@ class Database:
         assert cursor.description is not None
         return Rows([column.name for column in cursor.description], cursor.fetchall())
 
-    def transaction(self) -> contextlib.AbstractContextManager[psycopg.Transaction]:
-        return self.connection.transaction()
+    def transaction(
+        self, force_rollback: bool = False
+    ) -> contextlib.AbstractContextManager[psycopg.Transaction]:
+        return self.connection.transaction(force_rollback=force_rollback)
 
     def pipeline(self) -> contextlib.AbstractContextManager[psycopg.Pipeline]:
         return self.connection.pipeline()
