@@ -186,7 +186,7 @@ def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     ],
 )
 def test_an_index_that_cannot_be_made_is_refused_in_one_line(settings, model_id, prepare, reason):
-    with connect(settings) as database, database.connection.transaction(force_rollback=True):
+    with connect(settings) as database, database.transaction(force_rollback=True):
         database.execute(prepare)
         with pytest.raises(RegimeError) as raised:
             nearest_index.create(database, model_id, 63)

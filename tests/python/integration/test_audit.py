@@ -130,7 +130,7 @@ def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str
 def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, statements, row):
     database, queries = generic
     run = partial(database.connection.execute, queries[test])
-    with database.connection.transaction(force_rollback=True):
+    with database.transaction(force_rollback=True):
         assert run().fetchall() == []
         for statement in statements:
             database.connection.execute(statement)

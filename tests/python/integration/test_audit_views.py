@@ -131,7 +131,7 @@ def market(server) -> Iterator[Database]:
 @pytest.fixture
 def audited(market) -> Iterator[Database]:
     """The same; what a test changes is undone."""
-    with market.connection.transaction(force_rollback=True):
+    with market.transaction(force_rollback=True):
         yield market
 
 

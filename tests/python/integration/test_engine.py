@@ -257,7 +257,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, reg
 
 
 def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fitted, regime):
-    with connect(fitted) as other, other.connection.transaction(force_rollback=True):
+    with connect(fitted) as other, other.transaction(force_rollback=True):
         # In the way of the last batch: a row of the same key, not yet committed.
         other.execute(
             """

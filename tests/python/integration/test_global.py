@@ -30,7 +30,7 @@ def settings(server, features_template) -> Iterator:
 @pytest.fixture
 def database(settings) -> Iterator:
     """Nothing that a test does outlasts it."""
-    with connect(settings) as database, database.connection.transaction(force_rollback=True):
+    with connect(settings) as database, database.transaction(force_rollback=True):
         yield database
 
 

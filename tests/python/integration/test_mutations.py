@@ -405,7 +405,7 @@ def test_nothing_is_found_in_the_clean_database(audited):
 
 @pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
-    with unprotected.database.connection.transaction(force_rollback=True):
+    with unprotected.database.transaction(force_rollback=True):
         corrupt(unprotected.database, corruption)
         found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]

@@ -206,7 +206,7 @@ def test_a_longer_horizon_reaches_more(database):
 def test_a_forecast_knows_nothing_of_the_days_after(database):
     day = history(database)[600][0]
     before = forecasts.forecast(database, US, [5, 63], day)
-    with database.connection.transaction(force_rollback=True):
+    with database.transaction(force_rollback=True):
         database.execute(
             "delete from runtime.regimes where region = 'US' and as_of_date > %s", [day]
         )
