@@ -84,7 +84,7 @@ def run(team_settings: Settings, folder: Path) -> Run:
     """Run a program in the team's project."""
     with connect(team_settings) as database:
         env = environment(team_settings) | libpq_environment(database) | NAMES
-    env |= {"PATH": forked_path(), "REGIME_ROOT_DIR": str(folder), "NO_COLOR": "1"}
+    env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(folder), "NO_COLOR": "1"}
 
     def run(*command: str) -> subprocess.CompletedProcess:
         done = run_in(folder, command, env)
