@@ -1,9 +1,8 @@
 """What the tables hold, to compare after with before."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from regime_engine.database import Database, Rows
+from regime_engine.database import Database
 
 EMBEDDINGS, REGIMES = "historical.numeric_window_embeddings", "runtime.regimes"
 TRANSITIONS, REVISIONS = "runtime.regime_transitions", "runtime.regime_revisions"
@@ -41,7 +40,3 @@ def day_versions(database: Database, table: str) -> dict[tuple, tuple]:
     """Instrument and date of a row → what changes if it is written again."""
     rows = database.execute(f"select instrument_id, trade_date, ctid, xmin from {table}")
     return {row[:2]: row[2:] for row in rows}
-
-
-def records(rows: Rows) -> list[dict[str, Any]]:
-    return [dict(zip(rows.headers, row, strict=True)) for row in rows.rows]

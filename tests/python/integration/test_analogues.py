@@ -8,7 +8,6 @@ import pytest
 from bundled import US, US_TECH, US_V1, V1, V2
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
-from stored import records
 
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
@@ -81,7 +80,7 @@ def test_the_search_finds_what_a_plain_loop_finds(database, series, as_of, scope
     found = analogues(database, series, as_of, n, scope)
     expected = plain_loop(database, series, as_of, n, regions)
     assert [
-        (r["instrument_id"], r["as_of_date"], r["distance"]) for r in records(found)
+        (r["instrument_id"], r["as_of_date"], r["distance"]) for r in found.records(dict)
     ] == expected
 
 
@@ -221,7 +220,7 @@ def test_sql_measures_the_same_distances(database):
 def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(database):
     as_of = date(2003, 12, 31)
     found = analogues(database, US, as_of, 8, "regions")
-    for row in records(found):
+    for row in found.records(dict):
         (closes,) = database.one(
             "select array_agg(adjusted_close order by trade_date) from features.daily_features"
             " where instrument_id = %s and trade_date between %s and %s",

@@ -14,7 +14,6 @@ from project import PROJECT_FILES, change, copy_project
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from servers import DATABASE, MODULE_DATABASE, follow_prices
-from stored import records
 
 from regime_engine import classifiers, encoders, model_versions
 from regime_engine.database import Database, connect
@@ -139,7 +138,7 @@ def of(database, view: str, region: str, order: str, **columns) -> list[dict]:
     where = {"region": region} | columns
     conditions = " and ".join(f"{name} = %({name})s" for name in where)
     query = f"select * from audit.{view} where {conditions} order by {order}"
-    return records(database.rows(query, where))
+    return database.rows(query, where).records(dict)
 
 
 def test_the_timeline_has_every_trading_day_and_every_regime(audited):
@@ -391,7 +390,7 @@ def test_lineage_and_ledger_say_who_wrote_what_and_what_was_replaced(audited):
     assert (second["n_windows"], second["classified_by_user"]) == (250, "someone")
     assert (unused["rows_in_force"], unused["classified_by_run_id"]) == (0, None)
 
-    rows = records(audited.rows("select * from audit.run_ledger"))
+    rows = audited.rows("select * from audit.run_ledger").records(dict)
     ledger = {str(row["run_id"]): row for row in rows}
     (in_hand,) = audited.one("select count(*) from runtime.regimes where run_id = %s", [RUN])
     assert ledger[RUN]["regimes_in_force"] == in_hand
@@ -454,12 +453,10 @@ def add_suspicious_prices(database) -> None:
 
 
 def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
-    rows = records(
-        audited.rows(
-            "select * from audit.price_suspicions"
-            " where instrument_id in ('SPLIT', 'ADJUSTED', 'STALE', 'JUMP', 'GAP') order by 1, 2"
-        )
-    )
+    rows = audited.rows(
+        "select * from audit.price_suspicions"
+        " where instrument_id in ('SPLIT', 'ADJUSTED', 'STALE', 'JUMP', 'GAP') order by 1, 2"
+    ).records(dict)
     day = SUSPICIOUS_DAYS
     found = {
         (row["instrument_id"], row["kind"], row["first_date"], row["trade_date"]) for row in rows
@@ -499,12 +496,10 @@ def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
 
 
 def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
-    functions = records(
-        audited.rows(
-            "select proname, provolatile, proparallel, proisstrict, prosecdef,"
-            " obj_description(oid) as comment from pg_proc where pronamespace = 'audit'::regnamespace"
-        )
-    )
+    functions = audited.rows(
+        "select proname, provolatile, proparallel, proisstrict, prosecdef,"
+        " obj_description(oid) as comment from pg_proc where pronamespace = 'audit'::regnamespace"
+    ).records(dict)
     assert {f["proname"] for f in functions} >= {"float32_array", "prototype_distance"}
     for function in functions:
         reads_tables = function["proname"] == "regime_forecast"
@@ -536,7 +531,7 @@ def classified(server, classified_template) -> Iterator[Database]:
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
-    rows = records(classified.rows("select * from audit.prototype_distances"))
+    rows = classified.rows("select * from audit.prototype_distances").records(dict)
     assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])
     computed = np.array([row["distance"] for row in rows])
@@ -569,13 +564,11 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
 @pytest.mark.parametrize("model_id", ENCODERS)
 def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
     day = date(2011, 8, 8)
-    rows = records(
-        classified.rows(
-            "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
-            " and model_id = %s order by place",
-            [day, model_id],
-        )
-    )
+    rows = classified.rows(
+        "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
+        " and model_id = %s order by place",
+        [day, model_id],
+    ).records(dict)
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
     encoder = encoders.get(model_id)
@@ -599,22 +592,18 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
 
 
 def integrity(database, model_id=V2, day="2011-09-15", instrument="GSPC.INDX") -> dict:
-    (row,) = records(
-        database.rows(
-            "select * from audit.embedding_integrity"
-            " where entity_id = %s and as_of_date = %s and model_id = %s",
-            [instrument, day, model_id],
-        )
-    )
+    (row,) = database.rows(
+        "select * from audit.embedding_integrity"
+        " where entity_id = %s and as_of_date = %s and model_id = %s",
+        [instrument, day, model_id],
+    ).records(dict)
     return row
 
 
 def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified):
-    everything = records(
-        classified.rows(
-            "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
-        )
-    )
+    everything = classified.rows(
+        "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
+    ).records(dict)
     assert everything == [
         {"status": "current", "faults": [], "changed_days": None, "is_finite": True}
     ]

@@ -16,7 +16,6 @@ from bundled import GLOBAL, US, US_TECH, V2
 from click.testing import CliRunner
 from commands import environment
 from servers import MODULE_DATABASE
-from stored import records
 
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
@@ -91,7 +90,7 @@ def test_the_matrix_is_that_of_a_count_calmest_label_first(database):
     counts = np.zeros((len(shown), len(shown)))
     for before, after in pairwise(labels):
         counts[shown.index(names[before]), shown.index(names[after])] += 1
-    cells = records(matrix(database, US, shrink=True))
+    cells = matrix(database, US, shrink=True).records(dict)
     assert [(cell["from_label"], cell["to_label"]) for cell in cells] == [
         (one, other) for one in shown for other in shown
     ]
@@ -115,7 +114,7 @@ def test_the_law_in_sql_is_the_law_in_python(database, horizon):
             forecasts.smoothed_probabilities(forecasts.transitions_so_far(labels, k))[-1:],
             horizon,
         )
-        forecast = records(forecasts.forecast(database, US, [horizon], rows[n - 1][0]))
+        forecast = forecasts.forecast(database, US, [horizon], rows[n - 1][0]).records(dict)
         assert {cell["label"]: cell["probability"] for cell in forecast} == {
             name: pytest.approx(p, rel=1e-10) for name, p in zip(names, law, strict=True)
         }
@@ -166,7 +165,7 @@ def test_first_passages_are_those_of_a_simulation_within_its_error(database, hor
     rows = history(database)
     # The day on which label and probabilities say the most different things.
     day = min(range(500, len(rows)), key=lambda n: rows[n][2].get(rows[n][1], 0))
-    forecast = records(forecasts.forecast(database, US, [horizon], rows[day][0]))
+    forecast = forecasts.forecast(database, US, [horizon], rows[day][0]).records(dict)
     names, labels, probabilities = as_arrays(rows[: day + 1])
     k = len(names)
     transitions = forecasts.transitions_so_far(labels, k)[-1]
@@ -187,7 +186,7 @@ def test_first_passages_are_those_of_a_simulation_within_its_error(database, hor
 
 
 def test_a_longer_horizon_reaches_more(database):
-    forecast = records(forecasts.forecast(database, US, [1, 2, 30, 1000]))
+    forecast = forecasts.forecast(database, US, [1, 2, 30, 1000]).records(dict)
     for name in ("probability_of_change", "probability_reached", "probability_reached_or_worse"):
         by_label: dict[str, list[float]] = {}
         for cell in forecast:
@@ -220,7 +219,7 @@ def test_the_score_is_that_of_the_forecasts_that_sql_gives(database):
     (found,) = forecasts.scores(labels, probabilities, [horizon], n - 25).values()
     log, brier = [], []
     for day in range(n - 25, n - horizon):
-        forecast = records(forecasts.forecast(database, US, [horizon], rows[day][0]))
+        forecast = forecasts.forecast(database, US, [horizon], rows[day][0]).records(dict)
         law = {cell["label"]: cell["probability"] for cell in forecast}
         assert set(law) == set(names)
         came = rows[day + horizon][1]
@@ -232,7 +231,7 @@ def test_the_score_is_that_of_the_forecasts_that_sql_gives(database):
 
 def test_the_score_of_a_history_counts_its_days(database):
     rows = history(database)
-    scored = records(forecasts.score(database, US, [1, 63]))
+    scored = forecasts.score(database, US, [1, 63]).records(dict)
     assert [(row["horizon"], row["days"]) for row in scored] == [
         (1, len(rows) - 253),
         (63, len(rows) - 315),
@@ -240,10 +239,10 @@ def test_the_score_of_a_history_counts_its_days(database):
 
 
 def test_a_series_of_one_label_stays_what_it_is(database):
-    (cell,) = records(matrix(database, US_TECH, shrink=True))
+    (cell,) = matrix(database, US_TECH, shrink=True).records(dict)
     assert (cell["probability"], cell["smoothed_probability"]) == (1, 1)
     assert cell["expected_duration"] is None
-    (ahead,) = records(forecasts.forecast(database, US_TECH, [21]))
+    (ahead,) = forecasts.forecast(database, US_TECH, [21]).records(dict)
     assert ahead["label"] == "NEUTRAL"
     assert (ahead["probability"], ahead["probability_of_change"]) == pytest.approx(
         (1, 0), abs=1e-12
@@ -327,7 +326,7 @@ def test_an_explanation_does_without_the_row_before_the_change_where_it_is_gone(
 
 def test_the_analogues_of_an_explanation_are_those_of_the_command(database):
     day = date(2008, 10, 10)
-    found = records(analogues(database, US, day, 5))
+    found = analogues(database, US, day, 5).records(dict)
     assert len(found) == 5
     assert [asdict(each) for each in explain(database, US, day).analogues] == found
 
@@ -406,7 +405,7 @@ def test_the_tables_say_what_a_person_asks_for(database, ask):
     square = ask("matrix", "--region", "US", "--shrink").stdout
     assert [square.count(heading) for heading in CELLS.values()] == [1, 1, 1]
     ahead = ask("forecast", "--region", "US", "--horizon", "1", "--horizon", "21").stdout
-    forecast = records(forecasts.forecast(database, US, [1, 21]))
+    forecast = forecasts.forecast(database, US, [1, 21]).records(dict)
     for days, cell in (("1 trading day", forecast[0]), ("21 trading days", forecast[-1])):
         change = cell["probability_of_change"]
         assert f"In {days}; the label changes at least once: {change:.3f}\n" in ahead
