@@ -2,7 +2,8 @@
 
 `by_version` marks what depends on the major version: `make test` runs it on both. `one_server`
 marks what the second can say nothing new about: the command line, dbt, the arithmetic. All the rest
-runs on the second with `make test-all`.
+runs on the second with `make test-all`; `both_servers` marks such a test of a file that is
+`one_server`.
 
 `settings` lead to a database with the bundled prices, features and empty engine tables, which is
 dropped after the test; a file that wants another has its own `settings`. `database` is connected to
@@ -35,14 +36,16 @@ from regime_engine.prices.load import load_prices
 # No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
 # rows were committed otherwise a moment ago.
 NOT_DURABLE = ("fsync", "full_page_writes")
+MARKS = ("one_server", "by_version", "both_servers")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        marker = metafunc.definition.get_closest_marker
+        marks = (mark.name for mark in metafunc.definition.iter_markers() if mark.name in MARKS)
+        closest = next(marks, "both_servers")
         servers = [pytest.param(None, id="embedded")]
-        if not marker("one_server") and (folder := other_major()):
-            when = () if marker("by_version") else pytest.mark.second_server
+        if closest != "one_server" and (folder := other_major()):
+            when = () if closest == "by_version" else pytest.mark.second_server
             servers += [pytest.param(folder, id=f"postgres{folder.parent.name}", marks=when)]
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 

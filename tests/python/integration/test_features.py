@@ -21,6 +21,8 @@ from regime_engine.database import Database, connect
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
 
+pytestmark = pytest.mark.one_server
+
 VOLUME_HISTORY = 252
 FLOATS = (
     "close",
@@ -263,7 +265,6 @@ def apply(database: Database, edits: list[tuple]) -> None:
             edit(database, *arguments)
 
 
-@pytest.mark.one_server
 # Not shrunk: the next test finds smaller examples, without seconds of dbt for each.
 @settings(
     max_examples=4, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
@@ -276,6 +277,7 @@ def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits)
     assert_features_are_right(built_market)
 
 
+@pytest.mark.both_servers
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=EDITS, second=EDITS)
 @example(first=[(restate, "LONG", 5, "volume", 0.0)], second=[(restate, "LONG", 5, "volume", -0.0)])
@@ -289,13 +291,13 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
         assert_features_are_right(built_market)
 
 
-@pytest.mark.one_server
 def test_a_build_without_a_change_writes_nothing(market):
     before = day_versions(market.database, FEATURES)
     market.build()
     assert day_versions(market.database, FEATURES) == before
 
 
+@pytest.mark.both_servers
 def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
     last = LENGTHS["LONG"] - 1
 
@@ -368,7 +370,6 @@ with connect(settings) as database:
         yield process
 
 
-@pytest.mark.one_server
 def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
     before = day_versions(market.database, FEATURES)
     restate(market.database, "LONG", 10, "close", 55.5)
@@ -381,7 +382,6 @@ def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(mar
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
     before = day_versions(market.database, FEATURES)
     restate(market.database, "LONG", 10, "close", 55.5)
@@ -400,7 +400,6 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
     restate(market.database, "LONG", 10, "close", 55.5)
     with build_in_another_process(market) as process:
@@ -413,7 +412,6 @@ def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(market):
     refused = {
         (None, None, None): "close is missing",
@@ -472,7 +470,6 @@ def long_known_market(market: Market, monkeypatch: pytest.MonkeyPatch) -> Market
     return market
 
 
-@pytest.mark.one_server
 def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     long_known_market, monkeypatch
 ):
@@ -496,7 +493,6 @@ def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_future(
     long_known_market,
 ):
@@ -521,7 +517,6 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
     database = market.database
     database.execute("alter table features.daily_features drop column loaded_at cascade")
@@ -539,7 +534,6 @@ def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(mark
     database.execute("create index on features.daily_features (loaded_at)")
 
 
-@pytest.mark.one_server
 def test_a_price_that_is_there_twice_is_named_unless_an_index_forbids_it(market):
     database = market.database
     database.execute(

@@ -27,6 +27,8 @@ from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
 from regime_engine.prices.load import load_prices
 
+pytestmark = pytest.mark.one_server
+
 N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
 N_WINDOWS = N_INSTRUMENTS * N_DATES
@@ -133,6 +135,7 @@ def read_so_far(database: Database, what: str, relation: str) -> int:
 A_WRITER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
 
 
+@pytest.mark.both_servers
 @pytest.mark.parametrize("model_id", [V2, "num-regime-core-v1"])
 def test_the_rows_are_those_of_run_byte_for_byte(database, regime, model_id):
     as_of = ("--model-id", model_id, "--as-of", "2018-06-23")  # a Saturday
@@ -145,7 +148,6 @@ def test_the_rows_are_those_of_run_byte_for_byte(database, regime, model_id):
     assert stored(database) == by_run
 
 
-@pytest.mark.one_server
 def test_a_stretch_is_that_of_backfill(database, regime):
     stretch = ("--start", "2018-06-07", "--end", "2018-06-20")
     succeed(regime("backfill", "--region", "SYN05", *stretch))
@@ -155,7 +157,6 @@ def test_a_stretch_is_that_of_backfill(database, regime):
     assert stored(database) == by_backfill
 
 
-@pytest.mark.one_server
 def test_a_run_again_writes_nothing(database, regime):
     regime("embed", "--all")
     before = stored(database, of_runs=True)
@@ -166,6 +167,7 @@ def test_a_run_again_writes_nothing(database, regime):
     assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
+@pytest.mark.both_servers
 def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
     regime("embed", "--all")
     database.execute(
@@ -188,7 +190,6 @@ def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
     assert stored(database) == now
 
 
-@pytest.mark.one_server
 def test_the_rows_of_a_deleted_price_go(database, regime):
     regime("embed", "--all")
     database.execute(
@@ -208,7 +209,6 @@ def test_the_rows_of_a_deleted_price_go(database, regime):
     assert kept == (1,)
 
 
-@pytest.mark.one_server
 def test_an_edited_vector_is_put_back_by_recompute(database, regime, undisturbed):
     regime("embed", "--all")
     database.execute(
@@ -220,6 +220,7 @@ def test_an_edited_vector_is_put_back_by_recompute(database, regime, undisturbed
     assert stored(database) == undisturbed
 
 
+@pytest.mark.both_servers
 def test_a_killed_run_is_continued_where_it_stood(database, regime, undisturbed):
     process = start_and_stop(database)
     process.kill()
@@ -243,7 +244,6 @@ def test_a_killed_run_is_continued_where_it_stood(database, regime, undisturbed)
     succeed(regime("audit"))
 
 
-@pytest.mark.one_server
 def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
     hold(database, "SYN01")
     both = [start(settings, "embed", "--all") for _ in range(2)]
@@ -257,7 +257,6 @@ def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
     assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
-@pytest.mark.one_server
 def test_a_price_restated_during_the_run_is_found_by_the_next(
     database, settings, regime, undisturbed
 ):
@@ -281,7 +280,6 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
     assert stored(database) == now
 
 
-@pytest.mark.one_server
 def test_a_full_disk_loses_nothing(database, regime, undisturbed):
     regime("embed", "--all")
     database.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
@@ -297,7 +295,6 @@ def test_a_full_disk_loses_nothing(database, regime, undisturbed):
     assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
 def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(database, regime):
     database.execute(
         "delete from historical.prices_daily where instrument_id = 'SYN01'"
@@ -338,7 +335,6 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(datab
     assert "NONE: no prices of NONE: load them with `regime load`" in unknown.stderr
 
 
-@pytest.mark.one_server
 def test_shards_part_the_market_by_the_sha_256_of_the_id(database, regime, undisturbed):
     expected = database.rows(
         """
@@ -361,7 +357,6 @@ def test_shards_part_the_market_by_the_sha_256_of_the_id(database, regime, undis
     assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
 def test_processes_write_what_one_writes(database, regime, undisturbed):
     succeed(regime("embed", "--all", "--workers", "2"))
     assert stored(database) == undisturbed
@@ -376,7 +371,6 @@ def worker_processes(process: Process) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-@pytest.mark.one_server
 def test_a_killed_worker_process_ends_the_run_and_loses_nothing(database, regime, undisturbed):
     process = start_and_stop(database, "--workers", "2")
     # What the first task has committed, and all of the second.
@@ -397,7 +391,6 @@ def test_a_killed_worker_process_ends_the_run_and_loses_nothing(database, regime
     assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
 def test_worker_processes_end_with_a_killed_parent(database):
     process = start_and_stop(database, "--workers", "2")
     pids = worker_processes(process)
@@ -430,7 +423,6 @@ def cluster():
         yield cluster
 
 
-@pytest.mark.one_server
 def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, cluster):
     with cluster.get_client() as client:
         variables = client.run(lambda: dict(os.environ))
@@ -453,7 +445,6 @@ def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, clu
     assert statuses == [("SUCCEEDED",)]
 
 
-@pytest.mark.one_server
 def test_an_interrupted_run_ends_in_one_line(database, regime, undisturbed):
     process = start_and_stop(database)
     process.send_signal(signal.SIGINT)
@@ -469,7 +460,6 @@ def test_an_interrupted_run_ends_in_one_line(database, regime, undisturbed):
     assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
 def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(database, regime):
     span = ("--start", "2018-06-20", "--end", "2018-06-29")
     labelled = (
@@ -495,7 +485,6 @@ def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(datab
     assert database.rows(regimes).rows == before
 
 
-@pytest.mark.one_server
 def test_what_cannot_be_done_gets_a_line(regime):
     messages = {
         ("--model-id", "none"): "unknown model id 'none'",
@@ -506,7 +495,6 @@ def test_what_cannot_be_done_gets_a_line(regime):
         assert message in refusal(regime("embed", "--all", *arguments))
 
 
-@pytest.mark.one_server
 def test_a_market_without_prices_gets_a_line(database, regime):
     database.execute("truncate historical.prices_daily")
     no_prices = "Error: there are no prices: load them with `regime load`"
@@ -517,7 +505,6 @@ def test_a_market_without_prices_gets_a_line(database, regime):
     assert "run `regime pipeline` once prices are loaded" in line
 
 
-@pytest.mark.one_server
 def test_one_new_day_reads_the_rows_of_its_windows_only(database, regime):
     """However long the history: here ten times the market's."""
     database.execute(
@@ -572,7 +559,6 @@ def test_a_rerun_reads_the_index_of_what_is_stored(database, regime, fill):
     assert read < pages / 20
 
 
-@pytest.mark.one_server
 def test_a_vacuum_that_takes_too_long_fails_no_run(database, settings):
     database.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
     slow = "-c vacuum_cost_delay=100 -c vacuum_cost_limit=1 -c statement_timeout=3000"
@@ -585,7 +571,6 @@ def test_a_vacuum_that_takes_too_long_fails_no_run(database, settings):
     assert marked == 0
 
 
-@pytest.mark.one_server
 def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
     server, settings, regime, undisturbed
 ):

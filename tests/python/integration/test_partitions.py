@@ -16,6 +16,8 @@ from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
 
+pytestmark = pytest.mark.one_server
+
 # What a backfill writes.
 WRITTEN = (
     EMBEDDINGS,
@@ -63,7 +65,6 @@ def in_line(database: Database) -> set[str]:
     return {name for (name,) in found}
 
 
-@pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
     database: Database, server, features_template: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -126,7 +127,6 @@ def scans(settings: Settings) -> dict[str, tuple]:
         return {name: counts for name, *counts in found}
 
 
-@pytest.mark.one_server
 def test_partitions_outlive_refreshes_and_missing_years_are_added(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,7 +163,6 @@ def test_partitions_outlive_refreshes_and_missing_years_are_added(
     ) == before
 
 
-@pytest.mark.one_server
 def test_a_table_without_partitions_is_explained_and_left_as_it_is(
     database: Database, regime: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -192,7 +191,6 @@ def section(title: str) -> str:
     return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.one_server
 def test_a_year_that_cannot_be_read_is_named(
     empty_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):

@@ -18,7 +18,7 @@ from regime_engine.engine import nightly
 
 PASSWORD = "correct horse battery staple"
 
-pytestmark = pytest.mark.by_version
+pytestmark = pytest.mark.one_server
 
 As = Callable[[str], Settings]
 
@@ -42,6 +42,7 @@ def create_login(database: Database, name: str, *options: str) -> None:
 # These two come first: they end with the roles gone, as they are before the others.
 
 
+@pytest.mark.by_version
 def test_a_login_that_may_not_create_roles_is_told_so(server, features_template):
     with connect(server.settings) as database:
         for role in roles.ROLES:
@@ -57,6 +58,7 @@ def test_a_login_that_may_not_create_roles_is_told_so(server, features_template)
         )
 
 
+@pytest.mark.by_version
 def test_a_login_with_createrole_makes_them_in_its_own_database(server):
     with connect(server.settings) as database:
         create_login(database, "owner", "createrole createdb")
@@ -101,7 +103,6 @@ OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_
 MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
 
 
-@pytest.mark.one_server
 @pytest.mark.parametrize("login", MAY_READ)
 def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
     with connect(shared(login)) as database:
@@ -121,7 +122,6 @@ def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
     assert "historical.prices_daily" in {name for (name,) in relations}
 
 
-@pytest.mark.one_server
 def test_the_auditor_reads_what_the_audit_found(shared):
     with connect(shared("auditor")) as database:
         tables = database.rows(
@@ -180,7 +180,6 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.one_server
 @pytest.mark.parametrize(
     ("login", "statement"), [(login, each) for login in FORBIDDEN for each in FORBIDDEN[login]]
 )
@@ -189,7 +188,6 @@ def test_a_login_cannot_do_what_its_role_may_not(shared, login, statement):
         database.execute(statement)
 
 
-@pytest.mark.one_server
 def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
     regime = partial(regime_command, shared("engine"))
     for arguments, said in [
@@ -208,7 +206,6 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         assert ("engine",) in users
 
 
-@pytest.mark.one_server
 def test_the_engine_vacuums_partitions(shared, server, features_template, monkeypatch):
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
     with server.database(DATABASE, features_template) as settings, connect(settings) as database:
@@ -229,7 +226,6 @@ def test_the_engine_vacuums_partitions(shared, server, features_template, monkey
         assert owned > (10,)
 
 
-@pytest.mark.one_server
 def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
     regime = partial(regime_command, shared("auditor"))
     reading = [(name, "--region", "US") for name in ("history", "matrix", "forecast", "explain")]
@@ -242,7 +238,6 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
         assert said in refusal(regime(*arguments))
 
 
-@pytest.mark.one_server
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
     def rights(database):
         return database.rows(
@@ -268,12 +263,10 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
     ] == after
 
 
-@pytest.mark.one_server
 def test_the_nightly_job_needs_both_roles(shared):
     succeed(regime_command(shared("nightly"), "pipeline", "--region", "US"))
 
 
-@pytest.mark.one_server
 def test_an_error_quotes_no_row(shared):
     """A constraint that fails has the row in its detail, and the ledger is open to others."""
     with connect(shared("builder")) as database:
