@@ -12,7 +12,6 @@ from commands import refusal, regime_command, succeed
 from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import demo, model_versions
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe, WalkForward
@@ -44,14 +43,8 @@ def walked_template(server, features_template) -> Iterator[str]:
 
 
 @pytest.fixture
-def walked_settings(server, walked_template) -> Iterator[Settings]:
-    with server.database(DATABASE, walked_template) as settings:
-        yield settings
-
-
-@pytest.fixture
-def walked(walked_settings) -> Iterator[Database]:
-    with connect(walked_settings) as database:
+def walked(server, walked_template) -> Iterator[Database]:
+    with server.database(DATABASE, walked_template) as settings, connect(settings) as database:
         yield database
 
 
@@ -170,8 +163,8 @@ def test_new_prices_change_no_old_row(empty_settings):
         assert revised == 0
 
 
-def test_a_given_version_classifies_and_the_row_says_so(walked, walked_settings):
-    regime = partial(regime_command, walked_settings)
+def test_a_given_version_classifies_and_the_row_says_so(walked):
+    regime = partial(regime_command, walked.settings)
     arguments = ("--region", "US", "--model-id", US.model_id, "--model-version", "3")
     succeed(regime("run", *arguments, "--as-of", "2015-06-30"))
     succeed(regime("run", *arguments, "--as-of", "2006-06-30"))
@@ -299,8 +292,8 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(databa
     assert eurocrisis == "CRISIS"
 
 
-def test_models_are_listed_shown_and_compared(walked, walked_settings):
-    regime = partial(regime_command, walked_settings)
+def test_models_are_listed_shown_and_compared(walked):
+    regime = partial(regime_command, walked.settings)
     listed = regime("models", "--region", "US").stdout
     assert len(listed.splitlines()) == 2 + 14
     shown = regime("models", "--region", "US", "--show", "3").stdout
