@@ -460,13 +460,13 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     [
         ("regime_embedding = '\\x00'", explain),
         ("metadata = '[]'", explain),
-        ("""probabilities = '{"CRISIS": null}'""", explain),
+        ("""probabilities = '{{"CRISIS": null}}'""", explain),
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
-        ("""probabilities = '{"CRISIS": null}'""", partial(forecasts.score, horizons=[5])),
+        ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
-    own.connection.execute(
+    own.execute(
         f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
     )
     with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
