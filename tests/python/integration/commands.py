@@ -58,6 +58,18 @@ def regime_command(settings: Settings, *arguments: str) -> subprocess.CompletedP
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
+def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done
+
+
+def refusal(done: subprocess.CompletedProcess) -> str:
+    """The one line that a command prints which cannot do what it was asked."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
 class Process:
     """A running `regime`, `dbt` or `python -c`; its methods are those of subprocess.Popen."""
 

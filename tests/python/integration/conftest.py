@@ -2,117 +2,50 @@
 
 `by_version` marks what depends on the major version: `make test` runs it on both. `one_server`
 marks what the second can say nothing new about: the command line, dbt, the arithmetic. All the rest
-runs on the second with `make test-all`.
+runs on the second with `make test-all`; `both_servers` marks such a test of a file that is
+`one_server`.
 
-`database` is empty; `features_database` has the bundled prices, features and empty engine tables.
-Both are dropped after the test.
+`settings` lead to a database with the bundled prices, features and empty engine tables, which is
+dropped after the test; a file that wants another has its own `settings`. `database` is connected to
+it, `regime` runs the command on it, and `own` is a copy of it.
 """
 
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import parsing
 import pytest
+from bundled import PROTOTYPES, US
 from commands import regime_command
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
+from servers import DATABASE, TestServer, other_major
 
-from regime_engine import dbt, demo
+from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
-from regime_engine.engine import nightly
+from regime_engine.engine import classify, fit, nightly
 from regime_engine.prices.load import load_prices
 
-DATABASE = "test"
-MODULE_DATABASE = "test_module"
 # No test of these servers ends the machine. Commits stay synchronous: a vacuum marks no page whose
 # rows were committed otherwise a moment ago.
 NOT_DURABLE = ("fsync", "full_page_writes")
-SYSTEM_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-
-
-@dataclass(frozen=True)
-class TestServer:
-    """settings of a server's own database, and a folder for what belongs to the test run."""
-
-    __test__ = False
-    settings: Settings
-
-    def create_database(self, name: str, template: str = "template1") -> Settings:
-        with connect(self.settings) as connection:
-            connection.execute(
-                sql.SQL("create database {} template {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
-            )
-        return replace(
-            self.settings, database_url=make_conninfo(self.settings.database_url, dbname=name)
-        )
-
-    @contextmanager
-    def new_template(self, name: str, template: str = "template1") -> Iterator[Settings]:
-        """A database to fill and then to copy.
-
-        It is filled under the name of every test's database, so that what dbt parsed is of use
-        to them all.
-        """
-        yield self.create_database(DATABASE, template)
-        with connect(self.settings) as connection:
-            connection.execute(
-                sql.SQL("alter database {} rename to {}").format(
-                    sql.Identifier(DATABASE), sql.Identifier(name)
-                )
-            )
-
-    def drop_database(self, name: str) -> None:
-        with connect(self.settings) as connection:
-            connection.execute(
-                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-            )
-
-
-def wait_until(connection: Database, query: str) -> None:
-    deadline = time.monotonic() + 120
-    while not connection.execute(query).fetchone()[0]:
-        assert time.monotonic() < deadline, f"never true: {query}"
-        time.sleep(0.02)
-
-
-# The server has ended what an ended client of this database asked for, and has counted it.
-ALONE = (
-    "select count(*) = 1 from pg_stat_activity"
-    " where datname = current_database() and backend_type = 'client backend'"
-)
-
-
-def follow_prices(settings: Settings, connection: Database) -> None:
-    """Build what new prices need, on a database where the rest is built."""
-    dbt.require_success(dbt.build(connection, "daily_features"), "building the features")
-
-
-def other_major() -> Path | None:
-    """Programs of a major version that is not the embedded one's."""
-    unused = Settings(state_directory=Path(tempfile.gettempdir(), "regime-test-never-made"))
-    program = embedded.client_folder(unused) / "postgres"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-    others = (f for f in SYSTEM_PROGRAMS if f" {f.parent.name}." not in version)
-    return next(others, None)
+MARKS = ("one_server", "by_version", "both_servers")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        marker = metafunc.definition.get_closest_marker
+        marks = (mark.name for mark in metafunc.definition.iter_markers() if mark.name in MARKS)
+        closest = next(marks, "both_servers")
         servers = [pytest.param(None, id="embedded")]
-        if not marker("one_server") and (folder := other_major()):
-            when = () if marker("by_version") else pytest.mark.second_server
+        if closest != "one_server" and (folder := other_major()):
+            when = () if closest == "by_version" else pytest.mark.second_server
             servers += [pytest.param(folder, id=f"postgres{folder.parent.name}", marks=when)]
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 
@@ -135,47 +68,59 @@ def server(
             patch.setenv("PG_BIN", str(request.param))
         try:
             settings = replace(settings, database_url=embedded.start(settings).conninfo)
-            with connect(settings) as connection:
+            with connect(settings) as database:
                 for setting in NOT_DURABLE:
-                    connection.execute(f"alter system set {setting} = off")
-                connection.execute("select pg_reload_conf()")
+                    database.execute(f"alter system set {setting} = off")
+                database.execute("select pg_reload_conf()")
             yield TestServer(settings)
         finally:
             embedded.stop(settings)
             shutil.rmtree(state)
 
 
-@pytest.fixture
-def database(server: TestServer) -> Iterator[Settings]:
-    yield server.create_database(DATABASE)
-    server.drop_database(DATABASE)
-
-
 @pytest.fixture(scope="session")
 def features_template(server: TestServer) -> str:
-    with (
-        server.new_template("template_features") as settings,
-        connect(settings) as connection,
-    ):
+    with server.new_template("template_features") as database:
         for path in demo.PRICE_FILES:
-            load_prices(connection, path)
-        nightly.build_features(connection)
+            load_prices(database, path)
+        nightly.build_features(database)
     return "template_features"
 
 
-@pytest.fixture
-def features_database(server: TestServer, features_template: str) -> Iterator[Settings]:
-    yield server.create_database(DATABASE, features_template)
-    server.drop_database(DATABASE)
+@pytest.fixture(scope="session")
+def history_template(server: TestServer, features_template: str) -> str:
+    """Half a year of US by prototypes."""
+    with server.new_template("template_history", features_template) as database:
+        fit.fit(database, US, PROTOTYPES)
+        classify.backfill(database, US, date(2011, 6, 1), date(2011, 12, 30))
+    return "template_history"
 
 
 @pytest.fixture
-def connection(features_database: Settings) -> Iterator[Database]:
-    with connect(features_database) as connection:
-        yield connection
+def empty_settings(server: TestServer) -> Iterator[Settings]:
+    with server.database(DATABASE) as settings:
+        yield settings
 
 
 @pytest.fixture
-def regime(features_database: Settings) -> Callable[..., subprocess.CompletedProcess]:
-    """Run the command on `features_database`."""
-    return partial(regime_command, features_database)
+def settings(server: TestServer, features_template: str) -> Iterator[Settings]:
+    with server.database(DATABASE, features_template) as settings:
+        yield settings
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    with connect(settings) as database:
+        yield database
+
+
+@pytest.fixture
+def own(server: TestServer, settings: Settings) -> Iterator[Database]:
+    template = conninfo_to_dict(settings.database_url)["dbname"]
+    with server.database(DATABASE, template) as copy, connect(copy) as database:
+        yield database
+
+
+@pytest.fixture
+def regime(settings: Settings) -> Callable[..., subprocess.CompletedProcess]:
+    return partial(regime_command, settings)

@@ -6,21 +6,19 @@ import math
 import os
 import re
 import shlex
-import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from commands import environment, forked_path
-from conftest import DATABASE
+from commands import environment, forked_path, succeed
+from project import ROOT, copy_project, run_in
+from servers import DATABASE
 
 from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import connect, embedded, libpq_environment
 
-ROOT = Path(__file__).parents[3]
-PROJECT = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt")  # fmt: skip
 SCHEDULER = "tcp://scheduler.example.com:8786"
 
 RUN = {
@@ -49,9 +47,7 @@ AFTER_THE_DEMO = [
 
 def checkout(folder: Path, first_day: str = "") -> Path:
     """The folder with the dbt project, and with files of prices from the first day on."""
-    for name in PROJECT:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", ROOT / name, folder / name], check=True)
+    copy_project(folder)
     rows = []
     for path in demo.PRICE_FILES:
         with gzip.open(path, "rt") as lines:
@@ -83,23 +79,12 @@ def require_what_is_written(page: str, settings: Settings, folder: Path) -> None
     # The commands of README begin from nothing, as a reader's do.
     own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     path = own if page == "README.md" else forked_path()
-    with connect(settings) as connection:
-        env = environment(settings) | libpq_environment(connection)
-    env |= {
-        "PATH": f"{embedded.client_folder(settings)}:{path}",
-        "REGIME_PROJECT_DIR": str(folder),
-    }
+    with connect(settings) as database:
+        env = environment(settings) | libpq_environment(database)
+    env |= {"PATH": f"{embedded.client_folder(settings)}:{path}", "REGIME_PROJECT_DIR": str(folder)}
     with scheduler(page) as address:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", with_what_is_here(script, settings, address)],
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        script = with_what_is_here(script, settings, address)
+        done = succeed(run_in(folder, ["bash", "-euo", "pipefail", "-c", script], env))
     printed = re.split(r"---- block \d+ ----\n", done.stdout)[1:]
     for (_, block, shown), answer in zip(blocks, printed, strict=True):
         assert not shown or same_answer(shown, answer), f"{block}{answer}"

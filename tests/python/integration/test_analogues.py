@@ -5,7 +5,9 @@ from datetime import date
 
 import numpy as np
 import pytest
-from commands import regime_command
+from bundled import US, US_TECH, US_V1, V1, V2
+from commands import regime_command, succeed
+from servers import MODULE_DATABASE
 
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
@@ -18,54 +20,38 @@ from regime_engine.store import nearest_index
 
 pytestmark = pytest.mark.one_server
 
-V2, V1 = "num-regime-core-v2", "num-regime-core-v1"
-US, US_TECH, US_V1 = Series("US", V2, 63), Series("US_TECH", V2, 63), Series("US", V1, 63)
 INSTRUMENTS = {"US": "GSPC.INDX", "US_TECH": "IXIC.INDX"}
 
 
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator[Settings]:
     """Two regions by the seed rule, 1999 to 2003, and one of them by the encoder of raw volumes."""
-    settings = server.create_database("test_analogues", features_template)
-    with connect(settings) as connection:
-        for series in (US, US_TECH, US_V1):
-            classify.backfill(connection, series, end=date(2003, 12, 31))
-        # A day without trading has the window of the trading day before it.
-        classify.run(connection, US, date(2002, 7, 20))
-    yield settings
-    server.drop_database("test_analogues")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            for series in (US, US_TECH, US_V1):
+                classify.backfill(database, series, end=date(2003, 12, 31))
+            # A day without trading has the window of the trading day before it.
+            classify.run(database, US, date(2002, 7, 20))
+        yield settings
 
 
-@pytest.fixture
-def connection(settings) -> Iterator[Database]:
-    with connect(settings) as connection:
-        yield connection
-
-
-@pytest.fixture
-def own(server, settings) -> Iterator[Settings]:
-    """A copy of the database, for what has to be committed."""
-    yield server.create_database("test_analogues_own", "test_analogues")
-    server.drop_database("test_analogues_own")
-
-
-def plain_loop(connection, series: Series, as_of: date, n: int, regions: list[str]) -> list[tuple]:
+def plain_loop(database, series: Series, as_of: date, n: int, regions: list[str]) -> list[tuple]:
     """(instrument, date, distance), by the number of each window's last trading day."""
-    stored = connection.execute(
+    stored = database.rows(
         "select entity_id, as_of_date, vector, day_number, trade_date"
         " from historical.numeric_window_embeddings"
         " inner join features.daily_features"
         "  on instrument_id = entity_id and trade_date = (window_spec ->> 'last_trade_date')::date"
         " where model_id = %s and entity_id = any(%s) order by entity_id, as_of_date",
         [series.model_id, [INSTRUMENTS[region] for region in regions]],
-    ).fetchall()
-    own = INSTRUMENTS[series.region]
-    (asked,) = [row for row in stored if row[:2] == (own, as_of)]
+    ).rows
+    instrument_id = INSTRUMENTS[series.region]
+    (asked,) = [row for row in stored if row[:2] == (instrument_id, as_of)]
     vector = np.frombuffer(asked[2], "<f4").astype(float)
-    (begin,) = connection.execute(
+    (begin,) = database.one(
         "select trade_date from features.daily_features where instrument_id = %s and day_number = %s",
-        [own, asked[3] - series.window_days + 1],
-    ).fetchone()
+        [instrument_id, asked[3] - series.window_days + 1],
+    )
     earlier = [
         (float(np.sqrt(((np.frombuffer(row[2], "<f4") - vector) ** 2).sum())), *row)
         for row in stored
@@ -90,18 +76,17 @@ def plain_loop(connection, series: Series, as_of: date, n: int, regions: list[st
     ],
 )
 @pytest.mark.parametrize("n", [1, 10])
-def test_the_search_finds_what_a_plain_loop_finds(
-    settings, connection, series, as_of, scope, regions, n
-):
-    found = analogues(connection, series, as_of, n, scope)
-    got = [dict(zip(found.headers, row, strict=True)) for row in found.rows]
-    expected = plain_loop(connection, series, as_of, n, regions)
-    assert [(r["instrument_id"], r["as_of_date"], r["distance"]) for r in got] == expected
+def test_the_search_finds_what_a_plain_loop_finds(database, series, as_of, scope, regions, n):
+    found = analogues(database, series, as_of, n, scope)
+    expected = plain_loop(database, series, as_of, n, regions)
+    assert [
+        (r["instrument_id"], r["as_of_date"], r["distance"]) for r in found.records(dict)
+    ] == expected
 
 
-def test_several_connections_find_the_same(settings, connection, monkeypatch):
-    search = (settings, US, date(2003, 12, 31), 10, "market")
-    by_one = analogues(connection, *search)
+def test_several_connections_find_the_same(database, monkeypatch):
+    search = (database, US, date(2003, 12, 31), 10, "market")
+    by_one = analogues(*search)
     monkeypatch.setattr(nearest, "INSTRUMENTS_A_CONNECTION", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     shares = []
@@ -109,21 +94,19 @@ def test_several_connections_find_the_same(settings, connection, monkeypatch):
     monkeypatch.setattr(
         nearest, "_measure_roughly", lambda *args: shares.append(args[-1]) or measure(*args)
     )
-    assert analogues(connection, *search) == by_one
+    assert analogues(*search) == by_one
     assert sorted(shares) == [["GSPC.INDX"], ["IXIC.INDX"]]
 
 
 @pytest.fixture(scope="module")
-def indexed(server, settings) -> Iterator[Settings]:
+def indexed(server, settings) -> Iterator[Database]:
     """A copy of the database with pgvector's index."""
-    indexed = server.create_database("test_analogues_indexed", "test_analogues")
-    made = regime_command(indexed, "index")
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == (
-        "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
-    )
-    yield indexed
-    server.drop_database("test_analogues_indexed")
+    with server.database("test_indexed", MODULE_DATABASE) as copy, connect(copy) as indexed:
+        made = succeed(regime_command(copy, "index"))
+        assert made.stdout == (
+            "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
+        )
+        yield indexed
 
 
 @pytest.mark.parametrize("n", [1, 10])
@@ -132,61 +115,55 @@ def indexed(server, settings) -> Iterator[Settings]:
 )
 def test_the_index_finds_what_a_plain_loop_finds(indexed, monkeypatch, as_of, n):
     monkeypatch.setattr(nearest, "_lower_bounds", None)  # the search of every window
-    with connect(indexed) as connection:
-        found = analogues(connection, US, as_of, n, "market")
-        expected = plain_loop(connection, US, as_of, n, ["US", "US_TECH"])
+    found = analogues(indexed, US, as_of, n, "market")
+    expected = plain_loop(indexed, US, as_of, n, ["US", "US_TECH"])
     assert [(row[1], row[2], row[3]) for row in found.rows] == expected
 
 
-def test_the_index_gives_fewer_where_there_are_no_more(indexed, settings, connection):
+def test_the_index_gives_fewer_where_there_are_no_more(indexed, database):
     search = (US, date(1999, 8, 2), 10, "market")
-    with connect(indexed) as other:
-        found = analogues(other, *search)
+    found = analogues(indexed, *search)
     assert 0 < len(found.rows) < 10
-    assert found == analogues(connection, *search)
+    assert found == analogues(database, *search)
 
 
 def test_the_index_is_asked_for_no_more_than_a_cursor_can_fetch(indexed):
-    with connect(indexed) as connection:
-        asked = (indexed, US, date(1999, 10, 1))
-        all_there_are = analogues(connection, *asked, 100, "market")
-        assert analogues(connection, *asked, 10**12, "market") == all_there_are
+    asked = (indexed, US, date(1999, 10, 1))
+    all_there_are = analogues(*asked, 100, "market")
+    assert analogues(*asked, 10**12, "market") == all_there_are
 
 
 def test_the_index_knows_each_window_that_is_written(indexed):
-    with connect(indexed) as connection:
-        before = analogues(connection, US, date(2003, 12, 31), 1, "market").rows
-        connection.execute(
-            "delete from historical.numeric_window_embeddings"
-            " where entity_id = %s and as_of_date = %s",
-            before[0][1:3],
-        )
-        without = analogues(connection, US, date(2003, 12, 31), 1, "market").rows
-        assert without != before
-        series = US if before[0][1] == "GSPC.INDX" else US_TECH
-        classify.backfill(connection, series, before[0][2], before[0][2])
-        assert analogues(connection, US, date(2003, 12, 31), 1, "market").rows == before
+    before = analogues(indexed, US, date(2003, 12, 31), 1, "market").rows
+    indexed.execute(
+        "delete from historical.numeric_window_embeddings where entity_id = %s and as_of_date = %s",
+        before[0][1:3],
+    )
+    without = analogues(indexed, US, date(2003, 12, 31), 1, "market").rows
+    assert without != before
+    series = US if before[0][1] == "GSPC.INDX" else US_TECH
+    classify.backfill(indexed, series, before[0][2], before[0][2])
+    assert analogues(indexed, US, date(2003, 12, 31), 1, "market").rows == before
 
 
-def test_an_index_of_partitions_finds_the_same(own, settings, connection, monkeypatch):
+def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     table = "historical.numeric_window_embeddings"
-    with connect(own) as partitioned:
-        partitioned.execute(f"alter table {table} rename to whole")
-        partitioned.execute(
-            f"create table {table} (like historical.whole including all)"
-            " partition by range (as_of_date)"
-        )
-        partitioned.execute(
-            f"create table historical.of_2001 partition of {table}"
-            " for values from ('2001-01-01') to ('2002-01-01')"
-        )
-        partitioned.execute(f"create table historical.of_others partition of {table} default")
-        partitioned.execute(f"insert into {table} select * from historical.whole")
-        nearest_index.create(partitioned, V2, 63)
-        monkeypatch.setattr(nearest, "_lower_bounds", None)
-        found = analogues(partitioned, US, date(2002, 10, 9), 10, "market")
+    own.execute(f"alter table {table} rename to whole")
+    own.execute(
+        f"create table {table} (like historical.whole including all)"
+        " partition by range (as_of_date)"
+    )
+    own.execute(
+        f"create table historical.of_2001 partition of {table}"
+        " for values from ('2001-01-01') to ('2002-01-01')"
+    )
+    own.execute(f"create table historical.of_others partition of {table} default")
+    own.execute(f"insert into {table} select * from historical.whole")
+    nearest_index.create(own, V2, 63)
+    monkeypatch.setattr(nearest, "_lower_bounds", None)
+    found = analogues(own, US, date(2002, 10, 9), 10, "market")
     monkeypatch.undo()
-    assert found == analogues(connection, US, date(2002, 10, 9), 10, "market")
+    assert found == analogues(database, US, date(2002, 10, 9), 10, "market")
     assert len({row[2].year == 2001 for row in found.rows}) == 2
 
 
@@ -208,19 +185,19 @@ def test_an_index_of_partitions_finds_the_same(own, settings, connection, monkey
     ],
 )
 def test_an_index_that_cannot_be_made_is_refused_in_one_line(settings, model_id, prepare, reason):
-    with connect(settings) as connection, connection.transaction(force_rollback=True):
-        connection.execute(prepare)
+    with connect(settings) as database, database.transaction(force_rollback=True):
+        database.execute(prepare)
         with pytest.raises(RegimeError) as raised:
-            nearest_index.create(connection, model_id, 63)
+            nearest_index.create(database, model_id, 63)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_sql_measures_the_same_distances(settings, connection):
-    found = analogues(connection, US, date(2000, 3, 24), 2)
+def test_sql_measures_the_same_distances(database):
+    found = analogues(database, US, date(2000, 3, 24), 2)
     told = {row[found.headers.index("as_of_date")]: row[3] for row in found.rows}
     by_sql = dict(
-        connection.execute("""
+        database.rows("""
             with asked as materialized (
                 select audit.float32_array(vector) as numbers, window_spec
                 from historical.numeric_window_embeddings
@@ -232,23 +209,23 @@ def test_sql_measures_the_same_distances(settings, connection):
             where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
                 and as_of_date < (asked.window_spec ->> 'first_trade_date')::date
             order by 2
-        """).fetchall()
+        """).rows
     )
     assert min(by_sql, key=by_sql.get) == found.rows[0][2]
     assert told == {day: pytest.approx(by_sql[day], rel=1e-12) for day in told}
-    (none,) = connection.execute("select audit.euclidean_distance('{1, 2}', '{1}')").fetchone()
+    (none,) = database.one("select audit.euclidean_distance('{{1, 2}}', '{{1}}')")
     assert none is None
 
 
-def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(settings, connection):
+def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(database):
     as_of = date(2003, 12, 31)
-    found = analogues(connection, US, as_of, 8, "regions")
-    for row in (dict(zip(found.headers, values, strict=True)) for values in found.rows):
-        (closes,) = connection.execute(
+    found = analogues(database, US, as_of, 8, "regions")
+    for row in found.records(dict):
+        (closes,) = database.one(
             "select array_agg(adjusted_close order by trade_date) from features.daily_features"
             " where instrument_id = %s and trade_date between %s and %s",
             [row["instrument_id"], row["last_trade_date"], as_of],
-        ).fetchone()
+        )
         assert row["next_21_days_return"] == pytest.approx(closes[21] / closes[0] - 1, rel=1e-12)
         assert row["next_63_days_return"] == pytest.approx(closes[63] / closes[0] - 1, rel=1e-12)
         assert row["regime_label"] == "NEUTRAL"
@@ -257,21 +234,20 @@ def test_returns_are_those_of_the_days_after_as_far_as_they_were_known(settings,
 
 def test_what_was_not_known_on_the_asked_date_is_left_out(own):
     """An instrument that stopped trading while the asked window went on."""
-    with connect(own) as connection:
-        connection.execute(
-            "delete from features.daily_features"
-            " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
-            " and trade_date <= '2002-10-15'"
-        )
-        connection.execute(
-            "delete from runtime.regimes where region = 'US_TECH' and as_of_date < '2003-01-01'"
-        )
-        # Only windows of the other region of just before the asked one.
-        connection.execute(
-            "delete from historical.numeric_window_embeddings"
-            " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
-        )
-        found = analogues(connection, US, date(2002, 9, 16), 5, "market")
+    own.execute(
+        "delete from features.daily_features"
+        " where instrument_id = 'IXIC.INDX' and trade_date > '2002-07-15'"
+        " and trade_date <= '2002-10-15'"
+    )
+    own.execute(
+        "delete from runtime.regimes where region = 'US_TECH' and as_of_date < '2003-01-01'"
+    )
+    # Only windows of the other region of just before the asked one.
+    own.execute(
+        "delete from historical.numeric_window_embeddings"
+        " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
+    )
+    found = analogues(own, US, date(2002, 9, 16), 5, "market")
     ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
         row for row in found.rows if row[1] == "IXIC.INDX"
     ]
@@ -292,29 +268,24 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(own):
         (Series("MARS", V2, 63), None, 1, "unknown region 'MARS'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_is_said_in_one_line(
-    settings, connection, series, as_of, n, reason
-):
+def test_what_cannot_be_answered_is_said_in_one_line(database, series, as_of, n, reason):
     with pytest.raises(RegimeError) as raised:
-        analogues(connection, series, as_of, n)
+        analogues(database, series, as_of, n)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_date_is_asked_of_the_instrument_that_its_regime_is_of(own):
-    with connect(own) as connection:
-        before = analogues(connection, US, date(2003, 12, 30), 5)
-        classify.run(connection, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
-        assert analogues(connection, US, date(2003, 12, 30), 5) == before
-        after = analogues(connection, US, date(2003, 12, 31), 5)
+    before = analogues(own, US, date(2003, 12, 30), 5)
+    classify.run(own, US, date(2003, 12, 31), INSTRUMENTS["US_TECH"])
+    assert analogues(own, US, date(2003, 12, 30), 5) == before
+    after = analogues(own, US, date(2003, 12, 31), 5)
     assert {row[1] for row in before.rows} == {INSTRUMENTS["US"]}
     assert {row[1] for row in after.rows} == {INSTRUMENTS["US_TECH"]}
 
 
 def test_fewer_analogues_than_asked_are_given_and_said_to_be_fewer(settings):
-    result = regime_command(
-        *(settings, "analogues", "--region", "US", "--as-of", "1999-10-01", "--format", "csv")
-    )
-    assert result.returncode == 0
+    asked = ("--region", "US", "--as-of", "1999-10-01", "--format", "csv")
+    result = succeed(regime_command(settings, "analogues", *asked))
     assert len(result.stdout.splitlines()) == 1 + 1
     assert result.stderr.startswith("1 of 10 analogues")

@@ -7,45 +7,36 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from pathlib import Path
 
-import psycopg
 import pytest
-from commands import regime_command
-from conftest import MODULE_DATABASE
+from bundled import US
+from commands import regime_command, succeed
+from project import ROOT
+from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
-from regime_engine.series import Series
+from regime_engine.engine.fit import Recipe
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-US = Series("US", "num-regime-core-v2", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 INSIDE = "2011-09-15"
 
 
 @pytest.fixture
-def classified(connection, features_database) -> Database:
-    fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
-    classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
-    return connection
+def settings(server, history_template) -> Iterator[Settings]:
+    with server.database(DATABASE, history_template) as settings:
+        yield settings
 
 
-def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_database, regime):
+def test_a_changed_world_is_a_warning_and_does_not_fail(database, regime):
     # A month left out, a new model, a region that is no more.
-    classify.backfill(classified, US, date(2012, 2, 1), date(2012, 2, 29))
-    fit.fit(classified, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
-    classified.execute("delete from runtime.regions where region = 'US'")
-    result = regime("audit")
-    assert result.returncode == 0
+    classify.backfill(database, US, date(2012, 2, 1), date(2012, 2, 29))
+    fit.fit(database, US, Recipe(n_states=2), valid_from=date(2011, 10, 3))
+    database.execute("delete from runtime.regions where region = 'US'")
+    result = succeed(regime("audit"))
     assert "0 failed, 3 with warnings" in result.stdout
     for test in (
         "trading_days_have_a_regime",
@@ -55,28 +46,22 @@ def test_a_changed_world_is_a_warning_and_does_not_fail(classified, features_dat
         assert f"WARN {test}: " in result.stdout
 
 
-def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(
-    classified, features_database
-):
+def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(database):
     def kill(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classify.backfill(
-            *(classified, features_database, US, date(2011, 5, 2), date(2011, 12, 30)),
-            progress=kill,
-        )
-    _, findings = nightly.audit(classified)
+        classify.backfill(database, US, date(2011, 5, 2), date(2011, 12, 30), progress=kill)
+    _, findings = nightly.audit(database)
     assert [finding.test.name for finding in findings] == ["rows_have_a_run_that_succeeded"]
-    classify.backfill(classified, US, date(2011, 5, 2), date(2011, 12, 30))
-    _, findings = nightly.audit(classified)
-    assert findings == []
+    classify.backfill(database, US, date(2011, 5, 2), date(2011, 12, 30))
+    assert nightly.audit(database)[1] == []
 
 
-def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(classified, regime):
+def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(database, regime):
     statement = f"update runtime.regimes set confidence = 'NaN' where as_of_date = '{INSIDE}'"
-    classified.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
-    assert classified.execute(statement).rowcount == 1
+    database.execute("alter table runtime.regimes drop constraint regimes_confidence_check")
+    assert database.execute(statement).rowcount == 1
     result = regime("audit")
     assert result.returncode == 1
     test = "regime_confidence_is_the_probability_of_its_label"
@@ -86,16 +71,16 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(clas
     look_further = f"select * from audit_failures.{test}"
     assert f"Look further: {look_further};\n" in result.stdout
     assert "Audit failed: " in result.stdout
-    (row,) = classified.execute(look_further).fetchall()
+    (row,) = database.rows(look_further).rows
     assert {"US", date(2011, 9, 15)} < set(row)
     # What JSON has no number for is text.
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
 
 
-def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_database, monkeypatch):
-    classified.execute("update runtime.regime_runs set row_hash = ''")
+def test_a_test_that_dbt_skipped_is_not_one_that_passed(database, settings, monkeypatch):
+    database.execute("update runtime.regime_runs set row_hash = ''")
     monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")
-    result = regime_command(features_database, "audit")
+    result = regime_command(settings, "audit")
     assert result.returncode == 1
     skipped = result.stdout.count("NOT RUN ")
     assert skipped > 0
@@ -103,16 +88,17 @@ def test_a_test_that_dbt_skipped_is_not_one_that_passed(classified, features_dat
 
 
 @pytest.fixture(scope="module")
-def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dict[str, str]]]:
+def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str]]]:
     """A database of prices and features, and the compiled SQL of the tests of its phase."""
-    settings: Settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as connection:
-        results = dbt.test(connection, "features")
+    with (
+        server.database(MODULE_DATABASE, features_template) as settings,
+        connect(settings) as database,
+    ):
+        results = dbt.test(database, "features")
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
-        queries |= {result.name: result.query for result in dbt.test(connection, "audit")}
-        yield connection, queries
-    server.drop_database(MODULE_DATABASE)
+        queries |= {result.name: result.query for result in dbt.test(database, "audit")}
+        yield database, queries
 
 
 @pytest.mark.parametrize(
@@ -142,17 +128,17 @@ def generic(server, features_template) -> Iterator[tuple[psycopg.Connection, dic
     ],
 )  # fmt: skip
 def test_a_generic_test_passes_good_rows_and_returns_bad_ones(generic, test, statements, row):
-    connection, queries = generic
-    run = partial(connection.execute, queries[test])
-    with connection.transaction(force_rollback=True):
+    database, queries = generic
+    run = partial(database.connection.execute, queries[test])
+    with database.transaction(force_rollback=True):
         assert run().fetchall() == []
         for statement in statements:
-            connection.execute(statement)
+            database.connection.execute(statement)
         (found,) = run().fetchall()
     assert row <= set(found)
 
 
 def test_no_generic_test_of_ours_is_left_out():
-    ours = {path.stem for path in (PROJECT / "tests/dbt/generic").glob("*.sql")}
+    ours = {path.stem for path in (ROOT / "tests/dbt/generic").glob("*.sql")}
     # unique_price, which looks at the source's indexes first, has its own in test_features.
     assert ours == {"not_null", "is_empty", "unique_key", "unique_price"}

@@ -8,32 +8,28 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
-import psycopg
 import pytest
-from conftest import DATABASE, MODULE_DATABASE, follow_prices
+from bundled import PROTOTYPES, V1, V2
+from project import PROJECT_FILES, change, copy_project
 from psycopg import sql
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from test_dbt import PROJECT_FILES, change, copy_project
+from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine import classifiers, encoders, model_versions
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-MODEL = "num-regime-core-v1"
 RUN = "00000000-0000-4000-8000-000000000001"
 OTHER_RUN = "00000000-0000-4000-8000-000000000002"
 SESSION = "01234567-89ab-4def-8123-456789abcdef"
 
 
-RUN_COLUMNS = (
+RUN_COLUMNS = sql.SQL(
     "run_id, command, parameters, model_id, status, started_at, finished_at, rows_written,"
     " package_version, database_user, host, row_hash"
 )
@@ -44,10 +40,10 @@ def weekdays(first: date, count: int) -> list[date]:
     return [day for day in days if day.weekday() < 5][:count]
 
 
-def add_prices(connection, instrument: str, days, closes, adjusted=None, volumes=None) -> None:
+def add_prices(database, instrument: str, days, closes, adjusted=None, volumes=None) -> None:
     adjusted = closes if adjusted is None else adjusted
     volumes = [1000.0] * len(days) if volumes is None else volumes
-    with connection.connection.cursor() as cursor:
+    with database.connection.cursor() as cursor:
         cursor.executemany(
             "insert into historical.prices_daily"
             " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
@@ -59,11 +55,11 @@ def add_prices(connection, instrument: str, days, closes, adjusted=None, volumes
 
 
 def add_regimes(
-    connection, region: str, instrument: str, days, labels, confidences=None, **columns
+    database, region: str, instrument: str, days, labels, confidences=None, **columns
 ) -> None:
-    values = {"model_id": MODEL, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
+    values = {"model_id": V1, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
     confidences = [0.75] * len(days) if confidences is None else confidences
-    with connection.connection.cursor() as cursor:
+    with database.connection.cursor() as cursor:
         cursor.executemany(
             "insert into runtime.regimes values (%(region)s, %(day)s, %(model_id)s,"
             " %(window_days)s, %(instrument)s, %(model_version)s, %(label)s, %(confidence)s,"
@@ -108,32 +104,27 @@ def random_market() -> tuple[np.ndarray, list[str]]:
 
 @pytest.fixture(scope="module")
 def market(server) -> Iterator[Database]:
-    """Series and prices made for these tests, with rows as dictionaries."""
-    settings = server.create_database(MODULE_DATABASE)
-    with connect(settings) as connection:
-        connection.execute("create schema historical")
-        connection.execute(
+    """Series and prices made for these tests."""
+    with server.database(MODULE_DATABASE) as settings, connect(settings) as database:
+        database.execute("create schema historical")
+        database.execute(
             "create table historical.prices_daily (instrument_id text, trade_date date, close"
             " double precision, adjusted_close double precision, volume double precision,"
             " currency text, loaded_at timestamptz default now(),"
             " primary key (instrument_id, trade_date))"
         )
-        add_prices(connection, "HAND", HAND_DAYS, HAND_CLOSES)
-        add_prices(connection, "RANDOM", RANDOM_DAYS, random_market()[0])
-        add_suspicious_prices(connection)
+        add_prices(database, "HAND", HAND_DAYS, HAND_CLOSES)
+        add_prices(database, "RANDOM", RANDOM_DAYS, random_market()[0])
+        add_suspicious_prices(database)
         ahead = np.full(30, 100.0)
         ahead[21], ahead[22] = 101, 99
-        add_prices(connection, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
-        nightly.build_features(connection)
-        add_regimes(
-            connection, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True)
-        )
-        add_regimes(connection, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
+        add_prices(database, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
+        nightly.build_features(database)
+        add_regimes(database, "HAND", "HAND", HAND_LABELS, *zip(*HAND_LABELS.values(), strict=True))
+        add_regimes(database, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
         judged = [weekdays(date(2024, 3, 1), 30)[n] for n in (0, 1, 2, 10)]
-        add_regimes(connection, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
-        connection.connection.row_factory = dict_row
-        yield connection
-    server.drop_database(MODULE_DATABASE)
+        add_regimes(database, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
+        yield database
 
 
 @pytest.fixture
@@ -143,18 +134,11 @@ def audited(market) -> Iterator[Database]:
         yield market
 
 
-def of(connection, view: str, region: str, order: str, **columns) -> list[dict]:
+def of(database, view: str, region: str, order: str, **columns) -> list[dict]:
     where = {"region": region} | columns
-    return connection.execute(
-        sql.SQL("select * from {} where {} order by {}").format(
-            sql.Identifier("audit", view),
-            sql.SQL(" and ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in where.items()
-            ),
-            sql.SQL(order),
-        )
-    ).fetchall()
+    conditions = " and ".join(f"{name} = %({name})s" for name in where)
+    query = f"select * from audit.{view} where {conditions} order by {order}"
+    return database.rows(query, where).records(dict)
 
 
 def test_the_timeline_has_every_trading_day_and_every_regime(audited):
@@ -298,8 +282,8 @@ def test_the_transition_matrix_is_that_of_numpy(audited):
 )
 def test_stationary_shares_of_chains_known_by_hand(audited, matrix, shares):
     flat = [float(p) for row in matrix for p in row]
-    row = audited.execute("select audit.stationary_shares(%s::float8[]) as s", [flat]).fetchone()
-    np.testing.assert_allclose(row["s"], shares, atol=1e-10)
+    (found,) = audited.one("select audit.stationary_shares(%s::float8[])", [flat])
+    np.testing.assert_allclose(found, shares, atol=1e-10)
 
 
 def test_a_label_of_the_last_day_alone_has_no_probabilities_yet(audited):
@@ -329,10 +313,10 @@ def test_the_hit_rate_looks_21_trading_days_ahead(audited):
     assert profile["hit_rate_21_days"] == pytest.approx(1 / 3)
 
 
-def record(connection, day, previous, before, after, confidences) -> None:
-    connection.execute(
+def record(database, day, previous, before, after, confidences) -> None:
+    database.execute(
         "insert into runtime.regime_transitions values ('HAND', %s, %s, 63, %s, %s, %s, %s, %s, %s, now())",
-        [day, MODEL, previous, before, after, *confidences, RUN],
+        [day, V1, previous, before, after, *confidences, RUN],
     )
 
 
@@ -357,28 +341,29 @@ def test_reconciliation_says_of_each_transition_what_is_wrong(audited):
     assert wrong["recomputed_previous_as_of_date"] == date(2024, 1, 9)
 
 
-def add_run(connection, run: str, status: str = "SUCCEEDED", **parameters) -> None:
-    connection.execute(
-        f"insert into runtime.regime_runs ({RUN_COLUMNS}) values (%s, 'backfill', %s, %s, %s, '2024-02-01 12:00+00',"
-        " '2024-02-01 12:00:02.5+00', '{}', '0.1', 'someone', 'somewhere', '')",
-        [run, Jsonb(parameters), MODEL, status],
+def add_run(database, run: str, status: str = "SUCCEEDED", **parameters) -> None:
+    database.execute(
+        "insert into runtime.regime_runs ({columns}) values (%s, 'backfill', %s, %s, %s,"
+        " '2024-02-01 12:00+00', '2024-02-01 12:00:02.5+00', '{{}}', '0.1', 'someone', 'somewhere', '')",
+        [run, Jsonb(parameters), V1, status],
+        columns=RUN_COLUMNS,
     )
 
 
-def add_model(connection, region: str, version: int, valid_from: str) -> None:
-    connection.execute(
-        "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{CARRY,CRISIS}',"
-        " '{}', '2019-01-01', '2019-12-31', 250, 'hash', '{}', %s, '', %s, now())",
-        [region, MODEL, version, valid_from, RUN],
+def add_model(database, region: str, version: int, valid_from: str) -> None:
+    database.execute(
+        "insert into runtime.regime_models values (%s, %s, 63, %s, 'prototype', '{{CARRY,CRISIS}}',"
+        " '{{}}', '2019-01-01', '2019-12-31', 250, 'hash', '{{}}', %s, '', %s, now())",
+        [region, V1, version, valid_from, RUN],
     )
 
 
-def replace_regime(connection, region: str, day: date, new_run: str) -> None:
+def replace_regime(database, region: str, day: date, new_run: str) -> None:
     """As the engine does it: the old row goes to the revisions."""
-    connection.execute(
+    database.execute(
         "with removed as (delete from runtime.regimes where region = %s and as_of_date = %s"
         " returning to_jsonb(regimes) as old_row)"
-        " insert into runtime.regime_revisions select 'regimes', '{}', old_row, %s, now(), '' from removed",
+        " insert into runtime.regime_revisions select 'regimes', '{{}}', old_row, %s, now(), '' from removed",
         [region, day, new_run],
     )
 
@@ -405,13 +390,9 @@ def test_lineage_and_ledger_say_who_wrote_what_and_what_was_replaced(audited):
     assert (second["n_windows"], second["classified_by_user"]) == (250, "someone")
     assert (unused["rows_in_force"], unused["classified_by_run_id"]) == (0, None)
 
-    ledger = {
-        str(row["run_id"]): row
-        for row in audited.execute("select * from audit.run_ledger").fetchall()
-    }
-    in_hand = audited.execute(
-        "select count(*) from runtime.regimes where run_id = %s", [RUN]
-    ).fetchone()["count"]
+    rows = audited.rows("select * from audit.run_ledger").records(dict)
+    ledger = {str(row["run_id"]): row for row in rows}
+    (in_hand,) = audited.one("select count(*) from runtime.regimes where run_id = %s", [RUN])
     assert ledger[RUN]["regimes_in_force"] == in_hand
     assert ledger[RUN]["rows_replaced_since"] == 2
     assert ledger[RUN]["models_in_force"] == 3
@@ -436,7 +417,7 @@ def test_two_models_are_compared_on_the_days_that_both_label(audited):
     days = HAND_DAYS[:4]
     add_regimes(audited, "BOTH", "HAND", days, ["CARRY", "CARRY", "CRISIS", "CRISIS"])
     add_regimes(
-        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id="num-regime-core-v2"
+        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id=V2
     )  # fmt: skip
     (row,) = of(audited, "version_disagreement", "BOTH", "as_of_date")
     assert row["as_of_date"] == days[1]
@@ -451,31 +432,31 @@ def test_two_models_are_compared_on_the_days_that_both_label(audited):
 SUSPICIOUS_DAYS = weekdays(date(2022, 1, 3), 60)
 
 
-def add_suspicious_prices(connection) -> None:
+def add_suspicious_prices(database) -> None:
     """Five instruments that go up and down a little, but for a strange thing or two each."""
     quiet = 100 * np.cumprod(np.tile([1.01, 1 / 1.01, 1.005, 1 / 1.005], 15))
     split = quiet.copy()
     split[30:] /= 2
-    add_prices(connection, "SPLIT", SUSPICIOUS_DAYS, split)
-    add_prices(connection, "ADJUSTED", SUSPICIOUS_DAYS, split, adjusted=quiet)
+    add_prices(database, "SPLIT", SUSPICIOUS_DAYS, split)
+    add_prices(database, "ADJUSTED", SUSPICIOUS_DAYS, split, adjusted=quiet)
     stale = quiet.copy()
     stale[40:46] = 1.003 * stale[40]
     volumes = [1000.0] * 60
     volumes[10:12] = [0.0, 0.0]
     volumes[20] = 0.0
-    add_prices(connection, "STALE", SUSPICIOUS_DAYS, stale, volumes=volumes)
+    add_prices(database, "STALE", SUSPICIOUS_DAYS, stale, volumes=volumes)
     jump = quiet.copy()
     jump[50:] *= 1.2
-    add_prices(connection, "JUMP", SUSPICIOUS_DAYS, jump)
+    add_prices(database, "JUMP", SUSPICIOUS_DAYS, jump)
     kept = [n for n in range(60) if n not in (15, 16)]
-    add_prices(connection, "GAP", [SUSPICIOUS_DAYS[n] for n in kept], quiet[kept])
+    add_prices(database, "GAP", [SUSPICIOUS_DAYS[n] for n in kept], quiet[kept])
 
 
 def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
-    rows = audited.execute(
+    rows = audited.rows(
         "select * from audit.price_suspicions"
         " where instrument_id in ('SPLIT', 'ADJUSTED', 'STALE', 'JUMP', 'GAP') order by 1, 2"
-    ).fetchall()
+    ).records(dict)
     day = SUSPICIOUS_DAYS
     found = {
         (row["instrument_id"], row["kind"], row["first_date"], row["trade_date"]) for row in rows
@@ -504,32 +485,21 @@ def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
 def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
     chance = np.random.default_rng(1)
     bits = chance.integers(0, 2**32, 4000, dtype=np.uint32)
-    special = [
-        0,
-        1 << 31,
-        1,
-        0x007FFFFF,
-        0x00800000,
-        0x7F7FFFFF,
-        0x7F800000,
-        0xFF800000,
-        0x7FC00000,
-    ]
+    special = [0, 1 << 31, 1, 0x007FFFFF, 0x00800000]
+    special += [0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000]
     vector = np.concatenate([bits, np.array(special, np.uint32)]).astype("<u4").view("<f4")
-    decoded = audited.execute(
-        "select audit.float32_array(%s) as numbers", [vector.tobytes()]
-    ).fetchone()["numbers"]
+    (decoded,) = audited.one("select audit.float32_array(%s)", [vector.tobytes()])
     found = np.array(decoded, np.float32)
     same = (found.view(np.uint32) == vector.view(np.uint32)) | (np.isnan(found) & np.isnan(vector))
     assert same.all()
-    assert audited.execute("select audit.float32_array(null) as n").fetchone()["n"] is None
+    assert audited.one("select audit.float32_array(null)") == (None,)
 
 
 def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
-    functions = audited.execute(
+    functions = audited.rows(
         "select proname, provolatile, proparallel, proisstrict, prosecdef,"
         " obj_description(oid) as comment from pg_proc where pronamespace = 'audit'::regnamespace"
-    ).fetchall()
+    ).records(dict)
     assert {f["proname"] for f in functions} >= {"float32_array", "prototype_distance"}
     for function in functions:
         reads_tables = function["proname"] == "regime_forecast"
@@ -540,39 +510,28 @@ def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
         assert function["comment"]
 
 
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 ENCODERS = ("numeric-simple-v1", "num-regime-core-v1", "num-regime-core-v2")
 FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 
 
 @pytest.fixture(scope="module")
 def classified_template(server, features_template) -> str:
-    with (
-        server.new_template("template_classified", features_template) as settings,
-        connect(settings) as connection,
-    ):
+    with server.new_template("template_classified", features_template) as database:
         for model_id in ENCODERS:
             series = Series("US", model_id, 63)
-            fit.fit(connection, series, Recipe("prototype", labelled=LABELLED))
-            classify.backfill(connection, series, FIRST, LAST)
+            fit.fit(database, series, PROTOTYPES)
+            classify.backfill(database, series, FIRST, LAST)
     return "template_classified"
 
 
 @pytest.fixture
-def classified(server, classified_template) -> Iterator[tuple[psycopg.Connection, Settings]]:
-    settings = server.create_database(DATABASE, classified_template)
-    with connect(settings) as connection:
-        connection.connection.row_factory = dict_row
-        yield connection, settings
-    server.drop_database(DATABASE)
+def classified(server, classified_template) -> Iterator[Database]:
+    with server.database(DATABASE, classified_template) as settings, connect(settings) as database:
+        yield database
 
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
-    connection, _settings = classified
-    rows = connection.execute("select * from audit.prototype_distances").fetchall()
+    rows = classified.rows("select * from audit.prototype_distances").records(dict)
     assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])
     computed = np.array([row["distance"] for row in rows])
@@ -586,52 +545,40 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
     series = Series("US", "num-regime-core-v2", 63)
-    (model,) = model_versions.load(psycopg_tuples(connection), series)
+    (model,) = model_versions.load(classified, series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
     day = date(2011, 8, 8)
-    (vector,) = (
-        psycopg_tuples(connection)
-        .execute(
-            "select regime_embedding from runtime.regimes where as_of_date = %s and model_id = %s",
-            [day, series.model_id],
-        )
-        .fetchone()
+    (vector,) = classified.one(
+        "select regime_embedding from runtime.regimes where as_of_date = %s and model_id = %s",
+        [day, series.model_id],
     )
     told = classifiers.get("prototype").classify(prototypes, np.frombuffer(vector, "<f4")[None])
-    connection.connection.row_factory = dict_row
-    of_the_day = of(connection, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
+    of_the_day = of(classified, "prototype_distances", "US", "label", as_of_date=day, model_id=series.model_id)  # fmt: skip
     assert [row["label"] for row in of_the_day] == list(told.labels)
     np.testing.assert_allclose(
         [row["distance"] for row in of_the_day], told.evidence["distances"][0], rtol=1e-12
     )
 
 
-def psycopg_tuples(connection: Database) -> Database:
-    connection.connection.row_factory = psycopg.rows.tuple_row
-    return connection
-
-
 @pytest.mark.parametrize("model_id", ENCODERS)
 def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
-    connection, _ = classified
     day = date(2011, 8, 8)
-    rows = connection.execute(
+    rows = classified.rows(
         "select * from audit.window_rows where entity_id = 'GSPC.INDX' and as_of_date = %s"
         " and model_id = %s order by place",
         [day, model_id],
-    ).fetchall()
+    ).records(dict)
     assert [row["place"] for row in rows] == list(range(1, 64))
     assert not any(row["is_changed"] for row in rows)
-    connection.connection.row_factory = psycopg.rows.tuple_row
     encoder = encoders.get(model_id)
     window = np.array(
-        connection.execute(
+        classified.rows(
             f"select {', '.join(encoder.COLUMNS)} from features.daily_features"
             " where instrument_id = 'GSPC.INDX' and trade_date <= %s"
             " order by trade_date desc limit 63",
             [day],
-        ).fetchall()
+        ).rows
     )[::-1]
     found = [[row[name] for name in encoder.COLUMNS] for row in rows]
     np.testing.assert_array_equal(np.array(found, float), window)
@@ -644,47 +591,40 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
         np.testing.assert_allclose(encoded[:, 1], window[:, 1], rtol=1e-7)
 
 
-def integrity(
-    connection, model_id="num-regime-core-v2", day="2011-09-15", instrument="GSPC.INDX"
-) -> dict:
-    (row,) = connection.execute(
+def integrity(database, model_id=V2, day="2011-09-15", instrument="GSPC.INDX") -> dict:
+    (row,) = database.rows(
         "select * from audit.embedding_integrity"
         " where entity_id = %s and as_of_date = %s and model_id = %s",
         [instrument, day, model_id],
-    ).fetchall()
+    ).records(dict)
     return row
 
 
 def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified):
-    connection, _ = classified
-    everything = connection.execute(
+    everything = classified.rows(
         "select distinct status, faults, changed_days, is_finite from audit.embedding_integrity"
-    ).fetchall()
+    ).records(dict)
     assert everything == [
         {"status": "current", "faults": [], "changed_days": None, "is_finite": True}
     ]
-    row = integrity(connection)
+    row = integrity(classified)
     assert (row["dimension"], row["expected_dimension"], row["vector_bytes"]) == (384, 384, 1536)
-    (vector,) = (
-        psycopg_tuples(connection)
-        .execute(
-            "select vector from historical.numeric_window_embeddings"
-            " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
-        )
-        .fetchone()
+    (vector,) = classified.one(
+        "select vector from historical.numeric_window_embeddings"
+        " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
     )
     norm = np.linalg.norm(np.frombuffer(vector, "<f4").astype(float))
     assert row["norm"] == pytest.approx(norm, rel=1e-12)
 
 
-def copy_instrument(connection, name: str) -> None:
+def copy_instrument(database, name: str) -> None:
     """GSPC.INDX with its embeddings, under another name."""
     for table, key in (
         ("historical.prices_daily", "instrument_id"),
         ("features.daily_features", "instrument_id"),
         ("historical.numeric_window_embeddings", "entity_id"),
     ):
-        connection.execute(
+        database.execute(
             f"insert into {table} select (jsonb_populate_record(null::{table},"
             f" to_jsonb(stored) || jsonb_build_object('{key}', %s::text))).*"
             f" from {table} as stored where {key} = 'GSPC.INDX'",
@@ -692,7 +632,6 @@ def copy_instrument(connection, name: str) -> None:
         )
 
 
-V1, V2 = "num-regime-core-v1", "num-regime-core-v2"
 RESTATEMENTS = {
     "CLOSE": "update {} set close = close * 1.01, adjusted_close = adjusted_close * 1.01 where {}",
     "ADJUSTED": "update {} set adjusted_close = adjusted_close * 1.01 where {}",
@@ -702,21 +641,19 @@ RESTATEMENTS = {
 
 
 def test_a_restated_price_is_found_with_its_days(classified):
-    connection, settings = classified
     for name in (*RESTATEMENTS, "SCALED"):
-        copy_instrument(connection, name)
+        copy_instrument(classified, name)
     for name, statement in RESTATEMENTS.items():
         day = f"instrument_id = '{name}' and trade_date = '2011-08-10'"
-        connection.execute(statement.format("historical.prices_daily", day))
-    connection.execute(
+        classified.execute(statement.format("historical.prices_daily", day))
+    classified.execute(
         "update historical.prices_daily set adjusted_close = adjusted_close * 0.98"
         " where instrument_id = 'SCALED'"
     )
-    follow_prices(settings, psycopg_tuples(connection))
-    connection.connection.row_factory = dict_row
+    follow_prices(classified)
 
     def told(instrument, model_id, day="2011-09-15"):
-        row = integrity(connection, model_id, day, instrument)
+        row = integrity(classified, model_id, day, instrument)
         return row["status"], [str(day) for day in row["changed_days"] or []]
 
     # A close makes two returns; the encoder that reads closes sees one day.
@@ -733,30 +670,29 @@ def test_a_restated_price_is_found_with_its_days(classified):
     assert (status, days[0], len(days)) == ("restated", "2011-08-10", 26)
     assert told("VOLUME", V1) == ("restated", ["2011-08-10"])
     assert told("DELETED", V1) == ("restated", [])
-    assert integrity(connection, V1, instrument="DELETED")["window_rows_today"] == 62
+    assert integrity(classified, V1, instrument="DELETED")["window_rows_today"] == 62
     assert told("GSPC.INDX", V2) == ("current", [])
 
 
 def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
-    connection, _ = classified
     where = " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
     table = "historical.numeric_window_embeddings"
-    connection.execute(
+    classified.execute(
         f"update {table} set vector = overlay(vector placing '\\x0000c07f'::bytea from 5){where}"
     )
-    row = integrity(connection)
+    row = integrity(classified)
     assert row["status"] == "current"
     assert row["faults"] == ["vector: a number is not finite", "vector: not as it was written"]
     assert not row["is_finite"]
-    connection.execute(
+    classified.execute(
         f"update {table} set vector = '\\x0000803f', dimension = 1,"
-        f" window_spec = window_spec || '{{\"rows\": 62}}'{where}"
+        f" window_spec = window_spec || jsonb_build_object('rows', 62){where}"
     )
-    row = integrity(connection)
+    row = integrity(classified)
     assert row["norm"] == 1
     assert [fault.split(":")[0] for fault in row["faults"]] == ["dimension", "vector", "window"]
-    connection.execute(f"delete from {table}{where}")
-    row = integrity(connection)
+    classified.execute(f"delete from {table}{where}")
+    row = integrity(classified)
     assert row["status"] == "missing"
     assert row["faults"] == ["embedding: none is stored for the regime of US"]
 
@@ -780,14 +716,15 @@ def wide_market(market) -> Database:
     market.execute(
         "insert into historical.numeric_window_embeddings"
         " select 'INSTRUMENT', instrument_id, as_of_date, model_id, window_days,"
-        """ '{"first_trade_date": "2020-01-02", "last_trade_date": "2020-04-01", "rows": 63}',"""
+        """ '{{"first_trade_date": "2020-01-02", "last_trade_date": "2020-04-01", "rows": 63}}',"""
         " '\\x0000803f', 1, '', '', run_id, created_at from runtime.regimes"
         " on conflict do nothing"
     )
     market.execute(
-        f"insert into runtime.regime_runs ({RUN_COLUMNS}) select run_id, 'backfill', jsonb_build_object('region',"
-        " min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{}', '0.1', '', '', ''"
-        " from runtime.regimes group by run_id"
+        "insert into runtime.regime_runs ({columns}) select run_id, 'backfill',"
+        " jsonb_build_object('region', min(region)), min(model_id), 'SUCCEEDED', now(), now(), '{{}}',"
+        " '0.1', '', '', '' from runtime.regimes group by run_id",
+        columns=RUN_COLUMNS,
     )
     market.execute("analyze")
     return market
@@ -812,9 +749,8 @@ def wide_market(market) -> Database:
     ],
 )  # fmt: skip
 def test_a_lookup_scans_no_embedding_table(wide_market, view, where):
-    (plan,) = wide_market.execute(
-        f"explain (format json) select * from audit.{view} where {where}"
-    ).fetchone()["QUERY PLAN"]
+    query = f"explain (format json) select * from audit.{view} where {where}"
+    ((plan,),) = wide_market.one(query)
 
     def scans(node):
         if node.get("Relation Name") in EMBEDDING_TABLES:
@@ -826,14 +762,14 @@ def test_a_lookup_scans_no_embedding_table(wide_market, view, where):
 
 
 def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
-    connection, features_database, tmp_path
+    database, settings, tmp_path
 ):
-    connection.execute("create view public.mine as select * from audit.regime_spells")
-    connection.execute("create view public.prices as select * from staging.stg_prices_daily")
+    database.execute("create view public.mine as select * from audit.regime_spells")
+    database.execute("create view public.prices as select * from staging.stg_prices_daily")
     kinds = "select relname, oid from pg_class where relname in ('mine', 'prices') order by 1"
-    before = connection.execute(kinds).fetchall()
-    nightly.build_features(connection)
-    assert connection.execute(kinds).fetchall() == before
+    before = database.rows(kinds).rows
+    nightly.build_features(database)
+    assert database.rows(kinds).rows == before
 
     assert "functions" in PROJECT_FILES
     project = copy_project(tmp_path)
@@ -842,10 +778,10 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     begin = yml.read_text().index("      - name: entry_confidence\n")
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
-    changed = replace(connection, settings=replace(features_database, project_directory=project))
+    changed = replace(database, settings=replace(settings, project_directory=project))
     with pytest.raises(RegimeError, match="other views read it: drop mine first"):
         nightly.build_features(changed)
-    connection.execute("drop view public.mine")
+    database.execute("drop view public.mine")
     nightly.build_features(changed)
-    columns = connection.execute("select * from audit.regime_spells").description
+    columns = database.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]

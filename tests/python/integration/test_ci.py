@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
+from project import ROOT, copy_project, run_in
 
 from regime_engine.config import Settings
 from regime_engine.database import connect, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-WORKFLOW = PROJECT / "examples/ci/regimes.yml"
-PARTS = ("dbt_project.yml", "selectors.yml", "profiles", "seeds", "macros", "functions", "models", "tests/dbt", ".sqlfluff")  # fmt: skip
+WORKFLOW = ROOT / "examples/ci/regimes.yml"
 
 
 @pytest.fixture(scope="module")
@@ -29,46 +28,29 @@ def steps() -> dict[str, str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in PARTS:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", PROJECT / name, tmp_path / name], check=True)
-    return tmp_path
+    return copy_project(tmp_path, ".sqlfluff")
 
 
 def run(settings: Settings, checkout: Path, command: str) -> subprocess.CompletedProcess:
-    with connect(settings) as connection:
-        env = environment(settings) | libpq_environment(connection)
+    with connect(settings) as database:
+        env = environment(settings) | libpq_environment(database)
     del env["REGIME_DATABASE_URL"]  # the workflow has libpq's variables
-    env |= {
-        "PATH": forked_path(),
-        "REGIME_PROJECT_DIR": str(checkout),
-        "NO_COLOR": "1",
-    }
+    env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(checkout), "NO_COLOR": "1"}
     # As GitHub runs a step whose shell is bash.
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
-        cwd=checkout,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    return run_in(checkout, [*shell, command], env)
 
 
-def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
-    features_database, checkout, steps
-):
+def test_the_workflow_runs_and_a_second_build_is_of_what_changed(settings, checkout, steps):
     for name, command in steps.items():
         if name == "Lint":  # a test of its own
             continue
-        done = run(features_database, checkout, command)
-        assert done.returncode == 0, f"{name}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        succeed(run(settings, checkout, command))
     assert json.loads((checkout / "audit.json").read_text())["passed"]
 
     model = checkout / "models/features/daily_features.sql"
     model.write_text(model.read_text() + "\n-- changed\n")
-    done = run(features_database, checkout, steps["Build what changed"])
-    assert done.returncode == 0, done.stdout[-3000:]
+    succeed(run(settings, checkout, steps["Build what changed"]))
     results = json.loads((checkout / "target/run_results.json").read_text())["results"]
     models = {r["unique_id"] for r in results if r["unique_id"].startswith("model.")}
     assert "model.regime_engine.daily_features" in models
@@ -76,13 +58,12 @@ def test_the_workflow_runs_and_a_second_build_is_of_what_changed(
     assert not any(r["unique_id"].startswith("seed.") for r in results)
 
 
-def test_the_audit_step_fails_with_a_wrong_row(features_database, checkout, steps):
-    with connect(features_database) as connection:
-        connection.execute(
-            "update features.daily_features set close = 1"
-            " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
-        )
-    done = run(features_database, checkout, steps["Audit"])
+def test_the_audit_step_fails_with_a_wrong_row(database, checkout, steps):
+    database.execute(
+        "update features.daily_features set close = 1"
+        " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
+    )
+    done = run(database.settings, checkout, steps["Audit"])
     assert done.returncode == 1
     document = json.loads((checkout / "audit.json").read_text())
     (failed,) = [test for test in document["tests"] if test["verdict"] == "FAIL"]
@@ -90,7 +71,6 @@ def test_the_audit_step_fails_with_a_wrong_row(features_database, checkout, step
     assert failed["rows"][0]["trade_date"] == "2010-06-01"
 
 
-def test_the_sql_is_as_the_linter_wants_it(features_database, checkout, steps):
+def test_the_sql_is_as_the_linter_wants_it(settings, checkout, steps):
     pytest.importorskip("sqlfluff", reason="`make test` installs it")
-    done = run(features_database, checkout, steps["Lint"])
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    succeed(run(settings, checkout, steps["Lint"]))

@@ -3,18 +3,16 @@
 No Citus has run here: the functions have the names and arguments of its documentation.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
+from project import ROOT, run_in
 
-from regime_engine.config import Settings
 from regime_engine.database import Database, libpq_environment
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
 CITUS = """
 create table pg_dist_partition (logicalrelid regclass primary key, called text);
 
@@ -31,31 +29,20 @@ returns void language sql as
 """
 
 
-def distribute(settings: Settings, connection: Database, target: Path) -> str:
+def distribute(database: Database, target: Path) -> str:
     """What `dbt run-operation distribute_tables` prints."""
-    operation = subprocess.run(
-        [
-            *("dbt", "run-operation", "distribute_tables"),
-            *("--profiles-dir", "profiles", "--target-path", target, "--log-path", target),
-        ],
-        cwd=PROJECT,
-        env=environment(settings) | libpq_environment(connection) | {"PATH": forked_path()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert operation.returncode == 0, operation.stdout
-    return operation.stdout
+    command = ["dbt", "run-operation", "distribute_tables", "--profiles-dir", "profiles"]
+    command += ["--target-path", target, "--log-path", target]
+    env = environment(database.settings) | libpq_environment(database) | {"PATH": forked_path()}
+    return succeed(run_in(ROOT, command, env)).stdout
 
 
-def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
-    connection, features_database, tmp_path
-):
-    printed = distribute(features_database, connection, tmp_path)
+def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(database, tmp_path):
+    printed = distribute(database, tmp_path)
     assert "Citus is not installed in this database: nothing to distribute" in printed
 
-    connection.execute(CITUS)
-    distribute(features_database, connection, tmp_path)
+    database.execute(CITUS)
+    distribute(database, tmp_path)
     called = "select logicalrelid::text, called from pg_dist_partition"
     by_table = {
         "historical.prices_daily": "instrument_id beside none",
@@ -68,11 +55,11 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(
         "runtime.regime_models": "everywhere",
         "runtime.regime_runs": "everywhere",
     }
-    assert dict(connection.execute(called).fetchall()) == by_table
+    assert dict(database.rows(called).rows) == by_table
 
     # Again after a table was built anew: for that one alone, since a second call would fail.
-    connection.execute(
+    database.execute(
         "delete from pg_dist_partition where logicalrelid = 'features.daily_features'::regclass"
     )
-    distribute(features_database, connection, tmp_path)
-    assert dict(connection.execute(called).fetchall()) == by_table
+    distribute(database, tmp_path)
+    assert dict(database.rows(called).rows) == by_table

@@ -1,29 +1,24 @@
 """What README and docs show is what happens."""
 
+import os
 import re
 import shutil
 import subprocess
 import time
 
 import pytest
-from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
-from pages import AFTER_THE_DEMO, ROOT, checkout, require_what_is_written, same_answer
+from commands import regime_command, succeed
+from pages import AFTER_THE_DEMO, checkout, require_what_is_written, same_answer
+from project import ROOT, run_in
+from servers import DATABASE, MODULE_DATABASE
+from stored import ENGINE_TABLES, FEATURES, PRICES, REVISIONS, RUNS, versions
 
 from regime_engine import roles
 from regime_engine.database import connect, embedded
 
 pytestmark = pytest.mark.one_server
 
-TABLES = (
-    "historical.prices_daily",
-    "features.daily_features",
-    "historical.numeric_window_embeddings",
-    "runtime.regimes",
-    "runtime.regime_transitions",
-    "runtime.regime_models",
-    "runtime.regime_revisions",
-)
+TABLES = {PRICES, FEATURES} | ENGINE_TABLES - {RUNS}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -35,9 +30,8 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demonstrated(server):
     """A database on which the demo ran, and what it printed."""
-    settings = server.create_database(MODULE_DATABASE)
-    yield settings, regime_command(settings, "demo")
-    server.drop_database(MODULE_DATABASE)
+    with server.database(MODULE_DATABASE) as settings:
+        yield settings, regime_command(settings, "demo")
 
 
 def words(line: str) -> list[str]:
@@ -59,20 +53,11 @@ def test_the_demo_prints_what_the_readme_shows(demonstrated):
 
 def test_a_second_demo_changes_no_row(demonstrated):
     settings, _ = demonstrated
-    with connect(settings) as connection:
-
-        def rows():
-            return {
-                table: connection.execute(
-                    f"select xmin, ctid, * from {table} order by 2"
-                ).fetchall()
-                for table in TABLES
-            }
-
-        before = rows()
-        assert regime_command(settings, "demo").returncode == 0
-        assert rows() == before
-    assert all(before[table] for table in TABLES if table != "runtime.regime_revisions")
+    with connect(settings) as database:
+        before = versions(database, TABLES)
+        succeed(regime_command(settings, "demo"))
+        assert versions(database, TABLES) == before
+    assert all(before[table] for table in TABLES if table != REVISIONS)
 
 
 QUESTIONS = re.findall(
@@ -84,13 +69,8 @@ QUESTIONS = re.findall(
 
 def psql(settings, script: str) -> subprocess.CompletedProcess:
     program = shutil.which("psql", path=embedded.client_folder(settings)) or "psql"
-    return subprocess.run(
-        [program, settings.database_url, "-XqP", "pager=off", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    options = ["-XqP", "pager=off", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    return run_in(ROOT, [program, settings.database_url, *options], dict(os.environ), script)
 
 
 def test_every_question_of_the_auditor_is_shown_with_its_answer():
@@ -100,8 +80,7 @@ def test_every_question_of_the_auditor_is_shown_with_its_answer():
 @pytest.mark.parametrize(("query", "shown"), QUESTIONS)
 def test_the_auditors_questions_have_the_answers_that_are_shown(demonstrated, query, shown):
     settings, _ = demonstrated
-    answer = psql(settings, query)
-    assert answer.returncode == 0, answer.stderr
+    answer = succeed(psql(settings, query))
     assert same_answer(shown, answer.stdout), answer.stdout
 
 
@@ -116,11 +95,11 @@ STATEMENTS = [
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_each_of_the_auditors_queries_takes_less_than_a_second(demonstrated, statement):
     settings, _ = demonstrated
-    with connect(settings) as connection:
+    with connect(settings) as database:
 
         def seconds() -> float:
             begun = time.perf_counter()
-            connection.execute(statement).fetchall()
+            database.connection.execute(statement).fetchall()
             return time.perf_counter() - begun
 
         # One of a few, since other work may be going on.
@@ -136,23 +115,22 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
         for table, text in re.findall(r"^### `(\w+)`\n(.*?)(?=^### |\Z)", tables, re.M | re.S)
     ]
     assert len(described) > 20
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for table, columns in described:
-            there = connection.execute(
+            there = database.rows(
                 "select attname, format_type(atttypid, atttypmod) from pg_attribute"
                 " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
                 [table],
-            ).fetchall()
+            ).rows
             assert columns == dict(there), table
 
 
 @pytest.fixture
 def after_the_demo(server, demonstrated):
-    yield server.create_database(DATABASE, MODULE_DATABASE)
-    server.drop_database(DATABASE)
-    with connect(server.settings) as connection:
-        for role in ("alice", *roles.ROLES):
-            connection.execute(f"drop role if exists {role}")
+    with server.database(DATABASE, MODULE_DATABASE) as settings:
+        yield settings
+    for role in ("alice", *roles.ROLES):
+        server.execute("drop role if exists {role}", role=role)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from project import ROOT, run_in
 
 from regime_engine.config import Settings
 from regime_engine.database import embedded
@@ -104,12 +105,8 @@ def query(server, sql):
 
 def regime(*arguments, state, **environment):
     """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "regime_engine", *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"REGIME_STATE_DIR": str(state)} | environment,
-    )
+    env = os.environ | {"REGIME_STATE_DIR": str(state)} | environment
+    return run_in(ROOT, [sys.executable, "-m", "regime_engine", *arguments], env)
 
 
 def mode(path):
@@ -350,20 +347,18 @@ def test_a_server_that_lost_its_socket_can_be_stopped_and_started(settings, monk
     assert query(embedded.start(settings), "select 1") == [(1,)]
 
 
-def test_the_user_is_told_when_data_is_somebody_elses_folder(state):
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("prices.csv", "", "data is not a Postgres data folder"),
+        ("PG_VERSION", "13\n", r"made by Postgres 13.*install Postgres 13"),
+    ],
+)
+def test_data_of_somebody_else_or_of_another_major_version_are_refused(state, file, text, reason):
     (state / "data").mkdir()
-    (state / "data" / "prices.csv").touch()
+    (state / "data" / file).write_text(text)
     (state / "pgpass").touch()
-    with pytest.raises(RegimeError, match="data is not a Postgres data folder"):
-        embedded.start(Settings(state_directory=state))
-    shutil.rmtree(state / "data")
-
-
-def test_data_of_another_major_version_are_refused_by_version(state):
-    (state / "data").mkdir()
-    (state / "data" / "PG_VERSION").write_text("13\n")
-    (state / "pgpass").touch()
-    with pytest.raises(RegimeError, match=r"made by Postgres 13.*install Postgres 13"):
+    with pytest.raises(RegimeError, match=reason):
         embedded.start(Settings(state_directory=state))
     shutil.rmtree(state / "data")
 
@@ -460,12 +455,8 @@ def test_a_server_in_another_container_is_not_doubled(settings):
     container = ["unshare", "--pid", "--ipc", "--mount", "--fork", "--mount-proc"]
     if subprocess.run([*container, "true"]).returncode:
         pytest.skip("needs the right to make namespaces")
-    result = subprocess.run(
-        [*container, "sh", "-c", start_there],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"REGIME_STATE_DIR": str(settings.state_directory)},
-    )
+    env = os.environ | {"REGIME_STATE_DIR": str(settings.state_directory)}
+    result = run_in(ROOT, [*container, "sh", "-c", start_there], env)
     assert "a Postgres (out of sight) uses" in result.stderr
     assert query(server, "select 1") == [(1,)]
 
@@ -523,12 +514,8 @@ def test_env_leads_psql_to_the_server_whatever_the_environment_said(settings):
         {sys.executable} -m regime_engine db psql -Atc "select 1"
     """
     elsewhere = {"PGHOST": "example.invalid", "PGHOSTADDR": "127.0.0.1", "PGPASSWORD": "other"}
-    result = subprocess.run(
-        ["/bin/sh", "-c", script],
-        capture_output=True,
-        text=True,
-        env=os.environ | elsewhere | {"REGIME_STATE_DIR": str(settings.state_directory)},
-    )
+    env = os.environ | elsewhere | {"REGIME_STATE_DIR": str(settings.state_directory)}
+    result = run_in(ROOT, ["/bin/sh", "-c", script], env)
     assert result.stdout == "regime|runtime\n1\n", result.stderr
 
 

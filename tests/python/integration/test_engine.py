@@ -12,11 +12,12 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from commands import Process, environment
-from conftest import follow_prices, wait_until
+from bundled import US_V1 as US
+from commands import Process, environment, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import sql
+from servers import follow_prices, wait_until
+from stored import EMBEDDINGS, OF_A_RUN, REGIMES, REVISIONS, TRANSITIONS, contents, versions
 
 from regime_engine import demo
 from regime_engine.database import Database, connect
@@ -24,37 +25,17 @@ from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
-US = Series("US", "num-regime-core-v1", 63)
 LABELLED = (
     LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
     LabelledStretch("CRISIS", date(2003, 7, 1), date(2003, 12, 31)),
     LabelledStretch("RISK_OFF", date(2003, 1, 2), date(2003, 6, 30)),
 )
 PROTOTYPES = Recipe("prototype", labelled=LABELLED)
-ENGINE_TABLES = {
-    "historical.numeric_window_embeddings": "entity_id, as_of_date, model_id, window_days",
-    "runtime.regimes": "region, as_of_date, model_id, window_days",
-    "runtime.regime_transitions": "region, as_of_date, model_id, window_days",
-    "runtime.regime_revisions": "table_name, key, old_row",
-}
+TABLES = (EMBEDDINGS, REGIMES, TRANSITIONS, REVISIONS)
 
 
-def contents(connection: Database) -> dict[str, list]:
-    """Every row of the engine tables, but for run ids and times."""
-    return {
-        table: connection.execute(
-            sql.SQL(
-                "select to_jsonb(t) - '{{run_id,created_at,new_run_id,revised_at}}'::text[]"
-                " from {} as t order by {}"
-            ).format(sql.Identifier(*table.split(".")), sql.SQL(order))
-        ).fetchall()
-        for table, order in ENGINE_TABLES.items()
-    }
-
-
-def empty_engine_tables(connection: Database) -> None:
-    for table in ENGINE_TABLES:
-        connection.execute(sql.SQL("truncate {}").format(sql.Identifier(*table.split("."))))
+def empty_engine_tables(database: Database) -> None:
+    database.execute(f"truncate {', '.join(TABLES)}")
 
 
 def bundled_prices(instrument_id: str) -> list[list[str]]:
@@ -64,27 +45,27 @@ def bundled_prices(instrument_id: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def fitted(connection, features_database):
+def fitted(database, settings):
     """Prototypes that are valid from mid-2004, so that both rules and many changes are seen."""
-    fit.fit(connection, US, PROTOTYPES)
-    return features_database
+    fit.fit(database, US, PROTOTYPES)
+    return settings
 
 
-def backfill(connection, settings, start: date, end: date) -> None:
-    classify.backfill(connection, US, start, end)
+def backfill(database, start: date, end: date) -> None:
+    classify.backfill(database, US, start, end)
 
 
 START, END = date(2004, 3, 1), date(2006, 12, 29)
 
 
 @pytest.fixture
-def once(connection, fitted) -> dict[str, list]:
+def once(database, fitted) -> dict[str, list]:
     """The tables after one backfill of the stretch, which is then taken away again."""
-    backfill(connection, fitted, START, END)
-    tables = contents(connection)
-    empty_engine_tables(connection)
-    assert len(tables["runtime.regime_transitions"]) > 5
-    assert not tables["runtime.regime_revisions"]
+    backfill(database, START, END)
+    tables = contents(database, TABLES, OF_A_RUN)
+    empty_engine_tables(database)
+    assert len(tables[TRANSITIONS]) > 5
+    assert not tables[REVISIONS]
     return tables
 
 
@@ -96,17 +77,17 @@ def stretches(n: int) -> list[tuple[date, date]]:
     ]
 
 
-def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, features_database):
-    classify.backfill(connection, US)
+def test_stored_vectors_are_the_flattened_prices_of_the_file(database):
+    classify.backfill(database, US)
     rows = bundled_prices("GSPC.INDX")
     days = [row[1] for row in rows]
     close = np.array([float(row[5]) for row in rows])
     volume = np.array([float(row[7]) for row in rows])
     log_return = np.concatenate([[0], np.log(close[1:] / close[:-1])])
 
-    stored = connection.execute(
+    stored = database.rows(
         "select as_of_date::text, vector, dimension from historical.numeric_window_embeddings"
-    ).fetchall()
+    ).rows
 
     assert len(stored) == len(rows) - 62
     for as_of, vector, dimension in stored:
@@ -120,18 +101,18 @@ def test_stored_vectors_are_the_flattened_prices_of_the_file(connection, feature
         assert not numbers[189:].any()
 
 
-def test_without_a_model_every_day_is_neutral_with_confidence_one(connection, features_database):
-    classify.backfill(connection, US)
-    (rows,) = connection.execute(
+def test_without_a_model_every_day_is_neutral_with_confidence_one(database):
+    classify.backfill(database, US)
+    (rows,) = database.rows(
         "select distinct regime_label, confidence, model_version, probabilities, runner_up_label"
         " from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert rows == ("NEUTRAL", 1.0, 0, {"NEUTRAL": 1.0}, None)
 
 
-def test_a_version_classifies_from_its_first_valid_day_on(connection, fitted):
-    backfill(connection, fitted, START, END)
-    rows = connection.execute("select model_version, as_of_date from runtime.regimes").fetchall()
+def test_a_version_classifies_from_its_first_valid_day_on(database, fitted):
+    backfill(database, START, END)
+    rows = database.rows("select model_version, as_of_date from runtime.regimes").rows
     by_version = defaultdict(list)
     for version, day in rows:
         by_version[version].append(day)
@@ -139,11 +120,11 @@ def test_a_version_classifies_from_its_first_valid_day_on(connection, fitted):
     assert min(by_version[1]) == date(2004, 7, 1)
 
 
-def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connection, fitted):
-    backfill(connection, fitted, date(2003, 1, 2), END)
+def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(database, fitted):
+    backfill(database, date(2003, 1, 2), END)
     embeddings = {
         day: np.frombuffer(vector, "<f4").astype(float)
-        for day, vector in connection.execute(
+        for day, vector in database.execute(
             "select as_of_date, vector from historical.numeric_window_embeddings"
         )
     }
@@ -155,9 +136,9 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
     temperature = np.mean(
         [np.sqrt(((v - centers[label]) ** 2).sum()) for label in members for v in members[label]]
     )
-    rows = connection.execute(
+    rows = database.rows(
         "select as_of_date, regime_label, confidence from runtime.regimes where model_version = 1"
-    ).fetchall()
+    ).rows
     assert {label for _, label, _ in rows} == {"CARRY", "CRISIS", "RISK_OFF"}
     for day, label, confidence in rows:
         weights = {
@@ -168,48 +149,38 @@ def test_labels_and_confidences_follow_from_the_distances_to_mean_windows(connec
         assert confidence == pytest.approx(weights[label] / sum(weights.values()), abs=1e-9)
 
 
-def test_fitting_the_same_again_stores_no_second_version(connection, fitted):
-    again = fit.fit(connection, US, PROTOTYPES)
+def test_fitting_the_same_again_stores_no_second_version(database, fitted):
+    again = fit.fit(database, US, PROTOTYPES)
     assert again.version == 1
-    assert connection.execute("select count(*) from runtime.regime_models").fetchone() == (1,)
+    assert database.one("select count(*) from runtime.regime_models") == (1,)
 
 
-def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(connection, fitted):
-    fit.fit(connection, US, PROTOTYPES, valid_from=date(2003, 1, 1))
-    classify.backfill(connection, US, date(2003, 6, 2), date(2003, 6, 30))
-    rows = connection.execute(
+def test_a_model_of_the_future_is_used_only_where_asked_for_and_says_so(database, fitted):
+    fit.fit(database, US, PROTOTYPES, valid_from=date(2003, 1, 1))
+    classify.backfill(database, US, date(2003, 6, 2), date(2003, 6, 30))
+    rows = database.rows(
         "select distinct model_version, metadata ->> 'in_sample' from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert rows == [(2, "true")]
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
-def test_any_order_of_dates_twice_over_ends_in_the_same_tables(connection, fitted, once, order):
+def test_any_order_of_dates_twice_over_ends_in_the_same_tables(database, fitted, once, order):
     parts = stretches(40)
     if order == "descending":
         parts.reverse()
     if order == "shuffled":
         random.Random(20081010).shuffle(parts)
     for start, end in parts + parts:
-        backfill(connection, fitted, start, end)
-    assert contents(connection) == once
+        backfill(database, start, end)
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
-def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
-    def versions():
-        return [
-            connection.execute(
-                sql.SQL("select ctid, xmin, t.* from {} as t order by ctid").format(
-                    sql.Identifier(*table.split("."))
-                )
-            ).fetchall()
-            for table in ENGINE_TABLES
-        ]
-
-    backfill(connection, fitted, START, END)
-    before = versions()
-    backfill(connection, fitted, START, END)
-    assert versions() == before
+def test_a_rerun_leaves_every_row_as_it_was(database, fitted):
+    backfill(database, START, END)
+    before = versions(database, TABLES)
+    backfill(database, START, END)
+    assert versions(database, TABLES) == before
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -225,13 +196,13 @@ def test_a_rerun_leaves_every_row_as_it_was(connection, fitted):
     )
 )
 def test_stretches_that_overlap_and_leave_gaps_end_in_the_same_tables(
-    connection, fitted, once, parts
+    database, fitted, once, parts
 ):
-    empty_engine_tables(connection)
+    empty_engine_tables(database)
     for start, end in parts:
-        backfill(connection, fitted, start, end)
-    backfill(connection, fitted, START, END)
-    assert contents(connection) == once
+        backfill(database, start, end)
+    backfill(database, START, END)
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
 def start_backfill(settings) -> Process:
@@ -250,18 +221,18 @@ def finished(process: Process) -> None:
     assert process.returncode == 0, errors
 
 
-def test_two_processes_at_once_end_in_the_same_tables(connection, fitted, once):
+def test_two_processes_at_once_end_in_the_same_tables(database, fitted, once):
     for process in [start_backfill(fitted), start_backfill(fitted)]:
         finished(process)
-    assert contents(connection) == once
+    assert contents(database, TABLES, OF_A_RUN) == once
 
 
-def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, regime):
+def test_twenty_kills_at_random_moments_lose_nothing(database, fitted, once, regime):
     """Each kill -9 is followed by a rerun; then the tables and their runs are whole."""
     chance = random.Random(11)
     killed, whole = 0, 1.0
     while killed < 20:
-        empty_engine_tables(connection)
+        empty_engine_tables(database)
         begun = time.monotonic()
         process = start_backfill(fitted)
         try:
@@ -274,64 +245,62 @@ def test_twenty_kills_at_random_moments_lose_nothing(connection, fitted, once, r
             assert process.returncode == 0
             whole = time.monotonic() - begun
         process.communicate()
-        backfill(connection, fitted, START, END)
-        assert contents(connection) == once
-        unowned = connection.execute("""
+        backfill(database, START, END)
+        assert contents(database, TABLES, OF_A_RUN) == once
+        unowned = database.rows("""
             select run_id from runtime.regimes
             union select run_id from historical.numeric_window_embeddings
             union select run_id from runtime.regime_transitions
             except select run_id from runtime.regime_runs where status = 'SUCCEEDED'
-        """).fetchall()
+        """).rows
         assert unowned == []
 
 
-def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(connection, fitted, regime):
+def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fitted, regime):
     with connect(fitted) as other, other.transaction(force_rollback=True):
         # In the way of the last batch: a row of the same key, not yet committed.
         other.execute(
             """
             insert into runtime.regimes
             values (
-                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{}', null, '', '{}', '',
+                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, '', '{{}}', '',
                 gen_random_uuid(), now()
             )
             """,
             [US.region, END, US.model_id, US.window_days],
         )
         process = start_backfill(fitted)
-        wait_until(connection, "select count(*) > 0 from pg_locks where not granted")
+        wait_until(database, "select count(*) > 0 from pg_locks where not granted")
         process.kill()
         process.communicate()
-        assert connection.execute("select count(*) > 600 from runtime.regimes").fetchone()[0]
+        assert database.one("select count(*) > 600 from runtime.regimes")[0]
     deadline = time.monotonic() + 10
     while "DIED" not in (shown := regime("status").stdout):
         assert time.monotonic() < deadline, shown
-    backfill(connection, fitted, START, END)
+    backfill(database, START, END)
     shown = regime("status").stdout
     assert "DIED" not in shown
     assert "the process ended before the run did" in shown
 
 
-def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
-    connection, features_database, tmp_path, regime
-):
-    classify.backfill(connection, US, date(2010, 1, 4), date(2010, 12, 31))
-    before = connection.execute(
+def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database, tmp_path, regime):
+    classify.backfill(database, US, date(2010, 1, 4), date(2010, 12, 31))
+    before = database.rows(
         "select as_of_date, encode(vector, 'hex'), run_id::text"
         " from historical.numeric_window_embeddings order by 1"
-    ).fetchall()
+    ).rows
     corrected = tmp_path / "corrected.csv"
     corrected.write_text(
         "instrument_id,trade_date,close,adjusted_close,volume\n"
         "GSPC.INDX,2010-06-01,1111.5,1111.5,5271480000\n"
     )
-    assert regime("load", str(corrected)).returncode == 0
-    assert regime("pipeline", "--region", "US", "--model-id", US.model_id).returncode == 0
+    succeed(regime("load", str(corrected)))
+    succeed(regime("pipeline", "--region", "US", "--model-id", US.model_id))
 
-    revised = connection.execute(
+    revised = database.rows(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"
         " from runtime.regime_revisions where table_name = 'numeric_window_embeddings' order by 1"
-    ).fetchall()
+    ).rows
     days = [day for day, _, _ in before]
     touched = days.index(date(2010, 6, 1))
     # 63 windows hold the day; the next one begins with the return from it.
@@ -339,51 +308,49 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(
 
 
 @pytest.mark.parametrize("day", ["2006-03-15", "2006-03-16", "2006-12-29", "2004-03-01"])
-def test_a_deleted_price_takes_its_regime_with_it(
-    connection, fitted, features_database, monkeypatch, day
-):
+def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch, day):
     """Wherever it lay: inside a batch, between two, first or last."""
     monkeypatch.setattr(classify, "BATCH_WINDOWS", 47)
-    classify.backfill(connection, US, START)
-    connection.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
-    connection.execute("delete from historical.prices_daily where trade_date = %s", [day])
-    follow_prices(fitted, connection)
-    classify.backfill(connection, US, START)
-    followed = contents(connection)
-    revised = connection.execute(
+    classify.backfill(database, US, START)
+    database.execute("delete from historical.prices_daily where trade_date > '2006-12-29'")
+    database.execute("delete from historical.prices_daily where trade_date = %s", [day])
+    follow_prices(database)
+    classify.backfill(database, US, START)
+    followed = contents(database, TABLES, OF_A_RUN)
+    revised = database.rows(
         "select old_row ->> 'as_of_date' from runtime.regime_revisions"
         " where table_name = 'regimes' and old_row ->> 'as_of_date' = %s",
         [day],
-    ).fetchall()
+    ).rows
     assert revised == [(day,)]
-    empty_engine_tables(connection)
-    classify.backfill(connection, US, START)
-    anew = contents(connection)
-    for table in ENGINE_TABLES:
-        if table != "runtime.regime_revisions":
+    empty_engine_tables(database)
+    classify.backfill(database, US, START)
+    anew = contents(database, TABLES, OF_A_RUN)
+    for table in TABLES:
+        if table != REVISIONS:
             assert followed[table] == anew[table]
 
 
-def test_writers_of_different_series_do_not_wait_for_each_other(connection, fitted):
+def test_writers_of_different_series_do_not_wait_for_each_other(database, fitted):
     with connect(fitted) as other, other.transaction():
         other.execute(
             "select pg_advisory_xact_lock(hashtextextended('regime:regimes/"
             "US_TECH/num-regime-core-v1/63', 0))"
         )
-        connection.execute("set lock_timeout = '2s'")
-        backfill(connection, fitted, START, date(2004, 4, 1))
+        database.execute("set lock_timeout = '2s'")
+        backfill(database, START, date(2004, 4, 1))
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            classify.backfill(connection, Series("US_TECH", US.model_id, 63), START, END)
+            classify.backfill(database, Series("US_TECH", US.model_id, 63), START, END)
 
 
-def test_the_ledger_counts_what_was_written(connection, fitted):
-    outcome = classify.backfill(connection, US, START, END)
-    run = connection.execute(
+def test_the_ledger_counts_what_was_written(database, fitted):
+    outcome = classify.backfill(database, US, START, END)
+    run = database.one(
         "select command, status, parameters ->> 'start', rows_written, finished_at > started_at"
         " from runtime.regime_runs where command = 'backfill'"
-    ).fetchone()
-    count = len(contents(connection)["runtime.regimes"])
-    changes = len(contents(connection)["runtime.regime_transitions"])
+    )
+    count = len(contents(database, TABLES, OF_A_RUN)[REGIMES])
+    changes = len(contents(database, TABLES, OF_A_RUN)[TRANSITIONS])
     assert outcome.n_windows == count
     assert run == (
         "backfill",
@@ -394,17 +361,17 @@ def test_the_ledger_counts_what_was_written(connection, fitted):
     )
 
 
-def test_history_and_transitions_show_what_is_stored(connection, fitted, regime):
-    backfill(connection, fitted, START, END)
+def test_history_and_transitions_show_what_is_stored(database, fitted, regime):
+    backfill(database, START, END)
     shown = json.loads(
         regime(
             "transitions", "--region", "US", "--model-id", US.model_id, "--format", "json"
         ).stdout
     )
-    stored = connection.execute(
+    stored = database.rows(
         "select as_of_date::text, from_regime_label, to_regime_label"
         " from runtime.regime_transitions order by 1"
-    ).fetchall()
+    ).rows
     assert [
         (r["as_of_date"], r["from_regime_label"], r["to_regime_label"]) for r in shown
     ] == stored

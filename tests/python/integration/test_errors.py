@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from commands import regime_command
-from conftest import MODULE_DATABASE
+from commands import refusal, regime_command, succeed
+from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
 from regime_engine.engine import nightly
@@ -26,29 +26,33 @@ def trading_days(n: int, last: date) -> list[date]:
 @pytest.fixture(scope="module")
 def peculiar(server, features_template, tmp_path_factory):
     """The bundled prices and five instruments, each with something of its own."""
-    settings = server.create_database(MODULE_DATABASE, features_template)
-    path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
-    chance = np.random.default_rng(1)
-    last = date(2025, 1, 31)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["instrument_id", "trade_date", "close", "volume"])
-        for instrument_id, n in [("AAPL.US", 80), ("SHORT.US", 62), (QUOTED, 80), ("GAP.US", 80)]:
-            for day in trading_days(n, last):
-                volume = int(chance.integers(1, 10**6))
-                missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
-                close = round(float(chance.uniform(50, 60)), 2)
-                writer.writerow([instrument_id, day, close, "" if missing else volume])
-    with connect(settings) as connection:
-        load_prices(connection, path)
-        nightly.build_features(connection)
-        # Prices that came after the features were built.
-        connection.execute(
-            "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
-            " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
-        )
-    yield settings
-    server.drop_database(MODULE_DATABASE)
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        path = tmp_path_factory.mktemp("prices") / "peculiar.csv"
+        chance = np.random.default_rng(1)
+        last = date(2025, 1, 31)
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["instrument_id", "trade_date", "close", "volume"])
+            for instrument_id, n in [
+                ("AAPL.US", 80),
+                ("SHORT.US", 62),
+                (QUOTED, 80),
+                ("GAP.US", 80),
+            ]:
+                for day in trading_days(n, last):
+                    volume = int(chance.integers(1, 10**6))
+                    missing = instrument_id == "GAP.US" and day == date(2025, 1, 15)
+                    close = round(float(chance.uniform(50, 60)), 2)
+                    writer.writerow([instrument_id, day, close, "" if missing else volume])
+        with connect(settings) as database:
+            load_prices(database, path)
+            nightly.build_features(database)
+            # Prices that came after the features were built.
+            database.execute(
+                "insert into historical.prices_daily (instrument_id, trade_date, close, volume)"
+                " select 'LATE.US', day, 5, 5 from generate_series('2024-01-01'::date, '2025-01-31', '1d') as day"
+            )
+        yield settings
 
 
 RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
@@ -97,62 +101,54 @@ def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, m
     assert message in result.stderr
     if code == 1:
         assert re.fullmatch(r"Error: .+\n", result.stderr)
-    with connect(peculiar) as connection:
-        (rows,) = connection.execute("""
+    with connect(peculiar) as database:
+        (rows,) = database.one("""
             select
                 (select count(*) from runtime.regimes)
                 + (select count(*) from historical.numeric_window_embeddings)
                 + (select count(*) from runtime.regime_transitions)
                 + (select count(*) from runtime.regime_models)
-        """).fetchone()
+        """)
     assert rows == 0
 
 
-def test_a_failed_run_is_in_the_ledger_with_its_reason(features_database, regime):
+def test_a_failed_run_is_in_the_ledger_with_its_reason(database, regime):
     assert regime("run", "--region", "US", "--as-of", "2019-01-30").returncode == 1
-    with connect(features_database) as connection:
-        status, error = connection.execute(
-            "select status, error from runtime.regime_runs order by started_at desc"
-        ).fetchone()
+    status, error = database.one(
+        "select status, error from runtime.regime_runs order by started_at desc"
+    )
     assert status == "FAILED"
     assert "30 days old" in error
 
 
 def test_the_documented_first_run(peculiar):
-    result = regime_command(
-        peculiar,
-        *("run", "--region", "US", "--instrument-id", "AAPL.US", "--as-of", "2025-01-31"),
-        *("--window-days", "63", "--model-id", "num-regime-core-v1"),
-    )
+    of_v1 = ("--window-days", "63", "--model-id", "num-regime-core-v1")
+    result = regime_command(peculiar, *RUN, "--instrument-id", "AAPL.US", *of_v1)
     assert result.stderr == ""
     assert result.stdout == (
         "Regime as of 2025-01-31 for region US: label=NEUTRAL, confidence=1.000\n"
     )
-    with connect(peculiar) as connection:
-        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+    with connect(peculiar) as database:
+        database.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
 
 
 def test_an_instrument_id_is_data_whatever_it_says(peculiar):
-    result = regime_command(peculiar, *RUN, "--instrument-id", QUOTED)
-    assert result.returncode == 0, result.stderr
-    with connect(peculiar) as connection:
-        rows = connection.execute("select instrument_id from runtime.regimes").fetchall()
+    succeed(regime_command(peculiar, *RUN, "--instrument-id", QUOTED))
+    with connect(peculiar) as database:
+        rows = database.rows("select instrument_id from runtime.regimes").rows
         assert rows == [(QUOTED,)]
-        connection.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
+        database.execute("truncate runtime.regimes, historical.numeric_window_embeddings")
 
 
 @pytest.mark.parametrize("day", ["2018-12-29", "2018-12-25", "2019-01-07"])
 def test_a_day_without_trading_uses_the_week_before_and_says_so(regime, day):
-    result = regime("run", "--region", "US", "--as-of", day)
-    assert result.returncode == 0
+    result = succeed(regime("run", "--region", "US", "--as-of", day))
     assert f"{day} has no price of GSPC.INDX; the window ends on" in result.stderr
     assert f"Regime as of {day}" in result.stdout
 
 
 def test_zero_volume_as_published_is_no_fault(regime):
-    result = regime("backfill", "--region", "US_TECH")
-    assert result.returncode == 0
-    assert "4,969 dates" in result.stdout
+    assert "4,969 dates" in succeed(regime("backfill", "--region", "US_TECH")).stdout
 
 
 def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
@@ -171,9 +167,7 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
     ]:
         for command in (RUN, ("status",), ("init",), ("audit",), ("pipeline",)):
             result = regime_command(peculiar, "--database-url", url, *command)
-            assert result.returncode == 1
-            assert message in result.stderr
-            assert result.stderr.count("\n") == 1
+            assert message in refusal(result)
             assert secret not in result.stderr + result.stdout
 
 
@@ -186,28 +180,23 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
         "alter table runtime.regimes drop column metadata cascade",
     ],
 )
-def test_an_unfinished_init_is_named_and_finished_by_init(features_database, regime, missing):
-    with connect(features_database) as connection:
-        connection.execute(missing)
-        result = regime("run", "--region", "US", "--as-of", "2018-12-31")
-        assert result.returncode == 1
-        assert re.fullmatch(r"Error: .+run `regime init`\n", result.stderr)
-        for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
-            if connection.execute("select to_regclass(%s)", [table]).fetchone() != (None,):
-                (rows,) = connection.execute(f"select count(*) from {table}").fetchone()
-                assert rows == 0
-    assert regime("init").returncode == 0
-    assert regime("run", "--region", "US", "--as-of", "2018-12-31").returncode == 0
+def test_an_unfinished_init_is_named_and_finished_by_init(database, regime, missing):
+    database.execute(missing)
+    line = refusal(regime("run", "--region", "US", "--as-of", "2018-12-31"))
+    assert re.fullmatch("Error: .+run `regime init`", line)
+    for table in ("runtime.regimes", "historical.numeric_window_embeddings"):
+        if database.one("select to_regclass(%s)", [table]) != (None,):
+            (rows,) = database.one(f"select count(*) from {table}")
+            assert rows == 0
+    succeed(regime("init"))
+    succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
 
 
-def test_an_empty_database_says_what_to_do_first(database):
+def test_an_empty_database_says_what_to_do_first(empty_settings):
     for command, message in [
         (("status",), "run `regime init`"),
         (RUN, "run `regime init`"),
         (("pipeline",), "load prices with `regime load FILE`"),
         (("audit",), "regime init"),
     ]:
-        result = regime_command(database, *command)
-        assert result.returncode == 1
-        assert message in result.stderr
-        assert result.stderr.count("\n") == 1
+        assert message in refusal(regime_command(empty_settings, *command))

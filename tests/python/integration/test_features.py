@@ -10,16 +10,18 @@ from itertools import groupby, pairwise
 import numpy as np
 import pytest
 from commands import Process, environment
-from conftest import follow_prices, wait_until
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from servers import follow_prices, wait_until
+from stored import FEATURES, day_versions
 
 from regime_engine import daily_features, dbt
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
+
+pytestmark = pytest.mark.one_server
 
 VOLUME_HISTORY = 252
 FLOATS = (
@@ -48,17 +50,16 @@ class Market:
     rebuild, update: the model's query as dbt compiles it for a first and for a later build
     """
 
-    settings: Settings
-    connection: Database
+    database: Database
     rebuild: str
     update: str
 
     def build(self) -> None:
-        follow_prices(self.settings, self.connection)
+        follow_prices(self.database)
 
     def update_as_dbt_does(self) -> None:
         """The statements of a later build without dbt, for many builds in short time."""
-        with self.connection.transaction(), self.connection.connection.cursor() as cursor:
+        with self.database.transaction(), self.database.connection.cursor() as cursor:
             cursor.execute(f"create temporary table new on commit drop as {self.update}")
             cursor.execute(
                 "delete from features.daily_features as stored using new"
@@ -66,33 +67,32 @@ class Market:
                 " = (new.instrument_id, new.trade_date)"
             )
             insert(
-                self.connection,
+                self.database,
                 "features.daily_features",
                 "select * from new where close is not null",
             )
 
     def reset(self) -> None:
-        with self.connection.transaction():
+        with self.database.transaction():
             for schema, table in (("historical", "prices_daily"), ("features", "daily_features")):
-                self.connection.execute(f"truncate {schema}.{table}")
-                insert(self.connection, f"{schema}.{table}", f"select * from saved.{table}")
+                self.database.execute(f"truncate {schema}.{table}")
+                insert(self.database, f"{schema}.{table}", f"select * from saved.{table}")
 
 
-def insert(connection: Database, table: str, query: str) -> None:
+def insert(database: Database, table: str, query: str) -> None:
     """By the names of the columns: one that a build had to add is the table's last."""
-    names = [column.name for column in connection.execute(f"{query} limit 0").description]
-    connection.execute(f"insert into {table} ({', '.join(names)}) {query}")
+    names = [column.name for column in database.execute(f"{query} limit 0").description]
+    database.execute(f"insert into {table} ({', '.join(names)}) {query}")
 
 
 @pytest.fixture(scope="module")
 def built_market(server) -> Iterator[Market]:
     chance = np.random.default_rng(20200101)
-    market_settings = server.create_database("test_market")
-    with connect(market_settings) as connection:
-        connection.execute("create schema historical")
-        connection.execute("create schema saved")
+    with server.database("test_market") as own, connect(own) as database:
+        database.execute("create schema historical")
+        database.execute("create schema saved")
         # As a team's own table may be: no key, nothing required.
-        connection.execute(
+        database.execute(
             "create table historical.prices_daily (instrument_id text, trade_date date,"
             " close double precision, adjusted_close double precision, volume double precision,"
             " currency text, loaded_at timestamptz default now())"
@@ -101,19 +101,18 @@ def built_market(server) -> Iterator[Market]:
             close = 100 * np.exp(np.cumsum(0.01 * chance.standard_normal(length)))
             volume = np.exp(12 + 0.3 * chance.standard_normal(length))
             for at in range(length):
-                put(connection, instrument_id, at, close[at], 0.9 * close[at], volume[at])
+                put(database, instrument_id, at, close[at], 0.9 * close[at], volume[at])
         rebuild, update = (
             next(
                 result.query
-                for result in dbt.build(connection, selector)
+                for result in dbt.build(database, selector)
                 if result.name == "daily_features"
             )
             for selector in ("features", "daily_features")
         )
-        connection.execute("create table saved.prices_daily as table historical.prices_daily")
-        connection.execute("create table saved.daily_features as table features.daily_features")
-        yield Market(market_settings, connection, rebuild, update)
-    server.drop_database("test_market")
+        database.execute("create table saved.prices_daily as table historical.prices_daily")
+        database.execute("create table saved.daily_features as table features.daily_features")
+        yield Market(database, rebuild, update)
 
 
 @pytest.fixture
@@ -122,17 +121,17 @@ def market(built_market: Market) -> Market:
     return built_market
 
 
-def put(connection, instrument_id, position, close, adjusted_close=None, volume=None) -> None:
-    delete(connection, instrument_id, position, 0)
-    connection.execute(
+def put(database, instrument_id, position, close, adjusted_close=None, volume=None) -> None:
+    delete(database, instrument_id, position, 0)
+    database.execute(
         "insert into historical.prices_daily"
         " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
         [instrument_id, day(position), close, adjusted_close, volume],
     )
 
 
-def restate(connection, instrument_id, position, column, value) -> None:
-    connection.execute(
+def restate(database, instrument_id, position, column, value) -> None:
+    database.execute(
         sql.SQL(
             "update historical.prices_daily set {} = %s where (instrument_id, trade_date) = (%s, %s)"
         ).format(sql.Identifier(column)),
@@ -140,21 +139,21 @@ def restate(connection, instrument_id, position, column, value) -> None:
     )
 
 
-def delete(connection, instrument_id, position, length) -> None:
-    connection.execute(
+def delete(database, instrument_id, position, length) -> None:
+    database.execute(
         "delete from historical.prices_daily"
         " where instrument_id = %s and trade_date between %s and %s",
         [instrument_id, day(position), day(position + length)],
     )
 
 
-def bits(connection: Database, query: str) -> list[tuple]:
+def bits(database: Database, query: str) -> list[tuple]:
     """Every row of a query of daily_features, its floats byte for byte."""
     floats = ", ".join(f"float8send({name})" for name in FLOATS)
-    return connection.execute(
+    return database.rows(
         f"select instrument_id, trade_date, day_number, {floats} from ({query}) as features"
         " order by instrument_id, trade_date"
-    ).fetchall()
+    ).rows
 
 
 def is_usable(close: float | None, adjusted_close: float | None, volume: float | None) -> bool:
@@ -183,19 +182,19 @@ def log_returns(prices: Sequence[float]) -> list[float | None]:
 
 
 def assert_features_are_right(market: Market) -> None:
-    connection = market.connection
-    built = bits(connection, "table features.daily_features")
-    assert built == bits(connection, market.rebuild)
+    database = market.database
+    built = bits(database, "table features.daily_features")
+    assert built == bits(database, market.rebuild)
 
-    stored = connection.execute(
+    stored = database.rows(
         "select instrument_id, trade_date, close, volume, log_return, adjusted_close,"
         " adjusted_log_return, relative_log_volume, day_number from features.daily_features"
         " order by instrument_id, trade_date"
-    ).fetchall()
-    prices = connection.execute(
+    ).rows
+    prices = database.rows(
         "select instrument_id, trade_date, close, adjusted_close, volume"
         " from historical.prices_daily order by instrument_id, trade_date"
-    ).fetchall()
+    ).rows
     usable = [price for price in prices if is_usable(*price[2:])]
     assert [row[:2] for row in stored] == [price[:2] for price in usable]
     for instrument_id, instrument_prices in groupby(usable, key=lambda price: price[0]):
@@ -260,28 +259,25 @@ EDITS = st.lists(
 )
 
 
-def apply(connection: Database, edits: list[tuple]) -> None:
-    with connection.transaction():
+def apply(database: Database, edits: list[tuple]) -> None:
+    with database.transaction():
         for edit, *arguments in edits:
-            edit(connection, *arguments)
+            edit(database, *arguments)
 
 
-@pytest.mark.one_server
 # Not shrunk: the next test finds smaller examples, without seconds of dbt for each.
 @settings(
-    max_examples=4,
-    phases=[Phase.generate],
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    max_examples=4, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(edits=EDITS)
 def test_after_any_edits_a_build_gives_what_a_rebuild_gives(built_market, edits):
     built_market.reset()
-    apply(built_market.connection, edits)
+    apply(built_market.database, edits)
     built_market.build()
     assert_features_are_right(built_market)
 
 
+@pytest.mark.both_servers
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=EDITS, second=EDITS)
 @example(first=[(restate, "LONG", 5, "volume", 0.0)], second=[(restate, "LONG", 5, "volume", -0.0)])
@@ -290,25 +286,18 @@ def test_after_any_edits_the_query_of_the_model_gives_what_a_rebuild_gives(
 ):
     built_market.reset()
     for edits in (first, second):
-        apply(built_market.connection, edits)
+        apply(built_market.database, edits)
         built_market.update_as_dbt_does()
         assert_features_are_right(built_market)
 
 
-def row_versions(connection: Database) -> dict[tuple[str, date], tuple]:
-    found = connection.execute(
-        "select instrument_id, trade_date, ctid, xmin from features.daily_features"
-    )
-    return {(instrument_id, trade_date): version for instrument_id, trade_date, *version in found}
-
-
-@pytest.mark.one_server
 def test_a_build_without_a_change_writes_nothing(market):
-    before = row_versions(market.connection)
+    before = day_versions(market.database, FEATURES)
     market.build()
-    assert row_versions(market.connection) == before
+    assert day_versions(market.database, FEATURES) == before
 
 
+@pytest.mark.both_servers
 def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
     last = LENGTHS["LONG"] - 1
 
@@ -329,21 +318,21 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
         "refused": ((restate, 350, "close", math.nan), after(350, last)),
         "untouched": (None, set()),
     }
-    connection = market.connection
+    database = market.database
     for name in cases:
-        connection.execute(
+        database.execute(
             "insert into historical.prices_daily"
             " select %s, trade_date, close, adjusted_close, volume, currency, loaded_at"
             " from saved.prices_daily where instrument_id = 'LONG'",
             [name],
         )
     market.build()
-    before = row_versions(connection)
+    before = day_versions(database, FEATURES)
     for name, (edit, _) in cases.items():
         if edit:
-            edit[0](connection, name, *edit[1:])
+            edit[0](database, name, *edit[1:])
     market.build()
-    versions = row_versions(connection)
+    versions = day_versions(database, FEATURES)
     changed = [key for key in before | versions if before.get(key) != versions.get(key)]
     touched = {
         name: {
@@ -370,63 +359,59 @@ settings = Settings.from_environment()
 with connect(settings) as database:
     dbt.require_success(dbt.build(database, "daily_features"), "the build")
 """
-    with connect(market.settings) as other, other.transaction():
+    with connect(market.database.settings) as other, other.transaction():
         other.execute("lock table features.daily_features in share mode")
-        process = Process("python", ("-c", program), environment(market.settings))
+        process = Process("python", ("-c", program), environment(market.database.settings))
         wait_until(
-            market.connection,
+            market.database,
             "select count(*) > 0 from pg_locks"
             " where relation = 'features.daily_features'::regclass and not granted",
         )
         yield process
 
 
-@pytest.mark.one_server
 def test_a_killed_build_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = row_versions(market.connection)
-    restate(market.connection, "LONG", 10, "close", 55.5)
-    delete(market.connection, "SHORT", 3, 1)
+    before = day_versions(market.database, FEATURES)
+    restate(market.database, "LONG", 10, "close", 55.5)
+    delete(market.database, "SHORT", 3, 1)
     with build_in_another_process(market) as process:
         process.kill()
         process.communicate()
-    assert row_versions(market.connection) == before
+    assert day_versions(market.database, FEATURES) == before
     market.build()
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it(market):
-    before = row_versions(market.connection)
-    restate(market.connection, "LONG", 10, "close", 55.5)
-    delete(market.connection, "SHORT", 3, 1)
+    before = day_versions(market.database, FEATURES)
+    restate(market.database, "LONG", 10, "close", 55.5)
+    delete(market.database, "SHORT", 3, 1)
     # In the way of the last of its statements, which deletes the rows of vanished prices.
-    market.connection.execute(
+    market.database.execute(
         "create table keeper (instrument_id text, trade_date date,"
         " foreign key (instrument_id, trade_date) references features.daily_features)"
     )
-    market.connection.execute("insert into keeper values ('SHORT', %s)", [day(3)])
+    market.database.execute("insert into keeper values ('SHORT', %s)", [day(3)])
     with pytest.raises(RegimeError, match=r"model daily_features failed.*keeper"):
         market.build()
-    assert row_versions(market.connection) == before
-    market.connection.execute("drop table keeper")
+    assert day_versions(market.database, FEATURES) == before
+    market.database.execute("drop table keeper")
     market.build()
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_prices_that_change_during_a_build_are_followed_by_the_next(market):
-    restate(market.connection, "LONG", 10, "close", 55.5)
+    restate(market.database, "LONG", 10, "close", 55.5)
     with build_in_another_process(market) as process:
-        delete(market.connection, "LONG", 300, 0)
-        restate(market.connection, "SHORT", 3, "close", None)
-        put(market.connection, "NEW", 0, 1.0)
+        delete(market.database, "LONG", 300, 0)
+        restate(market.database, "SHORT", 3, "close", None)
+        put(market.database, "NEW", 0, 1.0)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     market.build()
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(market):
     refused = {
         (None, None, None): "close is missing",
@@ -448,76 +433,74 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         (math.nan, 0.0, -1.0): "close is not finite",
     }
     for position, values in enumerate(refused):
-        put(market.connection, "SHORT", position + 0.5, *values)
-    market.connection.execute(
+        put(market.database, "SHORT", position + 0.5, *values)
+    market.database.execute(
         "insert into historical.prices_daily (instrument_id, trade_date, close)"
         " values (null, '2020-01-01', 1), ('ONE', null, 1), ('ONE', 'infinity', 1),"
         " ('ONE', '-infinity', 1)"
     )
-    before = row_versions(market.connection)
-    warnings = nightly.build_features(market.connection)
+    before = day_versions(market.database, FEATURES)
+    warnings = nightly.build_features(market.database)
 
     assert [warning.failures for warning in warnings] == [len(refused) + 4]
-    found = market.connection.execute(
+    found = market.database.rows(
         "select trade_date, reason from staging.rejected_prices where instrument_id = 'SHORT'"
         " order by trade_date"
-    ).fetchall()
+    ).rows
     assert found == [(day(at + 0.5), reason) for at, reason in enumerate(refused.values())]
-    found = market.connection.execute(
+    found = market.database.rows(
         "select instrument_id, trade_date::text, reason from staging.rejected_prices"
         " where instrument_id is distinct from 'SHORT' order by trade_date"
-    ).fetchall()
+    ).rows
     assert found == [
         ("ONE", "-infinity", "trade_date is not finite"),
         (None, "2020-01-01", "instrument_id is missing"),
         ("ONE", "infinity", "trade_date is not finite"),
         ("ONE", None, "trade_date is missing"),
     ]
-    assert row_versions(market.connection) == before
+    assert day_versions(market.database, FEATURES) == before
 
 
 @pytest.fixture
 def long_known_market(market: Market, monkeypatch: pytest.MonkeyPatch) -> Market:
     """Loaded ten days ago, and built by load times."""
     for table in ("historical.prices_daily", "features.daily_features"):
-        market.connection.execute(f"update {table} set loaded_at = now() - interval '10 days'")
+        market.database.execute(f"update {table} set loaded_at = now() - interval '10 days'")
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
     return market
 
 
-@pytest.mark.one_server
 def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     long_known_market, monkeypatch
 ):
-    market, connection = long_known_market, long_known_market.connection
-    put(connection, "LONG", LENGTHS["LONG"], 50.0, 49.0, 160_000.0)
-    put(connection, "LONG", 200, 51.0, 50.0, 150_000.0)
-    put(connection, "SHORT", 20, math.nan)
-    put(connection, "NEW", 0, 1.0)
+    market, database = long_known_market, long_known_market.database
+    put(database, "LONG", LENGTHS["LONG"], 50.0, 49.0, 160_000.0)
+    put(database, "LONG", 200, 51.0, 50.0, 150_000.0)
+    put(database, "SHORT", 20, math.nan)
+    put(database, "NEW", 0, 1.0)
     market.build()
     assert_features_are_right(market)
-    before = row_versions(connection)
+    before = day_versions(database, FEATURES)
     market.build()
-    assert row_versions(connection) == before
+    assert day_versions(database, FEATURES) == before
 
-    restate(connection, "LONG", 390, "close", 44.0)
-    delete(connection, "ONE", 0, 0)
+    restate(database, "LONG", 390, "close", 44.0)
+    delete(database, "ONE", 0, 0)
     market.build()
-    assert row_versions(connection) == before
+    assert day_versions(database, FEATURES) == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "all")
     market.build()
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_future(
     long_known_market,
 ):
-    market, connection = long_known_market, long_known_market.connection
+    market, database = long_known_market, long_known_market.database
 
     def loaded(position: float, ago: str) -> None:
-        put(connection, "SHORT", position, 50.0)
-        connection.execute(
+        put(database, "SHORT", position, 50.0)
+        database.execute(
             "update historical.prices_daily set loaded_at = now() - %s::interval"
             " where instrument_id = 'SHORT' and trade_date = %s",
             [ago, day(position)],
@@ -534,33 +517,31 @@ def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_fut
     assert_features_are_right(market)
 
 
-@pytest.mark.one_server
 def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(market, monkeypatch):
-    connection = market.connection
-    connection.execute("alter table features.daily_features drop column loaded_at cascade")
-    before = row_versions(connection)
+    database = market.database
+    database.execute("alter table features.daily_features drop column loaded_at cascade")
+    before = day_versions(database, FEATURES)
     market.build()
-    assert row_versions(connection) == before
+    assert day_versions(database, FEATURES) == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
-    put(connection, "SHORT", 30, 50.0)
+    put(database, "SHORT", 30, 50.0)
     market.build()
     assert_features_are_right(market)
-    found = connection.execute(
+    found = database.rows(
         "select instrument_id, trade_date from features.daily_features where loaded_at is not null"
-    ).fetchall()
+    ).rows
     assert found == [("SHORT", day(30))]
-    connection.execute("create index on features.daily_features (loaded_at)")
+    database.execute("create index on features.daily_features (loaded_at)")
 
 
-@pytest.mark.one_server
 def test_a_price_that_is_there_twice_is_named_unless_an_index_forbids_it(market):
-    connection = market.connection
-    connection.execute(
+    database = market.database
+    database.execute(
         "create unique index prices_key on historical.prices_daily (instrument_id, trade_date)"
     )
     market.build()
-    connection.execute("drop index historical.prices_key")
-    connection.execute(
+    database.execute("drop index historical.prices_key")
+    database.execute(
         "insert into historical.prices_daily select * from historical.prices_daily where instrument_id = 'ONE'"
     )
     with pytest.raises(RegimeError, match="test unique_price_stg_prices_daily_ failed"):

@@ -7,60 +7,49 @@ from functools import partial
 
 import numpy as np
 import pytest
-from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
+from bundled import US
+from commands import refusal, regime_command, succeed
+from servers import DATABASE, MODULE_DATABASE
 
 from regime_engine import demo, model_versions
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.prices.load import load_prices
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-US = Series("US", "num-regime-core-v2", 63)
 YEARLY = WalkForward(every_months=12)
 
 
-def rows_up_to(connection, day: date) -> list[tuple]:
-    return connection.execute(
+def rows_up_to(database, day: date) -> list[tuple]:
+    return database.rows(
         "select as_of_date, model_version, regime_label, confidence, probabilities, run_id, xmin"
         " from runtime.regimes where as_of_date <= %s order by 1",
         [day],
-    ).fetchall()
+    ).rows
 
 
 @pytest.fixture(scope="module")
 def walked_template(server, features_template) -> Iterator[str]:
     """Yearly versions from 2005 on and the regimes that they give."""
     first = date(2005, 1, 1)
-    with (
-        server.new_template("template_walked", features_template) as settings,
-        connect(settings) as connection,
-    ):
-        fit.walk_forward(connection, US, Recipe(), YEARLY, start=first)
-        classify.backfill(connection, US, first)
+    with server.new_template("template_walked", features_template) as database:
+        fit.walk_forward(database, US, Recipe(), YEARLY, start=first)
+        classify.backfill(database, US, first)
     yield "template_walked"
     server.drop_database("template_walked")
 
 
 @pytest.fixture
-def walked_database(server, walked_template) -> Iterator[Settings]:
-    yield server.create_database(DATABASE, walked_template)
-    server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def walked(walked_database) -> Iterator[Database]:
-    with connect(walked_database) as connection:
-        yield connection
+def walked(server, walked_template) -> Iterator[Database]:
+    with server.database(DATABASE, walked_template) as settings, connect(settings) as database:
+        yield database
 
 
 def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
-    rows = walked.execute("""
+    rows = walked.rows("""
         select
             as_of_date, model_version, valid_from, trained_from, trained_to, n_windows,
             metadata ->> 'in_sample'
@@ -70,8 +59,8 @@ def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
             and m.model_id = regimes.model_id
             and m.window_days = regimes.window_days
             and m.version = model_version
-    """).fetchall()
-    assert len(rows) == walked.execute("select count(*) from runtime.regimes").fetchone()[0]
+    """).rows
+    assert len(rows) == walked.one("select count(*) from runtime.regimes")[0]
     for day, version, valid_from, trained_from, trained_to, n_windows, in_sample in rows:
         assert (valid_from, version) == (date(day.year, 1, 1), day.year - 2004)
         assert trained_to < valid_from <= day
@@ -81,10 +70,10 @@ def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
 
 
 def test_every_row_says_how_probable_each_label_was_and_how_novel_the_window(walked):
-    rows = walked.execute(
+    rows = walked.rows(
         "select regime_label, confidence, probabilities, runner_up_label,"
         " (metadata ->> 'novelty')::float from runtime.regimes"
-    ).fetchall()
+    ).rows
     assert {label for label, *_ in rows} == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
     for label, confidence, probabilities, runner_up, novelty in rows:
         assert set(probabilities) == {"CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"}
@@ -97,29 +86,28 @@ def test_every_row_says_how_probable_each_label_was_and_how_novel_the_window(wal
 
 def test_lehman_is_a_crisis_and_2017_is_carry(walked):
     def most_common(start, end):
-        return walked.execute(
+        return walked.one(
             "select mode() within group (order by regime_label) from runtime.regimes"
             " where as_of_date between %s and %s",
             [start, end],
-        ).fetchone()[0]
+        )[0]
 
     assert most_common("2008-09-29", "2009-01-31") == "CRISIS"
     assert most_common("2017-01-01", "2017-12-31") == "CARRY"
 
 
-def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked, walked_database):
-    _, findings = nightly.audit(walked)
-    assert findings == []
+def test_the_audit_finds_nothing_wrong_with_a_walk_forward_history(walked):
+    assert nightly.audit(walked)[1] == []
 
 
-def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked, walked_database):
+def test_a_version_trained_on_its_own_dates_is_found_by_the_audit(walked):
     walked.execute("update runtime.regime_models set trained_to = '2010-06-30' where version = 6")
     _, findings = nightly.audit(walked)
     (finding,) = [f for f in findings if f.test.name == "regime_versions_were_valid"]
     assert finding.test.failures == 124  # trading days of the first half of 2010
 
 
-def test_fitting_again_stores_nothing_and_fits_nothing(walked, walked_database, monkeypatch):
+def test_fitting_again_stores_nothing_and_fits_nothing(walked, monkeypatch):
     before = model_versions.load(walked, US)
     monkeypatch.setattr(
         "regime_engine.classifiers.markov.train", lambda *_: pytest.fail("fitted again")
@@ -128,23 +116,21 @@ def test_fitting_again_stores_nothing_and_fits_nothing(walked, walked_database, 
     assert again == before == model_versions.load(walked, US)
 
 
-def test_of_versions_with_one_first_day_the_last_stored_is_in_force(connection, features_database):
-    def fit_states(n_states):
-        recipe = Recipe(n_states=n_states)
-        return fit.fit(connection, US, recipe, end=date(2004, 12, 31))
+def test_of_versions_with_one_first_day_the_last_stored_is_in_force(database):
+    def fitted(n_states):
+        return fit.fit(database, US, Recipe(n_states=n_states), end=date(2004, 12, 31))
 
-    assert [fit_states(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
-    classify.backfill(connection, US, date(2005, 1, 3), date(2005, 6, 30))
-    versions = connection.execute("select distinct model_version from runtime.regimes").fetchall()
+    assert [fitted(k).version for k in (2, 2, 4, 4, 2, 2)] == [1, 1, 2, 2, 3, 3]
+    classify.backfill(database, US, date(2005, 1, 3), date(2005, 6, 30))
+    versions = database.rows("select distinct model_version from runtime.regimes").rows
     assert versions == [(3,)]
-    _, findings = nightly.audit(connection)
-    assert findings == []
-    fit_states(4)
-    _, findings = nightly.audit(connection)
+    assert nightly.audit(database)[1] == []
+    fitted(4)
+    _, findings = nightly.audit(database)
     assert [f.test.name for f in findings] == ["regimes_are_by_the_version_in_force"]
 
 
-def test_models_of_a_run_that_died_are_taken_over(walked, walked_database):
+def test_models_of_a_run_that_died_are_taken_over(walked):
     walked.execute("update runtime.regime_runs set status = 'FAILED' where command = 'fit'")
     fit.walk_forward(walked, US, Recipe(), YEARLY, start=date(2005, 1, 1))
     _, findings = nightly.audit(walked)
@@ -152,43 +138,42 @@ def test_models_of_a_run_that_died_are_taken_over(walked, walked_database):
     assert [finding.test.name for finding in findings] == ["runs_are_as_they_were_recorded"]
 
 
-def test_new_prices_change_no_old_row(database):
+def test_new_prices_change_no_old_row(empty_settings):
     """The real series up to mid-2012, then the rest of it: nothing is repainted."""
     cut = date(2012, 6, 15)
-    with connect(database) as connection:
+    with connect(empty_settings) as database:
 
         def night():
-            nightly.build_features(connection)
-            fit.walk_forward(connection, US, Recipe(), YEARLY, start=date(2009, 1, 1))
-            classify.backfill(connection, US, date(2009, 1, 1))
+            nightly.build_features(database)
+            fit.walk_forward(database, US, Recipe(), YEARLY, start=date(2009, 1, 1))
+            classify.backfill(database, US, date(2009, 1, 1))
 
         for path in demo.PRICE_FILES:
-            load_prices(connection, path)
-        connection.execute("delete from historical.prices_daily where trade_date > %s", [cut])
+            load_prices(database, path)
+        database.execute("delete from historical.prices_daily where trade_date > %s", [cut])
         night()
-        before = rows_up_to(connection, cut)
+        before = rows_up_to(database, cut)
         for path in demo.PRICE_FILES:
-            load_prices(connection, path)
+            load_prices(database, path)
         night()
         assert len(before) > 800
-        assert rows_up_to(connection, cut) == before
-        assert len(model_versions.load(connection, US)) == 10
-        (revised,) = connection.execute("select count(*) from runtime.regime_revisions").fetchone()
+        assert rows_up_to(database, cut) == before
+        assert len(model_versions.load(database, US)) == 10
+        (revised,) = database.one("select count(*) from runtime.regime_revisions")
         assert revised == 0
 
 
-def test_a_given_version_classifies_and_the_row_says_so(walked, walked_database):
-    regime = partial(regime_command, walked_database)
+def test_a_given_version_classifies_and_the_row_says_so(walked):
+    regime = partial(regime_command, walked.settings)
     arguments = ("--region", "US", "--model-id", US.model_id, "--model-version", "3")
-    assert regime("run", *arguments, "--as-of", "2015-06-30").returncode == 0
-    assert regime("run", *arguments, "--as-of", "2006-06-30").returncode == 0
-    rows = walked.execute(
+    succeed(regime("run", *arguments, "--as-of", "2015-06-30"))
+    succeed(regime("run", *arguments, "--as-of", "2006-06-30"))
+    rows = walked.rows(
         "select as_of_date::text, model_version, metadata ->> 'version_given',"
         " metadata ->> 'in_sample' from runtime.regimes where metadata ? 'version_given' order by 1"
-    ).fetchall()
+    ).rows
     assert rows == [("2006-06-30", 3, "true", "true"), ("2015-06-30", 3, "true", "false")]
-    _, findings = nightly.audit(walked)
-    assert findings == []
+    assert nightly.audit(walked)[1] == []
 
 
 @pytest.fixture(scope="module")
@@ -206,14 +191,11 @@ def synthetic(server, features_template, tmp_path_factory):
             file.write(f"MUTE,{day},{close[at]},\n")
             if at < 150:
                 file.write(f"YOUNG,{day},{close[at]},1000\n")
-    with (
-        server.new_template("template_synthetic", features_template) as settings,
-        connect(settings) as connection,
-    ):
-        load_prices(connection, path)
-        nightly.build_features(connection)
-    yield server.create_database(MODULE_DATABASE, "template_synthetic")
-    server.drop_database(MODULE_DATABASE)
+    with server.new_template("template_synthetic", features_template) as database:
+        load_prices(database, path)
+        nightly.build_features(database)
+    with server.database(MODULE_DATABASE, "template_synthetic") as settings:
+        yield settings
 
 
 @pytest.mark.parametrize(
@@ -232,74 +214,61 @@ def synthetic(server, features_template, tmp_path_factory):
     ],
 )  # fmt: skip
 def test_what_cannot_be_fitted_gets_one_line(synthetic, arguments, message):
-    result = regime_command(synthetic, "fit", "--region", "US", *arguments)
-    assert result.returncode == 1
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    with connect(synthetic) as connection:
-        stored = connection.execute("select count(*) from runtime.regime_models").fetchone()
+    assert message in refusal(regime_command(synthetic, "fit", "--region", "US", *arguments))
+    with connect(synthetic) as database:
+        stored = database.one("select count(*) from runtime.regime_models")
     assert stored == (0,)
 
 
 def test_a_series_without_volume_is_fitted_and_classified(synthetic):
-    result = regime_command(
-        synthetic, "fit", "--region", "US_TECH", "--instrument-id", "MUTE", "--end", "2001-12-31"
-    )
-    assert result.returncode == 0, result.stderr
-    result = regime_command(synthetic, "backfill", "--region", "US_TECH", "--instrument-id", "MUTE")
-    assert result.returncode == 0, result.stderr
-    with connect(synthetic) as connection:
-        labels = connection.execute(
+    mute = ("--region", "US_TECH", "--instrument-id", "MUTE")
+    succeed(regime_command(synthetic, "fit", *mute, "--end", "2001-12-31"))
+    succeed(regime_command(synthetic, "backfill", *mute))
+    with connect(synthetic) as database:
+        labels = database.one(
             "select count(distinct model_version), count(*) from runtime.regimes"
             " where instrument_id = 'MUTE'"
-        ).fetchone()
-        connection.execute("truncate runtime.regimes, runtime.regime_models")
+        )
+        database.execute("truncate runtime.regimes, runtime.regime_models")
     assert labels[0] == 2
     assert labels[1] > 700
 
 
-def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(
-    connection, features_database
-):
-    def fit_again() -> int:
-        model = fit.fit(connection, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31))
-        return model.version
+def test_a_model_of_another_release_gets_one_line_and_is_fitted_again(database):
+    def fitted() -> int:
+        return fit.fit(database, US, Recipe(), date(2003, 1, 1), date(2004, 12, 31)).version
 
     def backfill():
-        return classify.backfill(connection, US, date(2005, 1, 1), date(2005, 3, 31))
+        return classify.backfill(database, US, date(2005, 1, 1), date(2005, 3, 31))
 
-    assert fit_again() == fit_again() == 1
-    connection.execute("update runtime.regime_models set parameters = parameters - 'experts'")
+    assert fitted() == fitted() == 1
+    database.execute("update runtime.regime_models set parameters = parameters - 'experts'")
     with pytest.raises(
         RegimeError, match="another release stored: fit it again, with `regime fit`"
     ):
         backfill()
-    assert fit_again() == 2
+    assert fitted() == 2
     assert backfill().n_windows == 61
 
 
-def test_auto_shows_the_scores_and_takes_the_best(features_database, regime):
+def test_auto_shows_the_scores_and_takes_the_best(database, regime):
     # A version of a given number of states is no answer to the question which number it should be.
-    assert regime("fit", "--region", "US", "--end", "2006-12-31").returncode == 0
-    result = regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto")
-    assert result.returncode == 0, result.stderr
+    succeed(regime("fit", "--region", "US", "--end", "2006-12-31"))
+    result = succeed(regime("fit", "--region", "US", "--end", "2006-12-31", "--states", "auto"))
     header, _, *scores, chosen = result.stdout.splitlines()
     assert header.split() == ["states", "score", "to", "the", "best"]
     assert [line.split()[0] for line in scores] == ["2", "3", "4"]
     best = next(line.split()[0] for line in scores if line.split()[2] == "0.000")
-    with connect(features_database) as connection:
-        (labels,) = connection.execute(
-            "select labels from runtime.regime_models where metrics ? 'states_tried'"
-        ).fetchone()
+    (labels,) = database.one(
+        "select labels from runtime.regime_models where metrics ? 'states_tried'"
+    )
     assert len(labels) == int(best)
     assert chosen.startswith("markov version 2 of US")
 
 
-def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
-    connection, features_database
-):
+def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(database):
     labelled = fit.fit(
-        connection,
+        database,
         US,
         Recipe(
             "prototype",
@@ -309,36 +278,29 @@ def test_prototypes_of_labelled_and_of_found_states_on_the_same_interface(
             ),
         ),
     )
-    found = fit.fit(connection, US, Recipe("prototype", 3), end=date(2012, 12, 31))
-    assert (labelled.labels, found.labels) == (
-        ("CARRY", "CRISIS"),
-        ("CARRY", "NEUTRAL", "CRISIS"),
-    )
-    classify.backfill(connection, US, date(2009, 4, 1))
+    found = fit.fit(database, US, Recipe("prototype", 3), end=date(2012, 12, 31))
+    assert (labelled.labels, found.labels) == (("CARRY", "CRISIS"), ("CARRY", "NEUTRAL", "CRISIS"))
+    classify.backfill(database, US, date(2009, 4, 1))
     counts = dict(
-        connection.execute(
-            "select model_version, count(*) from runtime.regimes group by 1"
-        ).fetchall()
+        database.rows("select model_version, count(*) from runtime.regimes group by 1").rows
     )
     assert set(counts) == {1, 2}
-    (eurocrisis,) = connection.execute(
+    (eurocrisis,) = database.one(
         "select mode() within group (order by regime_label) from runtime.regimes"
         " where as_of_date between '2011-08-15' and '2011-10-31'"
-    ).fetchone()
+    )
     assert eurocrisis == "CRISIS"
 
 
-def test_models_are_listed_shown_and_compared(walked, walked_database):
-    regime = partial(regime_command, walked_database)
+def test_models_are_listed_shown_and_compared(walked):
+    regime = partial(regime_command, walked.settings)
     listed = regime("models", "--region", "US").stdout
     assert len(listed.splitlines()) == 2 + 14
     shown = regime("models", "--region", "US", "--show", "3").stdout
     assert "parameters.experts.1.transition_matrix" in shown
     compared = regime("models", "--region", "US", "--compare", "3", "4", "--format", "csv").stdout
     assert compared.splitlines()[0] == "field,version 3,version 4"
-    missing = regime("models", "--region", "US", "--show", "99")
-    assert missing.returncode == 1
-    assert "no model version 99" in missing.stderr
+    assert "no model version 99" in refusal(regime("models", "--region", "US", "--show", "99"))
 
 
 def test_the_layout_names_all_384_numbers(regime):
@@ -348,7 +310,7 @@ def test_the_layout_names_all_384_numbers(regime):
     assert lines[1 + 253] == "253,median_volume"
 
 
-def test_versions_are_records_of_their_training(walked, walked_database):
+def test_versions_are_records_of_their_training(walked):
     first = model_versions.load(walked, US)[0]
     refitted = fit.fit(
         walked,

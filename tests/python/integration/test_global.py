@@ -5,74 +5,58 @@ from datetime import date
 
 import numpy as np
 import pytest
-from commands import regime_command
-from conftest import DATABASE
+from bundled import GLOBAL, PROTOTYPES, US, US_TECH, V2
+from commands import regime_command, succeed
+from servers import MODULE_DATABASE
 
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit, nightly, vote
-from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
-
-V2 = "num-regime-core-v2"
-US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 
 
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator:
     """US of 2010 by the seed rule, US_TECH of a part of it by a prototype model."""
-    settings = server.create_database("test_global", features_template)
-    with connect(settings) as connection:
-        fit.fit(connection, US_TECH, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(connection, US, date(2010, 1, 4), date(2010, 6, 30))
-        classify.backfill(connection, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
-    yield settings
-    server.drop_database("test_global")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            fit.fit(database, US_TECH, PROTOTYPES)
+            classify.backfill(database, US, date(2010, 1, 4), date(2010, 6, 30))
+            classify.backfill(database, US_TECH, date(2010, 3, 1), date(2010, 4, 30))
+        yield settings
 
 
 @pytest.fixture
-def connection(settings) -> Iterator:
+def database(settings) -> Iterator:
     """Nothing that a test does outlasts it."""
-    with connect(settings) as connection, connection.transaction(force_rollback=True):
-        yield connection
+    with connect(settings) as database, database.transaction(force_rollback=True):
+        yield database
 
 
-@pytest.fixture
-def own(server, settings) -> Iterator:
-    """A copy of the database, for what has to be committed."""
-    yield server.create_database(DATABASE, "test_global")
-    server.drop_database(DATABASE)
-
-
-def votes(connection) -> dict[date, tuple]:
-    rows = connection.execute(
+def votes(database) -> dict[date, tuple]:
+    rows = database.execute(
         "select as_of_date, regime_label, confidence, probabilities, metadata, regime_embedding,"
         " run_id from runtime.regimes where region = 'GLOBAL' order by as_of_date"
     )
     return {day: row for day, *row in rows}
 
 
-def probabilities_of(connection, region: str, day: date) -> dict[str, float]:
-    (stored,) = connection.execute(
+def probabilities_of(database, region: str, day: date) -> dict[str, float]:
+    (stored,) = database.one(
         "select probabilities from runtime.regimes where region = %s and as_of_date = %s",
         [region, day],
-    ).fetchone()
+    )
     return stored
 
 
-def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(settings, connection):
-    connection.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
-    vote.vote(connection, V2, 63)
+def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(database):
+    database.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
+    vote.vote(database, V2, 63)
     day = date(2010, 4, 1)
-    us, tech = (probabilities_of(connection, region, day) for region in ("US", "US_TECH"))
+    us, tech = (probabilities_of(database, region, day) for region in ("US", "US_TECH"))
     assert us == {"NEUTRAL": 1.0}
-    label, confidence, probabilities, metadata, vector, _ = votes(connection)[day]
+    label, confidence, probabilities, metadata, vector, _ = votes(database)[day]
     expected = {name: 0.75 * share for name, share in tech.items()} | {"NEUTRAL": 0.25}
     assert probabilities == pytest.approx(expected, abs=1e-6)
     assert (label, confidence) == max(probabilities.items(), key=lambda item: item[1])
@@ -86,10 +70,10 @@ def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(settings, co
     assert told[1] == pytest.approx([tech["CARRY"], 0, tech["CRISIS"]], abs=1e-6)
 
 
-def test_a_region_counts_for_a_week_after_its_last_regime(settings, connection):
-    vote.vote(connection, V2, 63)
+def test_a_region_counts_for_a_week_after_its_last_regime(database):
+    vote.vote(database, V2, 63)
     constituents = {
-        day: [c["region"] for c in row[3]["constituents"]] for day, row in votes(connection).items()
+        day: [c["region"] for c in row[3]["constituents"]] for day, row in votes(database).items()
     }
     assert constituents[date(2010, 2, 26)] == ["US"]
     assert constituents[date(2010, 3, 1)] == ["US", "US_TECH"]
@@ -100,39 +84,36 @@ def test_a_region_counts_for_a_week_after_its_last_regime(settings, connection):
 
 
 def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
-    with connect(own) as connection:
-        first = vote.vote(connection, V2, 63)
-        before = votes(connection)
-        assert first.written["regimes"] == len(before) == 124
-        assert not any(vote.vote(connection, V2, 63).written.values())
-        assert votes(connection) == before
-        # As if the later days had not come yet.
-        last = date(2010, 4, 15)
-        connection.execute(
-            "delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last]
-        )
-        vote.vote(connection, V2, 63)
-        assert votes(connection) == {day: row for day, row in before.items() if day <= last}
-        (changes_to_come,) = connection.execute(
-            "select count(*) from runtime.regime_transitions"
-            " where region = 'GLOBAL' and as_of_date > %s",
-            [last],
-        ).fetchone()
-        assert changes_to_come == 0
+    first = vote.vote(own, V2, 63)
+    before = votes(own)
+    assert first.written["regimes"] == len(before) == 124
+    assert not any(vote.vote(own, V2, 63).written.values())
+    assert votes(own) == before
+    # As if the later days had not come yet.
+    last = date(2010, 4, 15)
+    own.execute("delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last])
+    vote.vote(own, V2, 63)
+    assert votes(own) == {day: row for day, row in before.items() if day <= last}
+    (changes_to_come,) = own.one(
+        "select count(*) from runtime.regime_transitions"
+        " where region = 'GLOBAL' and as_of_date > %s",
+        [last],
+    )
+    assert changes_to_come == 0
 
 
-def test_a_weight_of_0_leaves_a_region_out(settings, connection):
-    connection.execute("update runtime.regions set weight = 0 where region = 'US_TECH'")
-    vote.vote(connection, V2, 63)
-    assert {row[1] for row in votes(connection).values()} == {1.0}
-    assert all(len(row[3]["constituents"]) == 1 for row in votes(connection).values())
+def test_a_weight_of_0_leaves_a_region_out(database):
+    database.execute("update runtime.regions set weight = 0 where region = 'US_TECH'")
+    vote.vote(database, V2, 63)
+    assert {row[1] for row in votes(database).values()} == {1.0}
+    assert all(len(row[3]["constituents"]) == 1 for row in votes(database).values())
 
 
-def test_a_seed_without_weights_lets_every_region_count_the_same(settings, connection):
-    connection.execute("alter table runtime.regions drop column weight")
-    assert not vote.is_wanted(connection)
-    vote.vote(connection, V2, 63)
-    constituents = votes(connection)[date(2010, 4, 1)][3]["constituents"]
+def test_a_seed_without_weights_lets_every_region_count_the_same(database):
+    database.execute("alter table runtime.regions drop column weight")
+    assert not vote.is_wanted(database)
+    vote.vote(database, V2, 63)
+    constituents = votes(database)[date(2010, 4, 1)][3]["constituents"]
     assert [(c["region"], c["weight"]) for c in constituents] == [("US", 1), ("US_TECH", 1)]
 
 
@@ -146,75 +127,69 @@ def test_a_seed_without_weights_lets_every_region_count_the_same(settings, conne
         ("1", "num-regime-core-v1", "no regimes by num-regime-core-v1 with windows of 63 days"),
     ],
 )
-def test_a_vote_that_cannot_be_held_is_refused_in_one_line(
-    settings, connection, weight, model_id, reason
-):
-    connection.execute(f"update runtime.regions set weight = {weight}")
+def test_a_vote_that_cannot_be_held_is_refused_in_one_line(database, weight, model_id, reason):
+    database.execute(f"update runtime.regions set weight = {weight}")
     with pytest.raises(RegimeError) as raised:
-        vote.vote(connection, model_id, 63)
+        vote.vote(database, model_id, 63)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_region_of_the_name_of_the_vote_is_refused(settings, connection):
-    connection.execute("insert into runtime.regions values ('GLOBAL', 'GSPC.INDX', 'a team''s')")
+def test_a_region_of_the_name_of_the_vote_is_refused(database):
+    database.execute("insert into runtime.regions values ('GLOBAL', 'GSPC.INDX', 'a team''s')")
     with pytest.raises(RegimeError, match="a region GLOBAL, which is the name of the vote"):
-        vote.vote(connection, V2, 63)
+        vote.vote(database, V2, 63)
     with pytest.raises(RegimeError, match="GLOBAL is the vote of the regions"):
-        classify.run(connection, GLOBAL, date(2010, 4, 1))
+        classify.run(database, GLOBAL, date(2010, 4, 1))
 
 
-def test_the_pipeline_votes_once_a_weight_is_stated(settings, connection):
+def test_the_pipeline_votes_once_a_weight_is_stated(database):
     def weigh(us: float) -> None:
-        connection.execute("update runtime.regions set weight = %s where region = 'US'", [us])
+        database.execute("update runtime.regions set weight = %s where region = 'US'", [us])
 
-    assert nightly.vote_if_wanted(connection, V2, 63) is None
+    assert nightly.vote_if_wanted(database, V2, 63) is None
     weigh(0)
-    assert nightly.vote_if_wanted(connection, V2, 63) is None
+    assert nightly.vote_if_wanted(database, V2, 63) is None
     weigh(2)
-    assert nightly.vote_if_wanted(connection, V2, 63).series == GLOBAL
+    assert nightly.vote_if_wanted(database, V2, 63).series == GLOBAL
     # What is stored is kept up, whoever is left to vote.
     weigh(0)
-    assert vote.is_wanted(connection)
+    assert vote.is_wanted(database)
 
 
 def test_the_command_says_what_it_wrote(own):
-    result = regime_command(own, "global")
-    assert result.returncode == 0, result.stderr
-    said, regime = result.stdout.splitlines()
+    said, regime = succeed(regime_command(own.settings, "global")).stdout.splitlines()
     assert said.startswith("124 dates from 2010-01-04 to 2010-06-30: rows written: 124 in regimes")
     assert regime.startswith("Regime as of 2010-06-30 for region GLOBAL: label=NEUTRAL")
 
 
 def test_the_nightly_pipeline_votes_again_where_there_is_a_vote(own):
-    assert regime_command(own, "global").returncode == 0
-    result = regime_command(own, "pipeline")
-    assert result.returncode == 0, result.stdout + result.stderr
+    succeed(regime_command(own.settings, "global"))
+    result = succeed(regime_command(own.settings, "pipeline"))
     (last,) = [line for line in result.stdout.splitlines() if "region GLOBAL" in line]
     assert last.startswith("Regime as of 2018-12-31 for region GLOBAL: label=")
-    with connect(own) as connection:
-        (counts,) = connection.execute(
-            "select jsonb_object_agg(region, days) from ("
-            " select region, count(*) as days from runtime.regimes group by region) as series"
-        ).fetchone()
+    (counts,) = own.one(
+        "select jsonb_object_agg(region, days) from ("
+        " select region, count(*) as days from runtime.regimes group by region) as series"
+    )
     assert counts["GLOBAL"] == counts["US"] > counts["US_TECH"] > 2000
 
 
-def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(settings, connection):
+def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(database):
     # A day on which the instrument that stands for GLOBAL did not trade, and another region did.
     holiday = date(2010, 4, 6)
-    connection.execute(
+    database.execute(
         "delete from features.daily_features where instrument_id = 'GSPC.INDX' and trade_date = %s",
         [holiday],
     )
-    connection.execute(
+    database.execute(
         "delete from runtime.regimes where region = 'US' and as_of_date = %s", [holiday]
     )
-    vote.vote(connection, V2, 63)
-    stored = {day: row[0] for day, row in votes(connection).items()}
+    vote.vote(database, V2, 63)
+    stored = {day: row[0] for day, row in votes(database).items()}
     timeline = {
         day: row
-        for day, *row in connection.execute(
+        for day, *row in database.execute(
             "select as_of_date, regime_label, is_missing, is_trading_day, close"
             " from audit.regime_timeline where region = 'GLOBAL'"
         )
@@ -224,9 +199,9 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(settings, conne
     assert [day for day, (*_, is_trading, _) in timeline.items() if not is_trading] == [holiday]
     assert [day for day, (*_, close) in timeline.items() if close is None] == [holiday]
     counted = {
-        view: connection.execute(
+        view: database.one(
             f"select coalesce(sum({days}), 0) from audit.{view} where region = 'GLOBAL'"
-        ).fetchone()[0]
+        )[0]
         for view, days in {
             "regime_spells": "trading_days",
             "label_profile": "days",
@@ -240,5 +215,5 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(settings, conne
         "transition_matrix": len(stored) - 1,
         "prototype_distances": 0,
     }
-    entities = connection.execute("select distinct entity_id from audit.window_rows").fetchall()
+    entities = database.rows("select distinct entity_id from audit.window_rows").rows
     assert sorted(entities) == [("GSPC.INDX",), ("IXIC.INDX",)]

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
-from commands import Process, environment, regime_command
-from conftest import ALONE, wait_until
+from commands import Process, environment, regime_command, succeed
+from servers import ALONE, wait_until
+from stored import PRICES, day_versions
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -55,9 +56,9 @@ REFUSED_OF_THEM = [
 
 
 @pytest.fixture
-def connection(database: Settings):
-    with connect(database) as connection:
-        yield connection
+def database(empty_settings: Settings):
+    with connect(empty_settings) as database:
+        yield database
 
 
 @pytest.fixture
@@ -71,25 +72,16 @@ def write(tmp_path: Path):
     return write
 
 
-def closes(connection: Database) -> list[tuple[str, str, float]]:
-    return connection.execute(
+def closes(database: Database) -> list[tuple[str, str, float]]:
+    return database.rows(
         "select instrument_id, trade_date::text, close from historical.prices_daily order by 1, 2"
-    ).fetchall()
+    ).rows
 
 
-def refused(connection: Database) -> list[tuple[int, str]]:
-    return connection.execute(
+def refused(database: Database) -> list[tuple[int, str]]:
+    return database.rows(
         "select line_number, reason from historical.prices_daily_refused order by line_number"
-    ).fetchall()
-
-
-def row_versions(connection: Database) -> dict[tuple, tuple]:
-    """What changes in the system columns if a row is written again."""
-    rows = connection.execute(
-        "select instrument_id, trade_date, xmin::text, ctid::text, loaded_at"
-        " from historical.prices_daily"
-    )
-    return {row[:2]: row[2:] for row in rows}
+    ).rows
 
 
 def run_load(settings: Settings, *arguments: object) -> subprocess.CompletedProcess:
@@ -101,91 +93,91 @@ def counts(result: LoadResult) -> tuple[int, ...]:
 
 
 @pytest.mark.by_version
-def test_the_bundled_prices_land_as_they_are_written(connection, database):
+def test_the_bundled_prices_land_as_they_are_written(database):
     for path in (GSPC, IXIC):
-        assert counts(load_prices(connection, path)) == (5031, 5031, 0, 0, 0)
+        assert counts(load_prices(database, path)) == (5031, 5031, 0, 0, 0)
         _, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        stored = connection.execute(
+        stored = database.rows(
             "select instrument_id, trade_date::text, open, high, low, close, adjusted_close,"
             " volume, currency, metadata from historical.prices_daily"
             " where instrument_id = %s order by trade_date",
             [path.name.removesuffix(".csv.gz")],
-        ).fetchall()
+        ).rows
         expected = [
             (*cells[:2], *map(float, cells[2:8]), cells[8], None)
             for cells in (line.split(",") for line in lines)
         ]
         assert stored == expected
     zero_volume = "select count(*) from historical.prices_daily where volume = 0"
-    assert connection.execute(zero_volume).fetchone() == (2,)
+    assert database.one(zero_volume) == (2,)
 
 
-def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(
-    connection, database, write
-):
-    result = load_prices(connection, write(SOME_BAD_ROWS))
+def test_bad_rows_are_refused_by_line_and_reason_and_the_good_rows_land(database, write):
+    result = load_prices(database, write(SOME_BAD_ROWS))
     assert counts(result) == (12, 2, 0, 0, 10)
     assert result.first_refusals == tuple(Refusal(*refusal) for refusal in REFUSED_OF_THEM)
-    assert refused(connection) == REFUSED_OF_THEM
-    assert closes(connection) == [("A", "2020-01-02", 10.0), ("A", "2020-01-14", 15.0)]
+    assert refused(database) == REFUSED_OF_THEM
+    assert closes(database) == [("A", "2020-01-02", 10.0), ("A", "2020-01-14", 15.0)]
 
 
-def test_a_refused_row_is_kept_as_it_was_written(connection, database, write):
-    load_prices(connection, write("ticker,date,close\r\n A\0,2025-02-30,1;5\r\n"))
-    kept = connection.execute(
+def test_a_refused_row_is_kept_as_it_was_written(database, write):
+    load_prices(database, write("ticker,date,close\r\n A\0,2025-02-30,1;5\r\n"))
+    kept = database.rows(
         "select file_name, length(file_sha256), instrument_id, trade_date, row_text"
         " from historical.prices_daily_refused"
-    ).fetchall()
+    ).rows
     # Postgres's text cannot hold NUL: it is a space there.
     assert kept == [("prices.csv", 64, "A ", "2025-02-30", " A ,2025-02-30,1;5")]
 
 
-def test_strict_lands_nothing_of_a_file_with_a_refused_row(connection, database, write):
-    load_prices(connection, write("ticker,date,close\nA,2020-01-02,9\n", "before.csv"))
-    result = load_prices(connection, write(SOME_BAD_ROWS), strict=True)
+def test_strict_lands_nothing_of_a_file_with_a_refused_row(database, write):
+    load_prices(database, write("ticker,date,close\nA,2020-01-02,9\n", "before.csv"))
+    result = load_prices(database, write(SOME_BAD_ROWS), strict=True)
     assert (result.landed, *counts(result)) == (False, 12, 0, 0, 0, 10)
-    assert closes(connection) == [("A", "2020-01-02", 9.0)]
-    assert refused(connection) == REFUSED_OF_THEM
+    assert closes(database) == [("A", "2020-01-02", 9.0)]
+    assert refused(database) == REFUSED_OF_THEM
 
 
-def test_strict_lands_a_file_without_a_refused_row(connection, database):
-    assert load_prices(connection, GSPC, strict=True).inserted == 5031
+def test_strict_lands_a_file_without_a_refused_row(database):
+    assert load_prices(database, GSPC, strict=True).inserted == 5031
 
 
-def test_a_reload_changes_nothing(connection, database, write):
+def test_a_reload_changes_nothing(database, write):
     path = write(SOME_BAD_ROWS)
     for file in (path, GSPC):
-        load_prices(connection, file)
-    before, refused_before = row_versions(connection), refused(connection)
-    assert counts(load_prices(connection, path)) == (12, 0, 0, 2, 10)
-    assert counts(load_prices(connection, GSPC)) == (5031, 0, 0, 5031, 0)
-    assert row_versions(connection) == before
-    assert refused(connection) == refused_before
+        load_prices(database, file)
+    before, refused_before = day_versions(database, PRICES), refused(database)
+    assert counts(load_prices(database, path)) == (12, 0, 0, 2, 10)
+    assert counts(load_prices(database, GSPC)) == (5031, 0, 0, 5031, 0)
+    assert day_versions(database, PRICES) == before
+    assert refused(database) == refused_before
 
 
-def test_a_corrected_file_updates_the_corrected_row_only(connection, database, write):
+def test_a_corrected_file_updates_the_corrected_row_only(database, write):
     text = gzip.decompress(GSPC.read_bytes()).decode()
-    load_prices(connection, write(text))
-    before = row_versions(connection)
+    load_prices(database, write(text))
+    before = day_versions(database, PRICES)
+    loaded_at = f"select loaded_at from {PRICES} where trade_date = '1999-01-05'"
+    loaded_before = database.one(loaded_at)
     corrected = text.replace(",1244.780029,1244.780029,", ",1244.79,1244.780029,")
-    result = load_prices(connection, write(corrected))
+    result = load_prices(database, write(corrected))
     assert counts(result) == (5031, 0, 1, 5030, 0)
-    after = row_versions(connection)
+    after = day_versions(database, PRICES)
     (changed,) = (key for key in before if before[key] != after[key])
     assert (changed[0], str(changed[1])) == ("GSPC.INDX", "1999-01-05")
-    assert after[changed][2] > before[changed][2]
-    assert ("GSPC.INDX", "1999-01-05", 1244.79) in closes(connection)
+    assert database.one(loaded_at) > loaded_before
+    assert ("GSPC.INDX", "1999-01-05", 1244.79) in closes(database)
 
 
-def test_columns_that_a_file_does_not_have_are_left_as_they_are(connection, database, write):
-    load_prices(connection, write("ticker,date,close,volume,currency\nA,2020-01-02,1,5,USD\n"))
-    result = load_prices(connection, write("ticker,date,close,currency\nA,2020-01-02,2,\n"))
+def test_columns_that_a_file_does_not_have_are_left_as_they_are(database, write):
+    load_prices(database, write("ticker,date,close,volume,currency\nA,2020-01-02,1,5,USD\n"))
+    result = load_prices(database, write("ticker,date,close,currency\nA,2020-01-02,2,\n"))
     assert result.updated == 1
-    row = connection.execute("select close, volume, currency from historical.prices_daily")
+    row = database.execute("select close, volume, currency from historical.prices_daily")
     assert row.fetchall() == [(2.0, 5.0, None)]
 
 
-def test_identical_rows_collapse_and_different_ones_are_all_refused(connection, database, write):
+def test_identical_rows_collapse_and_different_ones_are_all_refused(database, write):
     rows = [
         "A,2020-01-02,1.50",
         "A,2020-01-03,2",
@@ -194,49 +186,47 @@ def test_identical_rows_collapse_and_different_ones_are_all_refused(connection, 
         "B,2020-01-03,7",
         "A,2020-01-03,3",
     ]
-    result = load_prices(connection, write("ticker,date,close\n" + "\n".join(rows)))
+    result = load_prices(database, write("ticker,date,close\n" + "\n".join(rows)))
     assert counts(result) == (6, 2, 0, 1, 3)
-    assert closes(connection) == [("A", "2020-01-02", 1.5), ("B", "2020-01-03", 7.0)]
+    assert closes(database) == [("A", "2020-01-02", 1.5), ("B", "2020-01-03", 7.0)]
     different = "the same instrument and date with different values on line"
-    assert refused(connection) == [
+    assert refused(database) == [
         (3, f"{different} 7"),
         (5, f"{different} 7"),
         (7, f"{different} 3"),
     ]
 
 
-def test_a_refused_row_does_not_contradict_a_good_one(connection, database, write):
-    result = load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-02,-1\n"))
+def test_a_refused_row_does_not_contradict_a_good_one(database, write):
+    result = load_prices(database, write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-02,-1\n"))
     assert counts(result) == (2, 1, 0, 0, 1)
 
 
 def test_duplicates_are_found_across_the_chunks_in_which_a_file_is_read(
-    connection, database, write, monkeypatch
+    database, write, monkeypatch
 ):
     monkeypatch.setattr(formats, "CHUNK_ROWS", 2)
     path = write(SOME_BAD_ROWS)
-    assert counts(load_prices(connection, path)) == (12, 2, 0, 0, 10)
-    assert refused(connection) == REFUSED_OF_THEM
+    assert counts(load_prices(database, path)) == (12, 2, 0, 0, 10)
+    assert refused(database) == REFUSED_OF_THEM
 
 
-def test_parquet_lands_what_csv_lands(connection, database, write, tmp_path):
+def test_parquet_lands_what_csv_lands(database, write, tmp_path):
     frame = pl.read_csv(GSPC, try_parse_dates=True)
     frame.write_parquet(tmp_path / "prices.parquet", row_group_size=700)
-    load_prices(connection, GSPC)
-    before = row_versions(connection)
-    result = load_prices(connection, tmp_path / "prices.parquet")
+    load_prices(database, GSPC)
+    before = day_versions(database, PRICES)
+    result = load_prices(database, tmp_path / "prices.parquet")
     assert counts(result) == (5031, 0, 0, 5031, 0)
-    assert row_versions(connection) == before
+    assert day_versions(database, PRICES) == before
 
 
-def test_doubles_are_stored_to_the_bit(connection, database, tmp_path):
+def test_doubles_are_stored_to_the_bit(database, tmp_path):
     random = np.random.default_rng(1)
     bits = random.integers(1, 0x7FF0000000000000, 20_000)  # every finite positive double
     values = bits.view(np.float64)
     frame = pl.DataFrame({"close": values, "row": np.arange(len(values))}).select(
-        "close",
-        ticker=pl.format("I{}", pl.col("row")),
-        date=pl.lit("2020-01-02"),
+        "close", ticker=pl.format("I{}", pl.col("row")), date=pl.lit("2020-01-02")
     )
     frame.write_parquet(tmp_path / "prices.parquet")
     text = "ticker,date,close\n" + "".join(
@@ -244,74 +234,74 @@ def test_doubles_are_stored_to_the_bit(connection, database, tmp_path):
     )
     (tmp_path / "prices.csv").write_text(text)
     for name in ("prices.csv", "prices.parquet"):
-        load_prices(connection, tmp_path / name)
-        stored = connection.execute(
+        load_prices(database, tmp_path / name)
+        stored = database.execute(
             "select float8send(close) from historical.prices_daily"
             " order by substr(instrument_id, 2)::int"
         )
         assert np.frombuffer(b"".join(row for (row,) in stored), ">f8").tolist() == values.tolist()
 
 
-def test_quotes_semicolons_and_backslashes_in_an_instrument_are_data(
-    connection, database, tmp_path
-):
+def test_quotes_semicolons_and_backslashes_in_an_instrument_are_data(database, tmp_path):
     names = ["'; drop table x; --", 'say "A"', "a\\.b", "\\.", "\\N", "NULL", "%s {}", "Zürich 株"]
     pl.DataFrame({"ticker": names}).with_columns(
         date=pl.lit("2020-01-02"), close=1.0, metadata=pl.lit('{\n"a": "\\\\."}')
     ).write_csv(tmp_path / "prices.csv")
-    assert load_prices(connection, tmp_path / "prices.csv").inserted == len(names)
-    stored = connection.execute("select instrument_id, metadata from historical.prices_daily")
+    assert load_prices(database, tmp_path / "prices.csv").inserted == len(names)
+    stored = database.execute("select instrument_id, metadata from historical.prices_daily")
     assert sorted(stored.fetchall()) == [(name, {"a": "\\."}) for name in sorted(names)]
 
 
-def test_columns_without_a_place_are_named(connection, database, write):
+def test_columns_without_a_place_are_named(database, write):
     path = write(",Date,Close,Dividends,Stock Splits\n0,2020-01-02,1,0,0\n")
-    result = load_prices(connection, path, instrument_id="A")
+    result = load_prices(database, path, instrument_id="A")
     assert (result.inserted, result.ignored_columns) == (1, ("", "Dividends", "Stock Splits"))
 
 
-def test_a_schema_may_have_any_name(connection, database, write):
-    settings = Settings(database_url=database.database_url, historical_schema='My "Prices"; --')
-    load_prices(replace(connection, settings=settings), write(SOME_BAD_ROWS))
-    rows = connection.execute('select count(*) from "My ""Prices""; --".prices_daily')
+def test_a_schema_may_have_any_name(database, empty_settings, write):
+    settings = Settings(
+        database_url=empty_settings.database_url, historical_schema='My "Prices"; --'
+    )
+    load_prices(replace(database, settings=settings), write(SOME_BAD_ROWS))
+    rows = database.execute('select count(*) from "My ""Prices""; --".prices_daily')
     assert rows.fetchone() == (2,)
 
 
-def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(connection, database, write):
-    connection.execute("create schema historical")
-    connection.execute(
+def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(database, write):
+    database.execute("create schema historical")
+    database.execute(
         "create table historical.prices_daily (trade_date date, instrument_id varchar(20),"
         " close numeric(12, 4), volume bigint, unique (trade_date, instrument_id))"
     )
     path = write("ticker,date,close,volume,open,currency\nA,2020-01-02,1.00004,5,1,USD\n")
-    result = load_prices(connection, path)
+    result = load_prices(database, path)
     assert (result.inserted, result.ignored_columns) == (1, ("open", "currency"))
-    assert counts(load_prices(connection, path)) == (1, 0, 0, 1, 0)
+    assert counts(load_prices(database, path)) == (1, 0, 0, 1, 0)
 
 
-def test_new_prices_are_found_by_their_load_time(connection, database, write):
-    load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
-    (indexed,) = connection.execute(
+def test_new_prices_are_found_by_their_load_time(database, write):
+    load_prices(database, write("ticker,date,close\nA,2020-01-02,1\n"))
+    (indexed,) = database.one(
         "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
         " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
-    ).fetchone()
+    )
     assert indexed == ["loaded_at"]
 
 
-def test_a_partitioned_table_is_filled_too(connection, database, write):
-    connection.execute("create schema historical")
-    connection.execute(
+def test_a_partitioned_table_is_filled_too(database, write):
+    database.execute("create schema historical")
+    database.execute(
         "create table historical.prices_daily (instrument_id text, trade_date date, close float8,"
         " primary key (instrument_id, trade_date)) partition by range (trade_date)"
     )
-    connection.execute(
+    database.execute(
         "create table historical.prices_2020 partition of historical.prices_daily"
         " for values from ('2020-01-01') to ('2021-01-01')"
     )
     path = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,1\n")
-    assert load_prices(connection, path).inserted == 2
+    assert load_prices(database, path).inserted == 2
     path = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,2\n")
-    assert counts(load_prices(connection, path)) == (2, 0, 1, 1, 0)
+    assert counts(load_prices(database, path)) == (2, 0, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -324,33 +314,33 @@ def test_a_partitioned_table_is_filled_too(connection, database, write):
         ("symbol text, trade_date date, price float8", "no column instrument_id or close"),
     ],
 )
-def test_a_table_that_cannot_take_prices_is_named(connection, database, write, columns, message):
-    connection.execute("create schema historical")
-    connection.execute(f"create table historical.prices_daily ({columns})")
+def test_a_table_that_cannot_take_prices_is_named(database, write, columns, message):
+    database.execute("create schema historical")
+    database.execute(f"create table historical.prices_daily ({columns})")
     with pytest.raises(RegimeError, match=message):
-        load_prices(connection, write("ticker,date,close\nA,2020-01-02,1\n"))
+        load_prices(database, write("ticker,date,close\nA,2020-01-02,1\n"))
 
 
 def test_a_user_without_the_right_to_create_can_load_into_tables_that_are_there(
-    connection, database, write
+    database, empty_settings, write
 ):
     path = write(SOME_BAD_ROWS)
-    load_prices(connection, path)
-    connection.execute("create role regime_test_loader")
+    load_prices(database, path)
+    database.execute("create role regime_test_loader")
     try:
-        connection.execute("grant usage on schema historical to regime_test_loader")
-        connection.execute(
+        database.execute("grant usage on schema historical to regime_test_loader")
+        database.execute(
             "grant select, insert, update on all tables in schema historical to regime_test_loader"
         )
-        with connect(database) as loader:
+        with connect(empty_settings) as loader:
             loader.execute("set role regime_test_loader")
             assert counts(load_prices(loader, path)) == (12, 0, 0, 2, 10)
     finally:
-        connection.execute("drop owned by regime_test_loader")
-        connection.execute("drop role regime_test_loader")
+        database.execute("drop owned by regime_test_loader")
+        database.execute("drop role regime_test_loader")
 
 
-def test_loads_of_the_same_prices_at_once_end_like_one(database, write):
+def test_loads_of_the_same_prices_at_once_end_like_one(empty_settings, write):
     rows = [f"I{i % 50},{day},{i + 1}" for i, day in enumerate(days(3_000))]
     paths = [
         write("ticker,date,close\n" + "\n".join(order), f"{name}.csv")
@@ -358,14 +348,14 @@ def test_loads_of_the_same_prices_at_once_end_like_one(database, write):
     ]
 
     def load_one(path: Path) -> int:
-        with connect(database) as connection:
-            return load_prices(connection, path).inserted
+        with connect(empty_settings) as database:
+            return load_prices(database, path).inserted
 
     with ThreadPoolExecutor(6) as pool:
         inserted = list(pool.map(load_one, paths * 3))
     assert sorted(inserted) == [0, 0, 0, 0, 0, 3_000]
-    with connect(database) as connection:
-        assert len(closes(connection)) == 3_000
+    with connect(empty_settings) as database:
+        assert len(closes(database)) == 3_000
 
 
 def days(count: int) -> list[str]:
@@ -373,51 +363,51 @@ def days(count: int) -> list[str]:
 
 
 def test_a_kill_at_any_point_leaves_nothing_half_written_and_a_reload_completes(
-    database, write, connection
+    empty_settings, write, database
 ):
     rows = [f"I{i},{day},{i + 1}" for i in range(20) for day in days(5_000)]
     path = write("ticker,date,close\n" + "\n".join([*rows, "I0,2020-01-02,bad"]))
-    load_prices(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
+    load_prices(database, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
     for seconds in (0.4, 0.7, 1.0, 1.4):
-        process = Process("regime", ("load", str(path)), environment(database))
+        process = Process("regime", ("load", str(path)), environment(empty_settings))
         time.sleep(seconds)
         process.kill()
         process.wait()
-        wait_until(connection, ALONE)
-        found = len(closes(connection)), len(refused(connection))
+        wait_until(database, ALONE)
+        found = len(closes(database)), len(refused(database))
         assert found in {(1, 0), (len(rows) + 1, 1)}
-    result = load_prices(connection, path)
+    result = load_prices(database, path)
     assert result.refused == 1
-    assert (len(closes(connection)), len(refused(connection))) == (len(rows) + 1, 1)
+    assert (len(closes(database)), len(refused(database))) == (len(rows) + 1, 1)
 
 
-def test_a_load_that_ends_in_the_upsert_leaves_nothing(database, write, connection):
-    load_prices(connection, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
+def test_a_load_that_ends_in_the_upsert_leaves_nothing(empty_settings, write, database):
+    load_prices(database, write("ticker,date,close\nB,2020-01-02,1\n", "other.csv"))
     path = write(SOME_BAD_ROWS)
-    with connect(database) as reader, connect(database) as victim:
-        backend = victim.info.backend_pid
+    with connect(empty_settings) as reader, connect(empty_settings) as victim:
+        backend = victim.connection.info.backend_pid
         with reader.transaction():
             reader.execute("lock table historical.prices_daily in share mode")
             with ThreadPoolExecutor(1) as pool:
-                loading = pool.submit(load_prices, victim, database, path)
-                while not waits_for_a_lock(connection, backend):
+                loading = pool.submit(load_prices, victim, path)
+                while not waits_for_a_lock(database, backend):
                     time.sleep(0.01)
-                connection.execute("select pg_terminate_backend(%s)", [backend])
+                database.execute("select pg_terminate_backend(%s)", [backend])
                 with pytest.raises(psycopg.OperationalError):
                     loading.result()
-    assert closes(connection) == [("B", "2020-01-02", 1.0)]
-    assert refused(connection) == []
-    assert counts(load_prices(connection, path)) == (12, 2, 0, 0, 10)
+    assert closes(database) == [("B", "2020-01-02", 1.0)]
+    assert refused(database) == []
+    assert counts(load_prices(database, path)) == (12, 2, 0, 0, 10)
 
 
-def waits_for_a_lock(connection: Database, backend: int) -> bool:
+def waits_for_a_lock(database: Database, backend: int) -> bool:
     query = "select exists (select from pg_locks where pid = %s and not granted)"
-    return connection.execute(query, [backend]).fetchone()[0]
+    return database.one(query, [backend])[0]
 
 
-def test_the_command_says_what_became_of_each_file(database, write):
+def test_the_command_says_what_became_of_each_file(empty_settings, write):
     path = write(SOME_BAD_ROWS)
-    result = run_load(database, path, GSPC)
+    result = run_load(empty_settings, path, GSPC)
     assert result.returncode == 1
     assert result.stdout == (
         "prices.csv: 12 rows, 2 new, 0 corrected, 0 unchanged, 10 refused\n"
@@ -427,12 +417,12 @@ def test_the_command_says_what_became_of_each_file(database, write):
         *(f"{path}:{line}: {reason}" for line, reason in REFUSED_OF_THEM),
         f"{path}: 10 of 12 rows refused, kept in historical.prices_daily_refused",
     ]
-    assert run_load(database, "--allow-refused", path).returncode == 0
+    succeed(run_load(empty_settings, "--allow-refused", path))
 
 
-def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(database, write):
+def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(empty_settings, write):
     path = write("date,close,note\n" + "2020-01-02,0,\n" * 1_000)
-    result = run_load(database, path, "--instrument-id", "A", "--allow-refused", "--strict")
+    result = run_load(empty_settings, path, "--instrument-id", "A", "--allow-refused", "--strict")
     assert result.returncode == 1
     first, *shown, last = result.stderr.splitlines()
     assert first == f"{path}: columns not loaded: 'note'"
@@ -443,10 +433,10 @@ def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(database,
     )
 
 
-def test_one_failing_file_does_not_stop_the_others(database, write, tmp_path):
+def test_one_failing_file_does_not_stop_the_others(empty_settings, write, tmp_path):
     empty = write("", "empty.csv")
     good = write('ticker,date,close,metadata\nA,2020-01-02,1,"[1e99, 1]"\n', "good.csv")
-    result = run_load(database, tmp_path / "none.csv", empty, tmp_path, good)
+    result = run_load(empty_settings, tmp_path / "none.csv", empty, tmp_path, good)
     assert result.returncode == 1
     assert result.stdout == "good.csv: 1 rows, 1 new, 0 corrected, 0 unchanged, 0 refused\n"
     assert result.stderr.splitlines() == [
@@ -456,13 +446,13 @@ def test_one_failing_file_does_not_stop_the_others(database, write, tmp_path):
     ]
 
 
-def test_a_file_of_which_the_end_cannot_be_read_lands_nothing(connection, database, tmp_path):
+def test_a_file_of_which_the_end_cannot_be_read_lands_nothing(database, tmp_path):
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(GSPC.read_bytes()[:-20_000])
-    load_prices(connection, IXIC)
+    load_prices(database, IXIC)
     with pytest.raises(RegimeError, match="cut short"):
-        load_prices(connection, path)
-    assert {row[0] for row in closes(connection)} == {"IXIC.INDX"}
+        load_prices(database, path)
+    assert {row[0] for row in closes(database)} == {"IXIC.INDX"}
 
 
 def test_help_does_not_import_polars_or_psycopg():

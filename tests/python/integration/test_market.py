@@ -8,16 +8,18 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
-from commands import Process, environment, regime_command
-from conftest import ALONE, DATABASE, follow_prices, wait_until
+from bundled import V2
+from commands import Process, environment, refusal, regime_command, succeed
+from project import ROOT
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from servers import ALONE, DATABASE, follow_prices, wait_until
+from stored import EMBEDDINGS
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -25,20 +27,20 @@ from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
 from regime_engine.prices.load import load_prices
 
+pytestmark = pytest.mark.one_server
+
 N_INSTRUMENTS, N_DAYS, WINDOW_DAYS = 60, 80, 63
 N_DATES = N_DAYS - WINDOW_DAYS + 1
 N_WINDOWS = N_INSTRUMENTS * N_DATES
 FIRST_DAY, LAST_DAY = date(2018, 3, 12), date(2018, 6, 29)
-V2 = "num-regime-core-v2"
-EMBEDDINGS = "historical.numeric_window_embeddings"
-OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
+OPERATOR = ROOT / "docs/operator.md"
 
 
-def make_market(connection: Database, settings: Settings) -> None:
-    load_prices(connection, demo.PRICE_FILES[0])
-    connection.execute("truncate historical.prices_daily")
-    connection.execute("select setseed(0.25)")
-    connection.execute(
+def make_market(database: Database) -> None:
+    load_prices(database, demo.PRICE_FILES[0])
+    database.execute("truncate historical.prices_daily")
+    database.execute("select setseed(0.25)")
+    database.execute(
         """
         insert into historical.prices_daily
             (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
@@ -55,279 +57,255 @@ def make_market(connection: Database, settings: Settings) -> None:
         """,
         [FIRST_DAY, N_INSTRUMENTS, N_DAYS],
     )
-    nightly.build_features(connection)
+    nightly.build_features(database)
 
 
 @pytest.fixture(scope="session")
 def market_template(server) -> str:
-    with (
-        server.new_template("template_market") as settings,
-        connect(settings) as connection,
-    ):
-        make_market(connection, settings)
+    with server.new_template("template_market") as database:
+        make_market(database)
     return "template_market"
 
 
 @pytest.fixture
-def market_database(server, market_template) -> Iterator[Settings]:
-    yield server.create_database(DATABASE, market_template)
-    server.drop_database(DATABASE)
-
-
-@pytest.fixture
-def connection(market_database) -> Iterator[Database]:
-    with connect(market_database) as connection:
-        yield connection
-
-
-@pytest.fixture
-def regime(market_database) -> Callable[..., subprocess.CompletedProcess]:
-    return lambda *arguments: regime_command(market_database, *arguments)
+def settings(server, market_template) -> Iterator[Settings]:
+    with server.database(DATABASE, market_template) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
 def undisturbed(server, market_template) -> list:
     """The rows of one whole run."""
-    settings = server.create_database(DATABASE, market_template)
-    assert regime_command(settings, "embed", "--all").returncode == 0
-    with connect(settings) as connection:
-        rows = stored(connection)
-    server.drop_database(DATABASE)
+    with server.database(DATABASE, market_template) as settings:
+        succeed(regime_command(settings, "embed", "--all"))
+        with connect(settings) as database:
+            rows = stored(database)
     assert len(rows) == N_WINDOWS
     return rows
 
 
-def stored(connection: Database, of_runs: bool = False) -> list:
+def stored(database: Database, of_runs: bool = False) -> list:
     without = "{}" if of_runs else "{run_id,created_at}"
-    return connection.execute(
+    return database.rows(
         f"select to_jsonb(t) - %s::text[] from {EMBEDDINGS} as t"
         " order by entity_id, as_of_date, model_id, window_days",
         [without],
-    ).fetchall()
+    ).rows
 
 
 def start(settings: Settings, *arguments: str) -> Process:
     return Process("regime", arguments, environment(settings))
 
 
-def hold(connection: Database, instrument_id: str) -> None:
+def hold(database: Database, instrument_id: str) -> None:
     """Be the writer of an instrument, so that a run stops when it comes to its batch."""
-    connection.execute(
+    database.execute(
         "select pg_advisory_lock(hashtextextended(%s, 0))",
         [f"regime:embeddings/{instrument_id}/{V2}/{WINDOW_DAYS}"],
     )
 
 
-def release(connection: Database) -> None:
-    connection.execute("select pg_advisory_unlock_all()")
+def release(database: Database) -> None:
+    database.execute("select pg_advisory_unlock_all()")
 
 
-def read_so_far(connection: Database, what: str, relation: str) -> int:
+def start_and_stop(database: Database, *options: str) -> Process:
+    """A run of the whole market that waits for its turn to write SYN20."""
+    hold(database, "SYN20")
+    process = start(database.settings, "embed", "--all", *options)
+    wait_until(database, A_WRITER_WAITS)
+    return process
+
+
+def read_so_far(database: Database, what: str, relation: str) -> int:
     """Of pg_statio_user_tables or pg_stat_user_tables, by all sessions.
 
     Another session's reading is counted at the latest by its end, this one's up to a second later.
     """
-    wait_until(connection, ALONE)
-    connection.execute("select pg_stat_force_next_flush()")
-    (count,) = connection.execute(
+    wait_until(database, ALONE)
+    database.execute("select pg_stat_force_next_flush()")
+    (count,) = database.one(
         f"select {what} from pg_stat_user_tables join pg_statio_user_tables using (relid)"
         " where relid = %s::regclass",
         [relation],
-    ).fetchone()
+    )
     return count
 
 
 A_WRITER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
 
 
+@pytest.mark.both_servers
 @pytest.mark.parametrize("model_id", [V2, "num-regime-core-v1"])
-def test_the_rows_are_those_of_run_byte_for_byte(connection, regime, model_id):
+def test_the_rows_are_those_of_run_byte_for_byte(database, regime, model_id):
     as_of = ("--model-id", model_id, "--as-of", "2018-06-23")  # a Saturday
     for instrument_id in ("SYN07", "SYN31"):
-        result = regime("run", "--region", instrument_id, *as_of)
-        assert result.returncode == 0, result.stderr
-    by_run = stored(connection)
-    connection.execute(f"truncate {EMBEDDINGS}")
+        succeed(regime("run", "--region", instrument_id, *as_of))
+    by_run = stored(database)
+    database.execute(f"truncate {EMBEDDINGS}")
     embed = regime("embed", "--instrument-id", "SYN07", "--instrument-id", "SYN31", *as_of)
     assert "2 instruments, 2 windows; rows written: 2 in" in embed.stdout
-    assert stored(connection) == by_run
+    assert stored(database) == by_run
 
 
-@pytest.mark.one_server
-def test_a_stretch_is_that_of_backfill(connection, regime):
+def test_a_stretch_is_that_of_backfill(database, regime):
     stretch = ("--start", "2018-06-07", "--end", "2018-06-20")
-    assert regime("backfill", "--region", "SYN05", *stretch).returncode == 0
-    by_backfill = stored(connection)
-    connection.execute(f"truncate {EMBEDDINGS}")
-    assert regime("embed", "--instrument-id", "SYN05", *stretch).returncode == 0
-    assert stored(connection) == by_backfill
+    succeed(regime("backfill", "--region", "SYN05", *stretch))
+    by_backfill = stored(database)
+    database.execute(f"truncate {EMBEDDINGS}")
+    succeed(regime("embed", "--instrument-id", "SYN05", *stretch))
+    assert stored(database) == by_backfill
 
 
-@pytest.mark.one_server
-def test_a_run_again_writes_nothing(connection, regime):
+def test_a_run_again_writes_nothing(database, regime):
     regime("embed", "--all")
-    before = stored(connection, of_runs=True)
+    before = stored(database, of_runs=True)
     for again in ((), ("--recompute",)):
         result = regime("embed", "--all", *again)
         assert result.stdout == f"60 instruments, {N_WINDOWS:,} windows; nothing to change\n"
-        assert stored(connection, of_runs=True) == before
-    assert not connection.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+        assert stored(database, of_runs=True) == before
+    assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
-def test_a_restated_price_changes_the_windows_that_hold_it(connection, market_database, regime):
+@pytest.mark.both_servers
+def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
     regime("embed", "--all")
-    connection.execute(
+    database.execute(
         "update historical.prices_daily set adjusted_close = adjusted_close * 1.01, loaded_at = now()"
         " where instrument_id = 'SYN09' and trade_date = '2018-06-27'"
     )
-    follow_prices(market_database, connection)
+    follow_prices(database)
     result = regime("embed", "--all")
     # 27, 28 and 29 June are the last days that there are.
     assert "rows written: 3 in numeric_window_embeddings" in result.stdout
-    revised = connection.execute(
+    revised = database.rows(
         "select key ->> 'entity_id', key ->> 'as_of_date', old_row ->> 'run_id' = first.run_id::text"
         " from runtime.regime_revisions, (select run_id from runtime.regime_runs"
         " order by started_at limit 1) as first order by 2"
-    ).fetchall()
+    ).rows
     assert revised == [("SYN09", f"2018-06-{day}", True) for day in (27, 28, 29)]
-    now = stored(connection)
-    connection.execute(f"truncate {EMBEDDINGS}")
+    now = stored(database)
+    database.execute(f"truncate {EMBEDDINGS}")
     regime("embed", "--all")
-    assert stored(connection) == now
+    assert stored(database) == now
 
 
-@pytest.mark.one_server
-def test_the_rows_of_a_deleted_price_go(connection, market_database, regime):
+def test_the_rows_of_a_deleted_price_go(database, regime):
     regime("embed", "--all")
-    connection.execute(
+    database.execute(
         "delete from historical.prices_daily"
         " where instrument_id = 'SYN03' and trade_date = '2018-06-28'"
     )
-    follow_prices(market_database, connection)
+    follow_prices(database)
     regime("embed", "--all")
-    rows = connection.execute(
+    rows = database.rows(
         f"select as_of_date from {EMBEDDINGS} where entity_id = 'SYN03' and as_of_date > '2018-06-26'"
         " order by 1"
-    ).fetchall()
+    ).rows
     assert rows == [(date(2018, 6, 27),), (LAST_DAY,)]
-    kept = connection.execute(
+    kept = database.one(
         "select count(*) from runtime.regime_revisions where key ->> 'as_of_date' = '2018-06-28'"
-    ).fetchone()
+    )
     assert kept == (1,)
 
 
-@pytest.mark.one_server
-def test_an_edited_vector_is_put_back_by_recompute(connection, regime, undisturbed):
+def test_an_edited_vector_is_put_back_by_recompute(database, regime, undisturbed):
     regime("embed", "--all")
-    connection.execute(
+    database.execute(
         f"update {EMBEDDINGS} set vector = set_byte(vector, 7, 1 # get_byte(vector, 7))"
         " where entity_id = 'SYN11' and as_of_date = '2018-06-11'"
     )
-    assert stored(connection) != undisturbed
+    assert stored(database) != undisturbed
     assert "1 in numeric_window_embeddings" in regime("embed", "--all", "--recompute").stdout
-    assert stored(connection) == undisturbed
+    assert stored(database) == undisturbed
 
 
-def test_a_killed_run_is_continued_where_it_stood(connection, market_database, regime, undisturbed):
-    hold(connection, "SYN20")
-    process = start(market_database, "embed", "--all")
-    wait_until(connection, A_WRITER_WAITS)
+@pytest.mark.both_servers
+def test_a_killed_run_is_continued_where_it_stood(database, regime, undisturbed):
+    process = start_and_stop(database)
     process.kill()
     process.communicate()
-    release(connection)
+    release(database)
     # The first 16 instruments were committed together, the next ones were under way.
-    before = {row[0]["entity_id"] for row in stored(connection)}
+    before = {row[0]["entity_id"] for row in stored(database)}
     assert before == {f"SYN{number:02}" for number in range(1, 17)}
     result = regime("embed", "--all")
     # The rows of the dead run are this one's now.
     assert f"rows written: {N_WINDOWS:,} in" in result.stdout
-    assert stored(connection) == undisturbed
-    runs = connection.execute(
+    assert stored(database) == undisturbed
+    runs = database.rows(
         "select status, rows_written from runtime.regime_runs order by started_at"
-    ).fetchall()
+    ).rows
     assert [status for status, _ in runs] == ["FAILED", "SUCCEEDED"]
-    owners = connection.execute(
+    owners = database.rows(
         f"select distinct status from {EMBEDDINGS} inner join runtime.regime_runs using (run_id)"
-    ).fetchall()
+    ).rows
     assert owners == [("SUCCEEDED",)]
-    audit = regime("audit")
-    assert audit.returncode == 0, audit.stdout
+    succeed(regime("audit"))
 
 
-@pytest.mark.one_server
-def test_two_runs_at_once_end_as_one(connection, market_database, undisturbed):
-    hold(connection, "SYN01")
-    both = [start(market_database, "embed", "--all") for _ in range(2)]
+def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
+    hold(database, "SYN01")
+    both = [start(settings, "embed", "--all") for _ in range(2)]
     wait_until(
-        connection,
-        "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted",
+        database, "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted"
     )
-    release(connection)
+    release(database)
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    assert stored(connection) == undisturbed
-    assert not connection.execute("select count(*) from runtime.regime_revisions").fetchone()[0]
+    assert stored(database) == undisturbed
+    assert not database.one("select count(*) from runtime.regime_revisions")[0]
 
 
-@pytest.mark.one_server
 def test_a_price_restated_during_the_run_is_found_by_the_next(
-    connection, market_database, regime, undisturbed
+    database, settings, regime, undisturbed
 ):
-    hold(connection, "SYN20")
-    process = start(market_database, "embed", "--all")
-    wait_until(connection, A_WRITER_WAITS)
-    with connect(market_database) as other:
+    process = start_and_stop(database)
+    with connect(settings) as other:
         for instrument_id in ("SYN02", "SYN20"):
             other.execute(
                 "update historical.prices_daily set adjusted_close = adjusted_close * 1.02"
                 " where instrument_id = %s and trade_date = '2018-06-25'",
                 [instrument_id],
             )
-        follow_prices(market_database, other)
-    release(connection)
+        follow_prices(other)
+    release(database)
     process.communicate()
     assert process.returncode == 0
-    assert regime("embed", "--all").returncode == 0
-    now = stored(connection)
+    succeed(regime("embed", "--all"))
+    now = stored(database)
     assert now != undisturbed
-    connection.execute(f"truncate {EMBEDDINGS}")
+    database.execute(f"truncate {EMBEDDINGS}")
     regime("embed", "--all")
-    assert stored(connection) == now
+    assert stored(database) == now
 
 
-@pytest.mark.one_server
-def test_a_full_disk_loses_nothing(connection, market_database, regime, undisturbed):
+def test_a_full_disk_loses_nothing(database, regime, undisturbed):
     regime("embed", "--all")
-    connection.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
-    before = stored(connection, of_runs=True)
+    database.execute(f"update {EMBEDDINGS} set window_hash = 'edited' where entity_id > 'SYN20'")
+    before = stored(database, of_runs=True)
     # The merge of a batch has to spill to disk, of which there is next to none.
-    database = sql.Identifier(connection.connection.info.dbname)
+    name = sql.Identifier(database.connection.info.dbname)
     for setting in ("enable_nestloop = off", "work_mem = '64kB'", "temp_file_limit = '64kB'"):
-        connection.execute(sql.SQL("alter database {} set {}").format(database, sql.SQL(setting)))
-    result = regime("embed", "--all")
-    assert result.returncode == 1
-    assert "temporary file size exceeds" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert stored(connection, of_runs=True) == before
-    connection.execute(sql.SQL("alter database {} reset all").format(database))
-    assert regime("embed", "--all").returncode == 0
-    assert stored(connection) == undisturbed
+        database.execute(sql.SQL("alter database {} set {}").format(name, sql.SQL(setting)))
+    assert "temporary file size exceeds" in refusal(regime("embed", "--all"))
+    assert stored(database, of_runs=True) == before
+    database.execute(sql.SQL("alter database {} reset all").format(name))
+    succeed(regime("embed", "--all"))
+    assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
-def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
-    connection, market_database, regime
-):
-    connection.execute(
+def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(database, regime):
+    database.execute(
         "delete from historical.prices_daily where instrument_id = 'SYN01'"
         " and trade_date > '2018-04-13'"
     )
-    connection.execute(
+    database.execute(
         "update historical.prices_daily set volume = null"
         " where instrument_id = 'SYN02' and trade_date = '2018-06-29'"
     )
-    follow_prices(market_database, connection)
-    connection.execute(
+    follow_prices(database)
+    database.execute(
         "insert into historical.prices_daily (instrument_id, trade_date, close)"
         " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"
     )
@@ -346,20 +324,19 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(
         "NEW": "the features of NEW end on no day, its prices on 2018-07-02",
     }
     assert last.startswith("Error: 4 of 61 instruments could not be embedded")
-    assert len(stored(connection)) == 57 * N_DATES
-    status, failures = connection.execute(
+    assert len(stored(database)) == 57 * N_DATES
+    status, failures = database.one(
         "select status, failures from runtime.regime_runs where command = 'embed'"
-    ).fetchone()
+    )
     assert (status, failures) == ("SUCCEEDED", found)
-    assert regime(*embed, "--allow-failures").returncode == 0
+    succeed(regime(*embed, "--allow-failures"))
     unknown = regime("embed", "--instrument-id", "NONE")
     assert unknown.returncode == 1
     assert "NONE: no prices of NONE: load them with `regime load`" in unknown.stderr
 
 
-@pytest.mark.one_server
-def test_shards_part_the_market_by_the_sha_256_of_the_id(connection, regime, undisturbed):
-    expected = connection.execute(
+def test_shards_part_the_market_by_the_sha_256_of_the_id(database, regime, undisturbed):
+    expected = database.rows(
         """
         select instrument_id
         from (select distinct instrument_id from features.daily_features) as instruments
@@ -371,21 +348,19 @@ def test_shards_part_the_market_by_the_sha_256_of_the_id(connection, regime, und
             3
         ) = 1
         """
-    ).fetchall()
+    ).rows
     assert 0 < len(expected) < N_INSTRUMENTS
-    assert regime("embed", "--all", "--shard", "2/3").returncode == 0
-    assert {row[0]["entity_id"] for row in stored(connection)} == {name for (name,) in expected}
+    succeed(regime("embed", "--all", "--shard", "2/3"))
+    assert {row[0]["entity_id"] for row in stored(database)} == {name for (name,) in expected}
     for shard in ("3/3", "1/3", "2/3"):
-        assert regime("embed", "--all", "--shard", shard).returncode == 0
-    assert stored(connection) == undisturbed
+        succeed(regime("embed", "--all", "--shard", shard))
+    assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
-def test_processes_write_what_one_writes(connection, regime, undisturbed):
-    result = regime("embed", "--all", "--workers", "2")
-    assert result.returncode == 0, result.stderr
-    assert stored(connection) == undisturbed
-    (counted,) = connection.execute("select rows_written from runtime.regime_runs").fetchone()
+def test_processes_write_what_one_writes(database, regime, undisturbed):
+    succeed(regime("embed", "--all", "--workers", "2"))
+    assert stored(database) == undisturbed
+    (counted,) = database.one("select rows_written from runtime.regime_runs")
     assert counted == {"numeric_window_embeddings": N_WINDOWS}
 
 
@@ -396,36 +371,28 @@ def worker_processes(process: Process) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-@pytest.mark.one_server
-def test_a_killed_worker_process_ends_the_run_and_loses_nothing(
-    connection, market_database, regime, undisturbed
-):
-    hold(connection, "SYN20")
-    process = start(market_database, "embed", "--all", "--workers", "2")
-    wait_until(connection, A_WRITER_WAITS)
+def test_a_killed_worker_process_ends_the_run_and_loses_nothing(database, regime, undisturbed):
+    process = start_and_stop(database, "--workers", "2")
     # What the first task has committed, and all of the second.
     written = (16 + 10) * N_DATES
-    wait_until(connection, f"select count(*) = {written} from {EMBEDDINGS}")
+    wait_until(database, f"select count(*) = {written} from {EMBEDDINGS}")
     # Held meanwhile, since a pool that misses one worker ends the other.
     process.send_signal(signal.SIGSTOP)
     for pid in worker_processes(process):
         os.kill(pid, signal.SIGKILL)
     process.send_signal(signal.SIGCONT)
     _, error = process.communicate()
-    release(connection)
+    release(database)
     assert process.returncode == 1
     assert error.startswith("Error: a worker process ended before its work did")
     assert len(error.splitlines()) == 1
-    assert len(stored(connection)) == written
-    assert regime("embed", "--all", "--workers", "2").returncode == 0
-    assert stored(connection) == undisturbed
+    assert len(stored(database)) == written
+    succeed(regime("embed", "--all", "--workers", "2"))
+    assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
-def test_worker_processes_end_with_a_killed_parent(connection, market_database):
-    hold(connection, "SYN20")
-    process = start(market_database, "embed", "--all", "--workers", "2")
-    wait_until(connection, A_WRITER_WAITS)
+def test_worker_processes_end_with_a_killed_parent(database):
+    process = start_and_stop(database, "--workers", "2")
     pids = worker_processes(process)
     assert pids
     process.kill()
@@ -435,7 +402,7 @@ def test_worker_processes_end_with_a_killed_parent(connection, market_database):
     while alive := subprocess.run(those, capture_output=True).stdout:
         assert time.monotonic() < deadline, alive
         time.sleep(0.05)
-    release(connection)
+    release(database)
 
 
 @pytest.fixture
@@ -456,49 +423,44 @@ def cluster():
         yield cluster
 
 
-@pytest.mark.one_server
-def test_a_killed_dask_worker_loses_nothing(connection, market_database, undisturbed, cluster):
+def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, cluster):
     with cluster.get_client() as client:
         variables = client.run(lambda: dict(os.environ))
     for of_worker in variables.values():
         assert of_worker["OPENBLAS_NUM_THREADS"] == "1"
         assert "MALLOC_TRIM_THRESHOLD_" not in of_worker
-    hold(connection, "SYN20")
+    hold(database, "SYN20")
     scheduler = ("--scheduler", cluster.scheduler_address)
-    process = start(market_database, "embed", "--all", *scheduler)
-    wait_until(connection, A_WRITER_WAITS)
+    process = start(settings, "embed", "--all", *scheduler)
+    wait_until(database, A_WRITER_WAITS)
     # Both: the one that waits for its turn, and the one that may be done.
     for nanny in cluster.workers.values():
         subprocess.run(["kill", "-9", str(nanny.pid)], check=True)
-    release(connection)
+    release(database)
     output, error = process.communicate()
     assert process.returncode == 0, error
     assert output.startswith(f"{N_INSTRUMENTS} instruments, {N_WINDOWS:,} windows; ")
-    assert stored(connection) == undisturbed
-    statuses = connection.execute("select status from runtime.regime_runs").fetchall()
+    assert stored(database) == undisturbed
+    statuses = database.rows("select status from runtime.regime_runs").rows
     assert statuses == [("SUCCEEDED",)]
 
 
-@pytest.mark.one_server
-def test_an_interrupted_run_ends_in_one_line(connection, market_database, regime, undisturbed):
-    hold(connection, "SYN20")
-    process = start(market_database, "embed", "--all")
-    wait_until(connection, A_WRITER_WAITS)
+def test_an_interrupted_run_ends_in_one_line(database, regime, undisturbed):
+    process = start_and_stop(database)
     process.send_signal(signal.SIGINT)
     # It no longer waits, since psycopg has cancelled its statement.
-    wait_until(connection, f"select not ({A_WRITER_WAITS})")
-    release(connection)
+    wait_until(database, f"select not ({A_WRITER_WAITS})")
+    release(database)
     _, error = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in error
-    (status,) = connection.execute("select status from runtime.regime_runs").fetchone()
+    (status,) = database.one("select status from runtime.regime_runs")
     assert status == "FAILED"
-    assert regime("embed", "--all").returncode == 0
-    assert stored(connection) == undisturbed
+    succeed(regime("embed", "--all"))
+    assert stored(database) == undisturbed
 
 
-@pytest.mark.one_server
-def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(connection, regime):
+def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(database, regime):
     span = ("--start", "2018-06-20", "--end", "2018-06-29")
     labelled = (
         "--window",
@@ -506,26 +468,23 @@ def test_classify_gives_each_instrument_the_regimes_of_a_region_of_its_own(conne
         "--window",
         "CRISIS=2018-06-12:2018-06-19",
     )
-    fit = regime("fit", "--region", "SYN04", *labelled)
-    assert fit.returncode == 0, fit.stderr
-    result = regime("embed", "--all", "--classify", *span)
-    assert result.returncode == 0, result.stderr
+    succeed(regime("fit", "--region", "SYN04", *labelled))
+    result = succeed(regime("embed", "--all", "--classify", *span))
     assert f"rows written: {60 * 8:,} in numeric_window_embeddings" in result.stdout
-    per_region = connection.execute(
+    per_region = database.one(
         "select count(*), count(distinct region), count(*) filter (where region = instrument_id),"
         " count(*) filter (where model_version = 1) from runtime.regimes"
-    ).fetchone()
+    )
     assert per_region == (60 * 8, 60, 60 * 8, 8)
     regimes = (
         "select to_jsonb(t) from runtime.regimes as t where region = 'SYN04' order by as_of_date"
     )
-    before = connection.execute(regimes).fetchall()
+    before = database.rows(regimes).rows
     again = regime("backfill", "--region", "SYN04", *span)
     assert "nothing to change" in again.stdout
-    assert connection.execute(regimes).fetchall() == before
+    assert database.rows(regimes).rows == before
 
 
-@pytest.mark.one_server
 def test_what_cannot_be_done_gets_a_line(regime):
     messages = {
         ("--model-id", "none"): "unknown model id 'none'",
@@ -533,103 +492,90 @@ def test_what_cannot_be_done_gets_a_line(regime):
         ("--scheduler", "tcp://127.0.0.1:9"): "no Dask scheduler at tcp://127.0.0.1:9",
     }
     for arguments, message in messages.items():
-        result = regime("embed", "--all", *arguments)
-        assert result.returncode == 1
-        (line,) = result.stderr.splitlines()
-        assert message in line
+        assert message in refusal(regime("embed", "--all", *arguments))
 
 
-@pytest.mark.one_server
-def test_a_market_without_prices_gets_a_line(connection, regime):
-    connection.execute("truncate historical.prices_daily")
-    result = regime("embed", "--all")
-    assert result.returncode == 1
-    assert result.stderr == "Error: there are no prices: load them with `regime load`\n"
-    connection.execute("drop view staging.stg_prices_daily cascade")
-    result = regime("embed", "--all")
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+def test_a_market_without_prices_gets_a_line(database, regime):
+    database.execute("truncate historical.prices_daily")
+    no_prices = "Error: there are no prices: load them with `regime load`"
+    assert refusal(regime("embed", "--all")) == no_prices
+    database.execute("drop view staging.stg_prices_daily cascade")
+    line = refusal(regime("embed", "--all"))
     assert "staging.stg_prices_daily" in line
     assert "run `regime pipeline` once prices are loaded" in line
 
 
-@pytest.mark.one_server
-def test_one_new_day_reads_the_rows_of_its_windows_only(connection, regime):
+def test_one_new_day_reads_the_rows_of_its_windows_only(database, regime):
     """However long the history: here ten times the market's."""
-    connection.execute(
+    database.execute(
         "insert into features.daily_features select (jsonb_populate_record(f, jsonb_build_object("
         "'trade_date', f.trade_date - 120 * era))).*"
         " from features.daily_features as f, generate_series(1, 9) as era"
     )
-    connection.execute("analyze features.daily_features")
+    database.execute("analyze features.daily_features")
     rows = ("seq_tup_read + idx_tup_fetch", "features.daily_features")
-    before = read_so_far(connection, *rows)
-    assert regime("embed", "--all", "--start", str(LAST_DAY)).returncode == 0
-    read = read_so_far(connection, *rows) - before
-    assert len(stored(connection)) == N_INSTRUMENTS
+    before = read_so_far(database, *rows)
+    succeed(regime("embed", "--all", "--start", str(LAST_DAY)))
+    read = read_so_far(database, *rows) - before
+    assert len(stored(database)) == N_INSTRUMENTS
     # Each row twice: to find where the windows begin, and for its features.
     assert 0 < read <= 2 * N_INSTRUMENTS * (WINDOW_DAYS + 1)
 
 
-def filled(settings: Settings, regime) -> None:
-    assert regime("embed", "--all").returncode == 0
+def filled(database: Database, regime) -> None:
+    succeed(regime("embed", "--all"))
 
 
-def filled_while_another_reads(settings: Settings, regime) -> None:
-    with connect(settings) as other, other.transaction():
+def filled_while_another_reads(database: Database, regime) -> None:
+    with connect(database.settings) as other, other.transaction():
         other.execute("set transaction isolation level repeatable read")
         other.execute("select 1")
-        filled(settings, regime)
+        filled(database, regime)
     assert "nothing to change" in regime("embed", "--all").stdout
 
 
-def filled_and_restated(settings: Settings, regime) -> None:
-    filled(settings, regime)
-    with connect(settings) as connection:
-        connection.execute(f"update {EMBEDDINGS} set window_hash = reverse(window_hash)")
-    filled(settings, regime)
+def filled_and_restated(database: Database, regime) -> None:
+    filled(database, regime)
+    with connect(database.settings) as other:
+        other.execute(f"update {EMBEDDINGS} set window_hash = reverse(window_hash)")
+    filled(database, regime)
     # Postgres may count the dead rows of a connection a moment after it has closed.
     assert "nothing to change" in regime("embed", "--all").stdout
 
 
 @pytest.mark.by_version
 @pytest.mark.parametrize("fill", [filled, filled_while_another_reads, filled_and_restated])
-def test_a_rerun_reads_the_index_of_what_is_stored(connection, market_database, regime, fill):
-    connection.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
-    fill(market_database, regime)
+def test_a_rerun_reads_the_index_of_what_is_stored(database, regime, fill):
+    database.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
+    fill(database, regime)
     blocks = ("heap_blks_read + heap_blks_hit", EMBEDDINGS)
-    before = read_so_far(connection, *blocks)
+    before = read_so_far(database, *blocks)
     assert "nothing to change" in regime("embed", "--all").stdout
-    read = read_so_far(connection, *blocks) - before
-    (pages,) = connection.execute(
+    read = read_so_far(database, *blocks) - before
+    (pages,) = database.one(
         f"select pg_relation_size('{EMBEDDINGS}') / current_setting('block_size')::integer"
-    ).fetchone()
+    )
     assert pages > 200
     assert read < pages / 20
 
 
-@pytest.mark.one_server
-def test_a_vacuum_that_takes_too_long_fails_no_run(connection, market_database):
-    connection.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
+def test_a_vacuum_that_takes_too_long_fails_no_run(database, settings):
+    database.execute(f"alter table {EMBEDDINGS} set (autovacuum_enabled = off)")
     slow = "-c vacuum_cost_delay=100 -c vacuum_cost_limit=1 -c statement_timeout=3000"
-    url = make_conninfo(market_database.database_url, options=slow)
-    result = regime_command(replace(market_database, database_url=url), "embed", "--all")
-    assert result.returncode == 0, result.stderr
+    url = make_conninfo(settings.database_url, options=slow)
+    result = succeed(regime_command(replace(settings, database_url=url), "embed", "--all"))
     assert f"rows written: {N_WINDOWS:,} " in result.stdout
-    (marked,) = connection.execute(
+    (marked,) = database.one(
         "select relallvisible from pg_class where oid = %s::regclass", [EMBEDDINGS]
-    ).fetchone()
+    )
     assert marked == 0
 
 
-@pytest.mark.one_server
 def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
-    server, market_database, regime, undisturbed
+    server, settings, regime, undisturbed
 ):
-    with connect(market_database) as holder:
-        hold(holder, "SYN20")
-        process = start(market_database, "embed", "--all")
-        wait_until(holder, A_WRITER_WAITS)
+    with connect(settings) as holder:
+        process = start_and_stop(holder)
         embedded.stop(server.settings)
     _, error = process.communicate()
     embedded.start(server.settings)
@@ -637,10 +583,8 @@ def test_a_server_that_restarts_ends_the_run_and_loses_nothing(
     assert error.startswith("Error: the database ended the work: ")
     assert len(error.splitlines()) == 1
     assert "run the command again" in error
-    assert regime("embed", "--all").returncode == 0
-    with connect(market_database) as connection:
-        assert stored(connection) == undisturbed
-        statuses = connection.execute(
-            "select status from runtime.regime_runs order by started_at"
-        ).fetchall()
+    succeed(regime("embed", "--all"))
+    with connect(settings) as database:
+        assert stored(database) == undisturbed
+        statuses = database.rows("select status from runtime.regime_runs order by started_at").rows
     assert statuses == [("FAILED",), ("SUCCEEDED",)]

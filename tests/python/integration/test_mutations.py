@@ -2,38 +2,28 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pytest
+from bundled import PROTOTYPES, US, US_TECH, US_V1
 from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE, follow_prices
+from project import ROOT
+from servers import DATABASE, MODULE_DATABASE, follow_prices
+from stored import EMBEDDINGS, FEATURES, MODELS, PRICES, REGIMES, REVISIONS, RUNS, TRANSITIONS
 
-from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly, vote
-from regime_engine.engine.fit import LabelledStretch, Recipe, WalkForward
+from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
-
-ROOT = Path(__file__).parents[3]
-US = Series("US", "num-regime-core-v2", 63)
-US_TECH = Series("US_TECH", "num-regime-core-v2", 63)
-US_V1 = Series("US", "num-regime-core-v1", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 
 
 @dataclass(frozen=True)
 class Audited:
-    """settings of the finished database; a connection; each test's compiled SQL by its name"""
+    """The finished database; each test's compiled SQL by its name."""
 
-    settings: Settings
-    connection: Database
+    database: Database
     queries: dict[str, str]
     findings: list
 
@@ -46,64 +36,50 @@ def kill(done: int, total: int) -> None:
     raise Killed
 
 
-def write_everything(connection: Database, settings: Settings) -> None:
+def write_everything(database: Database) -> None:
     """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
     restated and a deleted price, and the revisions of their rows."""
     yearly = WalkForward(every_months=12, train_years=3)
-    fit.walk_forward(connection, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
-    fit.fit(connection, US_TECH, Recipe("prototype", labelled=LABELLED))
+    fit.walk_forward(database, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
+    fit.fit(database, US_TECH, PROTOTYPES)
     with pytest.raises(Killed):
-        classify.backfill(connection, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
-    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.backfill(connection, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
-    classify.run(connection, US_V1, date(2010, 9, 5))
+        classify.backfill(database, US, date(2007, 10, 1), date(2008, 6, 30), progress=kill)
+    classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.backfill(database, US_TECH, date(2009, 3, 2), date(2010, 12, 31))
+    classify.run(database, US_V1, date(2010, 9, 5))
     with pytest.raises(RegimeError):
-        classify.run(connection, US_V1, date(1999, 1, 29))
-    connection.execute(
+        classify.run(database, US_V1, date(1999, 1, 29))
+    database.execute(
         "update historical.prices_daily set close = close * 1.01, adjusted_close = adjusted_close * 1.01"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-06-01'"
     )
-    connection.execute(
+    database.execute(
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2010-11-30'"
     )
-    follow_prices(settings, connection)
-    classify.backfill(connection, US, date(2007, 10, 1), date(2010, 12, 31))
-    classify.run(connection, US_V1, date(2010, 9, 5))
-    vote.vote(connection, US.model_id, US.window_days)
+    follow_prices(database)
+    classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))
+    classify.run(database, US_V1, date(2010, 9, 5))
+    vote.vote(database, US.model_id, US.window_days)
 
 
 @pytest.fixture(scope="module")
 def finished(server, features_template) -> Iterator[str]:
     """A database to copy."""
-    with (
-        server.new_template("template_finished", features_template) as settings,
-        connect(settings) as connection,
-    ):
-        write_everything(connection, settings)
+    with server.new_template("template_finished", features_template) as database:
+        write_everything(database)
     yield "template_finished"
     server.drop_database("template_finished")
 
 
 @pytest.fixture(scope="module")
 def audited(server, finished) -> Iterator[Audited]:
-    settings = server.create_database(MODULE_DATABASE, finished)
-    with connect(settings) as connection:
-        results, findings = nightly.audit(connection)
-        connection.execute("analyze")
+    with server.database(MODULE_DATABASE, finished) as settings, connect(settings) as database:
+        results, findings = nightly.audit(database)
+        database.execute("analyze")
         queries = {result.name: result.query for result in results}
-        yield Audited(settings, connection, queries, findings)
-    server.drop_database(MODULE_DATABASE)
+        yield Audited(database, queries, findings)
 
-
-EMBEDDINGS = "historical.numeric_window_embeddings"
-REGIMES = "runtime.regimes"
-TRANSITIONS = "runtime.regime_transitions"
-MODELS = "runtime.regime_models"
-RUNS = "runtime.regime_runs"
-REVISIONS = "runtime.regime_revisions"
-PRICES = "historical.prices_daily"
-FEATURES = "features.daily_features"
 
 # A day inside a spell of US that no run revised, the last day of US, and a change of US.
 DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-06"
@@ -112,6 +88,7 @@ THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v2' and as_of_date
 THAT_EMBEDDING = (
     f"entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
 )
+THAT_VOTE = f"region = 'GLOBAL' and as_of_date = '{DAY}'"
 THAT_CHANGE = f"region = 'US' and as_of_date = '{CHANGE}'"
 THAT_MODEL = "region = 'US' and version = 2"
 THAT_PRICE = f"instrument_id = 'GSPC.INDX' and trade_date = '{DAY}'"
@@ -137,28 +114,16 @@ def copy_of(table: str, condition: str, **changes: str) -> str:
     )
 
 
-def of_regime(change: str) -> str:
-    return f"update {REGIMES} set {change} where {THAT_REGIME}"
+def change_of(table: str, condition: str) -> Callable[[str], str]:
+    return lambda change: f"update {table} set {change} where {condition}"
 
 
-def of_vote(change: str) -> str:
-    return f"update {REGIMES} set {change} where region = 'GLOBAL' and as_of_date = '{DAY}'"
-
-
-def of_embedding(change: str) -> str:
-    return f"update {EMBEDDINGS} set {change} where {THAT_EMBEDDING}"
-
-
-def of_transition(change: str) -> str:
-    return f"update {TRANSITIONS} set {change} where {THAT_CHANGE}"
-
-
-def of_model(change: str) -> str:
-    return f"update {MODELS} set {change} where {THAT_MODEL}"
-
-
-def of_run(change: str) -> str:
-    return f"update {RUNS} set {change} where {SECOND_BACKFILL}"
+of_regime = change_of(REGIMES, THAT_REGIME)
+of_vote = change_of(REGIMES, THAT_VOTE)
+of_embedding = change_of(EMBEDDINGS, THAT_EMBEDDING)
+of_transition = change_of(TRANSITIONS, THAT_CHANGE)
+of_model = change_of(MODELS, THAT_MODEL)
+of_run = change_of(RUNS, SECOND_BACKFILL)
 
 
 def other(table: str, column: str, condition: str) -> str:
@@ -226,9 +191,7 @@ MUTATIONS = (
                 probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')
             """), CLASSIFIED, REGIME),
     Corruption("probability of a label that the model has not", of_regime("probabilities = probabilities || '{\"PANIC\": 0}'"), PROBABILITIES, REGIME),
-    Corruption("regime's embedding bit-flipped", of_regime("""
-            regime_embedding = set_bit(regime_embedding, 77, 1 - get_bit(regime_embedding, 77))
-            """), STORED, REGIME),
+    Corruption("regime's embedding bit-flipped", of_regime("regime_embedding = set_bit(regime_embedding, 77, 1 - get_bit(regime_embedding, 77))"), STORED, REGIME),
     Corruption("regime's embedding cut short", of_regime("regime_embedding = substr(regime_embedding, 1, 1532)"), STORED, REGIME),
     Corruption("regime's embedding of another date", of_regime(f"regime_embedding = {OTHER_VECTOR}"), STORED, REGIME),
     Corruption("regime's embedding of another encoder", of_regime(f"regime_embedding = {other(REGIMES, 'regime_embedding', OTHER_ENCODERS)}"), STORED, REGIME),
@@ -399,8 +362,8 @@ MUTATIONS = (
     Corruption("vote's vector cut short", of_vote("regime_embedding = substr(regime_embedding, 1, 16)"), MEANS, VOTE),
     Corruption("vote's weight edited", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')"), MEANS, VOTE),
     Corruption("vote's constituent of another label", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), OF_TODAY, VOTE),
-    Corruption("vote deleted", f"delete from {REGIMES} where region = 'GLOBAL' and as_of_date = '{DAY}'", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
-    Corruption("vote of a day without trading", copy_of(REGIMES, f"region = 'GLOBAL' and as_of_date = '{DAY}'", as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
+    Corruption("vote deleted", f"delete from {REGIMES} where {THAT_VOTE}", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
+    Corruption("vote of a day without trading", copy_of(REGIMES, THAT_VOTE, as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
     Corruption("regime classified anew after the vote", of_regime("run_id = gen_random_uuid()"), OF_TODAY, VOTE),
     Corruption("weight changed after the vote", "update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
     Corruption("label taken out of its seed", "delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
@@ -408,9 +371,9 @@ MUTATIONS = (
 )  # fmt: skip
 
 
-def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
-    """What the test returns: column → value, as text."""
-    cursor = audited.connection.execute(audited.queries[test])
+def rows_of(database: Database, query: str) -> list[dict[str, str]]:
+    """Column → value, as text."""
+    cursor = database.connection.execute(query)
     names = [column.name for column in cursor.description]
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
@@ -418,34 +381,33 @@ def rows_of(audited: Audited, test: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def unprotected(audited) -> Audited:
     """Without the checks that would refuse a corruption: they are not what is tested."""
-    checks = audited.connection.execute(
+    checks = audited.database.rows(
         "select conrelid::regclass::text, conname from pg_constraint"
         " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
-    ).fetchall()
+    ).rows
     for table, name in checks:
-        audited.connection.execute(f'alter table {table} drop constraint "{name}"')
+        audited.database.execute(f'alter table {table} drop constraint "{name}"')
     return audited
 
 
-def corrupt(connection: Database, corruption: Corruption) -> None:
-    is_one = isinstance(corruption.sql, str)
-    for statement in [corruption.sql] if is_one else corruption.sql:
-        cursor = connection.execute(statement)
-        assert cursor.rowcount != 0, statement
+def corrupt(database: Database, corruption: Corruption) -> None:
+    statements = [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
+    for statement in statements:
+        assert database.connection.execute(statement).rowcount != 0, statement
 
 
 @pytest.mark.by_version
 def test_nothing_is_found_in_the_clean_database(audited):
     assert audited.findings == []
-    for test in audited.queries:
-        assert rows_of(audited, test) == [], test
+    for test, query in audited.queries.items():
+        assert rows_of(audited.database, query) == [], test
 
 
 @pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
-    with unprotected.connection.transaction(force_rollback=True):
-        corrupt(unprotected.connection, corruption)
-        found = rows_of(unprotected, corruption.found_by)
+    with unprotected.database.transaction(force_rollback=True):
+        corrupt(unprotected.database, corruption)
+        found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
 
 
@@ -457,31 +419,25 @@ def test_every_audit_test_finds_something(audited):
 @pytest.mark.parametrize("name", ["label flipped", "revision deleted", "price deleted", None])
 def test_the_command_finds_it_too(server, finished, name):
     corruption = next((each for each in MUTATIONS if each.name == name), None)
-    settings = server.create_database(DATABASE, finished)
-    try:
-        with connect(settings) as connection:
-            if corruption:
-                corrupt(connection, corruption)
-            result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
-            document = json.loads(result.stdout)
-            assert document["passed"] == (corruption is None)
-            assert result.returncode == (0 if document["passed"] else 1)
-            if corruption is None:
-                assert {each["verdict"] for each in document["tests"]} == {"PASS"}
-                return
-            test = corruption.found_by
-            (found,) = [each for each in document["tests"] if each["name"] == test]
-            assert found["verdict"] == "FAIL"
-            assert found["look_further"] == f"select * from audit_failures.{test}"
-            cursor = connection.execute(found["look_further"])
-            names = [column.name for column in cursor.description]
-            kept = [dict(zip(names, map(str, row), strict=True)) for row in cursor]
-            shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
-            assert len(kept) == found["failures"]
-            assert any(corruption.row.items() <= row.items() for row in kept)
-            assert any(corruption.row.items() <= row.items() for row in shown)
-    finally:
-        server.drop_database(DATABASE)
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        if corruption:
+            corrupt(database, corruption)
+        result = regime_command(settings, "audit", "--format", "json", "--rows", "100")
+        document = json.loads(result.stdout)
+        assert document["passed"] == (corruption is None)
+        assert result.returncode == (0 if document["passed"] else 1)
+        if corruption is None:
+            assert {each["verdict"] for each in document["tests"]} == {"PASS"}
+            return
+        test = corruption.found_by
+        (found,) = [each for each in document["tests"] if each["name"] == test]
+        assert found["verdict"] == "FAIL"
+        assert found["look_further"] == f"select * from audit_failures.{test}"
+        kept = rows_of(database, found["look_further"])
+        shown = [{name: str(value) for name, value in row.items()} for row in found["rows"]]
+        assert len(kept) == found["failures"]
+        assert any(corruption.row.items() <= row.items() for row in kept)
+        assert any(corruption.row.items() <= row.items() for row in shown)
 
 
 def test_the_readme_states_the_score():

@@ -5,15 +5,10 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from pages import BLOCK, ROOT, same_answer
+from pages import BLOCK, same_answer
+from project import ROOT
 
-from regime_engine import (
-    MarkovRegimes,
-    PrototypeRegimes,
-    daily_features,
-    demo,
-    encode,
-)
+from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, demo, encode
 from regime_engine.database import connect, libpq_environment
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
@@ -42,15 +37,16 @@ def bundled_prices(region: str) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def stored(server, features_template):
-    """A connection to a database in which the engine made each of the fits and a history by it."""
-    settings = server.create_database("test_notebook", features_template)
-    with connect(settings) as connection:
+    """A database in which the engine made each of the fits and a history by it."""
+    with (
+        server.database("test_notebook", features_template) as settings,
+        connect(settings) as database,
+    ):
         for series, recipe in FITS.values():
             end = None if recipe.labelled else TRAINED_TO
-            fit.fit(connection, series, recipe, end=end)
-            classify.backfill(connection, series, date(2005, 1, 1), LAST)
-        yield connection
-    server.drop_database("test_notebook")
+            fit.fit(database, series, recipe, end=end)
+            classify.backfill(database, series, date(2005, 1, 1), LAST)
+        yield database
 
 
 @pytest.mark.parametrize("region", demo.REGIONS)
@@ -58,12 +54,12 @@ def test_features_are_those_of_the_table(stored, region):
     features = daily_features(bundled_prices(region))
     for name, computed in features.items():
         value = f"coalesce({name}, 'NaN')" if computed.dtype == float else name
-        column = stored.execute(
+        column = stored.rows(
             f"select {value} from features.daily_features"
             " where instrument_id = (select instrument_id from runtime.regions where region = %s)"
             " order by trade_date",
             [region],
-        ).fetchall()
+        ).rows
         found = np.array([value for (value,) in column], computed.dtype)
         assert found.tobytes() == computed.tobytes(), name
 
@@ -72,11 +68,11 @@ def test_features_are_those_of_the_table(stored, region):
 def test_embeddings_are_those_that_are_stored(stored, fit):
     series, _ = FITS[fit]
     embeddings, days = encode(bundled_prices(series.region), series.model_id, series.window_days)
-    rows = stored.execute(
+    rows = stored.rows(
         "select as_of_date, regime_embedding from runtime.regimes"
         " where (region, model_id) = (%s, %s)",
         [series.region, series.model_id],
-    ).fetchall()
+    ).rows
     computed = dict(zip(days.tolist(), embeddings, strict=True))
     assert len(rows) > 500
     assert all(vector == computed[day].tobytes() for day, vector in rows)
@@ -99,17 +95,17 @@ def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(sto
     else:
         model.fit(embeddings[days <= np.datetime64(TRAINED_TO)])
 
-    labels, parameters = stored.execute(
+    labels, parameters = stored.one(
         "select labels, parameters from runtime.regime_models where (region, model_id) = (%s, %s)",
         [series.region, series.model_id],
-    ).fetchone()
+    )
     assert (list(model.parameters_.labels), model.to_json()) == (labels, parameters)
 
-    history = stored.execute(
+    history = stored.rows(
         "select as_of_date, regime_label, probabilities, (metadata -> 'novelty')::float"
         " from runtime.regimes where (region, model_id) = (%s, %s) order by as_of_date",
         [series.region, series.model_id],
-    ).fetchall()
+    ).rows
     as_of_dates, regime_labels, probabilities, novelty = zip(*history, strict=True)
     asked = embeddings[np.isin(days, np.array(as_of_dates, "datetime64[D]"))]
     for each in (model, type(model).from_json(labels, parameters)):

@@ -10,9 +10,9 @@ FIRST_DAY = {"README.md": "2005"}
 
 
 @pytest.mark.parametrize("page", OF_OWN_PRICES)
-def test_the_commands_of_a_page_work_as_written(page, server, database, tmp_path):
+def test_the_commands_of_a_page_work_as_written(page, server, empty_settings, tmp_path):
     folder = checkout(tmp_path, FIRST_DAY.get(page, "2015"))
     try:
-        require_what_is_written(page, database, folder)
+        require_what_is_written(page, empty_settings, folder)
     finally:
         server.drop_database("restored")

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import environment, forked_path
+from commands import environment, forked_path, succeed
+from project import ROOT, run_in
+from servers import MODULE_DATABASE
+from stored import contents
 
 from regime_engine import demo
 from regime_engine.config import Settings
@@ -17,9 +20,7 @@ from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
 
-PROJECT = Path(__file__).parents[3]
-PAGE = PROJECT / "docs/package.md"
-DATABASE = "test_package"
+PAGE = ROOT / "docs/package.md"
 NAMES = {
     "REGIME_HISTORICAL_SCHEMA": "analytics_vectors",
     "REGIME_RUNTIME_SCHEMA": "analytics_runtime",
@@ -50,50 +51,43 @@ Run = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture(scope="module")
-def team_database(server) -> Iterator[Settings]:
+def team_settings(server) -> Iterator[Settings]:
     """A database with the table of a vendor's prices, under the vendor's names, and no more."""
-    settings = server.create_database(DATABASE)
-    with connect(settings) as connection:
-        load_prices(connection, demo.PRICE_FILES[0])
-        connection.execute("create schema vendor")
-        connection.execute(
-            "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
-            "close as last, adjusted_close as adjusted_last, volume as shares, "
-            "loaded_at as received_at from historical.prices_daily "
-            "where trade_date between '2006-01-01' and '2009-12-31'"
-        )
-        connection.execute("drop schema historical cascade")
-    yield settings
-    server.drop_database(DATABASE)
+    with server.database(MODULE_DATABASE) as settings:
+        with connect(settings) as database:
+            load_prices(database, demo.PRICE_FILES[0])
+            database.execute("create schema vendor")
+            database.execute(
+                "create table vendor.eod_bars as select 'SPX' as ticker, trade_date as day, "
+                "close as last, adjusted_close as adjusted_last, volume as shares, "
+                "loaded_at as received_at from historical.prices_daily "
+                "where trade_date between '2006-01-01' and '2009-12-31'"
+            )
+            database.execute("drop schema historical cascade")
+        yield settings
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example, which has the package of this checkout."""
     folder = tmp_path_factory.mktemp("team") / "acme"
-    shutil.copytree(PROJECT / "examples/dbt_project", folder, ignore=shutil.ignore_patterns(
+    shutil.copytree(ROOT / "examples/dbt_project", folder, ignore=shutil.ignore_patterns(
         "dbt_packages", "target", "logs", "package-lock.yml"
     ))  # fmt: skip
     packages = folder / "packages.yml"
-    packages.write_text(packages.read_text().replace("../..", str(PROJECT)))
+    packages.write_text(packages.read_text().replace("../..", str(ROOT)))
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(team_database: Settings, folder: Path) -> Run:
+def run(team_settings: Settings, folder: Path) -> Run:
     """Run a program in the team's project."""
-    with connect(team_database) as connection:
-        env = environment(team_database) | libpq_environment(connection) | NAMES
-    env |= {
-        "PATH": forked_path(),
-        "REGIME_PROJECT_DIR": str(folder),
-        "NO_COLOR": "1",
-    }
+    with connect(team_settings) as database:
+        env = environment(team_settings) | libpq_environment(database) | NAMES
+    env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(folder), "NO_COLOR": "1"}
 
     def run(*command: str) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
-        )
+        done = run_in(folder, command, env)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -107,66 +101,50 @@ def built(run: Run) -> None:
     succeed(run("bash", "-euc", commands))
 
 
-def succeed(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
-
-
-def relations(connection: Database) -> dict[str, int]:
+def relations(database: Database) -> dict[str, int]:
     """schema.name → oid of every table and view that is not the vendor's or Postgres's."""
     return dict(
-        connection.execute(
+        database.rows(
             "select relnamespace::regnamespace || '.' || relname, oid from pg_class "
             "where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text "
             "not in ('pg_catalog', 'information_schema', 'vendor')"
-        ).fetchall()
+        ).rows
     )
 
 
-def contents(connection: Database) -> dict[str, list]:
-    """schema.name → its rows, in order, as text."""
-    return {
-        name: connection.execute(f"select r::text from {name} as r order by 1").fetchall()
-        for name in relations(connection)
-    }
-
-
-def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_database, run, built):
-    with connect(team_database) as connection:
-        present = relations(connection)
+def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_settings, run, built):
+    with connect(team_settings) as database:
+        present = relations(database)
         assert set(present) == BUILT
         functions = (
             "select count(*) from pg_proc where pronamespace::regnamespace::text ~ '^analytics'"
         )
-        assert connection.execute(functions).fetchone() == (0,)
-        days = connection.execute(
+        assert database.one(functions) == (0,)
+        days = database.one(
             "select sum(trading_days), min(region) from analytics_research.returns_by_regime"
-        ).fetchone()
-        # Every day from the 63rd price on.
-        assert days == (
-            connection.execute("select count(*) - 62 from vendor.eod_bars").fetchone()[0],
-            "AMERICA",
         )
-        before = contents(connection)
+        # Every day from the 63rd price on.
+        assert days == (database.one("select count(*) - 62 from vendor.eod_bars")[0], "AMERICA")
+        before = contents(database, relations(database))
 
         succeed(run("dbt", "build"))
-        assert contents(connection) == before
+        assert contents(database, relations(database)) == before
         # The team's own model alone is a table that dbt makes anew, as dbt's own views are.
         kept = present.keys() - {"analytics_research.returns_by_regime"}
-        assert {n: relations(connection)[n] for n in kept} == {n: present[n] for n in kept}
+        assert {n: relations(database)[n] for n in kept} == {n: present[n] for n in kept}
 
 
-def test_regime_builds_and_audits_the_teams_project(team_database, run, built):
+def test_regime_builds_and_audits_the_teams_project(team_settings, run, built):
     succeed(run("regime", "pipeline", "--region", "AMERICA"))
-    assert succeed(run("regime", "explain", "--region", "AMERICA")).startswith(
+    assert succeed(run("regime", "explain", "--region", "AMERICA")).stdout.startswith(
         "AMERICA on 2009-12-31"
     )
     done = run("regime", "matrix", "--region", "AMERICA")
     assert done.returncode == 1
     assert "unless your dbt project leaves them out" in done.stderr
-    with connect(team_database) as connection:
-        assert set(relations(connection)) - {"analytics_research.returns_by_regime"} <= BUILT
-        connection.execute(
+    with connect(team_settings) as database:
+        assert set(relations(database)) - {"analytics_research.returns_by_regime"} <= BUILT
+        database.execute(
             "update analytics_runtime.market_regimes set confidence = 0.25 "
             "where as_of_date = '2009-12-31'"
         )
@@ -197,5 +175,5 @@ def test_the_prices_may_be_a_model_of_the_team(folder, run, built):
     options = ("--vars", "{prices_model: acme_bars}", "--quiet", "--output", "name")
     parents = run("dbt", "ls", "--select", "+prices_checked", *options)
     model.unlink()
-    assert set(succeed(parents).split()) >= {"acme_bars", "prices_checked"}
+    assert set(succeed(parents).stdout.split()) >= {"acme_bars", "prices_checked"}
     assert "prices_daily" not in parents.stdout

@@ -1,62 +1,51 @@
 """numeric_window_embeddings partitioned by year, and its vectors in line with their rows."""
 
 import re
-import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pytest
-from commands import regime_command
-from conftest import follow_prices
+from bundled import US_V1 as US
+from commands import refusal, regime_command, succeed
+from project import ROOT
+from servers import ALONE, follow_prices, wait_until
+from stored import EMBEDDINGS, OF_A_RUN, REGIMES, TRANSITIONS, contents, versions
 
 from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, nightly
-from regime_engine.series import Series
 
-US = Series("US", "num-regime-core-v1", 63)
-EMBEDDINGS = "historical.numeric_window_embeddings"
+pytestmark = pytest.mark.one_server
+
+# What a backfill writes.
+WRITTEN = (
+    EMBEDDINGS,
+    REGIMES,
+    TRANSITIONS,
+    "(select old_row - array['run_id', 'created_at'] as row from runtime.regime_revisions)",
+)
 NEXT_YEAR = date.today().year + 1
-OPERATOR = Path(__file__).parents[3] / "docs" / "operator.md"
+OPERATOR = ROOT / "docs/operator.md"
 
 
-def contents(connection: Database) -> dict[str, list]:
-    """Every row of what a backfill writes, but for run ids and times."""
-    rows = {
-        EMBEDDINGS: "to_jsonb(t)",
-        "runtime.regimes": "to_jsonb(t)",
-        "runtime.regime_transitions": "to_jsonb(t)",
-        "runtime.regime_revisions": "old_row",
-    }
-    return {
-        table: sorted(
-            connection.execute(
-                f"select ({row} - '{{run_id,created_at}}'::text[])::text from {table} t"
-            )
-        )
-        for table, row in rows.items()
-    }
-
-
-def partitions(connection: Database) -> dict[str, tuple[str, int]]:
+def partitions(database: Database) -> dict[str, tuple[str, int]]:
     """Partition → which rows it takes and how many it has."""
-    found = connection.execute(
+    found = database.rows(
         "select relname, pg_get_expr(relpartbound, oid) from pg_class"
         " inner join pg_inherits on inhrelid = oid where inhparent = %s::regclass order by 1",
         [EMBEDDINGS],
-    ).fetchall()
+    ).rows
     return {
         name.removeprefix("numeric_window_embeddings_"): (
             bound,
-            connection.execute(f"select count(*) from historical.{name}").fetchone()[0],
+            database.one(f"select count(*) from historical.{name}")[0],
         )
         for name, bound in found
     }
 
 
-def definition(connection: Database) -> dict[str, list]:
+def definition(database: Database) -> dict[str, list]:
     """What a table's readers and writers see of it."""
     queries = {
         "columns": "select attname, atttypid::regtype::text, attnotnull,"
@@ -66,153 +55,135 @@ def definition(connection: Database) -> dict[str, list]:
         " where conrelid = %s::regclass and contype in ('p', 'c') order by 1",
         "comment": "select obj_description(%s::regclass)",
     }
-    return {name: connection.execute(q, [EMBEDDINGS]).fetchall() for name, q in queries.items()}
+    return {name: database.rows(q, [EMBEDDINGS]).rows for name, q in queries.items()}
 
 
-def in_line(connection: Database) -> set[str]:
-    found = connection.execute(
-        "select relname from pg_class where reloptions @> '{toast_tuple_target=8160}'"
+def in_line(database: Database) -> set[str]:
+    found = database.execute(
+        "select relname from pg_class where reloptions @> '{{toast_tuple_target=8160}}'"
     )
     return {name for (name,) in found}
 
 
-@pytest.mark.one_server
 def test_a_partitioned_table_holds_what_an_unpartitioned_one_does(
-    features_database: Settings,
-    server,
-    features_template: str,
-    monkeypatch: pytest.MonkeyPatch,
+    database: Database, server, features_template: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Backfill, rerun, a restated and a deleted price; the partitions of other years are not read."""
-    settings = server.create_database("test_partitioned", features_template)
-    try:
-        found = []
-        for each in (features_database, settings):
-            with connect(each) as connection:
-                if each is settings:
-                    connection.execute(f"drop table {EMBEDDINGS} cascade")
-                    monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
-                    nightly.initialise(each, connection)
-                    assert set(partitions(connection)) == {
-                        "default",
-                        *map(str, range(2000, NEXT_YEAR + 1)),
-                    }
-                backfill(connection, each)
-                first = versions(connection)
-                backfill(connection, each)
-                assert versions(connection) == first
-                restate_and_delete(connection, each)
-                backfill(connection, each)
-                found.append((contents(connection), definition(connection)))
-                assert nightly.audit(each, connection)[1] == []
-                if each is settings:
-                    counts = {name: count for name, (_, count) in partitions(connection).items()}
-                    assert {name for name, count in counts.items() if count} == {"2003", "2004"}
-        assert found[0] == found[1]
+
+    def written(database: Database) -> tuple:
+        backfill(database)
+        first = versions(database, [EMBEDDINGS])
+        backfill(database)
+        assert versions(database, [EMBEDDINGS]) == first
+        restate_and_delete(database)
+        backfill(database)
+        assert nightly.audit(database)[1] == []
+        return contents(database, WRITTEN, OF_A_RUN), definition(database)
+
+    expected = written(database)
+    with server.database("test_partitioned", features_template) as settings:
+        with connect(settings) as partitioned:
+            partitioned.execute(f"drop table {EMBEDDINGS} cascade")
+            monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
+            nightly.initialise(partitioned)
+            years = map(str, range(2000, NEXT_YEAR + 1))
+            assert set(partitions(partitioned)) == {"default", *years}
+            assert written(partitioned) == expected
+            counts = {name: count for name, (_, count) in partitions(partitioned).items()}
+            assert {name for name, count in counts.items() if count} == {"2003", "2004"}
         before = scans(settings)
-        with connect(settings) as connection:
-            classify.run(connection, US, date(2004, 3, 1))
-            classify.backfill(connection, US, date(2004, 3, 1), date(2004, 6, 30))
+        with connect(settings) as partitioned:
+            classify.run(partitioned, US, date(2004, 3, 1))
+            classify.backfill(partitioned, US, date(2004, 3, 1), date(2004, 6, 30))
         after = scans(settings)
-        assert {name for name in after if after[name] != before[name]} == {
-            "numeric_window_embeddings_2004"
-        }
-    finally:
-        server.drop_database("test_partitioned")
+    read = {name for name in after if after[name] != before[name]}
+    assert read == {"numeric_window_embeddings_2004"}
 
 
-def backfill(connection: Database, settings: Settings) -> None:
-    classify.backfill(connection, US, date(2003, 10, 1), date(2004, 6, 30))
+def backfill(database: Database) -> None:
+    classify.backfill(database, US, date(2003, 10, 1), date(2004, 6, 30))
 
 
-def restate_and_delete(connection: Database, settings: Settings) -> None:
-    connection.execute(
+def restate_and_delete(database: Database) -> None:
+    database.execute(
         "update historical.prices_daily set close = close * 1.5"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2003-12-31'"
     )
-    connection.execute(
+    database.execute(
         "delete from historical.prices_daily"
         " where instrument_id = 'GSPC.INDX' and trade_date = '2004-02-02'"
     )
-    follow_prices(settings, connection)
-
-
-def versions(connection: Database) -> list[tuple]:
-    return connection.execute(
-        f"select tableoid, ctid, xmin from {EMBEDDINGS} order by 1, 2"
-    ).fetchall()
+    follow_prices(database)
 
 
 def scans(settings: Settings) -> dict[str, tuple]:
     """Partition → how often it was read, by sessions that have ended and so counted."""
-    with connect(settings) as connection:
-        others = (
-            "select 1 from pg_stat_activity where datname = current_database()"
-            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
-        )
-        while connection.execute(others).fetchone():
-            time.sleep(0.02)
-        found = connection.execute(
+    with connect(settings) as database:
+        wait_until(database, ALONE)
+        found = database.rows(
             "select relname, seq_scan, idx_scan from pg_stat_user_tables"
             " where relname ~ 'numeric_window_embeddings_'"
-        ).fetchall()
+        ).rows
         return {name: counts for name, *counts in found}
 
 
-@pytest.mark.one_server
 def test_partitions_outlive_refreshes_and_missing_years_are_added(
-    features_database: Settings, connection: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    connection.execute(f"drop table {EMBEDDINGS} cascade")
+    database.execute(f"drop table {EMBEDDINGS} cascade")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2004")
-    nightly.initialise(connection)
-    backfill(connection, features_database)
-    assert {name for name, (_, count) in partitions(connection).items() if count} == {
+    nightly.initialise(database)
+    backfill(database)
+    assert {name for name, (_, count) in partitions(database).items() if count} == {
         "default",
         "2004",
     }
-    before = contents(connection), definition(connection), versions(connection)
+    before = (
+        contents(database, WRITTEN, OF_A_RUN),
+        definition(database),
+        versions(database, [EMBEDDINGS]),
+    )
 
-    connection.execute(f"drop table {EMBEDDINGS}_{NEXT_YEAR}")
-    connection.execute(f"alter table {EMBEDDINGS}_2005 reset (toast_tuple_target)")
+    database.execute(f"drop table {EMBEDDINGS}_{NEXT_YEAR}")
+    database.execute(f"alter table {EMBEDDINGS}_2005 reset (toast_tuple_target)")
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2002")
-    dbt.require_success(dbt.build(connection, "features"), "features")
+    dbt.require_success(dbt.build(database, "features"), "features")
     # 2003 has rows in the default partition, and stays there.
     years = {"2002", *map(str, range(2004, NEXT_YEAR + 1))}
-    assert set(partitions(connection)) == {"default", *years}
+    assert set(partitions(database)) == {"default", *years}
     leaves = {f"numeric_window_embeddings_{name}" for name in ("default", *years)}
-    assert in_line(connection) == leaves | {"regimes"}
+    assert in_line(database) == leaves | {"regimes"}
 
     monkeypatch.setenv("DBT_FULL_REFRESH", "true")
-    nightly.initialise(connection)
-    assert (contents(connection), definition(connection), versions(connection)) == before
+    nightly.initialise(database)
+    assert (
+        contents(database, WRITTEN, OF_A_RUN),
+        definition(database),
+        versions(database, [EMBEDDINGS]),
+    ) == before
 
 
-@pytest.mark.one_server
 def test_a_table_without_partitions_is_explained_and_left_as_it_is(
-    features_database: Settings,
-    connection: Database,
-    regime: Callable,
-    monkeypatch: pytest.MonkeyPatch,
+    database: Database, regime: Callable, monkeypatch: pytest.MonkeyPatch
 ):
-    backfill(connection, features_database)
-    before = contents(connection), definition(connection)
-    assert in_line(connection) == {"numeric_window_embeddings", "regimes"}
+    backfill(database)
+    before = contents(database, WRITTEN, OF_A_RUN), definition(database)
+    assert in_line(database) == {"numeric_window_embeddings", "regimes"}
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
     result = regime("init")
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     assert re.search("without partitions.*docs/operator.md, 'Partitions'", line)
-    assert (contents(connection), definition(connection)) == before
+    assert (contents(database, WRITTEN, OF_A_RUN), definition(database)) == before
 
     migration = re.findall(r"```sql\n(.*?)```", section("Partitions"), re.DOTALL)
     assert len(migration) == 2
-    connection.execute(migration[0])
-    assert regime("init").returncode == 0
-    connection.execute(migration[1])
-    assert (contents(connection), definition(connection)) == before
-    assert set(partitions(connection)) >= {"2003", "2004"}
-    assert partitions(connection)["default"] == ("DEFAULT", 0)
+    database.connection.execute(migration[0])
+    succeed(regime("init"))
+    database.connection.execute(migration[1])
+    assert (contents(database, WRITTEN, OF_A_RUN), definition(database)) == before
+    assert set(partitions(database)) >= {"2003", "2004"}
+    assert partitions(database)["default"] == ("DEFAULT", 0)
 
 
 def section(title: str) -> str:
@@ -220,9 +191,9 @@ def section(title: str) -> str:
     return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.one_server
-def test_a_year_that_cannot_be_read_is_named(database: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_a_year_that_cannot_be_read_is_named(
+    empty_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "yes")
-    result = regime_command(database, "init")
-    assert result.returncode == 1
-    assert "say false, or the first year to partition by" in result.stderr
+    line = refusal(regime_command(empty_settings, "init"))
+    assert "say false, or the first year to partition by" in line

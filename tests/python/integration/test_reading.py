@@ -12,8 +12,10 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
+from bundled import GLOBAL, US, US_TECH, V2
 from click.testing import CliRunner
 from commands import environment
+from servers import MODULE_DATABASE
 
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
@@ -27,12 +29,9 @@ from regime_engine.reading import forecast as forecasts
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-V2 = "num-regime-core-v2"
-US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
 FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 
 
@@ -40,39 +39,21 @@ FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 def settings(server, features_template) -> Iterator[Settings]:
     """US of four years by a model of the years before; of US_TECH 2006 by the seed rule, which
     knows one label; their vote."""
-    settings = server.create_database("test_reading", features_template)
-    with connect(settings) as connection:
-        fit.fit(connection, US, Recipe(), end=date(2005, 12, 30))
-        classify.backfill(connection, US, FIRST, LAST)
-        classify.backfill(connection, US_TECH, FIRST, date(2006, 12, 29))
-        vote.vote(connection, V2, 63)
-    yield settings
-    server.drop_database("test_reading")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            fit.fit(database, US, Recipe(), end=date(2005, 12, 30))
+            classify.backfill(database, US, FIRST, LAST)
+            classify.backfill(database, US_TECH, FIRST, date(2006, 12, 29))
+            vote.vote(database, V2, 63)
+        yield settings
 
 
-@pytest.fixture
-def connection(settings) -> Iterator[Database]:
-    with connect(settings) as connection:
-        yield connection
-
-
-@pytest.fixture
-def own(server, settings) -> Iterator[Settings]:
-    """A copy of the database, to change."""
-    yield server.create_database("test_reading_own", "test_reading")
-    server.drop_database("test_reading_own")
-
-
-def records(rows) -> list[dict]:
-    return [dict(zip(rows.headers, row, strict=True)) for row in rows.rows]
-
-
-def history(connection, region: str = "US") -> list[tuple[date, str, dict]]:
-    return connection.execute(
+def history(database, region: str = "US") -> list[tuple[date, str, dict]]:
+    return database.rows(
         "select as_of_date, regime_label, probabilities from runtime.regimes"
         " where region = %s order by as_of_date",
         [region],
-    ).fetchall()
+    ).rows
 
 
 def as_arrays(rows: list[tuple[date, str, dict]]) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -82,34 +63,34 @@ def as_arrays(rows: list[tuple[date, str, dict]]) -> tuple[list[str], np.ndarray
     return names, labels, np.array([[given.get(name, 0) for name in names] for *_, given in rows])
 
 
-def test_the_history_of_these_tests_has_several_labels(connection):
-    labels = [label for _, label, _ in history(connection)]
+def test_the_history_of_these_tests_has_several_labels(database):
+    labels = [label for _, label, _ in history(database)]
     assert len(set(labels)) >= 3
     assert sum(one != other for one, other in pairwise(labels)) > 20
 
 
-def test_smoothed_probabilities_are_the_same_in_sql_and_python(connection):
+def test_smoothed_probabilities_are_the_same_in_sql_and_python(database):
     chance = np.random.default_rng(3)
     tables = [np.zeros((1, 1)), np.zeros((3, 3)), np.diag([500, 0, 3])]
     tables += [chance.poisson(chance.exponential(20, (k, k))) for k in (1, 2, 4, 6)]
     for counts in tables:
-        (found,) = connection.execute(
+        (found,) = database.one(
             "select audit.smoothed_probabilities(%s::float8[])",
             [counts.astype(float).ravel().tolist()],
-        ).fetchone()
+        )
         expected = forecasts.smoothed_probabilities(counts.astype(float))
         np.testing.assert_allclose(found, expected.ravel(), rtol=1e-14)
 
 
-def test_the_matrix_is_that_of_a_count_calmest_label_first(settings, connection):
-    names, labels, _ = as_arrays(history(connection))
+def test_the_matrix_is_that_of_a_count_calmest_label_first(database):
+    names, labels, _ = as_arrays(history(database))
     shown = sorted(
         {names[label] for label in labels}, key=["CARRY", "NEUTRAL", "RISK_OFF", "CRISIS"].index
     )
     counts = np.zeros((len(shown), len(shown)))
     for before, after in pairwise(labels):
         counts[shown.index(names[before]), shown.index(names[after])] += 1
-    cells = records(matrix(connection, US, shrink=True))
+    cells = matrix(database, US, shrink=True).records(dict)
     assert [(cell["from_label"], cell["to_label"]) for cell in cells] == [
         (one, other) for one in shown for other in shown
     ]
@@ -118,12 +99,12 @@ def test_the_matrix_is_that_of_a_count_calmest_label_first(settings, connection)
     np.testing.assert_allclose(
         [cell["smoothed_probability"] for cell in cells], smoothed, rtol=1e-13
     )
-    assert "smoothed_probability" not in matrix(connection, US).headers
+    assert "smoothed_probability" not in matrix(database, US).headers
 
 
 @pytest.mark.parametrize("horizon", [1, 5, 21, 250])
-def test_the_law_in_sql_is_the_law_in_python(settings, connection, horizon):
-    rows = history(connection)
+def test_the_law_in_sql_is_the_law_in_python(database, horizon):
+    rows = history(database)
     for n in (2, 40, len(rows)):
         names, labels, probabilities = as_arrays(rows[:n])
         k = len(names)
@@ -133,7 +114,7 @@ def test_the_law_in_sql_is_the_law_in_python(settings, connection, horizon):
             forecasts.smoothed_probabilities(forecasts.transitions_so_far(labels, k))[-1:],
             horizon,
         )
-        forecast = records(forecasts.forecast(connection, US, [horizon], rows[n - 1][0]))
+        forecast = forecasts.forecast(database, US, [horizon], rows[n - 1][0]).records(dict)
         assert {cell["label"]: cell["probability"] for cell in forecast} == {
             name: pytest.approx(p, rel=1e-10) for name, p in zip(names, law, strict=True)
         }
@@ -180,11 +161,11 @@ def simulated(names, label: int, probabilities, matrix, horizon: int, n: int) ->
 
 
 @pytest.mark.parametrize("horizon", [1, 5, 21, 63])
-def test_first_passages_are_those_of_a_simulation_within_its_error(settings, connection, horizon):
-    rows = history(connection)
+def test_first_passages_are_those_of_a_simulation_within_its_error(database, horizon):
+    rows = history(database)
     # The day on which label and probabilities say the most different things.
     day = min(range(500, len(rows)), key=lambda n: rows[n][2].get(rows[n][1], 0))
-    forecast = records(forecasts.forecast(connection, US, [horizon], rows[day][0]))
+    forecast = forecasts.forecast(database, US, [horizon], rows[day][0]).records(dict)
     names, labels, probabilities = as_arrays(rows[: day + 1])
     k = len(names)
     transitions = forecasts.transitions_so_far(labels, k)[-1]
@@ -204,8 +185,8 @@ def test_first_passages_are_those_of_a_simulation_within_its_error(settings, con
             assert abs(happened.mean() - p) < 4.5 * error, (quantity, cell["label"])
 
 
-def test_a_longer_horizon_reaches_more(settings, connection):
-    forecast = records(forecasts.forecast(connection, US, [1, 2, 30, 1000]))
+def test_a_longer_horizon_reaches_more(database):
+    forecast = forecasts.forecast(database, US, [1, 2, 30, 1000]).records(dict)
     for name in ("probability_of_change", "probability_reached", "probability_reached_or_worse"):
         by_label: dict[str, list[float]] = {}
         for cell in forecast:
@@ -221,24 +202,24 @@ def test_a_longer_horizon_reaches_more(settings, connection):
         assert cells[0]["probability_of_change"] >= 1 - stay - 1e-12
 
 
-def test_a_forecast_knows_nothing_of_the_days_after(settings, connection):
-    day = history(connection)[600][0]
-    before = forecasts.forecast(connection, US, [5, 63], day)
-    with connection.transaction(force_rollback=True):
-        connection.execute(
+def test_a_forecast_knows_nothing_of_the_days_after(database):
+    day = history(database)[600][0]
+    before = forecasts.forecast(database, US, [5, 63], day)
+    with database.transaction(force_rollback=True):
+        database.execute(
             "delete from runtime.regimes where region = 'US' and as_of_date > %s", [day]
         )
-        assert forecasts.forecast(connection, US, [5, 63]) == before
+        assert forecasts.forecast(database, US, [5, 63]) == before
 
 
-def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection):
-    rows = history(connection)
+def test_the_score_is_that_of_the_forecasts_that_sql_gives(database):
+    rows = history(database)
     names, labels, probabilities = as_arrays(rows)
     n, horizon = len(rows), 5
     (found,) = forecasts.scores(labels, probabilities, [horizon], n - 25).values()
     log, brier = [], []
     for day in range(n - 25, n - horizon):
-        forecast = records(forecasts.forecast(connection, US, [horizon], rows[day][0]))
+        forecast = forecasts.forecast(database, US, [horizon], rows[day][0]).records(dict)
         law = {cell["label"]: cell["probability"] for cell in forecast}
         assert set(law) == set(names)
         came = rows[day + horizon][1]
@@ -248,37 +229,37 @@ def test_the_score_is_that_of_the_forecasts_that_sql_gives(settings, connection)
     assert found["brier_score"] == pytest.approx(np.mean(brier), rel=1e-10)
 
 
-def test_the_score_of_a_history_counts_its_days(settings, connection):
-    rows = history(connection)
-    scored = records(forecasts.score(connection, US, [1, 63]))
+def test_the_score_of_a_history_counts_its_days(database):
+    rows = history(database)
+    scored = forecasts.score(database, US, [1, 63]).records(dict)
     assert [(row["horizon"], row["days"]) for row in scored] == [
         (1, len(rows) - 253),
         (63, len(rows) - 315),
     ]
 
 
-def test_a_series_of_one_label_stays_what_it_is(settings, connection):
-    (cell,) = records(matrix(connection, US_TECH, shrink=True))
+def test_a_series_of_one_label_stays_what_it_is(database):
+    (cell,) = matrix(database, US_TECH, shrink=True).records(dict)
     assert (cell["probability"], cell["smoothed_probability"]) == (1, 1)
     assert cell["expected_duration"] is None
-    (ahead,) = records(forecasts.forecast(connection, US_TECH, [21]))
+    (ahead,) = forecasts.forecast(database, US_TECH, [21]).records(dict)
     assert ahead["label"] == "NEUTRAL"
     assert (ahead["probability"], ahead["probability_of_change"]) == pytest.approx(
         (1, 0), abs=1e-12
     )
-    explained = explain(connection, US_TECH)
+    explained = explain(database, US_TECH)
     assert (explained.since, explained.changed_from, explained.model) == (None, None, None)
     assert explained.compared_with == FIRST
 
 
-def test_an_explanation_is_what_is_stored(settings, connection):
-    e = explain(connection, US)
+def test_an_explanation_is_what_is_stored(database):
+    e = explain(database, US)
     assert (e.as_of_date, e.first_day) == (LAST, FIRST)
-    label, confidence, runner_up, probabilities, metadata, version, run_id = connection.execute(
+    label, confidence, runner_up, probabilities, metadata, version, run_id = database.one(
         "select regime_label, confidence, runner_up_label, probabilities, metadata, model_version,"
         " run_id::text from runtime.regimes where region = 'US' and as_of_date = %s",
         [LAST],
-    ).fetchone()
+    )
     assert (e.regime_label, e.confidence, e.runner_up_label) == (label, confidence, runner_up)
     assert e.probabilities == probabilities
     assert list(e.probabilities.values()) == sorted(probabilities.values(), reverse=True)
@@ -286,23 +267,23 @@ def test_an_explanation_is_what_is_stored(settings, connection):
     assert (e.novelty, e.in_sample) == (metadata["novelty"], False)
     assert (e.model_version, e.run.run_id, e.run.command) == (version, run_id, "backfill")
     assert (e.model.classifier, e.model.trained_to) == ("markov", "2005-12-30")
-    since, before, changed_from, days = connection.execute(
+    since, before, changed_from, days = database.one(
         "select change.as_of_date, previous_as_of_date, from_regime_label, days_since_change"
         " from runtime.regime_transitions as change"
         " inner join audit.regime_timeline as timeline using (region, model_id, window_days)"
         " where region = 'US' and timeline.as_of_date = %s"
         " order by change.as_of_date desc limit 1",
         [LAST],
-    ).fetchone()
+    )
     assert (e.since, e.compared_with) == (since, before)
     assert (e.changed_from, e.trading_days_since) == (changed_from, days)
 
 
-def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection):
+def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
     day = date(2008, 10, 10)
-    e = explain(connection, US, day)
+    e = explain(database, US, day)
     layout = num_regime_core_v2.layout(63)
-    in_sql = connection.execute(
+    in_sql = database.rows(
         """
             with stored as materialized (
                 select as_of_date, audit.float32_array(regime_embedding)::float8[] as numbers
@@ -326,7 +307,7 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection
             "before": e.compared_with,
             "day": day,
         },
-    ).fetchall()
+    ).rows
     assert [(each.statistic, each.before, each.now) for each in e.moved] == [
         (layout[place - 1], before, now) for place, before, now, _ in in_sql
     ]
@@ -334,28 +315,24 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(settings, connection
 
 
 def test_an_explanation_does_without_the_row_before_the_change_where_it_is_gone(own):
-    with connect(own) as connection:
-        whole = explain(connection, US, date(2008, 10, 10))
-        assert whole.since
-        assert whole.moved
-        connection.execute(
-            "delete from runtime.regimes where region = 'US' and as_of_date = %s",
-            [whole.compared_with],
-        )
-        assert explain(connection, US, date(2008, 10, 10)) == replace(
-            whole, compared_with=None, moved=[]
-        )
+    whole = explain(own, US, date(2008, 10, 10))
+    assert whole.since
+    assert whole.moved
+    own.execute(
+        "delete from runtime.regimes where region = 'US' and as_of_date = %s", [whole.compared_with]
+    )
+    assert explain(own, US, date(2008, 10, 10)) == replace(whole, compared_with=None, moved=[])
 
 
-def test_the_analogues_of_an_explanation_are_those_of_the_command(settings, connection):
+def test_the_analogues_of_an_explanation_are_those_of_the_command(database):
     day = date(2008, 10, 10)
-    found = records(analogues(connection, US, day, 5))
+    found = analogues(database, US, day, 5).records(dict)
     assert len(found) == 5
-    assert [asdict(each) for each in explain(connection, US, day).analogues] == found
+    assert [asdict(each) for each in explain(database, US, day).analogues] == found
 
 
-def test_a_vote_is_explained_by_its_voters(settings, connection):
-    e = explain(connection, GLOBAL, date(2006, 11, 1))
+def test_a_vote_is_explained_by_its_voters(database):
+    e = explain(database, GLOBAL, date(2006, 11, 1))
     assert {each["region"] for each in e.constituents} == {"US", "US_TECH"}
     assert (e.moved, e.analogues, e.model) == ([], [], None)
     assert sum(e.probabilities.values()) == pytest.approx(1)
@@ -380,11 +357,11 @@ FORECAST = "select * from audit.regime_forecast('US', 'num-regime-core-v2', 63, 
         (("forecast", "--horizon", "63"), FORECAST.format(63)),
     ],
 )
-def test_the_command_gives_the_numbers_of_sql_in_json_and_csv(connection, ask, arguments, query):
+def test_the_command_gives_the_numbers_of_sql_in_json_and_csv(database, ask, arguments, query):
     def key(row: dict) -> tuple:
         return row.get("from_label"), row.get("to_label"), row.get("label")
 
-    cursor = connection.connection.cursor(row_factory=psycopg.rows.dict_row)
+    cursor = database.connection.cursor(row_factory=psycopg.rows.dict_row)
     in_sql = {key(row): row for row in cursor.execute(query)}
     result = ask(*arguments, "--region", "US", "--format", "json")
     rows = json.loads(result.stdout)
@@ -411,9 +388,9 @@ def test_a_horizon_that_is_given_twice_is_told_once(ask):
     assert twice.stdout == once.stdout
 
 
-def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
+def test_an_explanation_in_json_and_csv_is_the_same(database, ask):
     day = ("--region", "US", "--as-of", "2008-10-10", "--format")
-    e = explain(connection, US, date(2008, 10, 10))
+    e = explain(database, US, date(2008, 10, 10))
     in_json = json.loads(ask("explain", *day, "json").stdout)
     assert in_json == json.loads(json.dumps(asdict(e), default=str))
     flat = dict(csv.reader(io.StringIO(ask("explain", *day, "csv").stdout)))
@@ -424,11 +401,11 @@ def test_an_explanation_in_json_and_csv_is_the_same(settings, connection, ask):
     assert flat["model.parameters_hash"] == e.model.parameters_hash
 
 
-def test_the_tables_say_what_a_person_asks_for(connection, ask):
+def test_the_tables_say_what_a_person_asks_for(database, ask):
     square = ask("matrix", "--region", "US", "--shrink").stdout
     assert [square.count(heading) for heading in CELLS.values()] == [1, 1, 1]
     ahead = ask("forecast", "--region", "US", "--horizon", "1", "--horizon", "21").stdout
-    forecast = records(forecasts.forecast(connection, US, [1, 21]))
+    forecast = forecasts.forecast(database, US, [1, 21]).records(dict)
     for days, cell in (("1 trading day", forecast[0]), ("21 trading days", forecast[-1])):
         change = cell["probability_of_change"]
         assert f"In {days}; the label changes at least once: {change:.3f}\n" in ahead
@@ -466,17 +443,16 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
 
 
 def test_a_regime_of_a_weekend_is_no_trading_day(own):
-    def read(connection) -> tuple:
-        ahead = forecasts.forecast(connection, US, [5], date(2008, 10, 12))
-        past = forecasts.score(connection, US, [5])
-        return matrix(connection, US, shrink=True), ahead, past
+    def read(database) -> tuple:
+        ahead = forecasts.forecast(database, US, [5], date(2008, 10, 12))
+        past = forecasts.score(database, US, [5])
+        return matrix(database, US, shrink=True), ahead, past
 
-    with connect(own) as connection:
-        before = read(connection)
-        for day in (date(2008, 10, 11), date(2008, 10, 12)):
-            classify.run(connection, US, day)
-        assert len(history(connection)) == before[2].rows[0][2] + 252 + 5 + 2
-        assert read(connection) == before
+    before = read(own)
+    for day in (date(2008, 10, 11), date(2008, 10, 12)):
+        classify.run(own, US, day)
+    assert len(history(own)) == before[2].rows[0][2] + 252 + 5 + 2
+    assert read(own) == before
 
 
 @pytest.mark.parametrize(
@@ -490,23 +466,18 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
-    with connect(own) as connection:
-        connection.execute(
-            f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
-        )
-        with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
-            read(connection, US)
+    own.execute(
+        f"update runtime.regimes set {edit} where region = 'US' and as_of_date = %s", [LAST]
+    )
+    with pytest.raises(RegimeError, match="a regime of region US is not as the engine wrote"):
+        read(own, US)
 
 
 def test_views_that_are_not_built_are_said_to_be(own):
-    with connect(own) as connection:
-        connection.execute("drop schema audit cascade")
-        for read in (
-            lambda: matrix(connection, US),
-            lambda: forecasts.forecast(connection, US, [21]),
-        ):
-            with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
-                read()
+    own.execute("drop schema audit cascade")
+    for read in (lambda: matrix(own, US), lambda: forecasts.forecast(own, US, [21])):
+        with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
+            read()
 
 
 def test_tables_are_found_under_the_names_of_the_settings(own):
@@ -517,19 +488,18 @@ def test_tables_are_found_under_the_names_of_the_settings(own):
             explain(database, US),
         ]
 
-    with connect(own) as connection:
-        before = read(connection), forecasts.forecast(connection, US, [5])
-        connection.execute("alter function audit.regime_forecast rename to outlook")
-        named = replace(own, aliases={"regime_forecast": "outlook"})
-        ahead = forecasts.forecast(replace(connection, settings=named), US, [5])
-        connection.execute("alter schema runtime rename to engine")
-        connection.execute("alter schema features rename to days")
-        connection.execute("alter table engine.regimes rename to market_regimes")
-        connection.execute("alter view audit.transition_matrix rename to chain")
-        named = replace(
-            own,
-            runtime_schema="engine",
-            features_schema="days",
-            aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
-        )
-        assert (read(replace(connection, settings=named)), ahead) == before
+    before = read(own), forecasts.forecast(own, US, [5])
+    own.execute("alter function audit.regime_forecast rename to outlook")
+    named = replace(own.settings, aliases={"regime_forecast": "outlook"})
+    ahead = forecasts.forecast(replace(own, settings=named), US, [5])
+    own.execute("alter schema runtime rename to engine")
+    own.execute("alter schema features rename to days")
+    own.execute("alter table engine.regimes rename to market_regimes")
+    own.execute("alter view audit.transition_matrix rename to chain")
+    named = replace(
+        own.settings,
+        runtime_schema="engine",
+        features_schema="days",
+        aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
+    )
+    assert (read(replace(own, settings=named)), ahead) == before

@@ -10,24 +10,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from bundled import US, US_TECH, V2
 from commands import regime_command
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+from servers import MODULE_DATABASE
 
-from regime_engine.database import Database, connect
+from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.report import charts, contents, page
 from regime_engine.report.tables import tables
-from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
-V2 = "num-regime-core-v2"
-US, US_TECH = (Series(region, V2, 63) for region in ("US", "US_TECH"))
 MARKUP = "</script><i>NASDAQ"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -36,23 +35,22 @@ DRIVER = shutil.which("chromedriver")
 @pytest.fixture(scope="module")
 def settings(server, features_template) -> Iterator:
     """US of 2007 to 2010 by a Markov model; US_TECH by the seed rule, under a name with markup."""
-    settings = server.create_database("test_report", features_template)
-    with connect(settings) as connection:
-        connection.execute("delete from features.daily_features where trade_date > '2010-12-31'")
-        fit.fit(connection, US, Recipe(), end=date(2006, 12, 29))
-        classify.backfill(connection, US, date(2007, 1, 3), date(2010, 12, 31))
-        classify.backfill(connection, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
-        connection.execute(
-            "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
-        )
-    yield settings
-    server.drop_database("test_report")
+    with server.database(MODULE_DATABASE, features_template) as settings:
+        with connect(settings) as database:
+            database.execute("delete from features.daily_features where trade_date > '2010-12-31'")
+            fit.fit(database, US, Recipe(), end=date(2006, 12, 29))
+            classify.backfill(database, US, date(2007, 1, 3), date(2010, 12, 31))
+            classify.backfill(database, US_TECH, date(2010, 6, 1), date(2010, 12, 31))
+            database.execute(
+                "update runtime.regions set description = %s where region = 'US_TECH'", [MARKUP]
+            )
+        yield settings
 
 
 @pytest.fixture(scope="module")
 def report(settings) -> contents.Report:
-    with connect(settings) as connection:
-        return contents.read(connection, (), V2, 63)
+    with connect(settings) as database:
+        return contents.read(database, (), V2, 63)
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +60,12 @@ def file(settings, report, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def connection(settings) -> Iterator[Database]:
-    with connect(settings) as connection:
-        yield connection
-
-
-def test_the_model_card_has_the_parameters_of_each_expert(report, connection):
+def test_the_model_card_has_the_parameters_of_each_expert(report, database):
     (us,) = (region for region in report.regions if region.series == US)
     shown = {name: values for name, *values in tables(us)["parameters"].rows}
-    (experts,) = connection.execute(
+    (experts,) = database.one(
         "select parameters -> 'experts' from runtime.regime_models where region = 'US'"
-    ).fetchone()
+    )
     for number, expert in enumerate(experts):
         assert shown[f"experts.{number}.sigma"] == [f"{each:.4g}" for each in expert["sigma"]]
 
@@ -154,11 +146,11 @@ def browser(file) -> Iterator[Browser]:
     browser.driver.quit()
 
 
-def label_of(connection, region: str, day: date) -> tuple[str, float]:
-    return connection.execute(
+def label_of(database, region: str, day: date) -> tuple[str, float]:
+    return database.one(
         "select regime_label, confidence from runtime.regimes where region = %s and as_of_date = %s",
         [region, day],
-    ).fetchone()
+    )
 
 
 def said(text: str) -> tuple[date, str, float]:
@@ -198,7 +190,7 @@ def test_the_colours_are_those_of_the_readers_scheme(browser):
 
 
 @pytest.mark.parametrize("chart", ["price", "lanes", "probabilities", "drawdown", "novelty"])
-def test_pointing_at_a_day_shows_its_date_and_label(browser, connection, chart):
+def test_pointing_at_a_day_shows_its_date_and_label(browser, database, chart):
     if chart == "price":
         browser.open()
     assert browser.read() == ""
@@ -206,18 +198,18 @@ def test_pointing_at_a_day_shows_its_date_and_label(browser, connection, chart):
     day, label, confidence = said(browser.read())
     assert date(2009, 6, 1) < day < date(2010, 2, 1)
     assert (label, confidence) == (
-        label_of(connection, "US", day)[0],
-        pytest.approx(label_of(connection, "US", day)[1], abs=0.0006),
+        label_of(database, "US", day)[0],
+        pytest.approx(label_of(database, "US", day)[1], abs=0.0006),
     )
     browser.point(browser.find("footer")[0], 0.5)
     assert browser.read() == ""
 
 
-def test_days_are_read_with_the_keyboard(browser, connection):
+def test_days_are_read_with_the_keyboard(browser, database):
     price = browser.open().chart("price")
     browser.run("arguments[0].focus()", price)
     browser.press(Keys.END)
-    assert said(browser.read())[:2] == (date(2010, 12, 31), label_of(connection, "US", date(2010, 12, 31))[0])  # fmt: skip
+    assert said(browser.read())[:2] == (date(2010, 12, 31), label_of(database, "US", date(2010, 12, 31))[0])  # fmt: skip
     browser.press(Keys.ARROW_LEFT)
     assert said(browser.read())[0] == date(2010, 12, 30)
     browser.press(Keys.HOME)
@@ -241,7 +233,7 @@ def test_whatever_can_be_used_is_reached_with_the_tab_key(browser):
     assert len(reached) == usable > 20
 
 
-def test_a_region_is_chosen_with_the_pointer_or_the_arrow_keys(browser, connection):
+def test_a_region_is_chosen_with_the_pointer_or_the_arrow_keys(browser, database):
     browser.open().chart("price")
     us, tech = browser.find("[role=tab]")
 
@@ -254,7 +246,7 @@ def test_a_region_is_chosen_with_the_pointer_or_the_arrow_keys(browser, connecti
     browser.point(browser.chart("price"), 0.5)
     day, label, confidence = said(browser.read())
     assert day >= date(2010, 6, 1)
-    assert (label, confidence) == label_of(connection, "US_TECH", day) == ("NEUTRAL", 1.0)
+    assert (label, confidence) == label_of(database, "US_TECH", day) == ("NEUTRAL", 1.0)
     tech.send_keys(Keys.ARROW_LEFT)
     assert shown() == ["panel-0"]
     assert browser.driver.switch_to.active_element == us
@@ -277,15 +269,15 @@ def test_a_range_of_years_ends_on_the_last_day(browser):
     assert said(browser.read())[0] == date(2010, 12, 31)
 
 
-def test_the_page_has_what_sql_answers(report, file, connection):
+def test_the_page_has_what_sql_answers(report, file, database):
     text = file.read_text()
     stored = json.loads(
         re.search(r'<script type="application/json" id="region-0">(.*?)</script>', text)[1]
     )
-    rows = connection.execute(
+    rows = database.rows(
         "select as_of_date, regime_label, confidence, close from audit.regime_timeline"
         " where region = 'US' order by as_of_date"
-    ).fetchall()
+    ).rows
     days, labels = stored["days"], stored["labels"]
     assert [
         (date(1970, 1, 1) + timedelta(number), labels[label], confidence, close)
@@ -296,20 +288,18 @@ def test_the_page_has_what_sql_answers(report, file, connection):
         (day, label, pytest.approx(confidence, abs=1e-4), pytest.approx(close, rel=1e-5))
         for day, label, confidence, close in rows
     ]
-    (n_spells,) = connection.execute(
-        "select count(*) from audit.regime_spells where region = 'US'"
-    ).fetchone()
+    (n_spells,) = database.one("select count(*) from audit.regime_spells where region = 'US'")
     assert len(stored["spells"]) == n_spells
     assert len(text) < 3_000_000
     us, tech = report.regions
     assert [check.found for check in us.checks if check.is_fault] == [0, 0, 0]
     for check in us.checks:
-        assert len(connection.execute(check.look_further).fetchall()) == check.found
+        assert len(database.connection.execute(check.look_further).fetchall()) == check.found
     assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
     assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
 
 
-def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection):
+def test_what_the_views_and_the_audit_found_is_on_the_page(settings, database):
     def written(verdicts=None) -> str:
         with connect(settings) as other:
             report = contents.read(other, ("US",), V2, 63, verdicts)
@@ -317,9 +307,9 @@ def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection)
 
     assert "No fault found" in written()
     move = "update runtime.regime_transitions set previous_as_of_date = previous_as_of_date + %s"
-    connection.execute(move, [-1])
+    database.execute(move, [-1])
     faulty = written()
-    connection.execute(move, [1])
+    database.execute(move, [1])
     assert "1 check fails" in faulty
     assert re.search(
         r">FAULT</span>\s*<span>Transitions that disagree with the regimes: \d", faulty
@@ -330,9 +320,9 @@ def test_what_the_views_and_the_audit_found_is_on_the_page(settings, connection)
     assert "<code>no_future_rows</code>: 3 rows. Nothing is of the future." in failed
 
     # As an audit of before keeps what a test has found.
-    connection.execute("create table audit_failures.no_future_rows as select 1 as row")
+    database.execute("create table audit_failures.no_future_rows as select 1 as row")
     kept = written()
-    connection.execute("drop table audit_failures.no_future_rows")
+    database.execute("drop table audit_failures.no_future_rows")
     assert "See the last audit" in kept
     assert "<code>no_future_rows</code>: 1 row." in kept
 
@@ -391,17 +381,16 @@ def test_a_page_that_is_there_is_replaced_whole(tmp_path):
     assert os.listdir(tmp_path) == ["report.html"]
 
 
-def test_an_empty_database_is_told_in_a_line(database, tmp_path):
-    result = regime_command(database, "report", "--output", f"{tmp_path}/report.html")
+def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
+    result = regime_command(empty_settings, "report", "--output", f"{tmp_path}/report.html")
     assert (result.returncode, result.stdout, os.listdir(tmp_path)) == (1, "", [])
     assert len(result.stderr.splitlines()) == 1
     assert "regime init" in result.stderr
 
 
-def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(
-    settings, features_database
-):
-    with connect(settings) as connection, pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):  # fmt: skip
-        contents.read(connection, ("ATLANTIS",), V2, 63)
-    with connect(features_database) as connection, pytest.raises(RegimeError, match="no regimes yet"):  # fmt: skip
-        contents.read(connection, (), V2, 63)
+def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):
+    with pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):
+        contents.read(own, ("ATLANTIS",), V2, 63)
+    own.execute("truncate runtime.regimes")
+    with pytest.raises(RegimeError, match="no regimes yet"):
+        contents.read(own, (), V2, 63)

@@ -2,30 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
 from functools import partial
 
 import pytest
-from commands import regime_command
-from conftest import DATABASE, MODULE_DATABASE
+from commands import refusal, regime_command, succeed
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
+from servers import DATABASE, MODULE_DATABASE
+from stored import ENGINE_TABLES, FEATURES
 
 from regime_engine import dbt, roles
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, nightly
-from regime_engine.engine.fit import LabelledStretch, Recipe
-from regime_engine.series import Series
+from regime_engine.engine import nightly
 
-US = Series("US", "num-regime-core-v2", 63)
-LABELLED = (
-    LabelledStretch("CARRY", date(2006, 1, 2), date(2006, 12, 29)),
-    LabelledStretch("CRISIS", date(2008, 9, 15), date(2009, 3, 31)),
-)
 PASSWORD = "correct horse battery staple"
 
-pytestmark = pytest.mark.by_version
+pytestmark = pytest.mark.one_server
 
 As = Callable[[str], Settings]
 
@@ -36,117 +29,92 @@ def settings_of(settings: Settings, login: str) -> Settings:
     )
 
 
-def create_login(connection: Database, name: str, *options: str) -> None:
-    connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
-    connection.execute(
-        sql.SQL("create role {} login password {} {}").format(
-            sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(" ".join(options))
-        )
+def create_login(database: Database, name: str, *options: str) -> None:
+    database.execute("drop role if exists {name}", name=sql.Identifier(name))
+    database.execute(
+        "create role {name} login password {password} {options}",
+        name=sql.Identifier(name),
+        password=sql.Literal(PASSWORD),
+        options=sql.SQL(" ".join(options)),
     )
 
 
 # These two come first: they end with the roles gone, as they are before the others.
 
 
+@pytest.mark.by_version
 def test_a_login_that_may_not_create_roles_is_told_so(server, features_template):
-    with connect(server.settings) as connection:
+    with connect(server.settings) as database:
         for role in roles.ROLES:
             # As another database of the server may have it.
-            connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
-        create_login(connection, "reader")
-    settings = server.create_database("test_no_roles", features_template)
-    try:
-        result = regime_command(settings_of(settings, "reader"), "init", "--roles")
-        assert result.returncode == 1
-        assert result.stderr == (
+            database.execute("drop role if exists {role}", role=sql.Identifier(role))
+        create_login(database, "reader")
+    with server.database("test_no_roles", features_template) as settings:
+        line = refusal(regime_command(settings_of(settings, "reader"), "init", "--roles"))
+        assert line == (
             "Error: the login reader may not create the roles regime_auditor, regime_engine, "
             "regime_builder: run `regime init --roles` once as one that has CREATEROLE or is a "
-            "superuser\n"
+            "superuser"
         )
-    finally:
-        server.drop_database("test_no_roles")
 
 
+@pytest.mark.by_version
 def test_a_login_with_createrole_makes_them_in_its_own_database(server):
-    with connect(server.settings) as connection:
-        create_login(connection, "owner", "createrole createdb")
-    settings = server.create_database("test_owned")
-    try:
-        with connect(settings) as connection:
-            connection.execute("alter database test_owned owner to owner")
-        result = regime_command(settings_of(settings, "owner"), "init", "--roles")
-        assert result.returncode == 0, result.stderr
-        with connect(settings) as connection:
-            owners = connection.execute(
+    with connect(server.settings) as database:
+        create_login(database, "owner", "createrole createdb")
+    with server.database("test_owned") as settings:
+        with connect(settings) as database:
+            database.execute("alter database test_owned owner to owner")
+        succeed(regime_command(settings_of(settings, "owner"), "init", "--roles"))
+        with connect(settings) as database:
+            owners = database.rows(
                 "select distinct relowner::regrole::text from pg_class"
                 " where relnamespace = 'runtime'::regnamespace and relkind = 'r'"
-            ).fetchall()
+            ).rows
             assert owners == [("regime_builder",)]
-            assert connection.execute(
+            assert database.one(
                 "select has_table_privilege('regime_auditor', 'runtime.regimes', 'select'),"
                 " has_table_privilege('regime_auditor', 'runtime.regimes', 'insert'),"
                 " has_table_privilege('regime_engine', 'runtime.regimes', 'insert')"
-            ).fetchone() == (True, False, True)
-    finally:
-        server.drop_database("test_owned")
-        with connect(server.settings) as connection:
-            for role in (*roles.ROLES, "owner", "reader"):
-                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+            ) == (True, False, True)
+    for role in (*roles.ROLES, "owner", "reader"):
+        server.execute("drop role {role}", role=role)
 
 
 @pytest.fixture(scope="module")
-def shared(server, features_template) -> Iterator[As]:
+def shared(server, history_template) -> Iterator[As]:
     """A finished database with the roles; gives the settings of a login that is a member of one."""
-    settings = server.create_database(MODULE_DATABASE, features_template)
-    with connect(settings) as connection:
-        fit.fit(connection, US, Recipe("prototype", labelled=LABELLED))
-        classify.backfill(connection, US, date(2011, 6, 1), date(2011, 12, 30))
-    for _ in range(2):
-        result = regime_command(settings, "init", "--roles")
-        assert result.returncode == 0, result.stderr
-    logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
-    logins["nightly"] = [roles.ENGINE, roles.BUILDER]
-    with connect(settings) as connection:
-        for login, groups in logins.items():
-            create_login(connection, login, f"in role {', '.join(groups)}")
-        # Before anything else: the rights that the rebuild and the audit keep are what is tested.
-        built = regime_command(settings_of(settings, "builder"), "audit")
-        assert built.returncode == 0, built.stderr + built.stdout
-        yield partial(settings_of, settings)
-    server.drop_database(MODULE_DATABASE)
-    with connect(server.settings) as connection:
-        for login in logins:
-            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+    with server.database(MODULE_DATABASE, history_template) as settings:
+        for _ in range(2):
+            succeed(regime_command(settings, "init", "--roles"))
+        logins = {"auditor": [roles.AUDITOR], "engine": [roles.ENGINE], "builder": [roles.BUILDER]}
+        logins["nightly"] = [roles.ENGINE, roles.BUILDER]
+        with connect(settings) as database:
+            for login, groups in logins.items():
+                create_login(database, login, f"in role {', '.join(groups)}")
+            # Before anything else: the rights that the rebuild and the audit keep are what is tested.
+            succeed(regime_command(settings_of(settings, "builder"), "audit"))
+            yield partial(settings_of, settings)
+    for login in logins:
+        server.execute("drop role {login}", login=login)
 
 
-MAY_READ = {
-    "auditor": {
-        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
-        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
-        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
-    },
-    "engine": {
-        *("features.daily_features", "historical.numeric_window_embeddings", "runtime.regimes"),
-        *("runtime.regime_transitions", "runtime.regime_models", "runtime.regime_revisions"),
-        *("runtime.regime_runs", "runtime.regions", "runtime.regime_labels"),
-        "staging.stg_prices_daily",
-    },
-}
+OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
+MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
 
 
-@pytest.mark.one_server
 @pytest.mark.parametrize("login", MAY_READ)
 def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
-    with connect(shared(login)) as connection:
-        relations = connection.execute(
+    with connect(shared(login)) as database:
+        relations = database.rows(
             "select nspname || '.' || relname from pg_class"
             " inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where relkind in ('r', 'v') and nspname !~ '^(pg_|information_schema|audit)'"
-        ).fetchall()
+        ).rows
         readable = set()
         for (name,) in relations:
             try:
-                connection.execute(f"select * from {name} limit 1")
+                database.execute(f"select * from {name} limit 1")
                 readable.add(name)
             except errors.InsufficientPrivilege:
                 pass
@@ -154,18 +122,15 @@ def test_a_login_reads_what_its_role_says_and_no_other_table(shared, login):
     assert "historical.prices_daily" in {name for (name,) in relations}
 
 
-@pytest.mark.one_server
 def test_the_auditor_reads_what_the_audit_found(shared):
-    with connect(shared("auditor")) as connection:
-        tables = connection.execute(
+    with connect(shared("auditor")) as database:
+        tables = database.rows(
             "select relname from pg_class where relnamespace = 'audit_failures'::regnamespace"
             " and relkind = 'r'"
-        ).fetchall()
+        ).rows
         assert len(tables) >= 30
         for (name,) in tables:
-            connection.execute(
-                sql.SQL("select * from audit_failures.{}").format(sql.Identifier(name))
-            )
+            database.execute("select * from audit_failures.{table}", table=sql.Identifier(name))
 
 
 FORBIDDEN = {
@@ -215,16 +180,14 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.one_server
 @pytest.mark.parametrize(
     ("login", "statement"), [(login, each) for login in FORBIDDEN for each in FORBIDDEN[login]]
 )
 def test_a_login_cannot_do_what_its_role_may_not(shared, login, statement):
-    with connect(shared(login)) as connection, pytest.raises(errors.InsufficientPrivilege):
-        connection.execute(statement)
+    with connect(shared(login)) as database, pytest.raises(errors.InsufficientPrivilege):
+        database.execute(statement)
 
 
-@pytest.mark.one_server
 def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
     regime = partial(regime_command, shared("engine"))
     for arguments, said in [
@@ -233,82 +196,66 @@ def test_the_engine_fits_runs_and_backfills_with_its_own_rights(shared):
         (("run", "--region", "US", "--as-of", "2011-09-15"), "Regime as of 2011-09-15"),
         (("embed", "--all", "--model-id", "numeric-simple-v1"), "rows written"),
     ]:  # fmt: skip
-        result = regime(*arguments)
-        assert result.returncode == 0, result.stderr
-        assert said in result.stdout
-    with connect(shared("auditor")) as connection:
-        (marked,) = connection.execute(
+        assert said in succeed(regime(*arguments)).stdout
+    with connect(shared("auditor")) as database:
+        (marked,) = database.one(
             "select relallvisible from pg_class where relname = 'numeric_window_embeddings'"
-        ).fetchone()
+        )
         assert marked > 0
-        users = connection.execute(
-            "select distinct database_user from runtime.regime_runs"
-        ).fetchall()
+        users = database.rows("select distinct database_user from runtime.regime_runs").rows
         assert ("engine",) in users
 
 
-@pytest.mark.one_server
 def test_the_engine_vacuums_partitions(shared, server, features_template, monkeypatch):
     monkeypatch.setenv("REGIME_PARTITION_EMBEDDINGS", "2000")
-    settings = server.create_database(DATABASE, features_template)
-    try:
-        with connect(settings) as connection:
-            connection.execute("drop table historical.numeric_window_embeddings cascade")
-            assert regime_command(settings, "init", "--roles").returncode == 0
-            result = regime_command(settings_of(settings, "engine"), "embed", "--all")
-            assert result.returncode == 0, result.stderr
-            unmarked = connection.execute(
-                "select relname from pg_class"
-                " inner join pg_inherits on inhrelid = oid"
-                " where inhparent = 'historical.numeric_window_embeddings'::regclass"
-                " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
-            ).fetchall()
-            assert unmarked == []
-            owned = connection.execute(
-                "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
-                " and relkind = 'r' and relowner = 'regime_builder'::regrole"
-            ).fetchone()
-            assert owned > (10,)
-    finally:
-        server.drop_database(DATABASE)
+    with server.database(DATABASE, features_template) as settings, connect(settings) as database:
+        database.execute("drop table historical.numeric_window_embeddings cascade")
+        succeed(regime_command(settings, "init", "--roles"))
+        succeed(regime_command(settings_of(settings, "engine"), "embed", "--all"))
+        unmarked = database.rows(
+            "select relname from pg_class"
+            " inner join pg_inherits on inhrelid = oid"
+            " where inhparent = 'historical.numeric_window_embeddings'::regclass"
+            " and relallvisible * 8192 < 0.9 * pg_relation_size(oid)"
+        ).rows
+        assert unmarked == []
+        owned = database.one(
+            "select count(*) from pg_class where relname ~ '^numeric_window_embeddings_2'"
+            " and relkind = 'r' and relowner = 'regime_builder'::regrole"
+        )
+        assert owned > (10,)
 
 
-@pytest.mark.one_server
 def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
     regime = partial(regime_command, shared("auditor"))
     reading = [(name, "--region", "US") for name in ("history", "matrix", "forecast", "explain")]
     for arguments in [*reading, ("status",)]:
-        result = regime(*arguments)
-        assert result.returncode == 0, result.stderr
+        succeed(regime(*arguments))
     for arguments, said in [
         (("backfill", "--region", "US"), "permission denied"),
         (("audit",), "run it as a member of regime_builder"),
     ]:
-        result = regime(*arguments)
-        assert result.returncode == 1
-        assert len(result.stderr.strip().splitlines()) == 1
-        assert said in result.stderr
+        assert said in refusal(regime(*arguments))
 
 
-@pytest.mark.one_server
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
-    def rights(connection):
-        return connection.execute(
+    def rights(database):
+        return database.rows(
             "select nspname, relname, array(select r::text from unnest(relacl) as r order by 1)"
             " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
             " where nspname in ('features', 'staging', 'runtime', 'historical', 'audit_failures')"
             " and relkind in ('r', 'v') order by 1, 2"
-        ).fetchall()
+        ).rows
 
     settings = shared("nightly")
-    with connect(settings) as connection:
-        connection.execute("grant select on features.daily_features to pg_monitor")
-        before = rights(connection)
+    with connect(settings) as database:
+        database.execute("grant select on features.daily_features to pg_monitor")
+        before = rights(database)
         assert any("regime_auditor=r" in str(acl) for _, name, acl in before if name == "regimes")
-        connection.execute("drop table features.daily_features cascade")
-        nightly.build_features(connection)
-        dbt.test(connection, "audit")
-        after = rights(connection)
+        database.execute("drop table features.daily_features cascade")
+        nightly.build_features(database)
+        dbt.test(database, "audit")
+        after = rights(database)
     lost = {"pg_monitor"}  # what was granted on a table that was dropped
     assert [
         (schema, name, [r for r in acl if not any(word in r for word in lost)])
@@ -316,33 +263,26 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
     ] == after
 
 
-@pytest.mark.one_server
 def test_the_nightly_job_needs_both_roles(shared):
-    result = regime_command(shared("nightly"), "pipeline", "--region", "US")
-    assert result.returncode == 0, result.stderr + result.stdout
+    succeed(regime_command(shared("nightly"), "pipeline", "--region", "US"))
 
 
-@pytest.mark.one_server
 def test_an_error_quotes_no_row(shared):
     """A constraint that fails has the row in its detail, and the ledger is open to others."""
-    with connect(shared("builder")) as connection:
-        connection.execute("set role regime_builder")
-        connection.execute(
+    with connect(shared("builder")) as database:
+        database.execute("set role regime_builder")
+        database.execute(
             "alter table runtime.regimes add constraint no_crisis"
             " check (regime_label <> 'CRISIS') not valid"
         )
         try:
-            result = regime_command(
-                *(shared("engine"), "backfill", "--region", "US"),
-                *("--start", "2008-09-01", "--end", "2009-12-31"),
-            )
+            span = ("--start", "2008-09-01", "--end", "2009-12-31")
+            result = regime_command(shared("engine"), "backfill", "--region", "US", *span)
         finally:
-            connection.execute("alter table runtime.regimes drop constraint no_crisis")
+            database.execute("alter table runtime.regimes drop constraint no_crisis")
     assert result.returncode == 1
-    with connect(shared("auditor")) as connection:
-        (error,) = connection.execute(
-            "select error from runtime.regime_runs where status = 'FAILED'"
-        ).fetchone()
+    with connect(shared("auditor")) as database:
+        (error,) = database.one("select error from runtime.regime_runs where status = 'FAILED'")
     for said in (error, result.stderr):
         assert "no_crisis" in said
         assert "Failing row" not in said
