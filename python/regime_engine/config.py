@@ -14,12 +14,27 @@ LAYERS = ("historical", "staging", "features", "runtime", "audit")
 _REGIMES = ("regimes", "regime_transitions", "regime_models", "regime_revisions", "regime_runs")
 # What the engine writes; dbt creates it.
 ENGINE_TABLES = ("numeric_window_embeddings", *_REGIMES)
-# dbt's relations by layer; every other one is a view of the audit.
+# The views and functions of the audit that Python reads.
+_AUDIT = (
+    "embedding_integrity",
+    "float32_array",
+    "label_profile",
+    "model_lineage",
+    "price_suspicions",
+    "regime_forecast",
+    "regime_spells",
+    "regime_timeline",
+    "run_ledger",
+    "transition_matrix",
+    "transition_reconciliation",
+)
+# The layer of each model, seed and function of dbt that Python names.
 LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
     **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys(_AUDIT, "audit"),
 }
 ALIAS = "REGIME_ALIAS_"
 
@@ -86,7 +101,7 @@ class Settings:
 
     def table(self, name: str) -> tuple[str, str]:
         """(schema, name) in the database of dbt's model or seed of this name."""
-        return self._schema(LAYER_OF.get(name, "audit")), self.aliases.get(name, name)
+        return self._schema(LAYER_OF[name]), self.aliases.get(name, name)
 
     def _schema(self, layer: str) -> str:
         return getattr(self, f"{layer}_schema")

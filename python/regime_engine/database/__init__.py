@@ -70,7 +70,7 @@ class Database:
             return query
         template = query if isinstance(query, sql.SQL) else sql.SQL(query)
         wanted = {name for _, name, _, _ in Formatter().parse(template.as_string()) if name}
-        return template.format(**{name: self.table(name) for name in wanted} | slots)
+        return template.format(**{name: self.table(name) for name in wanted - slots.keys()} | slots)
 
     def execute(
         self, query: Query, parameters: Parameters = None, /, **slots: sql.Composable
