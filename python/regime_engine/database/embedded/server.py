@@ -65,8 +65,9 @@ class Server:
     @property
     def conninfo(self) -> str:
         # The empty values keep PGHOSTADDR and PGPASSWORD of the environment out.
-        logs_in = {"dbname": DATABASE, "user": USER, "password": "", "passfile": self.passfile}
-        return make_conninfo(host=self.socket_folder, hostaddr="", port=PORT, **logs_in)
+        login = {"user": USER, "password": "", "passfile": str(self.passfile)}
+        host = str(self.socket_folder)
+        return make_conninfo("", host=host, hostaddr="", port=PORT, dbname=DATABASE, **login)
 
     @property
     def url(self) -> str:
