@@ -40,7 +40,7 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
     if as_of and e.as_of_date != as_of:
         yield f"{as_of} has no regime of {e.region}; this is the last one before it."
     runner_up = (
-        f"; next comes {e.runner_up_label} with {e.probabilities[e.runner_up_label]:.3f}"
+        f"; second is {e.runner_up_label} with {e.probabilities[e.runner_up_label]:.3f}"
         if e.runner_up_label
         else ""
     )

@@ -97,7 +97,7 @@ def fit(
     """Fit a classifier and store it as a new model version of the series.
 
     A version is valid from its first valid day until a later version begins. To classify dates with
-    it, run `regime backfill`. If you repeat a fit, nothing is stored.
+    it, run `regime backfill`. If you repeat a fit, nothing new is stored.
 
     Fit a Markov model with four states to the whole history; it is valid from the next day on:
 
