@@ -50,9 +50,9 @@ def main(
         make_market(settings, instruments, days)
         build_features(settings)
         command(settings, "embed", "--all")
-        with connect(settings) as connection:
-            connection.execute("vacuum analyze historical.numeric_window_embeddings")
-            (n_windows,) = connection.execute(
+        with connect(settings) as database:
+            database.execute("vacuum analyze historical.numeric_window_embeddings")
+            (n_windows,) = database.execute(
                 "select count(*) from historical.numeric_window_embeddings"
             ).fetchone()
         click.echo(describe(settings))
@@ -81,8 +81,8 @@ def answers(settings: Settings, instruments: int, questions: int) -> tuple[float
     """Median seconds of a search, and the analogues of some windows in the second half."""
     chance = random.Random(1)
     found, seconds = [], []
-    with connect(settings) as connection:
-        dates = connection.execute(
+    with connect(settings) as database:
+        dates = database.execute(
             "select as_of_date from historical.numeric_window_embeddings"
             " where entity_id = %s order by 1",
             [REGION],
@@ -91,7 +91,7 @@ def answers(settings: Settings, instruments: int, questions: int) -> tuple[float
             series = Series(f"SYN{chance.randint(1, instruments):06d}", "num-regime-core-v2", 63)
             (as_of,) = chance.choice(dates[len(dates) // 2 :])
             begin = time.perf_counter()
-            found.append(analogues(connection, series, as_of, 10, "market"))
+            found.append(analogues(database, series, as_of, 10, "market"))
             seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds), found
 

@@ -59,16 +59,16 @@ def main(database_url: str | None, n_dates: int, loop_dates: int, repeats: int) 
 
 def prepare(settings: Settings, n_dates: int) -> tuple[str, list]:
     """Prices, features and the loop's own tables; the dates to be classified."""
-    with connect(settings) as connection:
+    with connect(settings) as database:
         for path in demo.PRICE_FILES:
-            load_prices(connection, path)
-        nightly.build_features(connection)
-        connection.execute("create schema loop")
+            load_prices(database, path)
+        nightly.build_features(database)
+        database.execute("create schema loop")
         for schema, name in WRITTEN:
-            connection.execute(f"create table loop.{name} (like {schema}.{name} including all)")
-        connection.execute("vacuum analyze")
-        instrument_id = dict(seeds.regions(connection))[SERIES.region]
-        rows = connection.execute(
+            database.execute(f"create table loop.{name} (like {schema}.{name} including all)")
+        database.execute("vacuum analyze")
+        instrument_id = seeds.regions(database)[SERIES.region].instrument_id
+        rows = database.execute(
             "select trade_date from features.daily_features"
             " where instrument_id = %s and trade_date >= %s order by trade_date limit %s",
             [instrument_id, FIRST_DATE, n_dates],
@@ -87,9 +87,9 @@ def one_round(settings: Settings, instrument_id: str, dates: list, loop_dates: i
     as_of = ("--as-of", str(dates[repeat % len(dates)]))
     yield "run", command(settings, "run", "--region", SERIES.region, *as_of)
     empty(settings)
-    with connect(settings) as connection:
-        yield "backfill", backfill(connection, settings, dates)
-        yield "rerun", backfill(connection, settings, dates)
+    with connect(settings) as database:
+        yield "backfill", backfill(database, settings, dates)
+        yield "rerun", backfill(database, settings, dates)
     with psycopg.connect(conninfo(settings)) as connection:
         yield "loop", row_at_a_time(connection, instrument_id, sample)
         yield "commit", smallest_commit(connection)
@@ -99,19 +99,19 @@ def one_round(settings: Settings, instrument_id: str, dates: list, loop_dates: i
 
 def empty(settings: Settings) -> None:
     tables = ", ".join(f"{schema}.{name}, loop.{name}" for schema, name in WRITTEN)
-    with connect(settings) as connection:
-        connection.execute(f"truncate {tables}")
+    with connect(settings) as database:
+        database.execute(f"truncate {tables}")
 
 
-def backfill(connection: Database, settings: Settings, dates: list) -> float:
+def backfill(database: Database, settings: Settings, dates: list) -> float:
     begin = time.perf_counter()
-    outcome = classify.backfill(connection, SERIES, dates[0], dates[-1])
+    outcome = classify.backfill(database, SERIES, dates[0], dates[-1])
     elapsed = time.perf_counter() - begin
     assert outcome.n_windows == len(dates)
     return elapsed
 
 
-def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> float:
+def row_at_a_time(connection: psycopg.Connection, instrument_id: str, dates: list) -> float:
     """The simple alternative to the engine: one window at a time, three commits each.
 
     It uses psycopg's defaults: transactions begin by themselves, and statements are prepared from
@@ -141,7 +141,7 @@ def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> floa
                 *(window_hash, hashlib.sha256(vector).hexdigest(), run_id),
             ],
         )
-        connection.connection.commit()
+        connection.commit()
 
         told = prototype.seed_rule(vector)
         label, confidence = told.labels[told.winners[0]], float(told.probabilities.max())
@@ -153,7 +153,7 @@ def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> floa
             " values (%s, %s, %s, %s, %s, 0, %s, %s, %s, null, %s, %s, '', %s, now())",
             [SERIES.region, *series, instrument_id, *regime, run_id],
         )
-        connection.connection.commit()
+        connection.commit()
 
         previous = connection.execute(
             "select as_of_date, regime_label, confidence from loop.regimes"
@@ -168,17 +168,17 @@ def row_at_a_time(connection: Database, instrument_id: str, dates: list) -> floa
                 " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())",
                 [SERIES.region, *series, *change, run_id],
             )
-        connection.connection.commit()
+        connection.commit()
     return time.perf_counter() - begin
 
 
-def smallest_commit(connection: Database) -> float:
+def smallest_commit(connection: psycopg.Connection) -> float:
     """Median seconds of 20 commits of a few bytes: the cost of a commit on this disk."""
     seconds = []
     for _ in range(20):
         connection.execute("select pg_logical_emit_message(true, '', '')")
         begin = time.perf_counter()
-        connection.connection.commit()
+        connection.commit()
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
 

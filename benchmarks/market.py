@@ -97,13 +97,13 @@ def main(
 
 def make_market(settings: Settings, instruments: int, days: int) -> None:
     """Random walks on weekdays; each price is loaded on the evening of its day."""
-    with connect(settings) as connection:
+    with connect(settings) as database:
         # This creates the table as `regime load` does.
-        load_prices(connection, demo.PRICE_FILES[0])
-        connection.execute("truncate historical.prices_daily")
-        connection.execute("drop table if exists features.daily_features cascade")
-        connection.execute("select setseed(0.5)")
-        connection.execute(
+        load_prices(database, demo.PRICE_FILES[0])
+        database.execute("truncate historical.prices_daily")
+        database.execute("drop table if exists features.daily_features cascade")
+        database.execute("select setseed(0.5)")
+        database.execute(
             """
             insert into historical.prices_daily
                 (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
@@ -123,16 +123,16 @@ def make_market(settings: Settings, instruments: int, days: int) -> None:
             """,
             {"first": FIRST_DAY, "instruments": instruments, "days": days},
         )
-        connection.execute("vacuum analyze historical.prices_daily")
+        database.execute("vacuum analyze historical.prices_daily")
 
 
 def one_day_more(settings: Settings, number: int) -> str:
     """The next weekday's prices of every instrument; returns the day."""
-    with connect(settings) as connection:
-        day = connection.execute(
+    with connect(settings) as database:
+        day = database.execute(
             "select %s::date + %s / 5 * 7 + %s %% 5", [FIRST_DAY, number, number]
         ).fetchone()[0]
-        connection.execute(
+        database.execute(
             """
             insert into historical.prices_daily
                 (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
@@ -179,33 +179,33 @@ def audit(settings: Settings) -> float:
     """Seconds of an audit after every window was embedded; it would report emptied tables."""
     build_features(settings, "features")
     empty(settings)
-    with connect(settings) as connection:
-        connection.execute("truncate runtime.regime_runs")
+    with connect(settings) as database:
+        database.execute("truncate runtime.regime_runs")
     command(settings, "embed", "--all")
     return command(settings, "audit")
 
 
 def last_day(settings: Settings) -> str:
-    with connect(settings) as connection:
+    with connect(settings) as database:
         query = "select max(trade_date) from features.daily_features"
-        return str(connection.execute(query).fetchone()[0])
+        return str(database.execute(query).fetchone()[0])
 
 
 def empty(settings: Settings) -> None:
-    with connect(settings) as connection:
-        connection.execute(f"truncate {TABLE}")
-        connection.execute("checkpoint")
+    with connect(settings) as database:
+        database.execute(f"truncate {TABLE}")
+        database.execute("checkpoint")
 
 
 def build_features(settings: Settings, selector: str, from_nothing: bool = False) -> float:
     """Seconds to build a selector of selectors.yml: everything, or only what new prices need."""
-    with connect(settings) as connection:
+    with connect(settings) as database:
         if from_nothing:
-            connection.execute("drop table features.daily_features cascade")
+            database.execute("drop table features.daily_features cascade")
         begin = time.perf_counter()
-        dbt.require_success(dbt.build(connection, selector), "building the features")
+        dbt.require_success(dbt.build(database, selector), "building the features")
         elapsed = time.perf_counter() - begin
-        connection.execute("vacuum analyze features.daily_features")
+        database.execute("vacuum analyze features.daily_features")
     return elapsed
 
 
@@ -214,17 +214,17 @@ def prepacked(settings: Settings) -> list[np.ndarray]:
     encoder = encoders.get(MODEL_ID)
     run = Run(uuid.uuid4(), "embed")
     blocks = []
-    with connect(settings) as connection:
-        for instrument_id in features.instruments(connection):
-            found = features.read(connection, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS))
+    with connect(settings) as database:
+        for instrument_id in features.instruments(database):
+            found = features.read(database, instrument_id, encoder.COLUMNS, Stretch(WINDOW_DAYS))
             blocks.append(embeddings.pack(run, MODEL_ID, found, encoder.encode(found.values)))
     return blocks
 
 
 def floor(settings: Settings, blocks: list[np.ndarray]) -> float:
-    with connect(settings) as connection:
+    with connect(settings) as database:
         begin = time.perf_counter()
-        embeddings.send_straight(connection, blocks)
+        embeddings.send_straight(database, blocks)
         return time.perf_counter() - begin
 
 
@@ -235,13 +235,13 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
     with psycopg.connect(conninfo(settings)) as connection:
         connection.execute("drop table if exists loop")
         connection.execute(f"create table loop (like {TABLE} including all)")
-        connection.connection.commit()
+        connection.commit()
         asked = connection.execute(
             "select instrument_id, trade_date from features.daily_features"
             " where day_number = %s order by instrument_id limit %s",
             [WINDOW_DAYS + 1, n_windows],
         ).fetchall()
-        connection.connection.commit()
+        connection.commit()
         begin = time.perf_counter()
         for instrument_id, as_of in asked:
             rows = connection.execute(
@@ -267,7 +267,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
                     *(hashlib.sha256(vector).hexdigest(), run_id),
                 ],
             )
-            connection.connection.commit()
+            connection.commit()
         elapsed = time.perf_counter() - begin
     return elapsed / len(asked) * n_windows
 

@@ -58,8 +58,8 @@ def main(database_url: str | None, repeats: int) -> None:
 def gains_by_year(settings: Settings, region: str, horizon: int) -> dict[str, np.ndarray]:
     """rival → (years,) mean log score of the forecasts minus that of the rival"""
     series = Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS)
-    with connect(settings) as connection:
-        history = forecast.history(connection, series)
+    with connect(settings) as database:
+        history = forecast.history(database, series)
     years = history.days.astype("datetime64[Y]")
     first_scored = forecast.SCORED_FROM
     by_year = []

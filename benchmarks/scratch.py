@@ -40,13 +40,13 @@ def scratch_database(url: str | None) -> Iterator[Settings]:
             yield settings
             return
         name = f"regime_benchmark_{uuid.uuid4().hex[:8]}"
-        with connect(settings) as connection:
+        with connect(settings) as database:
             identifier = sql.Identifier(name)
-            connection.execute(sql.SQL("create database {}").format(identifier))
+            database.execute(sql.SQL("create database {}").format(identifier))
             try:
                 yield replace(settings, database_url=make_conninfo(url, dbname=name))
             finally:
-                connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+                database.execute(sql.SQL("drop database {} with (force)").format(identifier))
     finally:
         if not url:
             embedded.stop(settings)
@@ -73,12 +73,12 @@ def conninfo(settings: Settings) -> str:
 
 
 def describe(settings: Settings) -> str:
-    with connect(settings) as connection:
+    with connect(settings) as database:
         values = {
-            name: connection.execute("select current_setting(%s)", [name]).fetchone()[0]
+            name: database.execute("select current_setting(%s)", [name]).fetchone()[0]
             for name in ("fsync", "synchronous_commit", "shared_buffers")
         }
-        version = connection.connection.info.server_version
+        version = database.connection.info.server_version
     server = ", ".join(f"{name} {value}" for name, value in values.items())
     return (
         f"Postgres {version // 10000}.{version % 10000} ({server}), {os.cpu_count()} cores, "
