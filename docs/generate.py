@@ -17,7 +17,7 @@ import yaml
 from regime_engine import encoders
 from regime_engine.cli import COMMANDS, regime
 from regime_engine.cli.options import DEFAULT_WINDOW_DAYS
-from regime_engine.config import Settings
+from regime_engine.config import LAYER_OF
 
 DOCS = Path(__file__).parent
 PROJECT = DOCS.parent
@@ -215,12 +215,10 @@ def _tables() -> Iterator[tuple[str, list[dict]]]:
     ]
     for layer in ("staging", "features", "engine", "audit"):
         for model in _read(f"models/{layer}/*.yml", "models"):
-            is_engine = layer == "engine"
-            schema = Settings().table(model["name"])[0] if is_engine else layer
             is_private = model.get("access") == "private"
             is_stored = model.get("config", {}).get("materialized") != "ephemeral"
             if not is_private and is_stored and model.get("columns"):
-                found.append((schema, model))
+                found.append((LAYER_OF[model["name"]] if layer == "engine" else layer, model))
     found += [("runtime", seed) for seed in _read("seeds/*.yml", "seeds")]
     order = list(dict.fromkeys(schema for schema, _ in found))
     found.sort(key=lambda each: order.index(each[0]))

@@ -18,9 +18,10 @@ ROLES = (AUDITOR, ENGINE, BUILDER)
 
 
 def create(database: Database) -> None:
-    """Create the roles and hand what dbt has built to regime_builder. A second call changes nothing.
+    """Create the roles and hand what dbt has built to regime_builder.
 
-    To be followed by a dbt build, which grants the rights on the engine tables.
+    A second call changes nothing. To be followed by a dbt build, which grants the rights on the
+    engine tables.
     raises RegimeError where the login may not create roles
     """
     settings = database.settings

@@ -136,7 +136,11 @@ def _finding(database: Database, test: NodeResult, limit: int) -> Finding:
     if test.failures_table is None:
         query = sql.Composed([sql.SQL(test.query.strip())])
     else:
-        query = sql.SQL("select * from {}").format(sql.Identifier(*test.failures_table))
+        # By Postgres's own quoting, since a person is to type it.
+        (failures,) = database.one(
+            "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
+        )
+        query = sql.SQL("select * from {}").format(sql.SQL(failures))
     rows = database.rows(
         "select * from (\n{query}\n) as failures limit {limit}",
         query=query,
