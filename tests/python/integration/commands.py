@@ -10,6 +10,7 @@ number of the process and then with the exit code.
 
 import atexit
 import functools
+import gc
 import json
 import logging
 import os
@@ -184,8 +185,13 @@ if __name__ == "__main__":
     import dbt.adapters.postgres
     import dbt.cli.main
 
+    # Not polars: it starts threads, which a fork does not have.
+    import regime_engine.cli
+    import regime_engine.engine.nightly  # noqa: F401
+
     parsing.share(Path(sys.argv[2]))
     logging.root.handlers.clear()  # a library of dbt has brought one
+    gc.freeze()  # no fork looks through what they all share
     program, arguments = _serve(sys.argv[1])
     sys.argv = [program, *arguments]
     if program == "dbt":
