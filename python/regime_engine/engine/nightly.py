@@ -35,7 +35,7 @@ def initialise(database: Database) -> None:
 
 
 def advice_on_older_embeddings(database: Database) -> str | None:
-    """How to write the embeddings anew, if an older version of this package has written some."""
+    """How to write the embeddings again, if an older version of this package wrote some."""
     older = "select 1 from {numeric_window_embeddings} where entity_type = 'instrument' limit 1"
     if not database.first(older):
         return None
@@ -43,7 +43,7 @@ def advice_on_older_embeddings(database: Database) -> str | None:
     return (
         "an older version wrote the embeddings of this database (entity_type is 'INSTRUMENT' now, "
         f"and was 'instrument'): empty the engine tables with `truncate {', '.join(tables)}`, then "
-        "write them anew with `regime pipeline --walk-forward`"
+        "write them again with `regime pipeline --walk-forward`"
     )
 
 
