@@ -100,7 +100,8 @@ def shared(server, history_template) -> Iterator[As]:
 
 
 OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
-MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
+OF_ITS_OWN = {"staging.stg_prices_daily", "runtime.regime_locks"}
+MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | OF_ITS_OWN}
 
 
 @pytest.mark.parametrize("login", MAY_READ)
