@@ -143,5 +143,7 @@ def _seconds(variable: str) -> int | None:
     if not value:
         return None
     if not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS_OF_SECONDS:
-        raise RegimeError(f"{variable}={value}: write whole seconds, such as 600, or 0 for no limit")
+        raise RegimeError(
+            f"{variable}={value}: write whole seconds, such as 600, or 0 for no limit"
+        )
     return int(value)

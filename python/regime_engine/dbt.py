@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-
 from psycopg import sql
 
 from regime_engine import roles
@@ -120,20 +119,19 @@ def _runner() -> "dbtRunner":
 def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
     """Each connection that dbt opens is a session of ours, and acts as the builder.
 
-    What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile and
-    its search_path stay.
+    What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile
+    and its search_path stay.
     """
     from dbt.adapters.postgres.connections import PostgresConnectionManager as Manager
     from dbt_common.exceptions import DbtRuntimeError
 
-    open_connection = Manager.open.__func__
-    is_ours = _package_directory(project_directory(database.settings)) == project_directory(
-        database.settings
-    )
+    original = Manager.__dict__["open"]
+    project = project_directory(database.settings)
+    is_ours = _package_directory(project) == project
 
     def open_ours(manager: type[Manager], connection: "Connection") -> "Connection":
         was_open = connection.state == "open"
-        opened = open_connection(manager, connection)
+        opened = original.__func__(manager, connection)
         if was_open:
             return opened
         credentials, handle = opened.credentials, opened.handle
@@ -153,11 +151,11 @@ def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
         database.watch.pids.append(pid)
         return opened
 
-    Manager.open = classmethod(open_ours)
+    Manager.open = classmethod(open_ours)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        Manager.open = classmethod(open_connection)
+        Manager.open = original  # type: ignore[method-assign]
         del database.watch.pids[1:]
 
 

@@ -197,7 +197,7 @@ def connect(settings: Settings) -> Database:
     except BaseException:
         connection.close()
         raise
-    watch = Watch(connection, parameters, pid)
+    watch = Watch(connection, partial(session.open_another, settings, parameters), pid)
     watch.start()
     return Database(connection, settings, watch)
 
@@ -260,9 +260,7 @@ def _ended_by(error: psycopg.Error, text: str) -> str | None:
                 "statement_timeout`), then run the command again"
             )
         case errors.QueryCanceled() | errors.AdminShutdown():
-            return (
-                "a person, another program or a shutdown of the server ended it; run the command again"
-            )
+            return "a person, a program or a shutdown ended the statement; run the command again"
         case errors.LockNotAvailable():
             return (
                 "another session held a lock for longer than lock_timeout allows; end that session "

@@ -2,7 +2,6 @@
 its last."""
 
 import select
-from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -34,6 +33,7 @@ SETTINGS = {
     "search_path": "",
 }
 DEFAULT_LOCK_TIMEOUT = 3600  # seconds
+CHECK_CLIENT_SECONDS = 3
 ANSWER_SECONDS = 10
 # How often two connections compare their server processes, and how long the second may wait.
 PROBES = 3
@@ -61,6 +61,12 @@ def settings_statement(
         sql.SQL("set {} to {}").format(sql.Identifier(name), sql.Literal(value))
         for name, value in values.items()
     ]
+    # A killed command's statement ends too, and with it its locks.
+    check = sql.SQL("""
+        select pg_catalog.set_config('client_connection_check_interval', {}, false)
+        where pg_catalog.version() operator(pg_catalog.~) 'linux'
+    """)
+    statements.append(check.format(sql.Literal(f"{CHECK_CLIENT_SECONDS}s")))
     if settings.lock_timeout is None:
         unlimited = sql.SQL("""
             select pg_catalog.set_config('lock_timeout', {}, false)
@@ -71,7 +77,7 @@ def settings_statement(
 
 
 def make_ours(
-    connection: psycopg.Connection[Any], settings: Settings, parameters: Mapping[str, Any]
+    connection: psycopg.Connection[Any], settings: Settings, parameters: dict[str, Any]
 ) -> int:
     """Set what a session of ours needs; returns its server process.
 
@@ -98,8 +104,17 @@ def make_ours(
     return pid
 
 
+def open_another(
+    settings: Settings, parameters: dict[str, Any]
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """A further session of ours, where `make_ours` has made one."""
+    connection = psycopg.connect(**parameters, autocommit=True)
+    connection.execute(settings_statement(settings, connection.info.server_version))
+    return connection
+
+
 def _require_session_pooling(
-    connection: psycopg.Connection[Any], parameters: Mapping[str, Any]
+    connection: psycopg.Connection[Any], parameters: dict[str, Any]
 ) -> None:
     """raises RegimeError if two connections get one server process, or one connection gets two
 
@@ -120,9 +135,9 @@ def _require_session_pooling(
         other.pgconn.finish()
     if len(ours) > 1 or ours & others:
         raise RegimeError(
-            f"{connection.info.host}:{connection.info.port} is a pooler that gives each transaction "
-            "another session, in which settings, locks and temporary tables are lost: connect to "
-            "Postgres itself, or to a pool with pool_mode = session"
+            f"{connection.info.host}:{connection.info.port} is a pooler that gives each "
+            "transaction another session, which loses settings, locks and temporary tables: "
+            "connect to Postgres itself, or to a pool with pool_mode = session"
         )
 
 

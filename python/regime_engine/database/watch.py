@@ -2,14 +2,16 @@
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import pq
 
 from regime_engine.database.statements import statement
+
+Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 SECONDS_BETWEEN_LOOKS = 1
 SILENT_SECONDS = 2
@@ -18,17 +20,15 @@ SILENT_SECONDS = 2
 class Watch(threading.Thread):
     """Looks, while a statement takes long, whether it waits for a lock of somebody else.
 
-    parameters: those of the connection, to open another one like it
+    open_another: opens another session of ours in the same database
     pids: the server processes that work for this command: its own and those of dbt
     """
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], parameters: Mapping[str, Any], pid: int
-    ) -> None:
+    def __init__(self, connection: Session, open_another: Callable[[], Session], pid: int) -> None:
         super().__init__(daemon=True, name="regime-watch")
         self.pids = [pid]
         self._connection = connection
-        self._parameters = parameters
+        self._open_another = open_another
         self._ended = threading.Event()
 
     def end(self) -> None:
@@ -43,7 +43,7 @@ class Watch(threading.Thread):
                 status = self._connection.pgconn.transaction_status
                 is_active = status == pq.TransactionStatus.ACTIVE
                 if len(self.pids) > 1 or (is_active and was_active):
-                    other = other or psycopg.connect(**self._parameters, autocommit=True)
+                    other = other or self._open_another()
                     for holder in self._look(other):
                         if holder not in told and not self._ended.is_set():
                             told.add(holder)
@@ -55,9 +55,7 @@ class Watch(threading.Thread):
             if other:
                 other.close()
 
-    def _look(
-        self, other: psycopg.Connection[Any]
-    ) -> list[tuple[int, str | None, str | None, datetime | None]]:
+    def _look(self, other: Session) -> list[tuple[Any, ...]]:
         parameters = {"ours": list(self.pids), "seconds": SILENT_SECONDS}
         return other.execute(statement(__package__, "who_is_waited_for"), parameters).fetchall()
 

@@ -76,7 +76,8 @@ def pooled(
     try:
         deadline = time.monotonic() + 20
         while not _listens(port):
-            assert process.poll() is None and time.monotonic() < deadline, "no pgbouncer"
+            assert process.poll() is None, "pgbouncer has ended"
+            assert time.monotonic() < deadline, "pgbouncer does not listen"
             time.sleep(0.02)
         yield Pooler(port)
     finally:

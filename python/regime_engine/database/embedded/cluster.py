@@ -68,10 +68,11 @@ class StateFolder:
 
 def state_folder(settings: Settings) -> StateFolder:
     state = _state_folder(settings)
-    if "\n" in str(state.path):
+    name = os.fsencode(state.path).decode(errors="backslashreplace")
+    if "\n" in name or name != str(state.path):
         raise RegimeError(
-            f"the state folder {str(state.path)!r} has a line break in its name, which Postgres "
-            "cannot have: set REGIME_STATE_DIR to another folder"
+            f"the state folder {name!r} has a line break in its name, or bytes that are not UTF-8: "
+            "set REGIME_STATE_DIR to another folder"
         )
     return state
 
@@ -187,7 +188,9 @@ def _configuration() -> str:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with open(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -1,8 +1,8 @@
 """The life cycle of the embedded Postgres: start, stop and status.
 
 A server that answers is reused. In the state folder, `lock` makes starts and stops take turns, and
-`server.lock` is held by the server as long as it lives: the lock belongs to the file, so it follows a
-folder that is moved, and a copy of the folder is without it.
+`server.lock` is held by the server as long as it lives. A lock belongs to the file itself: it
+follows a folder that is moved, and a copy of the folder is without it.
 """
 
 import fcntl
@@ -194,7 +194,7 @@ def _running(state: StateFolder) -> Server | None:
 
 
 def _is_served(state: StateFolder) -> bool:
-    """Whether a server holds its lock in this very folder; a copied postmaster.pid names another's."""
+    """Whether a server holds its lock in this very folder; a copied folder names another's."""
     try:
         with _open_lock(state.path / "server.lock", os.O_RDONLY) as lock:
             return not _acquire(lock, fcntl.LOCK_SH)
