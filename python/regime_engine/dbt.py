@@ -16,7 +16,7 @@ from psycopg import sql
 
 from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
-from regime_engine.database import Database, libpq_environment
+from regime_engine.database import Database, advice_on_timeouts, libpq_environment
 from regime_engine.database.session import settings_statement
 from regime_engine.errors import RegimeError
 
@@ -166,6 +166,8 @@ def require_success(results: list[NodeResult], doing: str) -> None:
         first, *others = failures
         more = f" (and {len(others)} more)" if others else ""
         message = " ".join(first.message.split())
+        if advice := advice_on_timeouts(message):
+            message += f" ({advice})"
         raise RegimeError(f"{doing}: {first.resource_type} {first.name} failed{more}: {message}")
 
 

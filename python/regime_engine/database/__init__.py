@@ -251,21 +251,28 @@ def explain(error: BaseException) -> str | None:
     return f"the database refused: {text}"
 
 
+def advice_on_timeouts(text: str) -> str | None:
+    """What to do about the timeout that Postgres names in this text; None if it names none."""
+    if "statement timeout" in text:
+        return (
+            "raise the setting statement_timeout of this login (`alter role … set "
+            "statement_timeout`), then run the command again"
+        )
+    if "lock timeout" in text:
+        return (
+            "another session held a lock for longer than lock_timeout allows; end that session "
+            "or set REGIME_LOCK_TIMEOUT to more seconds, then run the command again"
+        )
+    return None
+
+
 def _ended_by(error: psycopg.Error, text: str) -> str | None:
     """What to do about a limit or a person that ended the work; None for another error."""
+    if advice := advice_on_timeouts(text):
+        return advice
     match error:
-        case errors.QueryCanceled() if "statement timeout" in text:
-            return (
-                "raise the setting statement_timeout of this login (`alter role … set "
-                "statement_timeout`), then run the command again"
-            )
         case errors.QueryCanceled() | errors.AdminShutdown():
             return "a person, a program or a shutdown ended the statement; run the command again"
-        case errors.LockNotAvailable():
-            return (
-                "another session held a lock for longer than lock_timeout allows; end that session "
-                "or set REGIME_LOCK_TIMEOUT to more seconds, then run the command again"
-            )
         case errors.ReadOnlySqlTransaction():
             return (
                 "the server is a standby, or default_transaction_read_only is on for this login or "
