@@ -40,7 +40,8 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: 
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(headers)
         writer.writerows(rows)
-        click.echo(text.getvalue(), nl=False)
+        # As in colour: click would drop the escape sequences from a pipe.
+        click.echo(text.getvalue(), nl=False, color=True)
     else:
         say(table(headers, rows))
 

@@ -40,7 +40,7 @@ def test_no_message_commands_a_terminal(capsys):
 
 
 def test_json_and_csv_keep_every_character(capsys):
-    name = HOSTILE.removesuffix("\udc80")
+    name = HOSTILE.split("\r")[0]
     print_rows(["id"], [(name,)], "json")
     assert json.loads(capsys.readouterr().out) == [{"id": name}]
     print_rows(["id"], [(name,)], "csv")
