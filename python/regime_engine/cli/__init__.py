@@ -11,6 +11,7 @@ import sys
 import click
 
 from regime_engine import __version__
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -49,6 +50,17 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"regime_engine.cli.{COMMANDS[name]}")
         return getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, arguments)
+        except click.NoSuchCommand as error:
+            # click suggests only commands that are imported already.
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=context
+            ) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,7 +128,7 @@ def _open_streams() -> None:
 
 def _say_error(message: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(f"Error: {message}", err=True)
+        say(f"Error: {message}", err=True)
 
 
 def _leave(code: int | str | None) -> None:
@@ -135,7 +147,7 @@ def _message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, UnicodeEncodeError):
         text = error.object.encode(errors="backslashreplace").decode()
-        return f"not a text in UTF-8: {text!r} (an option, a file name or a variable)"
+        return f"not a text in UTF-8: '{text}' (an option, a file name or a variable)"
     if isinstance(error, OSError):
         return _of_operating_system(error)
     if "psycopg" not in sys.modules:

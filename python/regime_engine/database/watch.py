@@ -65,6 +65,6 @@ def _sentence(pid: int, login: str | None, application: str | None, since: datet
         return "waiting for a lock that a prepared transaction holds (see pg_prepared_xacts)"
     begun = f", since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return (
-        f"waiting for a lock that process {pid} holds: user {login}, application "
-        f"{application or 'unknown'}{begun}"
+        f"waiting for a lock that process {pid} holds: user {login!r}, application "
+        f"{application!r}{begun}"
     )

@@ -100,8 +100,8 @@ def shared(server, history_template) -> Iterator[As]:
 
 
 OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
-OF_ITS_OWN = {"staging.stg_prices_daily", "runtime.regime_locks"}
-MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | OF_ITS_OWN}
+READABLE = OF_THE_ENGINE | {"staging.stg_prices_daily"}
+MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
 
 @pytest.mark.parametrize("login", MAY_READ)

@@ -212,7 +212,7 @@ def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
         outputs = [process.communicate(60)[1].splitlines() for process in waiting]
     for word, last in outputs:
         assert word == (
-            f"waiting for a lock that process {pid} holds: user regime, application regime, "
+            f"waiting for a lock that process {pid} holds: user 'regime', application 'regime', "
             f"since {since}"
         )
         assert last.startswith("Error: ")

@@ -52,7 +52,7 @@ def shell(empty_settings: Settings):
         ("$regime --version <&- >&- 2>&-", 0, ""),
         ("set -o pipefail; (sleep .1; $regime --help) | true", 1, ""),
         ("mkdir x; cd x; rmdir ../x; $regime status", 1, "Error: No such file or directory: the current folder is gone; change to one that exists\n"),
-        ("$regime history --region $'\\xff'", 1, "Error: not a text in UTF-8: '\\\\udcff' (an option, a file name or a variable)\n"),
+        ("$regime history --region $'\\xff'", 1, "Error: not a text in UTF-8: '\\udcff' (an option, a file name or a variable)\n"),
         ("REGIME_STATE_DIR=~nobody.of.that.name/x $regime status", 1, "Error: REGIME_STATE_DIR=~nobody.of.that.name/x: there is no such home folder\n"),
     ],
 )  # fmt: skip

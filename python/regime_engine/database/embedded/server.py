@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ from regime_engine.database.embedded.programs import (
 from regime_engine.errors import RegimeError
 
 LOCK_SECONDS = 60
+SILENT_SECONDS = 3
 SETTLE_SECONDS = 30
 START_SECONDS = 120
 ANSWER_SECONDS = 5
@@ -235,6 +237,7 @@ def _settled(state: StateFolder, account: Account, server_lock: int) -> Server |
     The children of a killed postmaster live on for a moment, and a start would fail until then.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
+    word = _Word(f"waiting for a Postgres that uses {state.data} to answer or to end")
     while (processes := _processes(state, account)) or not _acquire(server_lock):
         if server := _running(state):
             return server
@@ -245,6 +248,7 @@ def _settled(state: StateFolder, account: Account, server_lock: int) -> Server |
                 "stop`, in its container if it runs in another one, or set REGIME_STATE_DIR to "
                 f"another folder (log: {state.log})"
             )
+        word.say_when_due()
         time.sleep(0.05)
     return None
 
@@ -307,11 +311,25 @@ def _file_errors(state: StateFolder) -> Iterator[None]:
         ) from error
 
 
+class _Word:
+    """What is said once, on stderr, when a wait becomes long."""
+
+    def __init__(self, text: str) -> None:
+        self._text: str | None = text
+        self._due = time.monotonic() + SILENT_SECONDS
+
+    def say_when_due(self) -> None:
+        if self._text and time.monotonic() > self._due:
+            print(self._text, file=sys.stderr, flush=True)
+            self._text = None
+
+
 @contextmanager
 def _locked(state: StateFolder) -> Iterator[int]:
     """One start or stop at a time."""
     with _open_lock(state.path / "lock") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
+        word = _Word(f"waiting for another start or stop that holds {state.path / 'lock'}")
         while not _acquire(lock):
             if time.monotonic() > deadline:
                 holder = os.pread(lock, 20, 0).decode() or "unknown"
@@ -319,6 +337,7 @@ def _locked(state: StateFolder) -> Iterator[int]:
                     f"another start or stop of the embedded Postgres (process {holder}) has held "
                     f"{state.path / 'lock'} for {LOCK_SECONDS} s: wait for it or end it"
                 )
+            word.say_when_due()
             time.sleep(0.02)
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
