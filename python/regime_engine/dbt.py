@@ -78,8 +78,7 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
     except RuntimeError:
         # dbt asks for the home folder, even where it is told the profile's.
         environment["HOME"] = target
-    database.create_locks(builder)
-    with database.locked(), _environment(environment), _our_sessions(database, builder):
+    with database.locked(builder), _environment(environment), _our_sessions(database, builder):
         outcome = _runner().invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception

@@ -77,6 +77,8 @@ def ledger(database: Database, command: str, parameters: Mapping[str, object]) -
         )
         _sign(database, [run.run_id])
     try:
+        # It is missing if only dbt has built here.
+        database.create_locks()
         yield run
     except BaseException as error:
         # The first line of the database's error alone: its detail quotes the row.

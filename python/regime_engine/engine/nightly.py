@@ -64,7 +64,7 @@ def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], l
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked():
+    with database.locked(roles.builder_of(database)):
         results = dbt.test(database, "audit")
         broken = [result for result in results if result.status == "error"]
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
