@@ -67,9 +67,24 @@ def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], l
     with database.locked("dbt"):
         results = dbt.test(database, "audit")
         broken = [result for result in results if result.status == "error"]
+        if broken:
+            _require_relations(database, results)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         found = [result for result in results if result.status in ("fail", "warn")]
         return results, [_finding(database, result, rows_shown) for result in found]
+
+
+def _require_relations(database: Database, results: list[NodeResult]) -> None:
+    """raises RegimeError naming what the audit's test of the project's relations did not find"""
+    for result in results:
+        if result.name == "relations_exist" and result.status == "fail":
+            missing = _finding(database, result, limit=1000).rows.rows
+            names = ", ".join(sorted(f"{schema}.{name}" for schema, name, *_ in missing))
+            # The later of the two commands builds what the earlier one does too.
+            command = max(command for *_, command in missing)
+            raise RegimeError(
+                f"the audit could not be carried out: the database lacks {names}: run `{command}`"
+            )
 
 
 def classify_regions(

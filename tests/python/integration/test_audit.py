@@ -77,6 +77,29 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(data
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
 
 
+def test_the_audit_names_what_is_missing_and_what_builds_it(database, regime):
+    database.execute("drop view audit.market_days cascade")
+    database.execute("drop function audit.regime_forecast")
+    database.execute("drop view audit.price_suspicions")
+    database.execute("create table audit.price_suspicions (instrument_id text)")
+    done = regime("audit")
+    assert "FAIL relations_exist: 6 rows." in done.stdout
+    found = {
+        tuple(row[1:]) for row in database.execute("select * from audit_failures.relations_exist")
+    }
+    views = ("market_days", "regime_timeline", "regime_spells", "label_profile", "price_suspicions")
+    assert found == {
+        *((view, "view", "regime pipeline") for view in views),
+        ("regime_forecast", "function", "regime pipeline"),
+    }
+
+    database.execute("drop table runtime.regime_transitions cascade")
+    done = regime("audit")
+    assert done.returncode == 1
+    assert "the database lacks audit.label_profile, " in done.stderr
+    assert "runtime.regime_transitions: run `regime pipeline`\n" in done.stderr
+
+
 def test_a_test_that_dbt_skipped_is_not_one_that_passed(database, settings, monkeypatch):
     database.execute("update runtime.regime_runs set row_hash = ''")
     monkeypatch.setitem(os.environ, "DBT_FAIL_FAST", "1")

@@ -779,9 +779,16 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
     changed = replace(database, settings=replace(settings, project_directory=project))
-    with pytest.raises(RegimeError, match="other views read it: drop mine first"):
+    with pytest.raises(RegimeError, match="views that read it: drop mine first"):
         nightly.build_features(changed)
     database.execute("drop view public.mine")
     nightly.build_features(changed)
     columns = database.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]
+
+    # A table of a view's name may have rows that nobody else has.
+    database.execute("drop view staging.rejected_prices")
+    database.execute("create table staging.rejected_prices as select 1 as mine")
+    with pytest.raises(RegimeError, match='"rejected_prices" is a table and should be a view'):
+        nightly.build_features(changed)
+    assert database.one("select mine from staging.rejected_prices") == (1,)
