@@ -1,20 +1,3 @@
-{#- Every table, view and function that the project builds, but for what this command builds itself: in a
-    `dbt build`, the test may come first. -#}
-{%- set schemas, names, kinds, commands = [], [], [], [] -%}
-{%- for node in graph.nodes.values() | list + graph.functions.values() | list
-    if (node.package_name == 'regime_engine' or node.name == 'regions')
-    and node.resource_type in ('model', 'seed', 'function')
-    and node.config.materialized != 'ephemeral'
-    and node.unique_id not in selected_resources -%}
-    {%- do schemas.append(node.schema) -%}
-    {%- do names.append(node.alias) -%}
-    {%- if node.resource_type == 'function' -%} {%- do kinds.append('function') -%}
-    {%- else -%} {%- do kinds.append('view' if 'view' in node.config.materialized else 'table') -%}
-    {%- endif -%}
-    {%- set is_early = node.resource_type == 'seed' or 'engine' in node.fqn[:-1] -%}
-    {%- do commands.append('regime init' if is_early else 'regime pipeline') -%}
-{%- endfor -%}
-
 with
 
 expected as (
@@ -25,11 +8,7 @@ expected as (
         kind,
         what_to_run
 
-    from unnest(
-        {%- for values in (schemas, names, kinds, commands) %}
-        array[{{ "'" ~ values | join("', '") ~ "'" if values }}]::text[]{{ ',' if not loop.last }}
-        {%- endfor %}
-    ) as of_the_project (schema_name, name, kind, what_to_run)
+    from {{ relations_of_the_project() }} as of_the_project
 
 ),
 
