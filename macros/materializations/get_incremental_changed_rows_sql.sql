@@ -8,14 +8,14 @@
 
     {%- if flags.FULL_REFRESH and not flags.EMPTY -%}
         {%- do run_query('delete from ' ~ target) -%}
-        {%- set types = {} -%}
+        {%- set types, not_null = {}, [] -%}
         {%- for column in model.columns.values() -%}
             {%- do types.update({column.name: column.data_type}) -%}
+            {%- if 'not_null' in column.constraints | map(attribute='type') -%}
+                {%- do not_null.append(column.name) -%}
+            {%- endif -%}
         {%- endfor -%}
-        {%- do set_columns(target, types) -%}
-        {%- for column in model.columns.values() if 'not_null' in column.constraints | map(attribute='type') %}
-    alter table {{ target }} alter column {{ adapter.quote(column.name) }} set not null;
-        {%- endfor -%}
+        {%- do set_columns(target, types, not_null) -%}
     {%- else %}
     delete from {{ target }} as stored
     using {{ changed }} as changed

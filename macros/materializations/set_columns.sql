@@ -1,8 +1,8 @@
 {# Gives a table these columns, in the transaction that has just deleted its rows. A view that reads
    a column which is removed, or gets another type, is dropped if this command builds it again; if
-   it does not, nothing is changed.
-   columns: name → type #}
-{% macro set_columns(relation, columns) %}
+   it does not, nothing is changed. Nothing is locked if the columns are these already.
+   columns: name → type; not_null: the names of those that are never null #}
+{% macro set_columns(relation, columns, not_null=[]) %}
     {%- set wanted = [] -%}
     {%- for name, type in columns.items() -%}
         {%- do wanted.append("('" ~ name ~ "', '" ~ type ~ "')") -%}
@@ -48,5 +48,15 @@
                 ~ ' using null::' ~ column['type'] -%}
         {%- endif -%}
         {%- do run_query('alter table ' ~ relation ~ ' ' ~ change) -%}
+    {%- endfor -%}
+
+    {%- set nullable = run_query(
+        "select attname::text from pg_attribute where attrelid = '" ~ relation ~ "'::regclass"
+        ~ " and attnum > 0 and not attisdropped and not attnotnull"
+    ).columns[0].values() -%}
+    {%- for name in not_null if name in nullable -%}
+        {%- do run_query(
+            'alter table ' ~ relation ~ ' alter column ' ~ adapter.quote(name) ~ ' set not null'
+        ) -%}
     {%- endfor -%}
 {% endmacro %}

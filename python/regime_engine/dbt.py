@@ -212,7 +212,7 @@ def _require_names(results: list["RunResult"], database: str, settings: Settings
                 f"dbt's profile leads to database {node.database}, --database-url to {database}: "
                 "make both name the same database"
             )
-        if node.resource_type not in ("model", "seed", "function") or node.name not in LAYER_OF:
+        if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
             continue
         built = (node.schema, node.alias)  # type: ignore[union-attr]
         wanted = settings.table(node.name)
