@@ -8,7 +8,7 @@ import click
 
 from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS, quiet_option
-from regime_engine.cli.output import last_regime, rows_written, table
+from regime_engine.cli.output import last_regime, rows_written, say, table
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 from regime_engine.demo import FIRST_DATE, PRICE_FILES, REGIONS
@@ -50,10 +50,10 @@ def demo(settings: Settings, quiet: bool) -> None:
         passed = print_verdicts(*audited)
         _print_regimes(database, all_series)
     for outcome in outcomes:
-        click.echo(last_regime(outcome))
-    click.echo("\nNext:")
+        say(last_regime(outcome))
+    say("\nNext:")
     for command in NEXT_COMMANDS:
-        click.echo(f"  {_program()} {command}")
+        say(f"  {_program()} {command}")
     if not passed:
         sys.exit(1)
 
@@ -63,13 +63,13 @@ def _load(database: "Database", phases: Phases) -> None:
     from regime_engine.prices.load import load_prices
 
     info = database.connection.info
-    click.echo(f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}")
+    say(f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}")
     for path in PRICE_FILES:
         loaded = load_prices(database, path)
-        click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
+        say(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
     nightly.build_features(database, phases.begin("building the features"))
     phases.end()
-    click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
+    say("dbt: staging, daily_features and the engine's tables are built and tested")
 
 
 def _fit(database: "Database", series: Series, phases: Phases) -> None:
@@ -84,7 +84,7 @@ def _fit(database: "Database", series: Series, phases: Phases) -> None:
         progress=phases.begin(f"fitting {series.region}"),
     )
     phases.end()
-    click.echo(
+    say(
         f"Models: {series.region}, {len(versions)} versions, one every half-year from "
         f"{versions[0].valid_from}, each trained on the days before it"
     )
@@ -96,7 +96,7 @@ def _classify(database: "Database", series: Series, phases: Phases) -> "Outcome"
     classifying = phases.begin(f"classifying {series.region}")
     outcome = classify.backfill(database, series, start=FIRST_DATE, progress=classifying)
     phases.end()
-    click.echo(
+    say(
         f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
         f"{outcome.last}; {rows_written(outcome.written)}"
     )
@@ -108,11 +108,11 @@ def _print_regimes(database: "Database", all_series: list[Series]) -> None:
 
     for series in all_series:
         by_year = tables.days_by_year(database, series)
-        click.echo(f"\nDays of {series.region} by label:\n")
-        click.echo(table(by_year.headers, by_year.rows))
+        say(f"\nDays of {series.region} by label:\n")
+        say(table(by_year.headers, by_year.rows))
     last = tables.transitions(database, all_series[0], limit=5)
-    click.echo(f"\nThe last transitions of {all_series[0].region}:\n")
-    click.echo(table(last.headers, last.rows) + "\n")
+    say(f"\nThe last transitions of {all_series[0].region}:\n")
+    say(table(last.headers, last.rows) + "\n")
 
 
 def _program() -> str:

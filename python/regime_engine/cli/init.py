@@ -1,6 +1,7 @@
 import click
 
 from regime_engine.cli.options import quiet_option
+from regime_engine.cli.output import say
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 
@@ -32,8 +33,8 @@ def init(settings: Settings, with_roles: bool, quiet: bool) -> None:
         nightly.initialise(database, phases.begin("building the engine tables"))
         phases.end()
         name = database.connection.info.dbname
-        click.echo(f"engine tables and seeds are ready in database {name}")
+        say(f"engine tables and seeds are ready in database {name}")
         if advice := nightly.advice_on_older_embeddings(database):
-            click.echo(f"warning: {advice}", err=True)
+            say(f"warning: {advice}", err=True)
         if with_roles:
-            click.echo(f"its roles are {', '.join(roles.ROLES)}")
+            say(f"its roles are {', '.join(roles.ROLES)}")

@@ -4,7 +4,7 @@ import click
 
 from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import encoding_options, quiet_option, regions_option
-from regime_engine.cli.output import last_regime, rows_written
+from regime_engine.cli.output import last_regime, rows_written, say
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 
@@ -39,13 +39,14 @@ def pipeline(
     from regime_engine.engine import nightly
     from regime_engine.engine.fit import WalkForward
     from regime_engine.errors import RegimeError
+    from regime_engine.reading.suspicions import suspicions
     from regime_engine.series import GLOBAL
 
     with Phases(quiet) as phases, connect(settings) as database:
         warnings = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
         for warning in warnings:
-            click.echo(f"warning: {warning.name}: {warning.message}", err=True)
+            say(f"warning: {warning.name}: {warning.message}", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
@@ -61,11 +62,13 @@ def pipeline(
         except RegimeError as error:
             errors[GLOBAL] = error
         for outcome in outcomes:
-            click.echo(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
+            say(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
         for region, reason in errors.items():
-            click.echo(f"Error: {region}: {reason}", err=True)
+            say(f"Error: {region}: {reason}", err=True)
         audited = nightly.audit(database, progress=phases.begin("auditing"))
         phases.end()
         passed = print_verdicts(*audited)
+        for suspicious in suspicions(database, [outcome.series for outcome in outcomes]):
+            say(f"warning: {suspicious}", err=True)
     if errors or not passed:
         sys.exit(1)

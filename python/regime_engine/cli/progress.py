@@ -3,11 +3,13 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from threading import Timer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import click
+
+from regime_engine.cli.output import printable, say
 
 if TYPE_CHECKING:
     from regime_engine.engine.market import Tally
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 BAR_WIDTH = 30
 SECONDS_BETWEEN_DRAWS = 0.1
 SECONDS_BETWEEN_LOG_LINES = 60
-SECONDS_BEFORE_A_LINE = 2
+SECONDS_OF_SILENCE = 3
+
+Item = TypeVar("Item")
 
 
 class Phases:
@@ -40,12 +44,13 @@ class Phases:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is KeyboardInterrupt:
-            doing, count = self._doing, self._count
-            finished = f"; finished before: {', '.join(self._finished)}" if self._finished else ""
+            parts = [f" while {self._doing}{self._count}"] if self._doing else []
+            if self._finished:
+                parts.append(f" finished before: {', '.join(self._finished)}")
             self.end()
             click.echo(
-                f"interrupted while {doing}{count}{finished}. What is stored is complete: run the "
-                "command again, and it continues.",
+                f"interrupted{';'.join(parts)}. What is stored is complete: run the command again, "
+                "and it continues.",
                 file=self._stream,
             )
         else:
@@ -55,11 +60,13 @@ class Phases:
         """End the phase before and begin one; gives a callback of how many are done, how many there
         are, and the name of the one at work."""
         self.end()
+        # The name of a region can be anything.
+        doing = printable(doing)
         self._doing, self._count = doing, ""
         if self._is_terminal:
             self._draw(doing)
         elif not self._is_quiet:
-            self._timer = Timer(SECONDS_BEFORE_A_LINE, self._say, [doing])
+            self._timer = Timer(SECONDS_OF_SILENCE, self._say, [doing])
             self._timer.daemon = True
             self._timer.start()
 
@@ -126,9 +133,22 @@ def instruments_progress(quiet: bool = False) -> Callable[["Tally", int], None]:
             stream.write(f"\r\x1b[K{_bar(tally.instruments, instruments)} {text}{end}")
             stream.flush()
         else:
-            click.echo(f"embed: {text}", err=True)
+            say(f"embed: {text}", err=True)
 
     return show
+
+
+def said_if_slow(text: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The items; a line on stderr if the first of them is not there within three seconds."""
+    line = Timer(SECONDS_OF_SILENCE, say, [text], {"err": True})
+    line.daemon = True
+    line.start()
+    try:
+        for item in items:
+            line.cancel()
+            yield item
+    finally:
+        line.cancel()
 
 
 def _bar(done: int, total: int) -> str:
