@@ -21,17 +21,20 @@ class Run:
 
 
 # A live run holds the advisory lock of the first half of its id; the lock ends with its session,
-# however that ends.
+# however that ends. Anyone may take any such lock, so the session has to be of the run's login.
 LOCK_KEY = sql.SQL("('x' || left(replace(run_id::text, '-', ''), 16))::bit(64)::bigint")
 # `in`, not `exists`: planned as one pass over pg_locks, where `exists` is costed once a run of the
 # ledger, which from some 2,000 runs on makes Postgres compile (JIT) every statement that asks.
-LIVE = sql.SQL("""{key} in (
-    select (classid::bigint << 32) | objid::bigint
+LIVE = sql.SQL("""({key}, database_user) in (
+    select
+        (classid::bigint << 32) | objid::bigint,
+        usename
     from pg_locks
+    inner join pg_stat_activity using (pid)
     where
         locktype = 'advisory'
         and objsubid = 1
-        and database = (select oid from pg_database where datname = current_database())
+        and pg_locks.database = (select oid from pg_database where datname = current_database())
 )""").format(key=LOCK_KEY)
 
 ROW_HASH = row_hash("""

@@ -68,7 +68,7 @@ def audit(
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked("dbt"):
+    with database.locked():
         results = dbt.test(database, "audit", progress)
         broken = [result for result in results if result.status == "error"]
         if broken:
