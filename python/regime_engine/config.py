@@ -33,7 +33,7 @@ LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys((*_REGIMES, "regions", "current_regions", "regime_labels"), "runtime"),
     **dict.fromkeys(_AUDIT, "audit"),
 }
 ALIAS = "REGIME_ALIAS_"

@@ -42,12 +42,17 @@ def pipeline(
     with connect(settings) as database:
         for warning in nightly.build_features(database):
             click.echo(f"warning: {warning.name}: {warning.message}", err=True)
+        chosen = list(dict.fromkeys(regions))
+        if not chosen:
+            chosen, without = nightly.regions_with_prices(database)
+            for region, instrument_id in without.items():
+                click.echo(f"{region}: no prices of {instrument_id}; not classified", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
             window_days,
             progress=windows_progress,
-            only=regions,
+            regions=chosen,
             schedule=WalkForward() if walk_forward else None,
         )
         try:

@@ -123,6 +123,17 @@ def models(database: Database, region: str | None = None) -> Rows:
     )
 
 
+def regions(database: Database) -> Rows:
+    """One row a region, by name."""
+    return database.rows(
+        """
+        select region, instrument_id, description, weight, changed_at, changed_by
+        from {current_regions}
+        order by region collate "C"
+        """
+    )
+
+
 def last_runs(database: Database, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session has ended is shown as DIED."""
     return database.rows(

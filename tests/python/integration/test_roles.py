@@ -99,7 +99,8 @@ def shared(server, history_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
+SEEDED = {"runtime.regions", "runtime.current_regions", "runtime.regime_labels"}
+OF_THE_ENGINE = {FEATURES} | SEEDED | ENGINE_TABLES
 MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
 
 
@@ -151,6 +152,7 @@ FORBIDDEN = {
         "select pg_read_file('/etc/passwd')",
     ],
     "engine": [
+        "insert into runtime.current_regions values ('EU')",
         "select close from historical.prices_daily",
         "update historical.prices_daily set close = 1",
         "update features.daily_features set close = 1",
@@ -287,3 +289,16 @@ def test_an_error_quotes_no_row(shared):
         assert "no_crisis" in said
         assert "Failing row" not in said
         assert "distances" not in said
+
+
+def test_the_engine_adds_a_region_and_the_builder_forgets_a_series(shared):
+    add = ("region", "add", "USA", "--instrument-id", "GSPC.INDX")
+    succeed(regime_command(shared("engine"), *add))
+    succeed(regime_command(shared("auditor"), "region", "list"))
+    line = refusal(regime_command(shared("auditor"), "history", "--region", "UAS"))
+    assert "unknown region 'UAS': known are USA, US, US_TECH" in line
+    forget = ("forget", "--region", "US", "--yes")
+    assert "permission denied" in refusal(regime_command(shared("engine"), *forget))
+    succeed(regime_command(shared("builder"), *forget))
+    with connect(shared("auditor")) as database:
+        assert database.one("select count(*) from runtime.regimes where region = 'US'") == (0,)
