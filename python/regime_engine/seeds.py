@@ -31,6 +31,22 @@ def regions(database: Database) -> dict[str, Region]:
     return {name: Region(name, *rest) for name, *rest in rows}
 
 
+def overruled(database: Database) -> list[str]:
+    """The regions of the seed that a command removed or changed, each with what it is now."""
+    rows = database.execute("""
+        select region, coalesce(changed.instrument_id, 'removed')
+        from {regions} as seeded
+        left join {current_regions} as changed using (region)
+        where
+            changed.region is null
+            or changed.instrument_id is distinct from seeded.instrument_id
+            or changed.weight
+            is distinct from (to_jsonb(seeded) ->> 'weight')::double precision
+        order by region collate "C"
+    """)
+    return [f"{region} ({now})" for region, now in rows]
+
+
 def labels(database: Database) -> list[str]:
     """The labels of regime_labels, calmest first."""
     rows = database.execute("select label from {regime_labels} order by severity")

@@ -95,7 +95,8 @@ class Forgotten:
 def plan(database: Database, asked: Asked) -> Plan:
     """What rests on what was asked for."""
     name = "series_of_region" if asked.region else "series_of_instrument"
-    found = database.execute(statement(__package__, name), vars(asked)).fetchall()
+    parameters = vars(asked) | {"vote": GLOBAL}
+    found = database.execute(statement(__package__, name), parameters).fetchall()
     series = [(Series(*of_series), is_whole) for *of_series, is_whole in found]
     whole = [each for each, is_whole in series if is_whole]
     part = [each for each, is_whole in series if not is_whole]
@@ -228,8 +229,9 @@ def _votes_of(database: Database, series: list[Series]) -> list[Series]:
     return [Series(*row) for row in rows]
 
 
-def _arrays(series: list[Series]) -> dict[str, list]:
+def _arrays(series: list[Series]) -> dict[str, object]:
     return {
+        "vote": GLOBAL,
         "regions": [each.region for each in series],
         "model_ids": [each.model_id for each in series],
         "lengths": [each.window_days for each in series],

@@ -13,7 +13,7 @@ or (
         select 1
         from {regimes} as others
         where
-            others.region <> 'GLOBAL'
+            others.region <> %(vote)s
             and others.instrument_id = stored.entity_id
             and others.as_of_date = stored.as_of_date
             and others.model_id = stored.model_id

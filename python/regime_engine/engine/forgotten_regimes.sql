@@ -4,7 +4,7 @@
 )
 or (
     stored.instrument_id = %(instrument_id)s
-    and stored.region <> 'GLOBAL'
+    and stored.region <> %(vote)s
     and stored.model_id = coalesce(%(model_id)s, stored.model_id)
     and stored.window_days = coalesce(%(window_days)s, stored.window_days)
 )

@@ -22,7 +22,7 @@ classified as (
         model_id,
         window_days
     from {regimes}
-    where instrument_id = %(instrument_id)s and region <> 'GLOBAL'
+    where instrument_id = %(instrument_id)s and region <> %(vote)s
 
 ),
 
@@ -36,7 +36,7 @@ revised as (
     where
         table_name = 'regimes'
         and old_row ->> 'instrument_id' = %(instrument_id)s
-        and key ->> 'region' <> 'GLOBAL'
+        and key ->> 'region' <> %(vote)s
 
 ),
 

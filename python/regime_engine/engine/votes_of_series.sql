@@ -1,4 +1,4 @@
--- The series GLOBAL in which a regime of one of the series counted.
+-- The voted series in which a regime of one of the series counted.
 select distinct
     votes.region,
     votes.model_id,
@@ -11,5 +11,5 @@ inner join unnest(%(regions)s::text[], %(model_ids)s::text[], %(lengths)s::integ
         and votes.window_days = voters.window_days
         and votes.metadata -> 'constituents'
         @> jsonb_build_array(jsonb_build_object('region', voters.region))
-where votes.region = 'GLOBAL'
+where votes.region = %(vote)s
 order by 2, 3

@@ -66,7 +66,7 @@ def test_a_region_is_added_changed_and_removed_and_a_second_time_changes_nothing
 
 
 def test_another_instrument_replaces_that_of_a_region_only_when_told(database):
-    with pytest.raises(RegimeError, match="US stands for GSPC[.]INDX already: choose another name"):
+    with pytest.raises(RegimeError, match=r"US stands for GSPC\.INDX already: choose another name"):
         regions.add(database, "US", "IXIC.INDX")
     change = regions.add(database, "US", "IXIC.INDX", replace=True)
     assert (change.before.description, change.after.description) == ("S&P 500", None)
@@ -83,6 +83,8 @@ def test_the_seed_never_undoes_a_command_and_still_adds_regions(own):
     assert instruments(own) == {"US": "SPX"}
     own.execute("insert into runtime.regions values ('EU', 'STOXX', 'of the seed')")
     assert instruments(own) == {"EU": "STOXX", "US": "SPX"}
+    # Who edits the file hears of it.
+    assert seeds.overruled(own) == ["US (SPX)", "US_TECH (removed)"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_a_region_without_prices_is_named_and_fails_no_night(own):
     result = succeed(regime_command(own.settings, "pipeline"))
     assert "US_TECH: no prices of IXIC.INDX; not classified\n" in result.stderr
     assert "Regime as of 2018-12-31 for region US: " in result.stdout
-    with pytest.raises(RegimeError, match="and no features of its instrument IXIC[.]INDX: load"):
+    with pytest.raises(RegimeError, match=r"and no features of its instrument IXIC\.INDX: load"):
         tables.history(own, Series("US_TECH", V2, 63))
     # One that is asked for, and one that had prices when it was classified, is missed.
     own.execute("delete from historical.prices_daily")
