@@ -65,7 +65,8 @@ def ledger(
     began, is_told = time.monotonic(), False
     while others := _begin(database, run, parameters, waits_for):
         if not is_told and time.monotonic() - began > SILENT_SECONDS:
-            print(f"waiting until {others} has ended", file=sys.stderr)
+            shown = others if others.isprintable() else ascii(others)
+            print(f"waiting until {shown} has ended", file=sys.stderr)
             is_told = True
         time.sleep(0.1)
     try:

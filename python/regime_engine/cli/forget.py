@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.options import POSITIVE
-from regime_engine.cli.output import dates_written, table
+from regime_engine.cli.output import dates_written, say, table
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -57,17 +57,17 @@ def forget(
         counts = engine.count(database, planned)
         if not counts:
             engine.require_known(database, asked)
-            click.echo(f"nothing is stored of {asked}")
+            say(f"nothing is stored of {asked}")
             return
         _show(planned, counts)
         _require_consent(asked, yes)
         done = engine.forget(database, planned)
         removed = ", ".join(f"{number:,} {name}" for name, number in done.removed.items())
-        click.echo(f"removed: {removed}")
+        say(f"removed: {removed}")
         for outcome in done.votes:
-            click.echo(f"{outcome.series} voted anew: {dates_written(outcome)}")
+            say(f"{outcome.series} voted anew: {dates_written(outcome)}")
         for series in planned.part:
-            click.echo(
+            say(
                 f"note: `regime backfill --region {series.region} --model-id {series.model_id} "
                 f"--window-days {series.window_days}` classifies the days that the series lost",
                 err=True,
@@ -76,16 +76,16 @@ def forget(
 
 
 def _show(planned: "Plan", counts: dict[str, int]) -> None:
-    click.echo(f"To remove of {planned.asked}:\n")
-    click.echo(table(["rows of", "rows"], list(counts.items())))
+    say(f"To remove of {planned.asked}:\n")
+    say(table(["rows of", "rows"], list(counts.items())))
     for title, series in (
         ("These series go as a whole", planned.whole),
         ("These lose the regimes of the instrument", planned.part),
         ("The regions that are left vote anew for", planned.voted),
     ):
         if series:
-            click.echo(f"\n{title}: {', '.join(map(str, series))}")
-    click.echo()
+            say(f"\n{title}: {', '.join(map(str, series))}")
+    say()
 
 
 def _require_consent(asked: "Asked", yes: bool) -> None:
@@ -103,7 +103,7 @@ def _print_regions_left(database: "Database", asked: "Asked") -> None:
 
     for region in seeds.regions(database).values():
         if asked.region == region.region or asked.instrument_id == region.instrument_id:
-            click.echo(
+            say(
                 f"note: {region.region} is still a region, and stands for {region.instrument_id}; "
                 f"`regime region remove {region.region}` removes it",
                 err=True,

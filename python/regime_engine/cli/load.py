@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -44,7 +45,7 @@ def load(
                 result = load_prices(database, path, instrument_id, strict)
             except (RegimeError, psycopg.Error) as error:
                 reason = explain(error)
-                click.echo(f"Error: {path}: {reason}" if reason else f"Error: {error}", err=True)
+                say(f"Error: {path}: {reason}" if reason else f"Error: {error}", err=True)
                 failed = True
             else:
                 _print_result(path, result, settings)
@@ -54,19 +55,19 @@ def load(
 
 
 def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
-    click.echo(
+    say(
         f"{path.name}: {result.rows:,} rows, {result.inserted:,} new, "
         f"{result.updated:,} corrected, {result.unchanged:,} unchanged, {result.refused:,} refused"
     )
     if result.ignored_columns:
         ignored = ", ".join(map(repr, result.ignored_columns))
-        click.echo(f"{path}: columns not loaded: {ignored}", err=True)
+        say(f"{path}: columns not loaded: {ignored}", err=True)
     if not result.refused:
         return
     for refusal in result.first_refusals:
-        click.echo(f"{path}:{refusal.line_number}: {refusal.reason}", err=True)
+        say(f"{path}:{refusal.line_number}: {refusal.reason}", err=True)
     more = result.refused - len(result.first_refusals)
-    click.echo(
+    say(
         f"{path}: {result.refused:,} of {result.rows:,} rows refused"
         + (f", {more:,} more than shown" if more else "")
         + f", kept in {settings.historical_schema}.prices_daily_refused"

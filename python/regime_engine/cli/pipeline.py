@@ -4,7 +4,7 @@ import click
 
 from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import encoding_options, regions_option
-from regime_engine.cli.output import last_regime, rows_written
+from regime_engine.cli.output import last_regime, rows_written, say
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
@@ -41,12 +41,12 @@ def pipeline(
 
     with connect(settings) as database:
         for warning in nightly.build_features(database):
-            click.echo(f"warning: {warning.name}: {warning.message}", err=True)
+            say(f"warning: {warning.name}: {warning.message}", err=True)
         chosen = list(dict.fromkeys(regions))
         if not chosen:
             chosen, without = nightly.regions_with_prices(database)
             for region, instrument_id in without.items():
-                click.echo(f"{region}: no prices of {instrument_id}; not classified", err=True)
+                say(f"{region}: no prices of {instrument_id}; not classified", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
@@ -61,9 +61,9 @@ def pipeline(
         except RegimeError as error:
             errors[GLOBAL] = error
         for outcome in outcomes:
-            click.echo(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
+            say(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
         for region, reason in errors.items():
-            click.echo(f"Error: {region}: {reason}", err=True)
+            say(f"Error: {region}: {reason}", err=True)
         passed = print_verdicts(*nightly.audit(database))
     if errors or not passed:
         sys.exit(1)

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.options import format_option
-from regime_engine.cli.output import print_rows
+from regime_engine.cli.output import print_rows, say
 from regime_engine.config import Settings
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def add(
         )
     assert change.after is not None
     done = "added" if change.before is None else "changed"
-    click.echo(f"{'unchanged' if change.before == change.after else done}: {_line(change.after)}")
+    say(f"{'unchanged' if change.before == change.after else done}: {_line(change.after)}")
     for note in change.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
 
 
 @region.command(name="list")
@@ -98,9 +98,9 @@ def remove(settings: Settings, name: str) -> None:
     with connect(settings) as database:
         change = regions.remove(database, name)
     assert change.before is not None
-    click.echo(f"removed: {_line(change.before)}")
+    say(f"removed: {_line(change.before)}")
     for note in change.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
 
 
 def _line(region: "Region") -> str:

@@ -101,6 +101,7 @@ RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
         (("forget",), 2, "give either --region or --instrument-id"),
         (("region", "remove", "USA"), 1, "unknown region 'USA': known are US"),
         (("no-such-command",), 2, "No such command 'no-such-command'"),
+        (("histroy",), 2, "Did you mean 'history'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, message):
