@@ -54,8 +54,7 @@ laid_over as (
     select
         region,
 
-        case when commanded.run_id is null then seeded.instrument_id else commanded.instrument_id end
-            as instrument_id,
+        coalesce(commanded.instrument_id, seeded.instrument_id) as instrument_id,
         case when commanded.run_id is null then seeded.description else commanded.description end
             as description,
         case when commanded.run_id is null then seeded.weight else commanded.weight end as weight,

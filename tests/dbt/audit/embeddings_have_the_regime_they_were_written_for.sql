@@ -68,8 +68,8 @@ forgets as (
 
 ),
 
--- A regime that a later run removed has a revision, or its series was forgotten as a whole; one that
--- was deleted by hand has neither.
+-- A regime that a later run removed has a revision, or its series was forgotten; one that was
+-- deleted by hand has neither.
 lost as (
 
     select without_a_regime.*

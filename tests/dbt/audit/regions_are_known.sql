@@ -36,7 +36,11 @@ unknown_names as (
     left join regions on named.region = regions.region
     where
         regions.region is null
-        and not exists (select 1 from features where features.instrument_id = named.region)
+        and not exists (
+            select 1
+            from features
+            where features.instrument_id = named.region
+        )
 
 ),
 

@@ -8,6 +8,7 @@ import pytest
 from bundled import V2
 from commands import refusal, regime_command, succeed
 from servers import MODULE_DATABASE
+from stored import FEATURES, PRICES
 
 from regime_engine import dbt, seeds
 from regime_engine.database import connect
@@ -144,6 +145,17 @@ def test_an_embedded_instrument_is_a_known_region_of_its_own(own):
     regions.remove(own, "US")
     found = {finding.test.name: finding.test.failures for finding in nightly.audit(own)[1]}
     assert found["regions_are_known"] == 1
+
+
+def test_an_instrument_of_a_regions_name_is_not_classified_as_that_region(own):
+    regions.add(own, "SPX", "GSPC.INDX")
+    for table in (FEATURES, PRICES):
+        own.execute(f"update {table} set instrument_id = 'SPX' where instrument_id = 'IXIC.INDX'")
+    done = regime_command(own.settings, "embed", "--all", "--classify", "--start", "2018-12-28")
+    assert done.returncode == 1
+    assert "SPX: SPX is also the region of GSPC.INDX, which is another instrument" in done.stderr
+    rows = own.rows("select distinct region, instrument_id from runtime.regimes").rows
+    assert rows == [("GSPC.INDX", "GSPC.INDX")]
 
 
 def test_a_region_without_prices_is_named_and_fails_no_night(own):
