@@ -37,6 +37,7 @@ def pipeline(
     from regime_engine.engine import nightly
     from regime_engine.engine.fit import WalkForward
     from regime_engine.errors import RegimeError
+    from regime_engine.reading.suspicions import suspicions
     from regime_engine.series import GLOBAL
 
     with connect(settings) as database:
@@ -65,5 +66,7 @@ def pipeline(
         for region, reason in errors.items():
             say(f"Error: {region}: {reason}", err=True)
         passed = print_verdicts(*nightly.audit(database))
+        for suspicious in suspicions(database, [outcome.series for outcome in outcomes]):
+            say(f"warning: {suspicious}", err=True)
     if errors or not passed:
         sys.exit(1)
