@@ -38,6 +38,7 @@ BUILT = {
     "analytics_runtime.regime_runs",
     "analytics_runtime.regime_locks",
     "analytics_runtime.regions",
+    "analytics_runtime.current_regions",
     "analytics_runtime.regime_labels",
     "analytics_staging.prices_checked",
     "analytics_staging.stg_prices_daily",
