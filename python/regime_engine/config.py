@@ -35,7 +35,7 @@ LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys((*_REGIMES, "regions", "current_regions", "regime_labels"), "runtime"),
     # Made by Python, before dbt's first build.
     "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),

@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 from psycopg import sql
@@ -24,8 +25,11 @@ if TYPE_CHECKING:  # importing dbt takes a second and a half
     from dbt.adapters.contracts.connection import Connection
     from dbt.artifacts.schemas.run import RunResult
     from dbt.cli.main import dbtRunner
+    from dbt_common.events.base_types import EventMsg
 
 PROJECT_NAME = "regime_engine"
+
+Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -47,19 +51,30 @@ class NodeResult:
     failures_table: tuple[str, str] | None
 
 
-def build(database: Database, selector: str) -> list[NodeResult]:
+def no_progress(done: int, total: int, name: str) -> None:
+    """Shows nothing."""
+
+
+def build(database: Database, selector: str, progress: Progress = no_progress) -> list[NodeResult]:
     """Models and seeds of a selector of selectors.yml, each with its tests, in order of lineage."""
-    return _invoke(database, "build", selector)
+    return _invoke(database, "build", selector, progress)
 
 
-def test(database: Database, selector: str) -> list[NodeResult]:
+def test(
+    database: Database,
+    selector: str,
+    progress: Progress = no_progress,  # noqa: PT028 (no test of pytest)
+) -> list[NodeResult]:
     """Every test of a selector; a build skips those of a model that depends on a failed one."""
-    return _invoke(database, "test", selector)
+    return _invoke(database, "test", selector, progress)
 
 
-def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]:
+def _invoke(
+    database: Database, command: str, selector: str, progress: Progress
+) -> list[NodeResult]:
     """Run dbt on the connection's database; one at a time a database.
 
+    progress: called with the nodes done, the nodes in all, and the name of one that begins or ends
     raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
     not those of the settings
     """
@@ -79,7 +94,7 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
         # dbt asks for the home folder, even where it is told the profile's.
         environment["HOME"] = target
     with database.locked(builder), _environment(environment), _our_sessions(database, builder):
-        outcome = _runner().invoke(arguments)
+        outcome = _runner(progress).invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
@@ -97,12 +112,11 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
     ]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
-    for result in results:
-        _require_names(result, database.connection.info.dbname, settings)
+    _require_names(results, database.connection.info.dbname, settings)
     return [_node_result(result) for result in results]
 
 
-def _runner() -> "dbtRunner":
+def _runner(progress: Progress) -> "dbtRunner":
     """dbt's runner; the root logger keeps its handlers.
 
     On import, a library of dbt adds one, which would send other libraries' warnings to stderr.
@@ -111,7 +125,22 @@ def _runner() -> "dbtRunner":
     from dbt.cli.main import dbtRunner
 
     logging.root.handlers[:] = handlers
-    return dbtRunner()
+    finished: list[str] = []
+    total = 0
+
+    def report(event: "EventMsg") -> None:
+        nonlocal total
+        # dbt would wait for ever for a worker whose callback raised.
+        with contextlib.suppress(Exception):
+            if event.info.name == "LogStartLine":
+                total = event.data.total
+            elif event.info.name == "NodeFinished":
+                finished.append(event.data.node_info.node_name)
+            else:
+                return
+            progress(min(len(finished), total), total, event.data.node_info.node_name)
+
+    return dbtRunner(callbacks=[report])
 
 
 @contextlib.contextmanager
@@ -229,25 +258,35 @@ def _profiles(project: Path) -> list[str]:
     return []
 
 
-def _require_names(result: "RunResult", database: str, settings: Settings) -> None:
+def _require_names(results: list["RunResult"], database: str, settings: Settings) -> None:
     """raises RegimeError where dbt built in another database, or under a name that Python does not
     look for"""
-    node = result.node
-    if getattr(node, "database", database) != database:
-        raise RegimeError(
-            f"dbt's profile leads to database {node.database}, --database-url to {database}: "
-            "make both name the same database"
+    variables: dict[str, str] = {}
+    difference = ""
+    for node in sorted((result.node for result in results), key=lambda node: node.unique_id):
+        if getattr(node, "database", database) != database:
+            raise RegimeError(
+                f"dbt's profile leads to database {node.database}, --database-url to {database}: "
+                "make both name the same database"
+            )
+        if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
+            continue
+        built = (node.schema, node.alias)  # type: ignore[union-attr]
+        wanted = settings.table(node.name)
+        if built == wanted:
+            continue
+        difference = difference or (
+            f"dbt names {node.name} {'.'.join(built)}, but regime looks for {'.'.join(wanted)}"
         )
-    if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
-        return
-    built = f"{node.schema}.{node.alias}"  # type: ignore[union-attr]
-    wanted = ".".join(settings.table(node.name))
-    if built != wanted:
-        layer = LAYER_OF[node.name].upper()
-        raise RegimeError(
-            f"dbt names {node.name} {built}, but regime looks for {wanted}: set "
-            f"REGIME_{layer}_SCHEMA or {ALIAS}{node.name.upper()} for both"
+        if built[0] != wanted[0]:
+            variables[f"REGIME_{LAYER_OF[node.name].upper()}_SCHEMA"] = built[0]
+        if built[1] != wanted[1]:
+            variables[f"{ALIAS}{node.name.upper()}"] = built[1]
+    if difference:
+        assignments = " ".join(
+            f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())
         )
+        raise RegimeError(f"{difference}: set {assignments}")
 
 
 def _target_directory(settings: Settings, project: Path, environment: dict[str, str]) -> Path:
