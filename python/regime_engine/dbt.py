@@ -93,8 +93,7 @@ def _invoke(
     except RuntimeError:
         # dbt asks for the home folder, even where it is told the profile's.
         environment["HOME"] = target
-    database.create_locks(builder)
-    with database.locked(), _environment(environment), _our_sessions(database, builder):
+    with database.locked(builder), _environment(environment), _our_sessions(database, builder):
         outcome = _runner(progress).invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception

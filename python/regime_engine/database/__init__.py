@@ -110,7 +110,10 @@ class Database:
         return self.connection.pipeline()
 
     def create_locks(self, owner: str | None = None) -> None:
-        """Create the table of locks if it is missing. owner: the role that is to own it"""
+        """Create the table of locks if it is missing. owner: the role that is to own it
+
+        dbt does not create it, since its first build has to be locked already.
+        """
         name = self.table("regime_locks")
         if self.one("select to_regclass(%s) is not null", [name.as_string()])[0]:
             return
@@ -124,13 +127,15 @@ class Database:
             self.execute("create table {regime_locks} (name text primary key)")
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, owner: str | None = None) -> Iterator[None]:
         """Be the only one that builds in this database: dbt's relations, or an index.
 
         A lock of a table, since anyone may take any advisory lock, while this one needs the right
         to write there. The transaction that holds it is open as long as it is needed; it has no
         snapshot and no number, so that it keeps no vacuum from its work.
+        owner: the role that is to own the table of locks if it is missing
         """
+        self.create_locks(owner)
         with self.transaction():
             self.execute("lock table {regime_locks} in share update exclusive mode")
             yield
@@ -153,7 +158,12 @@ class Database:
 def created_by_one_of_several(database: Database) -> Iterator[None]:
     """A transaction that creates something, unless another session does so at the same moment."""
     with (
-        contextlib.suppress(errors.DuplicateSchema, errors.DuplicateTable, errors.UniqueViolation),
+        contextlib.suppress(
+            errors.DuplicateSchema,
+            errors.DuplicateTable,
+            errors.DuplicateObject,
+            errors.UniqueViolation,
+        ),
         database.transaction(),
     ):
         yield

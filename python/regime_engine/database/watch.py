@@ -48,6 +48,9 @@ class Watch(threading.Thread):
                         if holder not in told and not self._ended.is_set():
                             told.add(holder)
                             print(_sentence(*holder), file=sys.stderr, flush=True)
+                elif other:
+                    other.close()
+                    other = None
                 was_active = is_active
         except (psycopg.Error, OSError):
             return

@@ -71,7 +71,7 @@ def audit(
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked():
+    with database.locked(roles.builder_of(database)):
         results = dbt.test(database, "audit", progress)
         broken = [result for result in results if result.status == "error"]
         if broken:
