@@ -84,7 +84,8 @@ means that the world changed since the row was written: a price was restated, or
 `--format json` prints the verdicts for a program. The exit code is 1 if a check failed or was not
 run.
 
-The rows that a check finds stay in a table with the name of the check until the next audit:
+The rows that a check finds stay in a table with the name of the check. The next audit makes the
+table anew, and drops any view on it:
 
 ```sql
 select * from audit_failures.regime_transitions_are_the_label_changes;

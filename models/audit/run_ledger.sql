@@ -40,7 +40,7 @@ runs as (
 
     select
         *,
-        {{ run_is_live('run_id') }} as is_live
+        {{ run_is_live('recorded') }} as is_live
 
     from recorded
 

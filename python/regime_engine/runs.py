@@ -14,6 +14,7 @@ from psycopg import sql
 
 from regime_engine import __version__
 from regime_engine.database import Database, document, explain, row_hash
+from regime_engine.errors import RegimeError
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,20 @@ class Run:
 
 
 # A live run holds the advisory lock of the first half of its id; the lock ends with its session,
-# however that ends.
+# however that ends. Anyone may take any such lock, so the session has to be of the run's login.
 LOCK_KEY = sql.SQL("('x' || left(replace(run_id::text, '-', ''), 16))::bit(64)::bigint")
 # `in`, not `exists`: planned as one pass over pg_locks, where `exists` is costed once a run of the
 # ledger, which from some 2,000 runs on makes Postgres compile (JIT) every statement that asks.
-LIVE = sql.SQL("""{key} in (
-    select (classid::bigint << 32) | objid::bigint
+LIVE = sql.SQL("""({key}, database_user) in (
+    select
+        (classid::bigint << 32) | objid::bigint,
+        usename
     from pg_locks
+    inner join pg_stat_activity using (pid)
     where
         locktype = 'advisory'
         and objsubid = 1
-        and database = (select oid from pg_database where datname = current_database())
+        and pg_locks.database = (select oid from pg_database where datname = current_database())
 )""").format(key=LOCK_KEY)
 
 ROW_HASH = row_hash("""
@@ -64,7 +68,16 @@ def ledger(
     _hold(database, run, "pg_advisory_lock")
     began, is_told = time.monotonic(), False
     while others := _begin(database, run, parameters, waits_for):
-        if not is_told and time.monotonic() - began > SILENT_SECONDS:
+        waited = time.monotonic() - began
+        (limit,) = database.one(
+            "select extract(epoch from current_setting('lock_timeout')::interval)"
+        )
+        if limit and waited > limit:
+            raise RegimeError(
+                f"{others} has not ended within {limit:,.0f} seconds: wait for it, or allow more "
+                "time with REGIME_LOCK_TIMEOUT"
+            )
+        if not is_told and waited > SILENT_SECONDS:
             shown = others if others.isprintable() else ascii(others)
             print(f"waiting until {shown} has ended", file=sys.stderr)
             is_told = True
@@ -86,7 +99,7 @@ def _begin(
     """Record the start of the run, or return which live run it has to wait for."""
     with database.transaction():
         # Of two runs that begin, one sees the other.
-        database.execute("select pg_advisory_xact_lock(hashtextextended('regime:runs', 0))")
+        database.take_turns(["runs"])
         _mark_dead_runs(database)
         found = database.first(
             """

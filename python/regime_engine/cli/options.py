@@ -80,6 +80,8 @@ staleness_option = click.option(
     help="Allow the last price to be this many calendar days before --as-of.",
 )
 
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
+
 format_option = click.option(
     "--format",
     "output_format",

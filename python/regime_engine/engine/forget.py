@@ -127,8 +127,7 @@ def forget(database: Database, planned: Plan) -> Forgotten:
     with (
         runs.ledger(database, "forget", parameters, _writes_such_rows(database, planned)) as run,
         # dbt reads the tables in several steps, and must not see some with the rows, some without.
-        database.locked("dbt"),
-        database.transaction(),
+        database.locked(),
     ):
         if asked.has_prices:
             load.take_turns(database)

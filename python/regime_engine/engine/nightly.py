@@ -32,9 +32,9 @@ class Finding:
     look_further: str
 
 
-def initialise(database: Database) -> None:
+def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
     """Create or upgrade schemas, engine tables and seeds."""
-    dbt.require_success(dbt.build(database, "engine_tables"), "init")
+    dbt.require_success(dbt.build(database, "engine_tables", progress), "init")
 
 
 def advice_on_older_embeddings(database: Database) -> str | None:
@@ -50,9 +50,11 @@ def advice_on_older_embeddings(database: Database) -> str | None:
     )
 
 
-def build_features(database: Database) -> list[NodeResult]:
+def build_features(
+    database: Database, progress: dbt.Progress = dbt.no_progress
+) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
-    results = dbt.build(database, "features")
+    results = dbt.build(database, "features", progress)
     prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
         raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
@@ -60,19 +62,37 @@ def build_features(database: Database) -> list[NodeResult]:
     return [result for result in results if result.status == "warn"]
 
 
-def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], list[Finding]]:
+def audit(
+    database: Database, rows_shown: int = 20, progress: dbt.Progress = dbt.no_progress
+) -> tuple[list[NodeResult], list[Finding]]:
     """All results of the audit phase, and what its failed and warning tests found.
 
     raises RegimeError where a test could not be run at all, or the login may not keep what it finds
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked("dbt"):
-        results = dbt.test(database, "audit")
+    with database.locked():
+        results = dbt.test(database, "audit", progress)
         broken = [result for result in results if result.status == "error"]
+        if broken:
+            _require_relations(database, results)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         found = [result for result in results if result.status in ("fail", "warn")]
         return results, [_finding(database, result, rows_shown) for result in found]
+
+
+def _require_relations(database: Database, results: list[NodeResult]) -> None:
+    """raises RegimeError naming what the audit's test of the project's relations did not find"""
+    for result in results:
+        if result.name == "relations_exist" and result.status == "fail":
+            missing = _finding(database, result, limit=1000).rows.rows
+            names = sorted(f"{schema}.{name}" for schema, name, *_ in missing)
+            more = f" and {len(names) - 9} more" if len(names) > 9 else ""
+            commands = " and then ".join(sorted({f"`{command}`" for *_, command in missing}))
+            raise RegimeError(
+                "the audit could not be carried out: the database lacks "
+                f"{', '.join(names[:9])}{more}: run {commands}"
+            )
 
 
 def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
@@ -122,7 +142,7 @@ def classify_regions(
     """Backfill each region over its whole history, so that restated prices are followed too.
 
     A region that cannot be classified does not stop the others; its error is returned.
-    progress: region → a callback of windows done and in all
+    progress: what is done → a callback of how many are done and how many there are
     schedule: store the Markov versions that are due first, and begin with the first of them
     """
     outcomes: list[Outcome] = []
@@ -132,10 +152,12 @@ def classify_regions(
         try:
             begins = [_first_date(database, series)]
             if schedule:
-                versions = fit.walk_forward(database, series, Recipe(), schedule)
+                fitting = progress(f"fitting {region}")
+                versions = fit.walk_forward(database, series, Recipe(), schedule, progress=fitting)
                 begins.append(versions[0].valid_from)
             start = min(filter(None, begins), default=None)
-            outcomes.append(classify.backfill(database, series, start, progress=progress(region)))
+            classifying = progress(f"classifying {region}")
+            outcomes.append(classify.backfill(database, series, start, progress=classifying))
         except RegimeError as error:
             errors[region] = error
     return outcomes, errors

@@ -49,7 +49,8 @@ def add(
         raise RegimeError(f"{GLOBAL} is the vote of the regions: choose another name")
     if weight is not None and not (math.isfinite(weight) and weight >= 0):
         raise RegimeError(f"--weight {weight:g}: give a number from 0 on")
-    with database.locked("regions"):
+    with database.transaction():
+        database.take_turns(["regions"])
         known = seeds.regions(database)
         _require_new_name(region, list(known))
         before = known.get(region)
@@ -88,7 +89,8 @@ def remove(database: Database, region: str) -> Change:
 
     raises RegimeError if there is no such region
     """
-    with database.locked("regions"):
+    with database.transaction():
+        database.take_turns(["regions"])
         known = seeds.regions(database)
         if region not in known:
             raise seeds.unknown_region(region, list(known))

@@ -167,9 +167,7 @@ def follow_removal(database: Database, run: Run, series: Series) -> None:
 def lock_series(database: Database, instrument_id: str, series: Series) -> None:
     """Writers of one series, and of one instrument's embeddings, take turns until commit."""
     embeddings.lock(database, [instrument_id], series.model_id, series.window_days)
-    database.execute(
-        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"regime:regimes/{series}"]
-    )
+    database.take_turns([f"regimes/{series}"])
 
 
 def _parameters(

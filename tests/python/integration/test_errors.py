@@ -183,13 +183,13 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
 
 def test_init_says_how_to_write_embeddings_of_an_older_version_again(database, regime):
     succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init")).stderr == ""
+    assert succeed(regime("init", "--quiet")).stderr == ""
     database.execute("update historical.numeric_window_embeddings set entity_type = 'instrument'")
-    (line,) = succeed(regime("init")).stderr.splitlines()
+    (line,) = succeed(regime("init", "--quiet")).stderr.splitlines()
     database.execute(re.search("`(truncate [^`]+)`", line)[1])
     assert "`regime pipeline --walk-forward`" in line
     succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init")).stderr == ""
+    assert succeed(regime("init", "--quiet")).stderr == ""
     rows = database.execute("select entity_type from historical.numeric_window_embeddings")
     assert rows.fetchall() == [("INSTRUMENT",)]
 
