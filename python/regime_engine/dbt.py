@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
+from psycopg import sql
 
 from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
-from regime_engine.database import Database, libpq_environment
+from regime_engine.database import Database, advice_on_timeouts, libpq_environment
+from regime_engine.database.session import settings_statement
 from regime_engine.errors import RegimeError
 
 if TYPE_CHECKING:  # importing dbt takes a second and a half
+    from dbt.adapters.contracts.connection import Connection
     from dbt.artifacts.schemas.run import RunResult
     from dbt.cli.main import dbtRunner
     from dbt_common.events.base_types import EventMsg
@@ -78,23 +81,28 @@ def _invoke(
     settings = database.settings
     project = project_directory(settings)
     environment = libpq_environment(database) | settings.names
-    if builder := roles.builder_of(database):
-        # What dbt makes belongs to all who build, whoever of them it was.
-        given = environment.get("PGOPTIONS", "")
-        environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
+    builder = roles.builder_of(database)
     target = str(_target_directory(settings, project, environment))
     arguments = [command, *_selection(project, selector), *_profiles(project)]
     arguments += ["--project-dir", str(project), "--target-path", target, "--log-path", target]
     arguments += ["--log-level", "none", "--log-level-file", "none", "--no-use-colors"]
     arguments += ["--no-version-check", "--no-write-json"]
 
-    with database.locked("dbt"), _environment(environment):
+    try:
+        Path.home()
+    except RuntimeError:
+        # dbt asks for the home folder, even where it is told the profile's.
+        environment["HOME"] = target
+    database.create_locks(builder)
+    with database.locked(), _environment(environment), _our_sessions(database, builder):
         outcome = _runner(progress).invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
         # What follows are the macros that led there.
         reason = str(outcome.exception).split("> in macro")[0]
+        if isinstance(outcome.exception, UnicodeError):
+            reason += " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
         raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
     executed: list[RunResult] = outcome.result.results  # type: ignore[union-attr, assignment]
     # A hook of the project is reported only if it failed.
@@ -136,6 +144,50 @@ def _runner(progress: Progress) -> "dbtRunner":
     return dbtRunner(callbacks=[report])
 
 
+@contextlib.contextmanager
+def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
+    """Each connection that dbt opens is a session of ours, and acts as the builder.
+
+    What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile
+    and its search_path stay.
+    """
+    from dbt.adapters.postgres.connections import PostgresConnectionManager as Manager
+    from dbt_common.exceptions import DbtRuntimeError
+
+    original = Manager.__dict__["open"]
+    project = project_directory(database.settings)
+    is_ours = _package_directory(project) == project
+
+    def open_ours(manager: type[Manager], connection: "Connection") -> "Connection":
+        was_open = connection.state == "open"
+        opened = original.__func__(manager, connection)
+        if was_open:
+            return opened
+        credentials, handle = opened.credentials, opened.handle
+        role = builder if is_ours or not credentials.role else None
+        version = database.connection.info.server_version
+        settings = settings_statement(database.settings, version, credentials.search_path)
+        with handle.cursor() as cursor:
+            cursor.execute(settings.as_string())
+            if role:
+                cursor.execute(sql.SQL("set role {}").format(sql.Identifier(role)).as_string())
+            cursor.execute("select pg_backend_pid(), current_user")
+            pid, user = cursor.fetchone()
+        # A rollback would undo what was set.
+        handle.commit()
+        if role and user != role:
+            raise DbtRuntimeError(f"dbt acts as {user}, although the role {role} was set")
+        database.watch.pids.append(pid)
+        return opened
+
+    Manager.open = classmethod(open_ours)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Manager.open = original  # type: ignore[method-assign]
+        del database.watch.pids[1:]
+
+
 def require_success(results: list[NodeResult], doing: str) -> None:
     """raises RegimeError naming the first node that failed and how many more did"""
     failures = [result for result in results if result.status in ("fail", "error")]
@@ -143,6 +195,8 @@ def require_success(results: list[NodeResult], doing: str) -> None:
         first, *others = failures
         more = f" (and {len(others)} more)" if others else ""
         message = " ".join(first.message.split())
+        if advice := advice_on_timeouts(message):
+            message += f" ({advice})"
         raise RegimeError(f"{doing}: {first.resource_type} {first.name} failed{more}: {message}")
 
 
@@ -165,9 +219,13 @@ def _package_directory(project: Path) -> Path | None:
     """The folder of this package's dbt project: the project itself, or a package of it."""
     for folder in (project, project / "dbt_packages" / PROJECT_NAME):
         with contextlib.suppress(OSError):
-            if f"name: {PROJECT_NAME}\n" in (folder / "dbt_project.yml").read_text():
+            if f"name: {PROJECT_NAME}\n" in _text(folder / "dbt_project.yml"):
                 return folder
     return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _selection(project: Path, selector: str) -> list[str]:
@@ -176,7 +234,7 @@ def _selection(project: Path, selector: str) -> list[str]:
     dbt's own --selector would read the selectors of the team's project.
     """
     package = _package_directory(project) or project
-    selectors = yaml.safe_load((package / "selectors.yml").read_text())["selectors"]
+    selectors = yaml.safe_load(_text(package / "selectors.yml"))["selectors"]
     (definition,) = (s["definition"]["union"] for s in selectors if s["name"] == selector)
     chosen = [_criterion(part) for part in definition if "exclude" not in part]
     excluded = [_criterion(p) for part in definition for p in part.get("exclude", [])]

@@ -36,6 +36,8 @@ def create(database: Database) -> None:
             _grant(database, "usage on schema", AUDITOR, schema)
         for schema in (*engine, features, staging):
             _grant(database, "usage on schema", ENGINE, schema)
+        database.create_locks()
+        _grant(database, "select, insert, update on table", ENGINE, *settings.table("regime_locks"))
         _hand_over(database)
         _grant_select(database, BUILDER, settings.historical_schema, "prices_daily")
         # dbt grants the rights on what it makes from now on, but not on the tables of a test's

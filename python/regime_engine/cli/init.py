@@ -21,9 +21,10 @@ def init(settings: Settings, with_roles: bool, quiet: bool) -> None:
     """Create or upgrade the schemas, the engine tables and the seeds.
 
     It uses dbt, and changes no row of the engine tables. Run it after an upgrade, and after you
-    edit a file in `seeds/`.
+    edit a file in `seeds/`. A region that `regime region` added, changed or removed stays so,
+    whatever seeds/regions.csv says.
     """
-    from regime_engine import roles
+    from regime_engine import roles, seeds
     from regime_engine.database import connect
     from regime_engine.engine import nightly
 
@@ -34,6 +35,12 @@ def init(settings: Settings, with_roles: bool, quiet: bool) -> None:
         phases.end()
         name = database.connection.info.dbname
         say(f"engine tables and seeds are ready in database {name}")
+        if overruled := seeds.overruled(database):
+            say(
+                "note: `regime region` counts more than regions.csv, and changed "
+                f"{', '.join(overruled)}",
+                err=True,
+            )
         if advice := nightly.advice_on_older_embeddings(database):
             say(f"warning: {advice}", err=True)
         if with_roles:

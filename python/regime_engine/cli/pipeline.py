@@ -47,12 +47,17 @@ def pipeline(
         phases.end()
         for warning in warnings:
             say(f"warning: {warning.name}: {warning.message}", err=True)
+        chosen = list(dict.fromkeys(regions))
+        if not chosen:
+            chosen, without = nightly.regions_with_prices(database)
+            for region, instrument_id in without.items():
+                say(f"{region}: no prices of {instrument_id}; not classified", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
             window_days,
             progress=phases.begin,
-            only=regions,
+            regions=chosen,
             schedule=WalkForward() if walk_forward else None,
         )
         phases.end()

@@ -1,12 +1,12 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from psycopg import sql
 
-from regime_engine import dbt, roles, seeds
+from regime_engine import dbt, features, roles, seeds
 from regime_engine.config import ENGINE_TABLES
 from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
@@ -15,6 +15,9 @@ from regime_engine.engine.classify import Outcome
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
+
+# Instruments that an error names.
+MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def audit(
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked("dbt"):
+    with database.locked():
         results = dbt.test(database, "audit", progress)
         broken = [result for result in results if result.status == "error"]
         if broken:
@@ -92,12 +95,48 @@ def _require_relations(database: Database, results: list[NodeResult]) -> None:
             )
 
 
+def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
+    """The regions to classify, and those without prices: region → its instrument.
+
+    A region that has regimes is classified, so that it is an error if its prices are gone.
+
+    raises RegimeError if there is nothing to classify
+    """
+    known = seeds.regions(database)
+    without = {
+        region.region: region.instrument_id
+        for region in known.values()
+        if not seeds.has_prices(database, region.instrument_id)
+        and not database.first("select 1 from {regimes} where region = %s limit 1", [region.region])
+    }
+    classified = [name for name in known if name not in without]
+    if not classified:
+        raise RegimeError(_no_region(database, without))
+    return classified, without
+
+
+def _no_region(database: Database, without: dict[str, str]) -> str:
+    names = ", ".join(f"{region} ({instrument_id})" for region, instrument_id in without.items())
+    query = "select instrument_id from ({instruments}) as found limit {most}"
+    rows = database.execute(
+        query, instruments=database.compose(features.INSTRUMENTS), most=sql.Literal(MOST_SHOWN + 1)
+    )
+    priced = [instrument_id for (instrument_id,) in rows]
+    more = " …" * (len(priced) > MOST_SHOWN)
+    return (
+        (f"no region has prices: {names}" if without else "there is no region")
+        + (f"; there are prices of {', '.join(priced[:MOST_SHOWN])}{more}" if priced else "")
+        + ": make an instrument a region with `regime region add NAME --instrument-id ID`"
+        + ("" if priced or not without else ", or load prices of these with `regime load`")
+    )
+
+
 def classify_regions(
     database: Database,
     model_id: str,
     window_days: int,
     progress: Callable[[str], Callable[[int, int], None]],
-    only: tuple[str, ...] = (),
+    regions: Iterable[str],
     schedule: WalkForward | None = None,
 ) -> tuple[list[Outcome], dict[str, RegimeError]]:
     """Backfill each region over its whole history, so that restated prices are followed too.
@@ -108,7 +147,7 @@ def classify_regions(
     """
     outcomes: list[Outcome] = []
     errors: dict[str, RegimeError] = {}
-    for region in only or seeds.regions(database):
+    for region in regions:
         series = Series(region, model_id, window_days)
         try:
             begins = [_first_date(database, series)]

@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 from psycopg import errors, sql
 
-from regime_engine.database import Database
+from regime_engine.database import Database, created_by_one_of_several
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import KEY, REQUIRED, name_of
@@ -63,7 +64,7 @@ def load_prices(
         with database.transaction():
             rows = _stage(database, file)
             _refuse_contradictions(database, columns)
-            _take_turns(database)
+            take_turns(database)
             refused = _keep_refused(database, Path(path))
             landed = not (strict and refused)
             inserted, updated = 0, 0
@@ -86,31 +87,32 @@ def load_prices(
     )
 
 
-def _table(database: Database, name: str) -> sql.Identifier:
+def table(database: Database, name: str) -> sql.Identifier:
     return sql.Identifier(database.settings.historical_schema, name)
 
 
 def _create_missing_tables(database: Database) -> set[str]:
     """Create the schema and the two tables if missing; returns the columns of prices_daily."""
     schema = sql.Identifier(database.settings.historical_schema)
-    prices, refused = _table(database, PRICES), _table(database, REFUSED)
-    with database.transaction():
-        _take_turns(database)
-        # `if not exists` would require the right to create even if nothing is missing.
-        if not _exists(database, "to_regnamespace", schema):
+    prices, refused = table(database, PRICES), table(database, REFUSED)
+    # `if not exists` would require the right to create even if nothing is missing.
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regnamespace", schema):
             database.execute("create schema {schema}", schema=schema)
-        if not _exists(database, "to_regclass", prices):
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regclass", prices):
             database.execute(statement(__package__, "create_prices_daily"), prices=prices)
             # If the var features_changes is `loaded`, dbt looks for new rows by loaded_at.
             database.execute("create index on {prices} (loaded_at)", prices=prices)
-        if not _exists(database, "to_regclass", refused):
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regclass", refused):
             database.execute(statement(__package__, "create_prices_daily_refused"), refused=refused)
-        found = database.execute(
-            "select attname from pg_attribute"
-            " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
-            [prices.as_string()],
-        )
-        columns = {name for (name,) in found}
+    found = database.execute(
+        "select attname from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        [prices.as_string()],
+    )
+    columns = {name for (name,) in found}
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise RegimeError(
@@ -120,15 +122,18 @@ def _create_missing_tables(database: Database) -> set[str]:
     return columns
 
 
-def _exists(database: Database, lookup: str, name: sql.Identifier) -> bool:
+def exists(database: Database, lookup: str, name: sql.Identifier) -> bool:
     query = "select {lookup}(%s) is not null"
     return database.one(query, [name.as_string()], lookup=sql.Identifier(lookup))[0]
 
 
-def _take_turns(database: Database) -> None:
-    """From here to the end of the transaction, no other load into this table runs."""
-    key = f"regime load {database.settings.historical_schema}.{PRICES}"
-    database.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+def take_turns(database: Database) -> None:
+    """From here to the end of the transaction, no other load into this table runs.
+
+    Others may read and write the table.
+    """
+    lock = "lock table {prices} in share update exclusive mode"
+    database.execute(lock, prices=table(database, PRICES))
 
 
 def _stage(database: Database, file: PriceFile) -> int:
@@ -166,9 +171,11 @@ def _keep_refused(database: Database, path: Path) -> int:
     if count:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        parameters = {"file_sha256": sha256, "file_name": path.name}
+        # A file name is bytes; those that are not UTF-8 are kept as \\xNN.
+        name = os.fsencode(path.name).decode(errors="backslashreplace")
+        parameters = {"file_sha256": sha256, "file_name": name}
         keep = statement(__package__, "keep_refused")
-        database.execute(keep, parameters, refused=_table(database, REFUSED))
+        database.execute(keep, parameters, refused=table(database, REFUSED))
     return count
 
 
@@ -182,7 +189,7 @@ def _upsert(database: Database, columns: list[str], is_dated: bool) -> tuple[int
     try:
         inserted, updated = database.one(
             statement(__package__, "upsert_prices"),
-            prices=_table(database, PRICES),
+            prices=table(database, PRICES),
             columns=names([*columns, *dated]),
             assignments=assignments([*values, *dated]),
             stored=names(values, "stored"),

@@ -11,7 +11,7 @@ weekdays as (
         extract(isodow from recent.trade_date) as weekday,
         count(*) as prices,
         max(recent.trade_date) as last_price
-    from {regions} as regions
+    from {current_regions} as regions
     left join lateral (
 
         select prices.trade_date

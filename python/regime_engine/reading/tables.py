@@ -112,8 +112,7 @@ def region_overview(database: Database) -> Rows:
     Both are None for a region without prices, and as long as dbt has not built the prices' view.
     """
     prices = database.table("stg_prices_daily")
-    view = prices.as_string(database.connection)
-    (is_built,) = database.one("select to_regclass(%s) is not null", [view])
+    is_built = seeds.is_built(database, "stg_prices_daily")
     none = sql.SQL("(select null::text as instrument_id, null::date as trade_date where false)")
     query = statement(__package__, "region_overview")
     return database.rows(query, prices=prices if is_built else none)
@@ -134,6 +133,17 @@ def models(database: Database, region: str | None = None) -> Rows:
         order by region, model_id, window_days, valid_from, version
         """,
         {"region": region},
+    )
+
+
+def regions(database: Database) -> Rows:
+    """One row a region, by name."""
+    return database.rows(
+        """
+        select region, instrument_id, description, weight, changed_at, changed_by
+        from {current_regions}
+        order by region collate "C"
+        """
     )
 
 

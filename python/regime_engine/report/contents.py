@@ -135,7 +135,7 @@ class RegionReport:
     """All that is shown of one region.
 
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
-    description: of the region's instrument, if regions.csv has one
+    description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
     why_empty: the reason why analogues or calibration is empty, by name of the field
     """
