@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BAR_WIDTH = 30
 SECONDS_BETWEEN_DRAWS = 0.1
 SECONDS_BETWEEN_LOG_LINES = 60
-SECONDS_OF_SILENCE = 3
+SECONDS_OF_SILENCE = 2  # with the start of Python, a wait is not longer than three
 
 Item = TypeVar("Item")
 
@@ -139,7 +139,7 @@ def instruments_progress(quiet: bool = False) -> Callable[["Tally", int], None]:
 
 
 def said_if_slow(text: str, items: Iterable[Item]) -> Iterator[Item]:
-    """The items; a line on stderr if the first of them is not there within three seconds."""
+    """The items; a line on stderr if the first of them is not there soon."""
     line = Timer(SECONDS_OF_SILENCE, say, [text], {"err": True})
     line.daemon = True
     line.start()

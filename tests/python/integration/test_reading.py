@@ -432,7 +432,7 @@ def test_the_tables_say_what_a_person_asks_for(database, ask):
         (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
         (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
-        (("explain", "--region", "MARS"), "no regimes of region MARS"),
+        (("explain", "--region", "MARS"), "unknown region 'MARS': known are US, US_TECH"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
