@@ -1,5 +1,6 @@
 -- Collation "C" sorts by bytes: twice as fast, and good enough for a key.
 create temporary table staged_prices (
+    file_number integer,
     line_number bigint,
     instrument_id text collate "C",
     trade_date date,
@@ -13,6 +14,5 @@ create temporary table staged_prices (
     metadata jsonb,
     written_date text,
     reason text,
-    row_text text,
-    loaded_at timestamptz default now()
-) on commit drop
+    row_text text
+)

@@ -5,18 +5,26 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import polars as pl
 
 from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import REQUIRED, missing, positions_by_name
 
+# What is in memory at once.
 CHUNK_ROWS = 20_000
+CHUNK_CHARACTERS = 20_000_000
+LONGEST_LINE = 1_000_000  # characters
+MOST_COLUMNS = 20_000
+LARGEST_UNZIPPED = 256 * 2**20  # bytes of a gzipped Parquet file, which is read as a whole
+
+# A longer Parquet file with more rows a byte has no prices: it is made to fill the memory.
+MOST_ROWS_A_BYTE = 100
+ROWS_TO_DOUBT = 10_000_000
 
 # The first bytes of a file.
 GZIP = b"\x1f\x8b"
@@ -63,7 +71,7 @@ def open_prices(path: Path, instrument_id: str | None = None) -> Iterator[PriceF
             if start in (ZIP, OLD_EXCEL):
                 raise RegimeError(f"{path}: an Excel workbook or zip archive: save it as CSV")
             if start == PARQUET:
-                file = _open_parquet(path, path if content is raw else io.BytesIO(content.read()))
+                file = _open_parquet(path, path if content is raw else _all_of(path, content))
             else:
                 file = _open_csv(path, content)
             yield _with_instruments(path, file, instrument_id)
@@ -81,9 +89,13 @@ def _unzipped(raw: io.BufferedReader) -> Content:
 
 def _with_instruments(path: Path, file: PriceFile, instrument_id: str) -> PriceFile:
     """The file with an instrument in every row; raises RegimeError if a column is missing."""
-    for name in REQUIRED:
+    for name in REQUIRED[::-1]:
         if name in file.columns or (name == "instrument_id" and instrument_id):
             continue
+        if name == "instrument_id":
+            first = next(file.chunks, None)
+            if first is None:
+                return replace(file, columns=["instrument_id", *file.columns])
         option = ", or say --instrument-id" if name == "instrument_id" else ""
         raise RegimeError(missing(str(path), name, file.header) + option)
     if not instrument_id:
@@ -106,7 +118,17 @@ def _require_only(path: Path, chunk: pl.DataFrame, instrument_id: str) -> pl.Dat
     return chunk
 
 
-def _open_parquet(path: Path, source: Path | BinaryIO) -> PriceFile:
+def _all_of(path: Path, content: Content) -> io.BytesIO:
+    unzipped = content.read(LARGEST_UNZIPPED + 1)
+    if len(unzipped) > LARGEST_UNZIPPED:
+        raise RegimeError(
+            f"{path}: more than {LARGEST_UNZIPPED >> 20} MiB of Parquet in a gzip file: unzip it "
+            "and load the Parquet file"
+        )
+    return io.BytesIO(unzipped)
+
+
+def _open_parquet(path: Path, source: Path | io.BytesIO) -> PriceFile:
     def chunks() -> Iterator[pl.DataFrame]:
         wanted = table.select(header[at] for at in positions.values())
         row_number = 1
@@ -126,8 +148,12 @@ def _open_parquet(path: Path, source: Path | BinaryIO) -> PriceFile:
     try:
         table = pl.scan_parquet(source, glob=False)
         header = table.collect_schema().names()
+        rows = table.select(pl.len()).collect().item()
     except pl.exceptions.PolarsError as error:
         raise _not_parquet(path, error) from error
+    size = source.getbuffer().nbytes if isinstance(source, io.BytesIO) else path.stat().st_size
+    if rows > max(ROWS_TO_DOUBT, MOST_ROWS_A_BYTE * size):
+        raise RegimeError(f"{path}: {rows:,} rows in {size:,} bytes cannot be prices: load others")
     positions = positions_by_name(str(path), header)
     return PriceFile(header, list(positions), chunks())
 
@@ -145,23 +171,29 @@ def _not_parquet(path: Path, error: Exception) -> RegimeError:
 
 
 def _open_csv(path: Path, content: Content) -> PriceFile:
-    lines = _Lines(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+    lines = _Lines(path, io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
     first = next(lines, "")
     delimiter = max(",;\t|", key=first.count)
     header = next(csv.reader([first], delimiter=delimiter), [])
     positions = positions_by_name(str(path), header)
     one_line = [at for name, at in positions.items() if name != "metadata"]
     width = len(header)
+    if width > MOST_COLUMNS:
+        raise RegimeError(f"{path}: {width:,} columns; at most {MOST_COLUMNS:,} are read")
 
     def chunks() -> Iterator[pl.DataFrame]:
         rows = _csv_rows(lines, delimiter, width, one_line)
         while True:
             line_numbers, texts, faults, fields = [], [], [], []
+            characters = 0
             for line_number, text, fault, row in itertools.islice(rows, CHUNK_ROWS):
                 line_numbers.append(line_number)
                 texts.append(text)
                 faults.append(fault)
                 fields += row  # one flat list: the garbage collector is slow with many
+                characters += len(text) + width
+                if characters > CHUNK_CHARACTERS:
+                    break
             if not line_numbers:
                 return
             yield pl.DataFrame(
@@ -176,8 +208,9 @@ def _open_csv(path: Path, content: Content) -> PriceFile:
 class _Lines:
     """The lines of a text, counted; the lines of the current row can be given back."""
 
-    def __init__(self, text: Iterable[str]) -> None:
-        self._text = iter(text)
+    def __init__(self, path: Path, text: io.TextIOWrapper) -> None:
+        self._path = path
+        self._text = text
         self._given_back: list[str] = []
         self.row: list[str] = []
         self.row_number = 1
@@ -186,7 +219,14 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._given_back.pop() if self._given_back else next(self._text)
+        line = self._given_back.pop() if self._given_back else self._text.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        if len(line) == LONGEST_LINE:
+            raise RegimeError(
+                f"{self._path}:{self.row_number + len(self.row)}: the line is longer than "
+                f"{LONGEST_LINE:,} characters: load a file with one price a line"
+            )
         self.row.append(line)
         return line
 

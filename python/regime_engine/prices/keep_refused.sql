@@ -2,6 +2,7 @@ insert into {refused}
     (file_sha256, line_number, file_name, instrument_id, trade_date, reason, row_text)
 select %(file_sha256)s, line_number, %(file_name)s, instrument_id, written_date, reason, row_text
 from staged_prices
-where reason is not null
+where file_number = %(file_number)s
+    and reason is not null
 order by line_number
 on conflict do nothing

@@ -1,11 +1,14 @@
-"""Price files into prices_daily: all rows are staged, then written or refused at once."""
+"""Price files into prices_daily: all rows are staged, then each file is written at once."""
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
+import psycopg
 from psycopg import errors, sql
 
 from regime_engine.database import Database
@@ -22,19 +25,27 @@ FIRST_REFUSALS = 20
 STAGED_COLUMNS = ("line_number", "written_date", "reason", "row_text")
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     line_number: int
     reason: str
+
+
+class HalfAdjusted(NamedTuple):
+    """An instrument whose other rows have an adjusted close, so that staging refuses these."""
+
+    instrument_id: str
+    rows_without: int
+    all_rows: int
 
 
 @dataclass(frozen=True)
 class LoadResult:
     """What became of a file: rows = inserted + updated + unchanged + refused, if it landed.
 
-    landed: False if --strict and a refused row kept every price out
-    ignored_columns: the file's columns that the table does not have
+    landed: False if --strict and a row that cannot be used kept every price out
     first_refusals: at most FIRST_REFUSALS; all of them are in prices_daily_refused
+    half_adjusted: the file's instruments that it made or left half-adjusted
+    ignored_columns: the file's columns that the table does not have
     """
 
     rows: int
@@ -44,45 +55,117 @@ class LoadResult:
     refused: int
     landed: bool
     first_refusals: tuple[Refusal, ...]
+    half_adjusted: tuple[HalfAdjusted, ...]
     ignored_columns: tuple[str, ...]
+
+
+@dataclass
+class StagedFile:
+    """A file whose rows are in staged_prices under its number.
+
+    columns: those of prices_daily that it fills
+    adjusted, unadjusted: the instruments that have good rows with an adjusted close, and without
+    """
+
+    number: int
+    path: Path
+    columns: list[str]
+    ignored_columns: tuple[str, ...]
+    rows: int = 0
+    adjusted: set[str] = field(default_factory=set)
+    unadjusted: set[str] = field(default_factory=set)
 
 
 def load_prices(
     database: Database, path: str | Path, instrument_id: str | None = None, strict: bool = False
 ) -> LoadResult:
-    """Write a file's good rows to prices_daily and its refused ones to prices_daily_refused.
+    """What `load_files` does, with one file; raises what it gives as an outcome."""
+    ((_, outcome),) = load_files(database, [Path(path)], instrument_id, strict)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
-    The file is one transaction.
-    instrument_id: whose prices these are, if the file does not say
-    strict: write no price if any row is refused
-    raises RegimeError if the file as a whole cannot be read
+
+def load_files(
+    database: Database,
+    paths: Iterable[Path],
+    instrument_id: str | None = None,
+    strict: bool = False,
+) -> Iterator[tuple[Path, LoadResult | RegimeError | psycopg.Error]]:
+    """Write the files' good rows to prices_daily and the refused ones to prices_daily_refused.
+
+    All files are read before the first is written, so that rows of two files that contradict each
+    other are refused like two rows of one file. Each file is then one transaction.
+
+    instrument_id: whose prices these are, if the files do not say
+    strict: write no price of a file if any of its rows cannot be used
+    returns what became of each file; a file that cannot be read does not stop the others
     """
-    with open_prices(Path(path), instrument_id) as file:
-        table_columns = _create_missing_tables(database)
-        columns = [name for name in file.columns if name in table_columns]
-        with database.transaction():
-            rows = _stage(database, file)
-            _refuse_contradictions(database, columns)
-            _take_turns(database)
-            refused = _keep_refused(database, Path(path))
-            landed = not (strict and refused)
-            inserted, updated = 0, 0
-            if landed:
-                inserted, updated = _upsert(database, columns, "loaded_at" in table_columns)
-            first_refusals = database.execute(
-                "select line_number, reason from staged_prices where reason is not null"
-                " order by line_number limit %s",
-                [FIRST_REFUSALS],
+    table_columns = _create_missing_tables(database)
+    database.execute(statement(__package__, "create_staged_prices"))
+    try:
+        staged = []
+        for number, path in enumerate(paths):
+            try:
+                with open_prices(path, instrument_id) as file, database.transaction():
+                    staged.append(_stage(database, number, path, file, table_columns))
+            except (RegimeError, psycopg.Error) as error:
+                yield path, error
+        database.execute("analyze staged_prices")
+        _refuse_contradictions(database, staged)
+        for staged_file in staged:
+            try:
+                result = _write(database, staged_file, table_columns, strict)
+            except (RegimeError, psycopg.Error) as error:
+                yield staged_file.path, error
+            else:
+                yield staged_file.path, result
+    finally:
+        if not database.connection.closed:
+            database.execute("drop table staged_prices")
+
+
+def _write(
+    database: Database, file: StagedFile, table_columns: set[str], strict: bool
+) -> LoadResult:
+    """Write a staged file in one transaction."""
+    keeps_adjusted = "adjusted_close" in table_columns - set(file.columns)
+    with database.transaction():
+        _take_turns(database)
+        if keeps_adjusted:
+            database.execute(
+                statement(__package__, "refuse_half_adjusted"),
+                {"file_number": file.number},
+                prices=_table(database, PRICES),
             )
+        refused = _keep_refused(database, file)
+        inserted, updated = 0, 0
+        half_adjusted: list[HalfAdjusted] = []
+        landed = not (strict and refused)
+        if landed:
+            with database.transaction() as prices_only:
+                newly_adjusted = _newly_adjusted(database, file)
+                inserted, updated = _upsert(database, file, "loaded_at" in table_columns)
+                if "adjusted_close" in table_columns:
+                    half_adjusted = _half_adjusted(database, file.unadjusted | newly_adjusted)
+                if strict and half_adjusted:
+                    inserted, updated, landed = 0, 0, False
+                    raise psycopg.Rollback(prices_only)
+        first_refusals = database.execute(
+            "select line_number, reason from staged_prices"
+            " where file_number = %s and reason is not null order by line_number limit %s",
+            [file.number, FIRST_REFUSALS],
+        )
     return LoadResult(
-        rows=rows,
+        rows=file.rows,
         inserted=inserted,
         updated=updated,
-        unchanged=rows - inserted - updated - refused if landed else 0,
+        unchanged=file.rows - inserted - updated - refused if landed else 0,
         refused=refused,
         landed=landed,
         first_refusals=tuple(Refusal(*row) for row in first_refusals),
-        ignored_columns=tuple(name for name in file.header if name_of(name) not in columns),
+        half_adjusted=tuple(half_adjusted),
+        ignored_columns=file.ignored_columns,
     )
 
 
@@ -103,6 +186,11 @@ def _create_missing_tables(database: Database) -> set[str]:
             database.execute(statement(__package__, "create_prices_daily"), prices=prices)
             # If the var features_changes is `loaded`, dbt looks for new rows by loaded_at.
             database.execute("create index on {prices} (loaded_at)", prices=prices)
+            # Staging asks of a row without an adjusted close whether its instrument has another.
+            database.execute(
+                "create index on {prices} (instrument_id) where adjusted_close is not null",
+                prices=prices,
+            )
         if not _exists(database, "to_regclass", refused):
             database.execute(statement(__package__, "create_prices_daily_refused"), refused=refused)
         found = database.execute(
@@ -131,19 +219,27 @@ def _take_turns(database: Database) -> None:
     database.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
 
 
-def _stage(database: Database, file: PriceFile) -> int:
-    """Copy every row, refused ones with their reason; returns how many there are."""
-    database.execute(statement(__package__, "create_staged_prices"))
-    rows = 0
-    columns = [*file.columns, *STAGED_COLUMNS]
+def _stage(
+    database: Database, number: int, path: Path, file: PriceFile, table_columns: set[str]
+) -> StagedFile:
+    """Copy every row, refused ones with their reason."""
+    columns = [name for name in file.columns if name in table_columns]
+    ignored = tuple(name for name in file.header if name_of(name) not in columns)
+    staged = StagedFile(number, path, columns, ignored)
+    copied = ["file_number", *file.columns, *STAGED_COLUMNS]
     command = sql.SQL("copy staged_prices ({}) from stdin (format csv, encoding 'utf8')")
-    copying = command.format(names(columns))
-    with database.connection.cursor() as cursor, cursor.copy(copying) as copy:
+    with database.connection.cursor() as cursor, cursor.copy(command.format(names(copied))) as copy:
         for chunk in file.chunks:
-            copy.write(_copy_text(check(chunk).select(columns)))
-            rows += chunk.height
-    database.execute("analyze staged_prices")
-    return rows
+            rows = check(chunk).with_columns(file_number=number)
+            copy.write(_copy_text(rows.select(copied)))
+            staged.rows += rows.height
+            good = rows.filter(pl.col("reason").is_null())
+            if "adjusted_close" in columns:
+                is_adjusted = pl.col("adjusted_close").is_not_null()
+                staged.adjusted.update(good.filter(is_adjusted)["instrument_id"].unique())
+                good = good.filter(~is_adjusted)
+            staged.unadjusted.update(good["instrument_id"].unique())
+    return staged
 
 
 def _copy_text(rows: pl.DataFrame) -> bytes:
@@ -154,36 +250,79 @@ def _copy_text(rows: pl.DataFrame) -> bytes:
     return text.getvalue()
 
 
-def _refuse_contradictions(database: Database, columns: list[str]) -> None:
-    values = [name for name in columns if name not in KEY]
-    refuse = statement(__package__, "refuse_contradictions")
-    database.execute(refuse, first=names(values, "first"), this=names(values, "this"))
+def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
+    values = sorted({name for file in files for name in file.columns} - set(KEY))
+    differ = (
+        sql.SQL("count(distinct array[{}]) filter (where {} = any (columns)) > 1").format(
+            sql.Identifier(name), sql.Literal(name)
+        )
+        for name in values
+    )
+    database.execute(
+        statement(__package__, "refuse_contradictions"),
+        {
+            "numbers": [file.number for file in files],
+            "names": [str(file.path) for file in files],
+            "columns": [",".join(file.columns) for file in files],
+        },
+        values=sql.SQL("row({})::text").format(names(values, "staged_prices")),
+        differ=sql.SQL(" or ").join(differ) if values else sql.SQL("false"),
+    )
 
 
-def _keep_refused(database: Database, path: Path) -> int:
+def _keep_refused(database: Database, file: StagedFile) -> int:
     """Keep the refused rows, once for each file; returns how many there are."""
-    (count,) = database.one("select count(*) from staged_prices where reason is not null")
+    (count,) = database.one(
+        "select count(*) from staged_prices where file_number = %s and reason is not null",
+        [file.number],
+    )
     if count:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        parameters = {"file_sha256": sha256, "file_name": path.name}
-        keep = statement(__package__, "keep_refused")
-        database.execute(keep, parameters, refused=_table(database, REFUSED))
+        with file.path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        database.execute(
+            statement(__package__, "keep_refused"),
+            {"file_number": file.number, "file_sha256": sha256, "file_name": file.path.name},
+            refused=_table(database, REFUSED),
+        )
     return count
 
 
-def _upsert(database: Database, columns: list[str], is_dated: bool) -> tuple[int, int]:
+def _newly_adjusted(database: Database, file: StagedFile) -> set[str]:
+    """The instruments with prices that get their first adjusted close from the file."""
+    if not file.adjusted:
+        return set()
+    found = database.execute(
+        statement(__package__, "newly_adjusted"),
+        {"instrument_ids": sorted(file.adjusted)},
+        prices=_table(database, PRICES),
+    )
+    return {name for (name,) in found}
+
+
+def _half_adjusted(database: Database, instrument_ids: set[str]) -> list[HalfAdjusted]:
+    found = database.rows(
+        statement(__package__, "half_adjusted"),
+        {"instrument_ids": sorted(instrument_ids)},
+        prices=_table(database, PRICES),
+    )
+    return found.records(HalfAdjusted)
+
+
+def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, int]:
     """Write the good rows; a row that equals the stored one is not touched.
 
     returns how many keys are new, and how many have other values now
     """
-    values = [name for name in columns if name not in KEY]
+    values = [name for name in file.columns if name not in KEY]
     dated = ["loaded_at"] if is_dated else []
+    selected = [sql.Identifier(name) for name in file.columns] + [sql.SQL("now()") for _ in dated]
     try:
         inserted, updated = database.one(
             statement(__package__, "upsert_prices"),
+            {"file_number": file.number},
             prices=_table(database, PRICES),
-            columns=names([*columns, *dated]),
+            columns=names([*file.columns, *dated]),
+            values=sql.SQL(", ").join(selected),
             assignments=assignments([*values, *dated]),
             stored=names(values, "stored"),
             excluded=names(values, "excluded"),

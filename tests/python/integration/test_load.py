@@ -21,7 +21,7 @@ from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
 from regime_engine.prices import formats
-from regime_engine.prices.load import LoadResult, Refusal, load_prices
+from regime_engine.prices.load import HalfAdjusted, LoadResult, Refusal, load_files, load_prices
 
 DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
@@ -252,6 +252,80 @@ def test_quotes_semicolons_and_backslashes_in_an_instrument_are_data(database, t
     assert sorted(stored.fetchall()) == [(name, {"a": "\\."}) for name in sorted(names)]
 
 
+def test_rows_of_two_files_that_contradict_each_other_are_refused_as_in_one_file(database, write):
+    a = write(
+        "ticker,date,close,volume\nA,2020-01-02,1,5\nA,2020-01-03,2,5\nB,2020-01-02,7,1\n", "a.csv"
+    )
+    b = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,3\nA,2020-01-06,4\n", "b.csv")
+    c = write("ticker,date,close,volume\nB,2020-01-02,7,2\nA,2020-01-06,4,\n", "c.csv")
+    (_, of_a), (_, of_b), (_, of_c) = load_files(database, [a, b, c])
+    assert closes(database) == [("A", "2020-01-02", 1.0), ("A", "2020-01-06", 4.0)]
+    different = "the same instrument and date with different values on line"
+    assert of_a.first_refusals == ((3, f"{different} 3 of {b}"), (4, f"{different} 2 of {c}"))
+    assert of_b.first_refusals == ((3, f"{different} 3 of {a}"),)
+    assert of_c.first_refusals == ((2, f"{different} 4 of {a}"),)
+    # The volume that b does not say is no contradiction, and its equal rows are no second ones.
+    assert [counts(result) for result in (of_a, of_b, of_c)] == [
+        (3, 1, 0, 0, 2),
+        (3, 1, 0, 1, 1),
+        (2, 0, 0, 1, 1),
+    ]
+
+
+ADJUSTED = "ticker,date,close,adj close\nA,2020-01-02,10,9\nA,2020-01-03,11,10\nB,2020-01-02,5,\n"
+
+
+def test_a_file_that_leaves_an_instrument_half_adjusted_is_named_at_once(database, write):
+    assert load_prices(database, write(ADJUSTED)).half_adjusted == ()
+    path = write("ticker,date,close\nA,2020-01-06,12\nB,2020-01-06,6\n")
+    assert load_prices(database, path).half_adjusted == (HalfAdjusted("A", 1, 3),)
+    # It stays so until the day has an adjusted close, and a strict load does not add to it.
+    path = write("ticker,date,close\nA,2020-01-07,13\n")
+    strict = load_prices(database, path, strict=True)
+    assert (strict.landed, strict.half_adjusted) == (False, (HalfAdjusted("A", 2, 4),))
+    assert len(closes(database)) == 5
+    path = write("ticker,date,close,adj close\nA,2020-01-06,12,11\n")
+    assert load_prices(database, path).half_adjusted == ()
+
+
+def test_the_first_adjusted_close_of_an_instrument_names_its_older_rows(
+    database, empty_settings, write
+):
+    unadjusted = ADJUSTED.replace(",9", ",").replace(",10\n", ",\n")
+    assert load_prices(database, write(unadjusted)).half_adjusted == ()
+    path = write("ticker,date,close,adj close\nA,2020-01-06,12,12\n")
+    result = run_load(empty_settings, path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"{path}: A: 2 of 3 rows have no adjusted close and the others have one, so staging "
+        "refuses those without: load adjusted closes for every day of it, or for none\n"
+    )
+    succeed(run_load(empty_settings, write(ADJUSTED)))
+
+
+def test_a_close_is_not_changed_under_an_adjusted_close_that_stays(database, write):
+    load_prices(database, write(ADJUSTED))
+    path = write("ticker,date,close\nA,2020-01-02,10\nA,2020-01-03,5.5\nB,2020-01-02,2.5\n")
+    result = load_prices(database, path)
+    assert result.first_refusals == (
+        (
+            3,
+            "close differs from the stored 11, which has an adjusted_close, and the file has none: load both",
+        ),
+    )
+    assert counts(result) == (3, 0, 1, 1, 1)
+    stored = "select close, adjusted_close from historical.prices_daily order by 1"
+    assert database.rows(stored).rows == [(2.5, None), (10.0, 9.0), (11.0, 10.0)]
+
+
+def test_a_file_without_rows_says_so_and_is_no_failure(empty_settings, write, tmp_path):
+    header = write("Date,Close,Volume\r\n\r\n", "header.csv")
+    pl.DataFrame(schema={"date": pl.Date, "close": float}).write_parquet(tmp_path / "none.parquet")
+    result = succeed(run_load(empty_settings, header, tmp_path / "none.parquet"))
+    assert result.stdout == "header.csv: no rows\nnone.parquet: no rows\n"
+    assert result.stderr == ""
+
+
 def test_columns_without_a_place_are_named(database, write):
     path = write(",Date,Close,Dividends,Stock Splits\n0,2020-01-02,1,0,0\n")
     result = load_prices(database, path, instrument_id="A")
@@ -279,13 +353,13 @@ def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(database, write)
     assert counts(load_prices(database, path)) == (1, 0, 0, 1, 0)
 
 
-def test_new_prices_are_found_by_their_load_time(database, write):
+def test_new_prices_are_found_by_load_time_and_adjusted_instruments_by_name(database, write):
     load_prices(database, write("ticker,date,close\nA,2020-01-02,1\n"))
     (indexed,) = database.one(
         "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
         " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
     )
-    assert indexed == ["loaded_at"]
+    assert sorted(indexed) == ["instrument_id", "loaded_at"]
 
 
 def test_a_partitioned_table_is_filled_too(database, write):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regime_engine.errors import RegimeError
+from regime_engine.prices import formats
 from regime_engine.prices.columns import REQUIRED
 from regime_engine.prices.formats import open_prices
 from regime_engine.prices.rules import check
@@ -191,6 +192,31 @@ def test_a_file_that_is_not_a_price_file_is_refused_as_a_whole(tmp_path, content
         rows_of(path)
     assert str(raised.value).startswith(f"{path}: {message}")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["x" * 2**21, "ticker,date,close\nA,2020-01-02," + "9" * 2**21])
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path, text):
+    path = tmp_path / "prices.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    number = text.count("\n") + 1
+    with pytest.raises(
+        RegimeError, match=f":{number}: the line is longer than 1,000,000 characters"
+    ):
+        rows_of(path)
+
+
+def test_a_parquet_file_made_to_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "prices.parquet"
+    rows = pl.DataFrame({"ticker": "A", "date": "2020-01-02", "close": [1.0] * 500_000})
+    rows.write_parquet(path)
+    zipped = tmp_path / "zipped"
+    zipped.write_bytes(gzip.compress(path.read_bytes() + bytes(2**20)))
+    monkeypatch.setattr(formats, "LARGEST_UNZIPPED", 2**20)
+    with pytest.raises(RegimeError, match="more than 1 MiB of Parquet in a gzip file: unzip it"):
+        rows_of(zipped)
+    monkeypatch.setattr(formats, "ROWS_TO_DOUBT", 100_000)
+    with pytest.raises(RegimeError, match=r"500,000 rows in \S+ bytes cannot be prices"):
+        rows_of(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
