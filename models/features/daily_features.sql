@@ -92,8 +92,9 @@ changed_prices as (
 ),
 
 -- A load that makes an instrument adjusted, or no longer adjusted, changes which of its older rows
--- staging refuses: then its first usable price is another.
-first_days as (
+-- staging refuses: then its first usable price is another. Materialized, so that each look-up is made
+-- once.
+first_days as materialized (
 
     select
         instrument_id,
