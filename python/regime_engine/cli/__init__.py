@@ -7,6 +7,7 @@ import sys
 import click
 
 from regime_engine import __version__
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -46,6 +47,17 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"regime_engine.cli.{COMMANDS[name]}")
         return getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, arguments)
+        except click.NoSuchCommand as error:
+            # click suggests only commands that are imported already.
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=context
+            ) from None
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -69,7 +81,7 @@ def main() -> None:
         message = str(error) if isinstance(error, RegimeError) else _database_message(error)
         if message is None:
             raise
-        click.echo(f"Error: {message}", err=True)
+        say(f"Error: {message}", err=True)
         sys.exit(1)
 
 

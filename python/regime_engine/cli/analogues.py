@@ -3,7 +3,7 @@ from datetime import date
 import click
 
 from regime_engine.cli.options import POSITIVE, day_option, format_option, series_options
-from regime_engine.cli.output import print_rows
+from regime_engine.cli.output import print_rows, say
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -39,7 +39,7 @@ def analogues(
     with connect(settings) as database:
         found = analogues(database, series, as_of=as_of, n=number, scope=scope)
     if len(found.rows) < number:
-        click.echo(
+        say(
             f"{len(found.rows)} of {number} analogues: there are no more windows that end before "
             "the asked one begins and share no day with each other",
             err=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.output import table
+from regime_engine.cli.output import say, table
 from regime_engine.config import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
     else:
         for result in results:
             if result.status not in ("fail", "warn"):
-                click.echo(f"{_verdict(result)} {result.name}")
+                say(f"{_verdict(result)} {result.name}")
         print_verdicts(results, findings)
     if not _passed(results):
         sys.exit(1)
@@ -62,13 +62,13 @@ def print_verdicts(results: list["NodeResult"], findings: list["Finding"]) -> bo
     for finding in findings:
         test, rows = finding.test, finding.rows.rows
         description = " ".join(test.description.split())
-        click.echo(f"{_verdict(test)} {test.name}: {test.failures:,} rows. {description}")
-        click.echo(table(finding.rows.headers, rows))
+        say(f"{_verdict(test)} {test.name}: {test.failures:,} rows. {description}")
+        say(table(finding.rows.headers, rows))
         if test.failures > len(rows):
-            click.echo(f"… and {test.failures - len(rows):,} more")
-        click.echo(f"Look further: {finding.look_further};\n")
+            say(f"… and {test.failures - len(rows):,} more")
+        say(f"Look further: {finding.look_further};\n")
     count = Counter(map(_verdict, results))
-    click.echo(
+    say(
         f"Audit {'passed' if _passed(results) else 'failed'}: {len(results)} tests, "
         f"{count['PASS']} passed, {count['FAIL']} failed, {count['WARN']} with warnings"
         + (f", {count['NOT RUN']} not run" if count["NOT RUN"] else "")

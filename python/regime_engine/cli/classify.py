@@ -10,7 +10,7 @@ from regime_engine.cli.options import (
     staleness_option,
     stretch_options,
 )
-from regime_engine.cli.output import dates_written, last_regime
+from regime_engine.cli.output import dates_written, last_regime, say
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 from regime_engine.series import Series
@@ -53,12 +53,12 @@ def run(
             model_version=model_version,
         )
     if outcome.window_end != as_of:
-        click.echo(
+        say(
             f"{as_of} has no price of {outcome.instrument_id}; the window ends on "
             f"{outcome.window_end}",
             err=True,
         )
-    click.echo(last_regime(outcome))
+    say(last_regime(outcome))
 
 
 @click.command()
@@ -95,10 +95,10 @@ def backfill(
             model_version=model_version,
         )
     if start and outcome.first > start:
-        click.echo(
+        say(
             f"no day from {start} on has a price and {series.window_days} trading days up to it "
             f"before {outcome.first}",
             err=True,
         )
-    click.echo(dates_written(outcome))
-    click.echo(last_regime(outcome))
+    say(dates_written(outcome))
+    say(last_regime(outcome))

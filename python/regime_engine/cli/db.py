@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -37,7 +38,7 @@ def db() -> None:
 def start(settings: Settings) -> None:
     """Start the server, and create it first if necessary. It runs until `regime db stop`."""
     server = _started(settings)
-    click.echo(f"running: Postgres {server.version}, process {server.pid}, data {server.data}")
+    say(f"running: Postgres {server.version}, process {server.pid}, data {server.data}")
 
 
 @db.command()
@@ -46,7 +47,7 @@ def stop(settings: Settings) -> None:
     """Stop the server. Its data are kept."""
     from regime_engine.database import embedded
 
-    click.echo("stopped" if embedded.stop(settings) else "not running")
+    say("stopped" if embedded.stop(settings) else "not running")
 
 
 @db.command()
@@ -56,16 +57,16 @@ def status(settings: Settings) -> None:
     from regime_engine.database import embedded
 
     found = embedded.status(settings)
-    click.echo(f"status   {found.state}")
+    say(f"status   {found.state}")
     if found.version:
-        click.echo(f"version  {found.version}")
-    click.echo(f"data     {found.data}")
+        say(f"version  {found.version}")
+    say(f"data     {found.data}")
     if found.state != "not created":
-        click.echo(f"size     {_size(found.data) / 1e6:.1f} MB")
+        say(f"size     {_size(found.data) / 1e6:.1f} MB")
     if not found.server:
         sys.exit(1)
-    click.echo(f"socket   {found.server.socket_folder}")
-    click.echo(f"process  {found.server.pid}")
+    say(f"socket   {found.server.socket_folder}")
+    say(f"process  {found.server.pid}")
 
 
 @db.command()
@@ -88,7 +89,7 @@ def env(settings: Settings) -> None:
     eval "$(regime db env)"
     """
     variables = _started(settings).environment | settings.names
-    click.echo(f"unset {' '.join(CONTRARY_VARIABLES)}")
+    say(f"unset {' '.join(CONTRARY_VARIABLES)}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
 

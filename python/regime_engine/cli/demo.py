@@ -8,7 +8,7 @@ import click
 
 from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
-from regime_engine.cli.output import last_regime, rows_written, table
+from regime_engine.cli.output import last_regime, rows_written, say, table
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 from regime_engine.demo import FIRST_DATE, PRICE_FILES, REGIONS
@@ -47,10 +47,10 @@ def demo(settings: Settings) -> None:
         passed = print_verdicts(*nightly.audit(database))
         _print_regimes(database, all_series)
     for outcome in outcomes:
-        click.echo(last_regime(outcome))
-    click.echo("\nNext:")
+        say(last_regime(outcome))
+    say("\nNext:")
     for command in NEXT_COMMANDS:
-        click.echo(f"  {_program()} {command}")
+        say(f"  {_program()} {command}")
     if not passed:
         sys.exit(1)
 
@@ -60,12 +60,12 @@ def _load(database: "Database") -> None:
     from regime_engine.prices.load import load_prices
 
     info = database.connection.info
-    click.echo(f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}")
+    say(f"Postgres {info.server_version // 10000}: database {info.dbname} at {info.host}")
     for path in PRICE_FILES:
         loaded = load_prices(database, path)
-        click.echo(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
+        say(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
     nightly.build_features(database)
-    click.echo("dbt: staging, daily_features and the engine's tables are built and tested")
+    say("dbt: staging, daily_features and the engine's tables are built and tested")
 
 
 def _fit(database: "Database", series: Series) -> None:
@@ -79,7 +79,7 @@ def _fit(database: "Database", series: Series) -> None:
         start=FIRST_DATE,
         progress=windows_progress(series.region),
     )
-    click.echo(
+    say(
         f"Models: {series.region}, {len(versions)} versions, one every half-year from "
         f"{versions[0].valid_from}, each trained on the days before it"
     )
@@ -91,7 +91,7 @@ def _classify(database: "Database", series: Series) -> "Outcome":
     outcome = classify.backfill(
         database, series, start=FIRST_DATE, progress=windows_progress(series.region)
     )
-    click.echo(
+    say(
         f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
         f"{outcome.last}; {rows_written(outcome.written)}"
     )
@@ -103,11 +103,11 @@ def _print_regimes(database: "Database", all_series: list[Series]) -> None:
 
     for series in all_series:
         by_year = tables.days_by_year(database, series)
-        click.echo(f"\nDays of {series.region} by label:\n")
-        click.echo(table(by_year.headers, by_year.rows))
+        say(f"\nDays of {series.region} by label:\n")
+        say(table(by_year.headers, by_year.rows))
     last = tables.transitions(database, all_series[0], limit=5)
-    click.echo(f"\nThe last transitions of {all_series[0].region}:\n")
-    click.echo(table(last.headers, last.rows) + "\n")
+    say(f"\nThe last transitions of {all_series[0].region}:\n")
+    say(table(last.headers, last.rows) + "\n")
 
 
 def _program() -> str:

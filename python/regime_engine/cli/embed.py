@@ -13,8 +13,8 @@ from regime_engine.cli.options import (
     staleness_option,
     stretch_options,
 )
-from regime_engine.cli.output import rows_written
-from regime_engine.cli.progress import instruments_progress
+from regime_engine.cli.output import rows_written, say
+from regime_engine.cli.progress import instruments_progress, said_if_slow
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -117,8 +117,8 @@ def embed(
             progress=instruments_progress(),
         )
     for instrument_id, reason in tally.failures.items():
-        click.echo(f"{instrument_id}: {reason}", err=True)
-    click.echo(
+        say(f"{instrument_id}: {reason}", err=True)
+    say(
         f"{tally.instruments:,} instruments, {tally.windows:,} windows; "
         f"{rows_written(tally.written)}"
     )
@@ -140,5 +140,6 @@ def _runner(
     from regime_engine.engine.workers import dask, processes
 
     if scheduler:
-        return partial(dask, database, request, scheduler)
+        waiting = f"embed: waiting for the workers of the Dask scheduler at {scheduler}"
+        return lambda run, ids: said_if_slow(waiting, dask(database, request, scheduler, run, ids))
     return partial(processes, database.settings, request, workers)

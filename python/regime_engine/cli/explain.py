@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.options import day_option, format_option, series_options
-from regime_engine.cli.output import print_rows, table
+from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -33,7 +33,7 @@ def explain(settings: Settings, series: Series, as_of: date | None, output_forma
     elif output_format == "csv":
         print_rows(["name", "value"], list(flat("", asdict(explanation))), "csv")
     else:
-        click.echo("\n\n".join(_paragraphs(explanation, as_of)))
+        say("\n\n".join(_paragraphs(explanation, as_of)))
 
 
 def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:

@@ -4,7 +4,7 @@ from datetime import date
 import click
 
 from regime_engine.cli.options import day, day_option, instrument_option, series_options
-from regime_engine.cli.output import table
+from regime_engine.cli.output import say, table
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 from regime_engine.series import Series
@@ -159,8 +159,8 @@ def fit(
         if tried := model.metrics.get("states_tried"):
             best = max(tried.values())
             rows = [(int(k), score, score - best) for k, score in tried.items()]
-            click.echo(table(["states", "score", "to the best"], rows))
-        click.echo(
+            say(table(["states", "score", "to the best"], rows))
+        say(
             f"{model.classifier} version {model.version} of {series.region}: "
             f"{', '.join(model.labels)} from {model.n_windows:,} windows of {model.trained_from} "
             f"to {model.trained_to}, valid from {model.valid_from}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.options import day_option, format_option, series_options
-from regime_engine.cli.output import print_rows, table
+from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -64,11 +64,11 @@ def forecast(
 
 
 def _print_by_horizon(region: str, forecasts: list["Forecast"]) -> None:
-    click.echo(f"{region} on {forecasts[0].as_of_date}: {forecasts[0].regime_label}")
+    say(f"{region} on {forecasts[0].as_of_date}: {forecasts[0].regime_label}")
     for horizon, group in groupby(forecasts, lambda each: each.horizon):
         labels = list(group)
         days = f"{horizon:,} trading day{'s' if horizon > 1 else ''}"
         change = labels[0].probability_of_change
-        click.echo(f"\nIn {days}; the label changes at least once: {change:.3f}")
+        say(f"\nIn {days}; the label changes at least once: {change:.3f}")
         cells = [[getattr(each, name) for name in SHOWN] for each in labels]
-        click.echo(table([*SHOWN.values()], cells))
+        say(table([*SHOWN.values()], cells))

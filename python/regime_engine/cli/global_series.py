@@ -1,7 +1,7 @@
 import click
 
 from regime_engine.cli.options import encoding_options
-from regime_engine.cli.output import dates_written, last_regime
+from regime_engine.cli.output import dates_written, last_regime, say
 from regime_engine.config import Settings
 
 
@@ -15,5 +15,5 @@ def global_(settings: Settings, model_id: str, window_days: int) -> None:
 
     with connect(settings) as database:
         outcome = vote.vote(database, model_id, window_days)
-    click.echo(dates_written(outcome))
-    click.echo(last_regime(outcome))
+    say(dates_written(outcome))
+    say(last_regime(outcome))

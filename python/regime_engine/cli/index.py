@@ -1,6 +1,7 @@
 import click
 
 from regime_engine.cli.options import encoding_options
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 
 
@@ -21,7 +22,7 @@ def index(settings: Settings, model_id: str, window_days: int, drop: bool) -> No
     with connect(settings) as database:
         if drop:
             nearest_index.drop(database, model_id, window_days)
-            click.echo(f"there is no index of {model_id} with windows of {window_days} days")
+            say(f"there is no index of {model_id} with windows of {window_days} days")
             return
         name = nearest_index.create(database, model_id, window_days)
-        click.echo(f"{name} is an index of {model_id} with windows of {window_days} days")
+        say(f"{name} is an index of {model_id} with windows of {window_days} days")

@@ -1,5 +1,6 @@
 import click
 
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 
 
@@ -28,8 +29,8 @@ def init(settings: Settings, with_roles: bool) -> None:
             roles.create(database)
         nightly.initialise(database)
         name = database.connection.info.dbname
-        click.echo(f"engine tables and seeds are ready in database {name}")
+        say(f"engine tables and seeds are ready in database {name}")
         if advice := nightly.advice_on_older_embeddings(database):
-            click.echo(f"warning: {advice}", err=True)
+            say(f"warning: {advice}", err=True)
         if with_roles:
-            click.echo(f"its roles are {', '.join(roles.ROLES)}")
+            say(f"its roles are {', '.join(roles.ROLES)}")

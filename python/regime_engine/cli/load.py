@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def load(
         for path, outcome in load_files(database, files, instrument_id, strict):
             if isinstance(outcome, Exception):
                 reason = explain(outcome)
-                click.echo(f"Error: {path}: {reason}" if reason else f"Error: {outcome}", err=True)
+                say(f"Error: {path}: {reason}" if reason else f"Error: {outcome}", err=True)
                 failed = True
                 continue
             _print_result(path, outcome, settings)
@@ -57,23 +58,23 @@ def load(
 
 def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
     if not result.rows:
-        click.echo(f"{path.name}: no rows")
+        say(f"{path.name}: no rows")
         return
-    click.echo(
+    say(
         f"{path.name}: {result.rows:,} rows, {result.inserted:,} new, "
         f"{result.updated:,} corrected, {result.unchanged:,} unchanged, {result.refused:,} refused"
     )
     if result.ignored_columns:
         ignored = ", ".join(map(repr, result.ignored_columns))
-        click.echo(f"{path}: columns not loaded: {ignored}", err=True)
+        say(f"{path}: columns not loaded: {ignored}", err=True)
     nothing_landed = "" if result.landed else "; --strict: none of the file's prices landed"
     _print_half_adjusted(path, result, nothing_landed)
     if not result.refused:
         return
     for refusal in result.first_refusals:
-        click.echo(f"{path}:{refusal.line_number}: {refusal.reason}", err=True)
+        say(f"{path}:{refusal.line_number}: {refusal.reason}", err=True)
     more = result.refused - len(result.first_refusals)
-    click.echo(
+    say(
         f"{path}: {result.refused:,} of {result.rows:,} rows refused"
         + (f", {more:,} more than shown" if more else "")
         + f", kept in {settings.historical_schema}.prices_daily_refused"
@@ -84,7 +85,7 @@ def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
 
 def _print_half_adjusted(path: Path, result: "LoadResult", nothing_landed: str) -> None:
     for instrument_id, rows_without, all_rows in result.half_adjusted[:FIRST_INSTRUMENTS]:
-        click.echo(
+        say(
             f"{path}: {instrument_id}: {rows_without:,} of {all_rows:,} rows have no adjusted "
             "close and the others have one, so staging refuses those without: load adjusted closes "
             f"for every day of it, or for none{nothing_landed}",
@@ -92,4 +93,4 @@ def _print_half_adjusted(path: Path, result: "LoadResult", nothing_landed: str) 
         )
     more = len(result.half_adjusted) - FIRST_INSTRUMENTS
     if more > 0:
-        click.echo(f"{path}: so it is with {more:,} more instruments{nothing_landed}", err=True)
+        say(f"{path}: so it is with {more:,} more instruments{nothing_landed}", err=True)

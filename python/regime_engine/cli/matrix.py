@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.options import format_option, series_options
-from regime_engine.cli.output import print_rows, table
+from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -42,10 +42,10 @@ def _print_squares(cells: list["Cell"], quantities: list[str]) -> None:
     pairs = {(cell.from_label, cell.to_label): cell for cell in cells}
     labels = list(dict.fromkeys(cell.from_label for cell in cells))
     for name in quantities:
-        click.echo(CELLS[name])
+        say(CELLS[name])
         rows = [[one, *(getattr(pairs[one, other], name) for other in labels)] for one in labels]
-        click.echo(table(["", *labels], rows, digits=4))
-        click.echo()
+        say(table(["", *labels], rows, digits=4))
+        say()
     of_labels = [[one, *(getattr(pairs[one, one], name) for name in OF_A_LABEL)] for one in labels]
-    click.echo("Days that a label lasts, and its share of days in the long run and so far:")
-    click.echo(table(["", *OF_A_LABEL], of_labels))
+    say("Days that a label lasts, and its share of days in the long run and so far:")
+    say(table(["", *OF_A_LABEL], of_labels))

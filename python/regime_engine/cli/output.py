@@ -13,8 +13,25 @@ if TYPE_CHECKING:
     from regime_engine.engine.classify import Outcome
 
 
+def say(text: str = "", err: bool = False) -> None:
+    """Print text for a person, on stdout or stderr."""
+    click.echo(printable(text), err=err)
+
+
+def printable(text: str) -> str:
+    """The text with each character that could command a terminal or reorder a line (an escape
+    sequence, a bidirectional mark) as its Python escape. Line breaks are kept.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: str) -> None:
-    """JSON is a list of objects; CSV has a header line; both hold every digit."""
+    """JSON is a list of objects; CSV has a header line; both hold every digit and character."""
     if output_format == "json":
         records = [dict(zip(headers, row, strict=True)) for row in rows]
         click.echo(json.dumps(records, default=str, indent=2))
@@ -23,9 +40,10 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence], output_format: 
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(headers)
         writer.writerows(rows)
-        click.echo(text.getvalue(), nl=False)
+        # As in colour: click would drop the escape sequences from a pipe.
+        click.echo(text.getvalue(), nl=False, color=True)
     else:
-        click.echo(table(headers, rows))
+        say(table(headers, rows))
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence], digits: int = 3) -> str:
@@ -73,4 +91,4 @@ def _cell(value: object, digits: int) -> str:
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, date):
         return value.isoformat()
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))

@@ -4,7 +4,7 @@ import click
 
 from regime_engine.cli.audit import print_verdicts
 from regime_engine.cli.options import encoding_options, regions_option
-from regime_engine.cli.output import last_regime, rows_written
+from regime_engine.cli.output import last_regime, rows_written, say
 from regime_engine.cli.progress import windows_progress
 from regime_engine.config import Settings
 
@@ -41,7 +41,7 @@ def pipeline(
 
     with connect(settings) as database:
         for warning in nightly.build_features(database):
-            click.echo(f"warning: {warning.name}: {warning.message}", err=True)
+            say(f"warning: {warning.name}: {warning.message}", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
@@ -56,9 +56,9 @@ def pipeline(
         except RegimeError as error:
             errors[GLOBAL] = error
         for outcome in outcomes:
-            click.echo(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
+            say(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
         for region, reason in errors.items():
-            click.echo(f"Error: {region}: {reason}", err=True)
+            say(f"Error: {region}: {reason}", err=True)
         passed = print_verdicts(*nightly.audit(database))
     if errors or not passed:
         sys.exit(1)

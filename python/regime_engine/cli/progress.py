@@ -1,10 +1,13 @@
 """How far a long command is, on stderr."""
 
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from regime_engine.cli.output import printable, say
 
 if TYPE_CHECKING:
     from regime_engine.engine.market import Tally
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 BAR_WIDTH = 30
 SECONDS_BETWEEN_DRAWS = 0.1
 SECONDS_BETWEEN_LOG_LINES = 60
+SECONDS_OF_SILENCE = 3
+
+Item = TypeVar("Item")
 
 
 def windows_progress(region: str) -> Callable[[int, int], None]:
@@ -22,7 +28,7 @@ def windows_progress(region: str) -> Callable[[int, int], None]:
 
     def draw(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        stream.write(f"\r{region} {_bar(done, total)} {done:,}/{total:,}{end}")
+        stream.write(f"\r{printable(region)} {_bar(done, total)} {done:,}/{total:,}{end}")
         stream.flush()
 
     return draw
@@ -54,9 +60,22 @@ def instruments_progress() -> Callable[["Tally", int], None]:
             stream.write(f"\r\x1b[K{_bar(tally.instruments, instruments)} {text}{end}")
             stream.flush()
         else:
-            click.echo(f"embed: {text}", err=True)
+            say(f"embed: {text}", err=True)
 
     return show
+
+
+def said_if_slow(text: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The items; a line on stderr if the first of them is not there within three seconds."""
+    line = threading.Timer(SECONDS_OF_SILENCE, say, [text], {"err": True})
+    line.daemon = True
+    line.start()
+    try:
+        for item in items:
+            line.cancel()
+            yield item
+    finally:
+        line.cancel()
 
 
 def _bar(done: int, total: int) -> str:

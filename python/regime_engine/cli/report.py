@@ -3,6 +3,7 @@ from pathlib import Path
 import click
 
 from regime_engine.cli.options import encoding_options, regions_option
+from regime_engine.cli.output import say
 from regime_engine.config import Settings
 
 DEFAULT_OUTPUT = Path("regime-report.html")
@@ -60,4 +61,4 @@ def report(
         files[png] = page.png(stored)
     for path, content in files.items():
         page.write(path, content)
-        click.echo(f"{path}: {', '.join(region.series.region for region in stored.regions)}")
+        say(f"{path}: {', '.join(region.series.region for region in stored.regions)}")

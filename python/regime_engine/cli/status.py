@@ -1,7 +1,7 @@
 import click
 
 from regime_engine.cli.options import POSITIVE
-from regime_engine.cli.output import table
+from regime_engine.cli.output import say, table
 from regime_engine.config import Settings
 
 
@@ -24,10 +24,10 @@ def status(settings: Settings, runs: int) -> None:
         place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
         overview = tables.series_overview(database)
         last = tables.last_runs(database, runs)
-    click.echo(f"{place}\n")
+    say(f"{place}\n")
     for rows, none in (
         (overview, "No regimes yet: run `regime pipeline`."),
         (last, "No runs yet."),
     ):
-        click.echo(table(rows.headers, rows.rows) if rows.rows else none)
-        click.echo()
+        say(table(rows.headers, rows.rows) if rows.rows else none)
+        say()

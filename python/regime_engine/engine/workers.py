@@ -4,15 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from regime_engine import __version__
 from regime_engine.config import Settings
 from regime_engine.database import Database, explain
 from regime_engine.engine import market
@@ -20,10 +24,15 @@ from regime_engine.engine.market import Request, Tally
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run
 
+if TYPE_CHECKING:
+    import distributed
+
 TASK_INSTRUMENTS = 50
 DASK_TIMEOUT_SECONDS = 10
+DASK_POLL_SECONDS = 2
 # How often a task whose worker died is given to another one.
 DASK_RETRIES = 3
+CONTINUE = "the written rows are complete; run the command again to continue"
 
 
 def processes(
@@ -42,7 +51,7 @@ def processes(
         except BrokenProcessPool as error:
             raise RegimeError(
                 "a worker process ended before its work did (is the memory enough for --workers "
-                f"{n_processes}?): what is written is complete; run the command again to go on"
+                f"{n_processes}?): {CONTINUE}"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -55,6 +64,8 @@ def dask(
 
     The workers are told the server, the database and the user, and take the password from their
     own environment (PGPASSWORD or a password file).
+    raises RegimeError if the cluster cannot be reached, has no workers, or if a worker does not
+        have this version of the package
     """
     try:
         import distributed
@@ -62,33 +73,142 @@ def dask(
         raise RegimeError(
             "--scheduler needs Dask: install it with pip install 'regime-engine[dask]'"
         ) from error
-    conninfo = make_conninfo(**database.connection.info.get_parameters())
-    settings = replace(database.settings, database_url=conninfo, state_directory=None)
+    settings = replace(
+        database.settings, database_url=conninfo_for_workers(database), state_directory=None
+    )
+    with contextlib.closing(_client(scheduler)) as client:
+        _require_this_version(client, scheduler)
+        futures = [
+            client.submit(
+                _embed_by_dask,
+                __version__,
+                settings,
+                request,
+                run,
+                task,
+                pure=False,
+                retries=DASK_RETRIES,
+            )
+            for task in _tasks(instrument_ids)
+        ]
+        try:
+            yield from _results(client, scheduler, futures)
+        except distributed.KilledWorker as error:
+            raise RegimeError(
+                "a task ended its Dask workers several times (do they have enough memory?): "
+                f"{CONTINUE}"
+            ) from error
+        except ImportError as error:
+            raise RegimeError(_of_another_version("that joined", None, __version__)) from error
+        except (distributed.CancelledError, OSError) as error:
+            raise RegimeError(
+                f"the Dask scheduler at {scheduler} ended before the work did: {CONTINUE}"
+            ) from error
+        finally:
+            client.cancel(futures)
+
+
+def conninfo_for_workers(database: Database) -> str:
+    """How to reach the database, without what libpq says to show as `*`."""
+    options = database.connection.pgconn.info
+    secrets = {option.keyword.decode() for option in options if option.dispchar == b"*"}
+    parameters = database.connection.info.get_parameters()
+    return make_conninfo(**{n: value for n, value in parameters.items() if n not in secrets})
+
+
+def _client(scheduler: str) -> "distributed.Client":
+    """A client of the scheduler; raises RegimeError if there is no scheduler at the address."""
+    import distributed
+    from distributed.comm import get_address_host_port
+
     try:
-        client = distributed.Client(scheduler, timeout=DASK_TIMEOUT_SECONDS, set_as_default=False)
+        address = get_address_host_port(scheduler, strict=False)
+        is_encrypted = scheduler.startswith(("tls://", "wss://"))
+        if is_encrypted and not distributed.Security().get_connection_args("client")["ssl_context"]:
+            raise ValueError("Dask's setting distributed.comm.tls.ca-file is not set")
+        # Dask itself would try again and again, without a word, where nothing listens.
+        socket.create_connection(address, DASK_TIMEOUT_SECONDS).close()
+        return distributed.Client(scheduler, timeout=DASK_TIMEOUT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RegimeError(
             f"no Dask scheduler at {scheduler} ({reason}): give the address that "
             "`dask scheduler` prints, such as tcp://host:8786"
         ) from error
-    with contextlib.closing(client):
-        futures = [
-            client.submit(
-                embed_task, settings, request, run, task, pure=False, retries=DASK_RETRIES
-            )
-            for task in _tasks(instrument_ids)
-        ]
+
+
+def _require_this_version(client: "distributed.Client", scheduler: str) -> None:
+    """raises RegimeError if the cluster has no worker, or one that has another version of us"""
+
+    # Dask sends a function that is not at the top of its module as code: a worker runs it without
+    # having this package.
+    def installed_version() -> str | None:
         try:
-            for future in distributed.as_completed(futures, loop=client.loop):
+            import regime_engine
+        except ImportError:
+            return None
+        return regime_engine.__version__
+
+    try:
+        client.wait_for_workers(1, timeout=DASK_TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        raise RegimeError(
+            f"the Dask scheduler at {scheduler} has no workers: start one with "
+            f"`dask worker {scheduler}`"
+        ) from error
+    try:
+        versions = client.run(installed_version, callback_timeout=DASK_TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        raise RegimeError(
+            f"the Dask workers of {scheduler} did not answer within {DASK_TIMEOUT_SECONDS} "
+            "seconds: end the work that they are busy with, or start them anew"
+        ) from error
+    for worker, version in versions.items():
+        if version != __version__:
+            raise RegimeError(_of_another_version(worker, version, __version__))
+
+
+def _of_another_version(worker: str, version: str | None, wanted: str) -> str:
+    has = f"regime-engine {version}" if version else "no regime-engine"
+    return (
+        f"the Dask worker {worker} has {has}, this is {wanted}: install regime-engine=={wanted} "
+        "in the environment of every worker"
+    )
+
+
+def _results(
+    client: "distributed.Client", scheduler: str, futures: "list[distributed.Future]"
+) -> Iterator[Tally]:
+    """The tasks' results, as they are done; raises RegimeError if no worker is left to do them."""
+    import distributed
+
+    todo = set(futures)
+    idle_since = None
+    while todo:
+        try:
+            with client.as_current():
+                done, todo = distributed.wait(todo, DASK_POLL_SECONDS, "FIRST_COMPLETED")
+        except TimeoutError:
+            if client.scheduler_info(n_workers=-1)["workers"]:
+                idle_since = None
+                continue
+            idle_since = idle_since or time.monotonic()
+            if time.monotonic() - idle_since > DASK_TIMEOUT_SECONDS:
+                raise RegimeError(
+                    f"the Dask scheduler at {scheduler} has no workers left: start one with "
+                    f"`dask worker {scheduler}`; {CONTINUE}"
+                ) from None
+        else:
+            idle_since = None
+            for future in done:
                 yield future.result()
-        except distributed.KilledWorker as error:
-            raise RegimeError(
-                "a task ended its Dask workers several times (do they have enough memory?): the "
-                "written rows are complete; run the command again to continue"
-            ) from error
-        finally:
-            client.cancel(futures)
+
+
+def _embed_by_dask(version: str, *task: Any) -> Tally:
+    """version: of the package that gives the task; a worker may join after all were asked theirs"""
+    if version != __version__:
+        raise RegimeError(_of_another_version("that joined", __version__, version))
+    return embed_task(*task)
 
 
 def embed_task(settings: Settings, request: Request, run: Run, instrument_ids: list[str]) -> Tally:

@@ -92,6 +92,7 @@ RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
         (("forecast", "--region", "US", "--score", "--as-of", "2008-10-10"), 2, "--score is about the whole history: leave --as-of out"),
         (("explain", "--region", "US", "--as-of", "2008-10-10"), 1, "no regimes of region US"),
         (("no-such-command",), 2, "No such command 'no-such-command'"),
+        (("histroy",), 2, "Did you mean 'history'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_line_and_writes_nothing(peculiar, arguments, code, message):

@@ -7,10 +7,13 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 from bundled import V2
@@ -21,10 +24,10 @@ from psycopg.conninfo import make_conninfo
 from servers import ALONE, DATABASE, follow_prices, wait_until
 from stored import EMBEDDINGS
 
-from regime_engine import demo
+from regime_engine import __version__, demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
-from regime_engine.engine import nightly
+from regime_engine.engine import nightly, workers
 from regime_engine.prices.load import load_prices
 
 pytestmark = pytest.mark.one_server
@@ -445,6 +448,60 @@ def test_a_killed_dask_worker_loses_nothing(database, settings, undisturbed, clu
     assert statuses == [("SUCCEEDED",)]
 
 
+@contextmanager
+def dask_worker(scheduler: str, python_path: Path) -> Iterator[None]:
+    """A worker whose Python finds modules in this folder first."""
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, *options],
+        env=os.environ | {"PYTHONPATH": str(python_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+@pytest.fixture
+def scheduler():
+    """The address of a Dask scheduler without workers."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_dask_cluster_that_cannot_do_the_work_gets_a_line(regime, scheduler, tmp_path, database):
+    def refused() -> "subprocess.CompletedProcess[str]":
+        return regime("embed", "--all", "--scheduler", scheduler)
+
+    waiting, reason = refused().stderr.splitlines()
+    assert waiting == f"embed: waiting for the workers of the Dask scheduler at {scheduler}"
+    assert f"the Dask scheduler at {scheduler} has no workers" in reason
+    package = tmp_path / "regime_engine" / "__init__.py"
+    package.parent.mkdir()
+    of_the_package = {
+        "raise ImportError": "no regime-engine",
+        "__version__ = '0.0.9'": "regime-engine 0.0.9",
+    }
+    for code, what in of_the_package.items():
+        package.write_text(code)
+        with dask_worker(scheduler, tmp_path):
+            # A worker may take more than three seconds to start.
+            assert f"has {what}, this is {__version__}: install" in refused().stderr
+    assert stored(database) == []
+
+
+def test_no_password_goes_to_the_workers(settings):
+    secret = make_conninfo(settings.database_url, sslpassword="of the key")
+    with connect(replace(settings, database_url=secret)) as database:
+        conninfo = workers.conninfo_for_workers(database)
+        assert database.connection.info.dbname in conninfo
+    assert "of the key" not in conninfo
+
+
 def test_an_interrupted_run_ends_in_one_line(database, regime, undisturbed):
     process = start_and_stop(database)
     process.send_signal(signal.SIGINT)
@@ -490,6 +547,8 @@ def test_what_cannot_be_done_gets_a_line(regime):
         ("--model-id", "none"): "unknown model id 'none'",
         ("--window-days", "21"): "reads windows of 63 days",
         ("--scheduler", "tcp://127.0.0.1:9"): "no Dask scheduler at tcp://127.0.0.1:9",
+        ("--scheduler", "127.0.0.1"): "127.0.0.1 (missing port number in address",
+        ("--scheduler", "tls://127.0.0.1:9"): "(Dask's setting distributed.comm.tls.ca-file is",
     }
     for arguments, message in messages.items():
         assert message in refusal(regime("embed", "--all", *arguments))
