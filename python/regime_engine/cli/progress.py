@@ -1,5 +1,6 @@
 """How far a long command is, on stderr."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,28 @@ def windows_progress(region: str) -> Callable[[int, int], None]:
         stream.flush()
 
     return draw
+
+
+@contextlib.contextmanager
+def files_progress(files: int) -> Iterator[Callable[[], None]]:
+    """A callback for each of two steps of each file: a bar on a terminal, silent elsewhere."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        yield lambda: None
+        return
+    steps = 0
+
+    def draw() -> None:
+        nonlocal steps
+        steps += 1
+        stream.write(f"\r\x1b[K{_bar(steps, 2 * files)} {(steps + 1) // 2:,}/{files:,} files\r")
+        stream.flush()
+
+    try:
+        yield draw
+    finally:
+        stream.write("\r\x1b[K")
+        stream.flush()
 
 
 def instruments_progress() -> Callable[["Tally", int], None]:

@@ -2,6 +2,7 @@
 create temporary table staged_prices (
     file_number integer,
     line_number bigint,
+    column_number integer,
     instrument_id text collate "C",
     trade_date date,
     open double precision,

@@ -1,8 +1,7 @@
 """Price files into prices_daily: all rows are staged, then each file is written at once."""
 
-import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,15 +13,16 @@ from psycopg import errors, sql
 from regime_engine.database import Database
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.errors import RegimeError
-from regime_engine.prices.columns import KEY, REQUIRED, name_of
-from regime_engine.prices.formats import PriceFile, open_prices
-from regime_engine.prices.rules import check
+from regime_engine.prices.columns import KEY, REQUIRED
+from regime_engine.prices.files import Prices, open_prices, sha256_of
+from regime_engine.prices.shapes import Reading
+from regime_engine.prices.survey import Survey
 
 PRICES = "prices_daily"
 REFUSED = "prices_daily_refused"
 FIRST_REFUSALS = 20
 # What `check` adds to the columns of the file.
-STAGED_COLUMNS = ("line_number", "written_date", "reason", "row_text")
+STAGED_COLUMNS = ("line_number", "column_number", "written_date", "reason", "row_text")
 
 
 class Refusal(NamedTuple):
@@ -46,6 +46,8 @@ class LoadResult:
     first_refusals: at most FIRST_REFUSALS; all of them are in prices_daily_refused
     half_adjusted: the file's instruments that it made or left half-adjusted
     ignored_columns: the file's columns that the table does not have
+    shape: how the file was read, for people; "" if it has no rows
+    good: how many rows the file itself gives no reason to refuse; survey: of these rows
     """
 
     rows: int
@@ -57,6 +59,9 @@ class LoadResult:
     first_refusals: tuple[Refusal, ...]
     half_adjusted: tuple[HalfAdjusted, ...]
     ignored_columns: tuple[str, ...]
+    shape: str
+    good: int
+    survey: Survey
 
 
 @dataclass
@@ -64,23 +69,26 @@ class StagedFile:
     """A file whose rows are in staged_prices under its number.
 
     columns: those of prices_daily that it fills
-    adjusted, unadjusted: the instruments that have good rows with an adjusted close, and without
+    sha256: if the file cannot be read again
     """
 
     number: int
     path: Path
     columns: list[str]
     ignored_columns: tuple[str, ...]
+    shape: str
+    sha256: str | None = None
     rows: int = 0
-    adjusted: set[str] = field(default_factory=set)
-    unadjusted: set[str] = field(default_factory=set)
+    good: int = 0
+    survey: Survey = field(default_factory=Survey)
 
 
 def load_prices(
     database: Database, path: str | Path, instrument_id: str | None = None, strict: bool = False
 ) -> LoadResult:
     """What `load_files` does, with one file; raises what it gives as an outcome."""
-    ((_, outcome),) = load_files(database, [Path(path)], instrument_id, strict)
+    file = (Path(path), Reading(instrument_id=instrument_id))
+    ((_, outcome),) = load_files(database, [file], strict)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -88,32 +96,34 @@ def load_prices(
 
 def load_files(
     database: Database,
-    paths: Iterable[Path],
-    instrument_id: str | None = None,
+    files: Iterable[tuple[Path, Reading]],
     strict: bool = False,
+    progress: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Path, LoadResult | RegimeError | psycopg.Error]]:
     """Write the files' good rows to prices_daily and the refused ones to prices_daily_refused.
 
     All files are read before the first is written, so that rows of two files that contradict each
     other are refused like two rows of one file. Each file is then one transaction.
 
-    instrument_id: whose prices these are, if the files do not say
     strict: write no price of a file if any of its rows cannot be used
+    progress: called when a file was read, and when one was written
     returns what became of each file; a file that cannot be read does not stop the others
     """
     table_columns = _create_missing_tables(database)
     database.execute(statement(__package__, "create_staged_prices"))
     try:
         staged = []
-        for number, path in enumerate(paths):
+        for number, (path, reading) in enumerate(files):
             try:
-                with open_prices(path, instrument_id) as file, database.transaction():
-                    staged.append(_stage(database, number, path, file, table_columns))
+                with open_prices(path, reading) as prices, database.transaction():
+                    staged.append(_stage(database, number, path, prices, table_columns))
             except (RegimeError, psycopg.Error) as error:
                 yield path, error
+            progress()
         database.execute("analyze staged_prices")
         _refuse_contradictions(database, staged)
         for staged_file in staged:
+            progress()
             try:
                 result = _write(database, staged_file, table_columns, strict)
             except (RegimeError, psycopg.Error) as error:
@@ -129,12 +139,16 @@ def _write(
     database: Database, file: StagedFile, table_columns: set[str], strict: bool
 ) -> LoadResult:
     """Write a staged file in one transaction."""
-    keeps_adjusted = "adjusted_close" in table_columns - set(file.columns)
     with database.transaction():
         _take_turns(database)
-        if keeps_adjusted:
+        refuse = None
+        if "close" not in file.columns:
+            refuse = "refuse_without_close"
+        elif "adjusted_close" in table_columns - set(file.columns):
+            refuse = "refuse_half_adjusted"
+        if refuse and file.rows:
             database.execute(
-                statement(__package__, "refuse_half_adjusted"),
+                statement(__package__, refuse),
                 {"file_number": file.number},
                 prices=_table(database, PRICES),
             )
@@ -147,13 +161,16 @@ def _write(
                 newly_adjusted = _newly_adjusted(database, file)
                 inserted, updated = _upsert(database, file, "loaded_at" in table_columns)
                 if "adjusted_close" in table_columns:
-                    half_adjusted = _half_adjusted(database, file.unadjusted | newly_adjusted)
+                    half_adjusted = _half_adjusted(
+                        database, file.survey.unadjusted | newly_adjusted
+                    )
                 if strict and half_adjusted:
                     inserted, updated, landed = 0, 0, False
                     raise psycopg.Rollback(prices_only)
         first_refusals = database.execute(
             "select line_number, reason from staged_prices"
-            " where file_number = %s and reason is not null order by line_number limit %s",
+            " where file_number = %s and reason is not null"
+            " order by line_number, column_number limit %s",
             [file.number, FIRST_REFUSALS],
         )
     return LoadResult(
@@ -166,6 +183,9 @@ def _write(
         first_refusals=tuple(Refusal(*row) for row in first_refusals),
         half_adjusted=tuple(half_adjusted),
         ignored_columns=file.ignored_columns,
+        shape=file.shape,
+        good=file.good,
+        survey=file.survey,
     )
 
 
@@ -220,25 +240,28 @@ def _take_turns(database: Database) -> None:
 
 
 def _stage(
-    database: Database, number: int, path: Path, file: PriceFile, table_columns: set[str]
+    database: Database, number: int, path: Path, prices: Prices, table_columns: set[str]
 ) -> StagedFile:
     """Copy every row, refused ones with their reason."""
-    columns = [name for name in file.columns if name in table_columns]
-    ignored = tuple(name for name in file.header if name_of(name) not in columns)
-    staged = StagedFile(number, path, columns, ignored)
-    copied = ["file_number", *file.columns, *STAGED_COLUMNS]
+    if not prices.shape:
+        return StagedFile(number, path, [*KEY, "close"], (), "")
+    layout = prices.shape.layout
+    columns = [name for name in layout.columns if name in table_columns]
+    places = layout.series[0].positions.items()
+    not_stored = [
+        layout.header[at] for name, at in places if name in layout.columns and name not in columns
+    ]
+    ignored = tuple(layout.ignored + not_stored)
+    staged = StagedFile(number, path, columns, ignored, str(prices.shape), prices.sha256)
+    copied = ["file_number", *columns, *STAGED_COLUMNS]
     command = sql.SQL("copy staged_prices ({}) from stdin (format csv, encoding 'utf8')")
     with database.connection.cursor() as cursor, cursor.copy(command.format(names(copied))) as copy:
-        for chunk in file.chunks:
-            rows = check(chunk).with_columns(file_number=number)
-            copy.write(_copy_text(rows.select(copied)))
-            staged.rows += rows.height
+        for rows in prices.chunks:
+            copy.write(_copy_text(rows.select(pl.lit(number).alias("file_number"), *copied[1:])))
             good = rows.filter(pl.col("reason").is_null())
-            if "adjusted_close" in columns:
-                is_adjusted = pl.col("adjusted_close").is_not_null()
-                staged.adjusted.update(good.filter(is_adjusted)["instrument_id"].unique())
-                good = good.filter(~is_adjusted)
-            staged.unadjusted.update(good["instrument_id"].unique())
+            staged.rows += rows.height
+            staged.good += good.height
+            staged.survey.add(good)
     return staged
 
 
@@ -277,8 +300,7 @@ def _keep_refused(database: Database, file: StagedFile) -> int:
         [file.number],
     )
     if count:
-        with file.path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        sha256 = file.sha256 or sha256_of(file.path)
         database.execute(
             statement(__package__, "keep_refused"),
             {"file_number": file.number, "file_sha256": sha256, "file_name": file.path.name},
@@ -289,11 +311,11 @@ def _keep_refused(database: Database, file: StagedFile) -> int:
 
 def _newly_adjusted(database: Database, file: StagedFile) -> set[str]:
     """The instruments with prices that get their first adjusted close from the file."""
-    if not file.adjusted:
+    if not file.survey.adjusted:
         return set()
     found = database.execute(
         statement(__package__, "newly_adjusted"),
-        {"instrument_ids": sorted(file.adjusted)},
+        {"instrument_ids": sorted(file.survey.adjusted)},
         prices=_table(database, PRICES),
     )
     return {name for (name,) in found}

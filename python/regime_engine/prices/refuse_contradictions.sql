@@ -43,7 +43,7 @@ contradicted as (
     select
         instrument_id,
         trade_date,
-        (array_agg(signature order by file_number, line_number))[1] as first_signature
+        (array_agg(signature order by file_number, line_number, column_number))[1] as first_signature
     from rows_of_repeated
     group by instrument_id, trade_date
     having {differ}
@@ -55,6 +55,7 @@ rows_of_contradicted as (
     select
         file_number,
         line_number,
+        column_number,
         instrument_id,
         trade_date,
         signature = first_signature as is_like_first
@@ -75,7 +76,7 @@ named as (
         file_name
     from rows_of_contradicted
     inner join files using (file_number)
-    order by instrument_id, trade_date, is_like_first, file_number, line_number
+    order by instrument_id, trade_date, is_like_first, file_number, line_number, column_number
 
 )
 
@@ -89,3 +90,4 @@ inner join named
     and named.is_like_first <> refused.is_like_first
 where staged_prices.file_number = refused.file_number
     and staged_prices.line_number = refused.line_number
+    and staged_prices.column_number = refused.column_number

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import psycopg
 import pytest
-from commands import Process, environment, regime_command, succeed
+from commands import Process, environment, refusal, regime_command, succeed
 from servers import ALONE, wait_until
 from stored import PRICES, day_versions
 
@@ -22,6 +22,7 @@ from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
 from regime_engine.prices import formats
 from regime_engine.prices.load import HalfAdjusted, LoadResult, Refusal, load_files, load_prices
+from regime_engine.prices.shapes import Reading
 
 DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
@@ -206,6 +207,7 @@ def test_duplicates_are_found_across_the_chunks_in_which_a_file_is_read(
     database, write, monkeypatch
 ):
     monkeypatch.setattr(formats, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(formats, "BLOCK_BYTES", 50)
     path = write(SOME_BAD_ROWS)
     assert counts(load_prices(database, path)) == (12, 2, 0, 0, 10)
     assert refused(database) == REFUSED_OF_THEM
@@ -258,7 +260,9 @@ def test_rows_of_two_files_that_contradict_each_other_are_refused_as_in_one_file
     )
     b = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,3\nA,2020-01-06,4\n", "b.csv")
     c = write("ticker,date,close,volume\nB,2020-01-02,7,2\nA,2020-01-06,4,\n", "c.csv")
-    (_, of_a), (_, of_b), (_, of_c) = load_files(database, [a, b, c])
+    (_, of_a), (_, of_b), (_, of_c) = load_files(
+        database, [(path, Reading()) for path in (a, b, c)]
+    )
     assert closes(database) == [("A", "2020-01-02", 1.0), ("A", "2020-01-06", 4.0)]
     different = "the same instrument and date with different values on line"
     assert of_a.first_refusals == ((3, f"{different} 3 of {b}"), (4, f"{different} 2 of {c}"))
@@ -322,7 +326,7 @@ def test_a_file_without_rows_says_so_and_is_no_failure(empty_settings, write, tm
     header = write("Date,Close,Volume\r\n\r\n", "header.csv")
     pl.DataFrame(schema={"date": pl.Date, "close": float}).write_parquet(tmp_path / "none.parquet")
     result = succeed(run_load(empty_settings, header, tmp_path / "none.parquet"))
-    assert result.stdout == "header.csv: no rows\nnone.parquet: no rows\n"
+    assert result.stdout.splitlines()[:2] == ["header.csv: no rows", "none.parquet: no rows"]
     assert result.stderr == ""
 
 
@@ -484,8 +488,11 @@ def test_the_command_says_what_became_of_each_file(empty_settings, write):
     result = run_load(empty_settings, path, GSPC)
     assert result.returncode == 1
     assert result.stdout == (
-        "prices.csv: 12 rows, 2 new, 0 corrected, 0 unchanged, 10 refused\n"
-        "GSPC.INDX.csv.gz: 5,031 rows, 5,031 new, 0 corrected, 0 unchanged, 0 refused\n"
+        "prices.csv: 12 rows, 2 new, 0 corrected, 0 unchanged, 10 refused (CSV, one price a row, "
+        "dates YYYY-MM-DD; adjusted closes on 0 of 4 rows)\n"
+        "GSPC.INDX.csv.gz: 5,031 rows, 5,031 new, 0 corrected, 0 unchanged, 0 refused (CSV, one "
+        "price a row, dates YYYY-MM-DD; adjusted closes on 5,031 of 5,031 rows)\n"
+        "2 of 2 files loaded: 5,043 rows, 5,033 new, 0 corrected, 0 unchanged, 10 refused\n"
     )
     assert result.stderr.splitlines() == [
         *(f"{path}:{line}: {reason}" for line, reason in REFUSED_OF_THEM),
@@ -508,16 +515,19 @@ def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(empty_set
 
 
 def test_one_failing_file_does_not_stop_the_others(empty_settings, write, tmp_path):
-    empty = write("", "empty.csv")
+    empty, folder = write("", "empty.csv"), tmp_path / "none"
+    folder.mkdir()
     good = write('ticker,date,close,metadata\nA,2020-01-02,1,"[1e99, 1]"\n', "good.csv")
-    result = run_load(empty_settings, tmp_path / "none.csv", empty, tmp_path, good)
+    result = run_load(empty_settings, tmp_path / "none.csv", empty, good)
     assert result.returncode == 1
-    assert result.stdout == "good.csv: 1 rows, 1 new, 0 corrected, 0 unchanged, 0 refused\n"
+    assert result.stdout.startswith("good.csv: 1 rows, 1 new, 0 corrected, 0 unchanged, 0 refused")
     assert result.stderr.splitlines() == [
-        f"Error: {tmp_path / 'none.csv'}: no such file: name the CSV or Parquet files to load",
+        f"Error: {tmp_path / 'none.csv'}: no such file: name the files to load",
         f"Error: {empty}: the file is empty",
-        f"Error: {tmp_path}: a folder, not a file: name the CSV or Parquet files to load",
     ]
+    assert refusal(run_load(empty_settings, folder)).endswith(
+        "no file in the folder: name the files to load"
+    )
 
 
 def test_a_file_of_which_the_end_cannot_be_read_lands_nothing(database, tmp_path):
