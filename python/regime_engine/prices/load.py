@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -121,7 +122,10 @@ def load_files(
                 yield path, error
             progress()
         database.execute("analyze staged_prices")
-        _refuse_contradictions(database, staged)
+        if len(staged) > 1:
+            database.execute("create index on staged_prices using brin (file_number)")
+        if _may_contradict(staged):
+            _refuse_contradictions(database, staged)
         for staged_file in staged:
             progress()
             try:
@@ -139,31 +143,29 @@ def _write(
     database: Database, file: StagedFile, table_columns: set[str], strict: bool
 ) -> LoadResult:
     """Write a staged file in one transaction."""
+    survey = file.survey
     with database.transaction():
         _take_turns(database)
-        refuse = None
-        if "close" not in file.columns:
-            refuse = "refuse_without_close"
-        elif "adjusted_close" in table_columns - set(file.columns):
-            refuse = "refuse_half_adjusted"
-        if refuse and file.rows:
-            database.execute(
-                statement(__package__, refuse),
-                {"file_number": file.number},
-                prices=_table(database, PRICES),
-            )
+        are_new = _are_new(database, file)
+        if not (are_new and "close" in file.columns):
+            _refuse_by_stored(database, file, table_columns)
         refused = _keep_refused(database, file)
         inserted, updated = 0, 0
         half_adjusted: list[HalfAdjusted] = []
         landed = not (strict and refused)
         if landed:
             with database.transaction() as prices_only:
-                newly_adjusted = _newly_adjusted(database, file)
-                inserted, updated = _upsert(database, file, "loaded_at" in table_columns)
-                if "adjusted_close" in table_columns:
-                    half_adjusted = _half_adjusted(
-                        database, file.survey.unadjusted | newly_adjusted
-                    )
+                if are_new:
+                    suspects = survey.unadjusted & survey.adjusted
+                else:
+                    suspects = survey.unadjusted | _newly_adjusted(database, file)
+                is_dated = "loaded_at" in table_columns
+                if are_new and survey.is_sorted:
+                    inserted = _insert(database, file, is_dated, file.rows - refused)
+                else:
+                    inserted, updated = _upsert(database, file, is_dated)
+                if suspects and "adjusted_close" in table_columns:
+                    half_adjusted = _half_adjusted(database, suspects)
                 if strict and half_adjusted:
                     inserted, updated, landed = 0, 0, False
                     raise psycopg.Rollback(prices_only)
@@ -273,6 +275,16 @@ def _copy_text(rows: pl.DataFrame) -> bytes:
     return text.getvalue()
 
 
+def _may_contradict(files: list[StagedFile]) -> bool:
+    """Whether a key may be there twice, in one of the files or in two."""
+    instruments: set[str] = set()
+    for file in files:
+        if not (file.survey.is_sorted and instruments.isdisjoint(file.survey.firsts)):
+            return True
+        instruments.update(file.survey.firsts)
+    return False
+
+
 def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
     values = sorted({name for file in files for name in file.columns} - set(KEY))
     differ = (
@@ -291,6 +303,29 @@ def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
         values=sql.SQL("row({})::text").format(names(values, "staged_prices")),
         differ=sql.SQL(" or ").join(differ) if values else sql.SQL("false"),
     )
+
+
+def _are_new(database: Database, file: StagedFile) -> bool:
+    """Whether none of the file's instruments has a price."""
+    (found,) = database.one(
+        statement(__package__, "has_prices"),
+        {"instrument_ids": sorted(file.survey.firsts)},
+        prices=_table(database, PRICES),
+    )
+    return not found
+
+
+def _refuse_by_stored(database: Database, file: StagedFile, table_columns: set[str]) -> None:
+    """Refuse the rows that would make half a row with what is stored."""
+    if "close" not in file.columns:
+        refuse = "refuse_without_close"
+    elif "adjusted_close" in table_columns - set(file.columns):
+        refuse = "refuse_half_adjusted"
+    else:
+        return
+    parameters = {"file_number": file.number}
+    prices = _table(database, PRICES)
+    database.execute(statement(__package__, refuse), parameters, prices=prices)
 
 
 def _keep_refused(database: Database, file: StagedFile) -> int:
@@ -330,6 +365,21 @@ def _half_adjusted(database: Database, instrument_ids: set[str]) -> list[HalfAdj
     return found.records(HalfAdjusted)
 
 
+def _insert(database: Database, file: StagedFile, is_dated: bool, count: int) -> int:
+    """Write the good rows of new instruments; returns how many, which is `count`."""
+    with _needs_a_key(database):
+        inserted = database.execute(
+            statement(__package__, "insert_prices"),
+            {"file_number": file.number},
+            **_slots(database, file, is_dated),
+        ).rowcount
+    if inserted != count:
+        raise RegimeError(
+            f"{file.path}: another program wrote prices of its instruments: load it again"
+        )
+    return inserted
+
+
 def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, int]:
     """Write the good rows; a row that equals the stored one is not touched.
 
@@ -337,22 +387,35 @@ def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, 
     """
     values = [name for name in file.columns if name not in KEY]
     dated = ["loaded_at"] if is_dated else []
-    selected = [sql.Identifier(name) for name in file.columns] + [sql.SQL("now()") for _ in dated]
-    try:
+    with _needs_a_key(database):
         inserted, updated = database.one(
             statement(__package__, "upsert_prices"),
             {"file_number": file.number},
-            prices=_table(database, PRICES),
-            columns=names([*file.columns, *dated]),
-            values=sql.SQL(", ").join(selected),
             assignments=assignments([*values, *dated]),
             stored=names(values, "stored"),
             excluded=names(values, "excluded"),
+            **_slots(database, file, is_dated),
         )
+    return inserted, updated
+
+
+def _slots(database: Database, file: StagedFile, is_dated: bool) -> dict[str, sql.Composable]:
+    dated = ["loaded_at"] if is_dated else []
+    values = [sql.Identifier(name) for name in file.columns] + [sql.SQL("now()") for _ in dated]
+    return {
+        "prices": _table(database, PRICES),
+        "columns": names([*file.columns, *dated]),
+        "values": sql.SQL(", ").join(values),
+    }
+
+
+@contextmanager
+def _needs_a_key(database: Database) -> Iterator[None]:
+    try:
+        yield
     except (errors.InvalidColumnReference, errors.ObjectNotInPrerequisiteState) as error:
         schema = database.settings.historical_schema
         raise RegimeError(
             f"{schema}.{PRICES} has no unique key on ({', '.join(KEY)}), so a reload would write "
             "its rows a second time: add the primary key"
         ) from error
-    return inserted, updated

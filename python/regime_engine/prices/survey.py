@@ -26,6 +26,7 @@ class Survey:
     """Collects from the good rows of a file, chunk by chunk, in whatever order they are.
 
     firsts, lasts: each instrument's first and last day
+    is_sorted: whether the rows are in the order of the key, and so no key is there twice
     """
 
     adjusted_rows: int = 0
@@ -34,7 +35,9 @@ class Survey:
     firsts: dict[str, date] = field(default_factory=dict)
     lasts: dict[str, date] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
+    is_sorted: bool = True
     _newest: pl.DataFrame | None = None
+    _last_key: tuple[str, date] | None = None
 
     def add(self, good: pl.DataFrame) -> None:
         """good: rows of `check` without a reason"""
@@ -43,6 +46,7 @@ class Survey:
         for name in ("close", "adjusted_close"):
             if name not in good.columns:
                 good = good.with_columns(pl.lit(None, pl.Float64).alias(name))
+        self.is_sorted = self.is_sorted and self._goes_on(good)
         by_instrument = good.group_by("instrument_id").agg(
             first=pl.col("trade_date").min(),
             last=pl.col("trade_date").max(),
@@ -58,6 +62,16 @@ class Survey:
             if adjusted < rows:
                 self.unadjusted.add(instrument_id)
         self._find_splits(good.select("instrument_id", "trade_date", "close", "adjusted_close"))
+
+    def _goes_on(self, good: pl.DataFrame) -> bool:
+        """Whether the rows are in the order of the key, and come after all rows before."""
+        name, day = good["instrument_id"], good["trade_date"]
+        last, self._last_key = self._last_key, (name[-1], day[-1])
+        if last and (name[0], day[0]) <= last:
+            return False
+        # As bytes, in which text has one order everywhere.
+        is_later = (name > name.shift()) | ((name == name.shift()) & (day > day.shift()))
+        return bool(is_later[1:].all())
 
     def _find_splits(self, good: pl.DataFrame) -> None:
         if self._newest is not None:
