@@ -1,11 +1,14 @@
 """Price files into prices_daily: all rows are staged, then each file is written at once."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import polars as pl
 import psycopg
@@ -15,13 +18,15 @@ from regime_engine.database import Database
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import KEY, REQUIRED
-from regime_engine.prices.files import Prices, open_prices, sha256_of
+from regime_engine.prices.files import Prices, open_prices, sha256_of, understood
+from regime_engine.prices.formats import Table
 from regime_engine.prices.shapes import Reading
 from regime_engine.prices.survey import Survey
 
 PRICES = "prices_daily"
 REFUSED = "prices_daily_refused"
 FIRST_REFUSALS = 20
+LARGE_FILE = 16 * 2**20  # bytes
 # What `check` adds to the columns of the file.
 STAGED_COLUMNS = ("line_number", "column_number", "written_date", "reason", "row_text")
 
@@ -62,7 +67,10 @@ class LoadResult:
     ignored_columns: tuple[str, ...]
     shape: str
     good: int
-    survey: Survey
+    survey: Survey = field(repr=False)
+
+
+Outcome: TypeAlias = LoadResult | RegimeError | psycopg.Error
 
 
 @dataclass
@@ -83,6 +91,14 @@ class StagedFile:
     good: int = 0
     survey: Survey = field(default_factory=Survey)
 
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Count some rows; returns the good ones."""
+        good = rows.filter(pl.col("reason").is_null())
+        self.rows += rows.height
+        self.good += good.height
+        self.survey.add(good)
+        return good
+
 
 def load_prices(
     database: Database, path: str | Path, instrument_id: str | None = None, strict: bool = False
@@ -100,7 +116,7 @@ def load_files(
     files: Iterable[tuple[Path, Reading]],
     strict: bool = False,
     progress: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Path, LoadResult | RegimeError | psycopg.Error]]:
+) -> Iterator[tuple[Path, Outcome]]:
     """Write the files' good rows to prices_daily and the refused ones to prices_daily_refused.
 
     All files are read before the first is written, so that rows of two files that contradict each
@@ -110,13 +126,47 @@ def load_files(
     progress: called when a file was read, and when one was written
     returns what became of each file; a file that cannot be read does not stop the others
     """
+    files = list(files)
+    if len(files) == 1 and _is_large(files[0][0]):
+        path, reading = files[0]
+        result = _load_directly(database, path, reading, strict)
+        if result:
+            yield path, result
+            return
+    sources = ((path, partial(open_prices, path, reading)) for path, reading in files)
+    yield from _load(database, sources, strict, progress)
+
+
+def load_table(
+    database: Database, name: str, frame: pl.DataFrame, reading: Reading, strict: bool = False
+) -> LoadResult:
+    """What `load_files` does, with a frame. name: what messages call it"""
+    path = Path(name)
+    content = Table(path, "a frame", frame.lazy())
+    bytes_of_frame = io.BytesIO()
+    frame.write_ipc(bytes_of_frame)
+    sha256 = hashlib.sha256(bytes_of_frame.getbuffer()).hexdigest()
+    prices = replace(understood(name, content, reading), sha256=sha256)
+    source = (path, lambda: nullcontext(prices))
+    ((_, outcome),) = _load(database, [source], strict, progress=lambda: None)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _load(
+    database: Database,
+    sources: Iterable[tuple[Path, Callable[[], AbstractContextManager[Prices]]]],
+    strict: bool,
+    progress: Callable[[], None],
+) -> Iterator[tuple[Path, Outcome]]:
     table_columns = _create_missing_tables(database)
     database.execute(statement(__package__, "create_staged_prices"))
     try:
         staged = []
-        for number, (path, reading) in enumerate(files):
+        for number, (path, open_source) in enumerate(sources):
             try:
-                with open_prices(path, reading) as prices, database.transaction():
+                with open_source() as prices, database.transaction():
                     staged.append(_stage(database, number, path, prices, table_columns))
             except (RegimeError, psycopg.Error) as error:
                 yield path, error
@@ -126,17 +176,84 @@ def load_files(
             database.execute("create index on staged_prices using brin (file_number)")
         if _may_contradict(staged):
             _refuse_contradictions(database, staged)
-        for staged_file in staged:
+        for file in staged:
             progress()
             try:
-                result = _write(database, staged_file, table_columns, strict)
+                result = _write(database, file, table_columns, strict)
             except (RegimeError, psycopg.Error) as error:
-                yield staged_file.path, error
+                yield file.path, error
             else:
-                yield staged_file.path, result
+                yield file.path, result
     finally:
         if not database.connection.closed:
             database.execute("drop table staged_prices")
+
+
+def _is_large(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size >= LARGE_FILE
+
+
+class _Detour(Exception):
+    """The file has to be staged."""
+
+
+def _load_directly(
+    database: Database, path: Path, reading: Reading, strict: bool
+) -> LoadResult | None:
+    """Write a file of new instruments without staging its good rows, which takes half the time.
+
+    returns None if the file has to be staged: its rows are not in the order of the key, or one of
+    its instruments has a price; or if it cannot be loaded at all
+    """
+    table_columns = _create_missing_tables(database)
+    try:
+        with database.transaction(), open_prices(path, reading) as prices:
+            file = _new_file(0, path, prices, table_columns)
+            if "close" not in file.columns or not _has_key_and_default(database):
+                raise _Detour
+            database.execute(statement(__package__, "create_staged_prices"))
+            with database.transaction() as prices_only:
+                for rows in _one_ahead(prices.chunks):
+                    known = set(file.survey.firsts)
+                    good = file.add(rows)
+                    new = file.survey.firsts.keys() - known
+                    if not file.survey.is_sorted or not _are_new(database, new):
+                        raise _Detour
+                    _copy(database, _table(database, PRICES), good.select(file.columns))
+                    bad = rows.filter(pl.col("reason").is_not_null())
+                    if bad.height:
+                        _copy_to_staged(database, file, bad)
+                both = file.survey.unadjusted & file.survey.adjusted
+                half_adjusted = _half_adjusted(database, both) if both else []
+                landed = not (strict and (half_adjusted or file.good < file.rows))
+                if not landed:
+                    raise psycopg.Rollback(prices_only)
+            if not landed:
+                raise _Detour
+            counts = (file.good, 0, _keep_refused(database, file))
+            result = _result(database, file, counts, landed, half_adjusted)
+            database.execute("drop table staged_prices")
+            return result
+    except (_Detour, RegimeError, psycopg.Error):
+        return None
+
+
+def _has_key_and_default(database: Database) -> bool:
+    """Whether a plain COPY refuses what is there already, and dates the rows."""
+    found = database.first(
+        statement(__package__, "has_key_and_default"),
+        {"prices": _table(database, PRICES).as_string(), "key": list(KEY)},
+    )
+    return found is not None and found[0]
+
+
+def _one_ahead(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The chunks, of which the next one is made in a thread while one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = thread.submit(next, chunks, None)
+            yield chunk
 
 
 def _write(
@@ -146,7 +263,7 @@ def _write(
     survey = file.survey
     with database.transaction():
         _take_turns(database)
-        are_new = _are_new(database, file)
+        are_new = _are_new(database, survey.firsts)
         if not (are_new and "close" in file.columns):
             _refuse_by_stored(database, file, table_columns)
         refused = _keep_refused(database, file)
@@ -169,12 +286,24 @@ def _write(
                 if strict and half_adjusted:
                     inserted, updated, landed = 0, 0, False
                     raise psycopg.Rollback(prices_only)
-        first_refusals = database.execute(
-            "select line_number, reason from staged_prices"
-            " where file_number = %s and reason is not null"
-            " order by line_number, column_number limit %s",
-            [file.number, FIRST_REFUSALS],
-        )
+        return _result(database, file, (inserted, updated, refused), landed, half_adjusted)
+
+
+def _result(
+    database: Database,
+    file: StagedFile,
+    counts: tuple[int, int, int],
+    landed: bool,
+    half_adjusted: list[HalfAdjusted],
+) -> LoadResult:
+    """counts: inserted, updated, refused"""
+    inserted, updated, refused = counts
+    first_refusals = database.execute(
+        "select line_number, reason from staged_prices"
+        " where file_number = %s and reason is not null"
+        " order by line_number, column_number limit %s",
+        [file.number, FIRST_REFUSALS],
+    )
     return LoadResult(
         rows=file.rows,
         inserted=inserted,
@@ -241,10 +370,7 @@ def _take_turns(database: Database) -> None:
     database.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
 
 
-def _stage(
-    database: Database, number: int, path: Path, prices: Prices, table_columns: set[str]
-) -> StagedFile:
-    """Copy every row, refused ones with their reason."""
+def _new_file(number: int, path: Path, prices: Prices, table_columns: set[str]) -> StagedFile:
     if not prices.shape:
         return StagedFile(number, path, [*KEY, "close"], (), "")
     layout = prices.shape.layout
@@ -254,17 +380,30 @@ def _stage(
         layout.header[at] for name, at in places if name in layout.columns and name not in columns
     ]
     ignored = tuple(layout.ignored + not_stored)
-    staged = StagedFile(number, path, columns, ignored, str(prices.shape), prices.sha256)
-    copied = ["file_number", *columns, *STAGED_COLUMNS]
-    command = sql.SQL("copy staged_prices ({}) from stdin (format csv, encoding 'utf8')")
-    with database.connection.cursor() as cursor, cursor.copy(command.format(names(copied))) as copy:
-        for rows in prices.chunks:
-            copy.write(_copy_text(rows.select(pl.lit(number).alias("file_number"), *copied[1:])))
-            good = rows.filter(pl.col("reason").is_null())
-            staged.rows += rows.height
-            staged.good += good.height
-            staged.survey.add(good)
-    return staged
+    return StagedFile(number, path, columns, ignored, str(prices.shape), prices.sha256)
+
+
+def _stage(
+    database: Database, number: int, path: Path, prices: Prices, table_columns: set[str]
+) -> StagedFile:
+    """Copy every row, refused ones with their reason."""
+    file = _new_file(number, path, prices, table_columns)
+    for rows in _one_ahead(prices.chunks):
+        file.add(rows)
+        _copy_to_staged(database, file, rows)
+    return file
+
+
+def _copy_to_staged(database: Database, file: StagedFile, rows: pl.DataFrame) -> None:
+    staged = rows.select(pl.lit(file.number).alias("file_number"), *file.columns, *STAGED_COLUMNS)
+    _copy(database, sql.Identifier("staged_prices"), staged)
+
+
+def _copy(database: Database, table: sql.Identifier, rows: pl.DataFrame) -> None:
+    command = sql.SQL("copy {} ({}) from stdin (format csv, encoding 'utf8')")
+    copying = command.format(table, names(rows.columns))
+    with database.connection.cursor() as cursor, cursor.copy(copying) as copy:
+        copy.write(_copy_text(rows))
 
 
 def _copy_text(rows: pl.DataFrame) -> bytes:
@@ -305,11 +444,11 @@ def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
     )
 
 
-def _are_new(database: Database, file: StagedFile) -> bool:
-    """Whether none of the file's instruments has a price."""
+def _are_new(database: Database, instrument_ids: Iterable[str]) -> bool:
+    """Whether none of the instruments has a price."""
     (found,) = database.one(
         statement(__package__, "has_prices"),
-        {"instrument_ids": sorted(file.survey.firsts)},
+        {"instrument_ids": sorted(instrument_ids)},
         prices=_table(database, PRICES),
     )
     return not found

@@ -20,7 +20,7 @@ from regime_engine import demo
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
-from regime_engine.prices import formats
+from regime_engine.prices import formats, load
 from regime_engine.prices.load import HalfAdjusted, LoadResult, Refusal, load_files, load_prices
 from regime_engine.prices.shapes import Reading
 
@@ -547,3 +547,29 @@ def test_help_does_not_import_polars_or_psycopg():
         "assert not {'polars', 'psycopg'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("order", ["sorted", "not sorted", "stored before", "half adjusted"])
+def test_a_large_file_is_written_as_a_small_one_is(database, write, monkeypatch, order):
+    rows = [f"I{i},{day},{i + 1}.5,{i + 1}" for i in range(3) for day in days(50)]
+    rows[60] = rows[60].replace(",2.5,", ",bad,")
+    if order == "not sorted":
+        rows = [*rows[::-1], rows[3].replace(",1.5,", ",7,")]
+    elif order == "half adjusted":
+        rows[70] = rows[70].removesuffix("2")
+    text = "ticker,date,close,adj close\n" + "\n".join(rows)
+    found = []
+    for least_bytes in (2**40, 0):
+        database.execute("drop schema if exists historical cascade")
+        before = write("ticker,date,close,adj close\nI2,1990-01-02,9,8\n", "before.csv")
+        load_prices(database, before if order == "stored before" else write("ticker,date,close\n"))
+        monkeypatch.setattr(load, "LARGE_FILE", least_bytes)
+        monkeypatch.setattr(formats, "BLOCK_BYTES", 500)
+        result = load_prices(database, write(text, "again.csv"))
+        stored = database.rows(
+            "select instrument_id, trade_date, close, adjusted_close, loaded_at is null"
+            " from historical.prices_daily order by 1, 2"
+        ).rows
+        found.append((counts(result), result.half_adjusted, refused(database), stored))
+    assert found[0] == found[1]
+    assert found[0][0][1] > 140
