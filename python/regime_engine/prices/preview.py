@@ -11,6 +11,7 @@ from regime_engine.prices.shapes import Reading
 from regime_engine.prices.survey import Survey
 
 SHOWN_ROWS = 3
+KEPT_ROWS = 100
 SHOWN_REFUSALS = 20
 
 
@@ -50,11 +51,11 @@ def preview(path: Path, reading: Reading) -> Preview | None:
             refused += bad.height
             refusals += bad.head(SHOWN_REFUSALS - len(refusals)).rows()
             survey.add(good)
-            values = good.select(name for name in layout.columns)
-            first = pl.concat([first, values.head(SHOWN_ROWS - first.height)], how="diagonal")
-            last = pl.concat([last, values.tail(SHOWN_ROWS)], how="diagonal").tail(SHOWN_ROWS)
-            hashes = pl.struct(pl.exclude(KEY)).hash()
-            keys.append(values.select(*KEY, hashes.alias("values"), line=good["line_number"]))
+            values = good.select("line_number", *layout.columns)
+            first = pl.concat([first, values.head(KEPT_ROWS - first.height)], how="diagonal")
+            last = pl.concat([last, values.tail(KEPT_ROWS)], how="diagonal").tail(KEPT_ROWS)
+            hashes = pl.struct(pl.exclude("line_number", *KEY)).hash()
+            keys.append(values.select(*KEY, hashes.alias("values"), line="line_number"))
     contradicted = (
         pl.concat(keys)
         .filter((pl.col("values").n_unique() > 1).over(KEY))
@@ -63,15 +64,21 @@ def preview(path: Path, reading: Reading) -> Preview | None:
     )
     different = "the same instrument and date with different values on another line"
     shown = contradicted.head(SHOWN_REFUSALS - len(refusals))
+    good_rows = rows - refused - len(contradicted)
     positions = layout.series[0].positions
     return Preview(
         shape=str(prices.shape),
         columns={name: layout.header[at] for name, at in positions.items()},
         ignored=layout.ignored,
         rows=rows,
-        refused=refused + len(contradicted),
-        first=first,
-        last=last.tail(max(rows - refused - SHOWN_ROWS, 0)),
+        refused=rows - good_rows,
+        first=_shown(first, contradicted).head(SHOWN_ROWS),
+        last=_shown(last, contradicted).tail(min(SHOWN_ROWS, max(good_rows - SHOWN_ROWS, 0))),
         refusals=sorted([*refusals, *((line, different) for line in shown)]),
         survey=survey,
     )
+
+
+def _shown(rows: pl.DataFrame, contradicted: pl.Series) -> pl.DataFrame:
+    is_good = ~rows["line_number"].is_in(contradicted.implode())
+    return rows.filter(is_good).drop("line_number")

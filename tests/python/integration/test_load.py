@@ -1,22 +1,30 @@
 """`regime load`: price files into a real prices_daily."""
 
 import gzip
+import re
+import shlex
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 from commands import Process, environment, refusal, regime_command, succeed
+from project import ROOT
 from servers import ALONE, wait_until
 from stored import PRICES, day_versions
 
+import regime_engine
 from regime_engine import demo
+from regime_engine.cli.load import load as load_command
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
@@ -573,3 +581,180 @@ def test_a_large_file_is_written_as_a_small_one_is(database, write, monkeypatch,
         found.append((counts(result), result.half_adjusted, refused(database), stored))
     assert found[0] == found[1]
     assert found[0][0][1] > 140
+
+
+def command(settings: Settings, *arguments: object, **invoked: object) -> Result:
+    """`regime load`, in this process."""
+    result = CliRunner().invoke(load_command, list(map(str, arguments)), obj=settings, **invoked)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_dry_run_shows_what_a_load_would_do_and_needs_no_database(write):
+    path = write(SOME_BAD_ROWS + "A,2020-01-15,1,30,1\nA,2020-01-16,1,31,1\nB,2020-01-16,1,31,1\n")
+    result = command(Settings(database_url="host=nowhere"), "--dry-run", path)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "prices.csv: 15 rows, 10 would be refused",
+        "read as: CSV, one price a row, dates YYYY-MM-DD; adjusted closes on 0 of 5 rows",
+        "columns: instrument_id from 'Ticker', trade_date from 'Date', open from 'Open', "
+        "close from 'Close', volume from 'Volume'",
+        "instrument_id  trade_date   open   close   volume",
+        "-------------  ----------  -----  ------  -------",
+        "A              2020-01-02  1.000  10.000  100.000",
+        "A              2020-01-14         15.000",
+        "A              2020-01-15  1.000  30.000    1.000",
+        "A              2020-01-16  1.000  31.000    1.000",
+        "B              2020-01-16  1.000  31.000    1.000",
+    ]
+    assert result.stderr.splitlines() == [
+        f"{path}:{line}: {reason}".replace("line 10", "another line").replace(
+            "line 9", "another line"
+        )
+        for line, reason in REFUSED_OF_THEM
+    ]
+
+
+def test_folders_patterns_and_stdin_are_loaded_and_instruments_come_from_names(
+    database, empty_settings, tmp_path
+):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    text = "date,close\n2020-01-02,1.5\n"
+    for name in ("A.US_daily.csv", "B_daily.csv", ".hidden"):
+        (folder / name).write_text(text)
+    (tmp_path / "C.INDX.csv.gz").write_bytes(gzip.compress(text.encode()))
+    assert (
+        command(empty_settings, "--instrument-from", "{instrument}_daily.csv", folder).exit_code
+        == 0
+    )
+    assert command(empty_settings, "--instrument-from", "name", f"{tmp_path}/*.gz").exit_code == 0
+    result = command(empty_settings, "--instrument-id", "D", "-", input=text + "2020-01-03,x\n")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (
+        1,
+        "-:3: close is not a number: 'x'",
+    )
+    assert [row[0] for row in closes(database)] == ["A.US", "B", "C.INDX", "D"]
+    result = command(empty_settings, "--instrument-from", "{instrument}_x.csv", folder)
+    assert result.stderr.splitlines()[0].endswith(
+        "A.US_daily.csv: the name is not like {instrument}_x.csv: see --instrument-from"
+    )
+
+
+def test_splits_and_series_that_are_cut_short_are_named(empty_settings, write):
+    rows = [f"A,{day},{100 if day < '1990-01-20' else 50}.5" for day in days(40)]
+    rows += [f"B,{day},7" for day in days(20)]
+    path = write("ticker,date,close\n" + "\n".join(rows))
+    assert command(empty_settings, path).stderr.splitlines() == [
+        f"{path}: splits that are not adjusted, it seems: A 1990-01-20 (2:1)",
+        f"{path}: 1 series end before the last day of the file: B 1990-01-20",
+    ]
+
+
+def test_a_wide_file_of_volumes_adds_to_the_closes_that_are_there(database, empty_settings, write):
+    assert command(empty_settings, "--wide", write("date,A,B\n2020-01-02,1.5,2.5\n")).exit_code == 0
+    path = write("date,A,C\n2020-01-02,7,9\n", "volumes.csv")
+    result = command(empty_settings, "--wide", "--field", "volume", path)
+    assert result.stderr.splitlines()[0] == f"{path}:2: close is missing: load the closes first"
+    stored = "select instrument_id, close, volume from historical.prices_daily order by 1"
+    assert database.rows(stored).rows == [("A", 1.5, 7.0), ("B", 2.5, None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--map", "closing=x"), "'closing=x' is not COLUMN=NAME, with a column of instrument_id"),
+        (("--instrument-from", "x"), "--instrument-from 'x': `name`, or with {instrument}"),
+        (("--instrument-from", "name", "--instrument-id", "A"), "exclude each other"),
+        (("--decimal", ";"), "--decimal is . or ,"),
+        (("--separator", "ab"), "'ab' is not one character"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_usage(empty_settings, write, arguments, message):
+    result = command(empty_settings, *arguments, write("date,close\n2020-01-02,1\n"))
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+FRAME = {"Date": ["2024-01-02", "2024-01-03"], "Close": [1.234, None], "Adj Close": [1.5, 2.5]}
+
+
+class Arrow:
+    """Anything that gives Arrow's stream, such as a relation of DuckDB."""
+
+    def __arrow_c_stream__(self, schema: object = None) -> object:
+        return pl.DataFrame(FRAME).__arrow_c_stream__(schema)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas, days in the index", "polars", "Arrow", "dict"])
+def test_a_frame_is_loaded_by_the_checks_of_a_file(database, empty_settings, kind):
+    pandas = pd.DataFrame(FRAME).assign(
+        Date=pd.to_datetime(FRAME["Date"]).tz_localize("Asia/Tokyo")
+    )
+    frames = {
+        "pandas": pandas,
+        "pandas, days in the index": pandas.set_index("Date").rename_axis(None),
+        "polars": pl.DataFrame(FRAME),
+        "Arrow": Arrow(),
+        "dict": FRAME,
+    }
+    with pytest.warns(
+        UserWarning, match="1 of 2 rows refused, the first is row 2: close is missing"
+    ):
+        result = regime_engine.load(frames[kind], "A", database_url=empty_settings.database_url)
+    assert counts(result) == (2, 1, 0, 0, 1)
+    assert closes(database) == [("A", "2024-01-02", 1.234)]
+
+
+# What the commands of the page name, and what each has.
+IMITATIONS = {
+    "AAPL.csv": "Date,Close\n2024-02-13,185.25\n",
+    "data/daily/us/aapl.us.txt": "<TICKER>,<PER>,<DATE>,<CLOSE>\nAAPL.US,D,20240213,185.25\n",
+    "downloads/NDX_daily.csv": 'Date,Price,Vol.\n"Feb 13, 2024","4,631.22",72.69M\n',
+    "recent.csv": "Date,Close/Last\n02/01/2024,$185.25\n",
+    "fixings.csv": "Day,Fixing\n2024-02-13,4631.22\n",
+    "closes.csv": "Date,A,B\n2024-02-13,1.5,2.5\n",
+    "volumes.csv": "Date,A,B\n2024-02-13,100,200\n",
+    "kurse.csv": "Datum;Schlusskurs\n13.02.2024;16.752\n",
+}
+
+
+def test_the_recipes_of_the_page_on_prices_run(database, empty_settings, tmp_path, monkeypatch):
+    for name, text in IMITATIONS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGIME_DATABASE_URL", empty_settings.database_url)
+    index = pd.DatetimeIndex(["2024-02-13", "2024-02-14"], name="Date")
+    columns = pd.MultiIndex.from_product([["Close", "Volume"], ["AAPL", "MSFT"]])
+    frame = pd.DataFrame([[185.25, 401.5, 1, 2], [186.5, 402.5, 3, 4]], index, columns)
+    yfinance = SimpleNamespace(download=lambda tickers, start: frame)
+    monkeypatch.setitem(sys.modules, "yfinance", yfinance)
+    page = (ROOT / "docs/prices.md").read_text()
+    for language, block in re.findall(
+        r"^```(sh|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL
+    ):
+        if language == "python":
+            exec(block, {})
+            continue
+        for line in block.splitlines():
+            program, name, *arguments = shlex.split(line)
+            assert (program, name) == ("regime", "load")
+            result = command(empty_settings, *arguments)
+            assert (result.exit_code, result.stderr) == (0, ""), line
+    assert [row[:1] + row[2:] for row in closes(database)] == [
+        ("A", 1.5),
+        ("AAPL", 185.25),
+        ("AAPL", 186.5),
+        ("AAPL.US", 185.77),
+        ("AAPL.US", 187.61),
+        ("AAPL.US", 185.25),
+        ("B", 2.5),
+        ("DAX", 16752.0),
+        ("MSFT", 401.5),
+        ("MSFT", 402.5),
+        ("NDX", 185.25),
+        ("NDX", 4631.22),
+        ("SPX", 4631.22),
+    ]
