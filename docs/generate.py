@@ -25,7 +25,7 @@ NOTE = "<!-- Written by docs/generate.py: change what it reads, and run `make do
 
 # The commands by purpose. A command that is not listed here is in the section Read.
 SECTIONS = {
-    "Set up": ("demo", "init", "load", "index"),
+    "Set up": ("demo", "init", "region", "load", "forget", "index"),
     "Classify": ("pipeline", "run", "backfill", "embed", "fit", "models", "global"),
     "Read": (),
     "The embedded Postgres": ("db",),
@@ -35,6 +35,8 @@ GUIDES = {
     "demo": "[your first hour](first-hour.md)",
     "init": "[give people access](access.md), [upgrade](operator.md#upgrade-back-up-and-restore)",
     "load": "[load prices](operator.md#load-prices-and-name-your-regions)",
+    "region": "[name your regions](operator.md#load-prices-and-name-your-regions)",
+    "forget": "[remove a series or an instrument](operator.md#remove-a-series-or-an-instrument)",
     "pipeline": "[run it every night](operator.md#run-it-every-night), [schedulers](schedulers.md)",
     "embed": "[embed a whole market](operator.md#embed-a-whole-market)",
     "fit": "[fit a model](modeller.md#fit-a-model-and-label-a-history)",
@@ -82,7 +84,8 @@ means that the world changed since the row was written: a price was restated, or
 `--format json` prints the verdicts for a program. The exit code is 1 if a check failed or was not
 run.
 
-The rows that a check finds stay in a table with the name of the check until the next audit:
+The rows that a check finds stay in a table with the name of the check. The next audit makes the
+table anew, and drops any view on it:
 
 ```sql
 select * from audit_failures.regime_transitions_are_the_label_changes;

@@ -1,7 +1,7 @@
 {# A view that is replaced in place. dbt's own materialization drops the old view, and with it every
    view that a person built on it. If the columns changed in a way that Postgres cannot replace, the
-   dependent views of this project are dropped and built again later; a dependent view of anyone
-   else stops the build, with its name. #}
+   views on it that this command builds again are dropped with it; any other stops the build, with
+   its name. A table of the view's name stops the build too: its rows may be someone's. #}
 {% materialization view_in_place, adapter='postgres' %}
 
     {%- set existing = load_cached_relation(this) -%}
@@ -11,7 +11,10 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {% if existing is not none and not existing.is_view %}
-        {{ adapter.drop_relation(existing) }}
+        {{ exceptions.raise_compiler_error(
+            this.include(database=false) ~ ' is a ' ~ existing.type ~ ' and should be a view of this '
+            ~ 'project: rename or drop it'
+        ) }}
     {% endif %}
 
     {% call statement('main') -%}

@@ -1,13 +1,13 @@
-{# Whether the source has a unique index on exactly the instrument and the date. An index on a
+{# Whether the table or view of prices has a unique index on exactly the instrument and the date. An index on a
    timestamp does not count, because two timestamps can be on the same day. #}
-{% macro prices_have_a_unique_index() %}
+{% macro prices_have_a_unique_index(prices) %}
     {%- if not execute -%} {{ return(false) }} {%- endif -%}
     {%- set columns = var('prices_columns') -%}
     {%- set query %}
         select count(*)
         from pg_index
         where
-            indrelid = to_regclass('{{ prices().include(database=false) }}')
+            indrelid = to_regclass('{{ prices.include(database=false) }}')
             and indisunique
             and indisvalid
             and indpred is null

@@ -35,7 +35,8 @@ labelled as (
         market.trade_date,
         market.adjusted_log_return,
         market.day_return,
-        market.next_21_days_return
+        market.next_21_days_return,
+        market.trading_days_a_year
 
     from series
     inner join lateral (
@@ -77,8 +78,10 @@ profile as (
             count(*) / sum(count(*)) over (partition by region, model_id, window_days)
         )::double precision as share_of_days,
 
-        exp(252 * avg(adjusted_log_return)) - 1 as annualised_return,
-        stddev_samp(adjusted_log_return) * sqrt(252) as annualised_volatility,
+        exp(avg(trading_days_a_year)::double precision * avg(adjusted_log_return)) - 1
+            as annualised_return,
+        stddev_samp(adjusted_log_return) * sqrt(avg(trading_days_a_year)::double precision)
+            as annualised_volatility,
         min(day_return) as worst_day_return,
         (array_agg(trade_date order by day_return, trade_date))[1] as worst_day,
 

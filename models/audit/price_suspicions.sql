@@ -130,24 +130,20 @@ without_volume as (
 
 ),
 
-spans as not materialized (
+weeks as materialized (
 
-    select
-        instrument_id,
-        min(trade_date) as first_date,
-        max(trade_date) as last_date
-
-    from prices
-    group by instrument_id
+    {{ trading_weeks('prices') }}
 
 ),
 
--- How many instruments have a price on each day, and how many could have one: those between their
--- first and their last price.
+-- How many instruments that trade on the same weekdays have a price on each day, and how many could
+-- have one: those between their first and their last price.
 calendar as (
 
     select
+        weekdays,
         priced.trade_date,
+
         priced.instruments,
         sum(coalesce(begun.instruments, 0)) over days
         - coalesce(
@@ -160,44 +156,53 @@ calendar as (
 
     from (
         select
-            trade_date,
+            weeks.weekdays,
+            prices.trade_date,
             count(*) as instruments
         from prices
-        group by trade_date
+        inner join weeks on prices.instrument_id = weeks.instrument_id
+        group by weeks.weekdays, prices.trade_date
     ) as priced
     left join (
         select
+            weekdays,
             first_date as trade_date,
             count(*) as instruments
-        from spans
-        group by first_date
-    ) as begun using (trade_date)
+        from weeks
+        group by weekdays, first_date
+    ) as begun using (weekdays, trade_date)
     left join (
         select
+            weekdays,
             last_date as trade_date,
             count(*) as instruments
-        from spans
-        group by last_date
-    ) as ended using (trade_date)
-    window days as (order by priced.trade_date)
+        from weeks
+        group by weekdays, last_date
+    ) as ended using (weekdays, trade_date)
+    window days as (partition by weekdays order by priced.trade_date)
 
 ),
 
 busy as materialized (
 
     select
+        weekdays,
         trade_date,
 
         (alive - 1)::integer as others,
         instruments,
         is_busy,
-        count(*) filter (where is_busy) over (order by trade_date) as busy_days_so_far
+        count(*) filter (where is_busy) over (partition by weekdays order by trade_date)
+            as busy_days_so_far
 
     from (
         select
             *,
-            -- For an instrument without a price, the others are one fewer than all.
-            alive > 1 and instruments >= {{ limits.calendar_share }} * (alive - 1) as is_busy
+            -- For an instrument without a price, the others are one fewer than all. A stray price
+            -- on another weekday makes no trading day.
+            alive > 1
+            and instruments >= {{ limits.calendar_share }} * (alive - 1)
+            and weekdays & {{ weekday_bit('trade_date') }} > 0 as is_busy
         from calendar
     ) as days
 
@@ -210,11 +215,14 @@ missed as (
         steps.previous_trade_date,
         steps.trade_date,
 
+        busy.weekdays,
         busy.busy_days_so_far - busy.is_busy::integer
         - lag(busy.busy_days_so_far) over instrument as missed_days
 
     from steps
-    inner join busy on steps.trade_date = busy.trade_date
+    inner join weeks on steps.instrument_id = weeks.instrument_id
+    inner join busy
+        on weeks.weekdays = busy.weekdays and steps.trade_date = busy.trade_date
     window instrument as (partition by steps.instrument_id order by steps.trade_date)
 
 ),
@@ -230,7 +238,8 @@ gaps as (
         missed.missed_days::double precision as value,
         1 as threshold,
         format(
-            'no price on %s days on which at least %s of %s other instruments have one',
+            'no price on %s days on which at least %s of %s others have one that trade on the same '
+            'weekdays',
             missed.missed_days, between_prices.fewest, between_prices.others
         ) as evidence
 
@@ -245,6 +254,7 @@ gaps as (
         from busy
         where
             busy.is_busy
+            and busy.weekdays = missed.weekdays
             and busy.trade_date > missed.previous_trade_date
             and busy.trade_date < missed.trade_date
 

@@ -68,7 +68,8 @@ spells as (
         (array_agg(confidence order by as_of_date desc))[1] as exit_confidence,
 
         exp(sum(adjusted_log_return)) - 1 as total_return,
-        stddev_samp(adjusted_log_return) * sqrt(252) as annualised_volatility,
+        stddev_samp(adjusted_log_return) * sqrt(avg(trading_days_a_year)::double precision)
+            as annualised_volatility,
         min(drawdown_inside) as worst_drawdown
 
     from fallen

@@ -85,6 +85,7 @@ observed as (
         trading_days.day_return,
         trading_days.volatility_21_days,
         trading_days.drawdown,
+        trading_days.trading_days_a_year,
 
         regime.run_id
 
@@ -130,6 +131,7 @@ observed as (
         null as day_return,
         null as volatility_21_days,
         null as drawdown,
+        null as trading_days_a_year,
 
         regimes.run_id
 
@@ -204,6 +206,7 @@ timeline as (
         day_return,
         volatility_21_days,
         drawdown,
+        trading_days_a_year,
 
         run_id
 

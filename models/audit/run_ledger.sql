@@ -40,7 +40,7 @@ runs as (
 
     select
         *,
-        {{ run_is_live('run_id') }} as is_live
+        {{ run_is_live('recorded') }} as is_live
 
     from recorded
 
@@ -100,6 +100,41 @@ lost_by_run as (
 
 ),
 
+forgotten as (
+
+    select
+        recorded.run_id,
+        of_run.key as old_run_id,
+        of_run.value::bigint as n_rows
+
+    from recorded
+    cross join lateral jsonb_each(recorded.rows_removed) as removed
+    cross join lateral jsonb_each_text(removed.value) as of_run
+
+),
+
+removed_by_run as (
+
+    select
+        run_id,
+        sum(n_rows) as rows_removed
+
+    from forgotten
+    group by run_id
+
+),
+
+forgotten_by_run as (
+
+    select
+        old_run_id,
+        sum(n_rows) as rows_forgotten
+
+    from forgotten
+    group by old_run_id
+
+),
+
 ledger as (
 
     select
@@ -132,7 +167,9 @@ ledger as (
         coalesce(transitions_by_run.transitions, 0)::integer as transitions_in_force,
         coalesce(versions_by_run.versions, 0)::integer as models_in_force,
         coalesce(lost_by_run.rows_replaced, 0)::integer as rows_replaced_since,
-        coalesce(replaced_by_run.rows_replaced, 0)::integer as rows_it_replaced
+        coalesce(forgotten_by_run.rows_forgotten, 0)::integer as rows_forgotten_since,
+        coalesce(replaced_by_run.rows_replaced, 0)::integer as rows_it_replaced,
+        coalesce(removed_by_run.rows_removed, 0)::integer as rows_it_removed
 
     from runs
     -- A look-up in the index on run_id. Grouping would read every embedding.
@@ -157,6 +194,8 @@ ledger as (
     left join versions_by_run on runs.run_id = versions_by_run.run_id
     left join lost_by_run on runs.run_id = lost_by_run.run_id
     left join replaced_by_run on runs.run_id = replaced_by_run.run_id
+    left join removed_by_run on runs.run_id = removed_by_run.run_id
+    left join forgotten_by_run on runs.run_id::text = forgotten_by_run.old_run_id
 
 )
 

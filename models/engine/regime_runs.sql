@@ -9,6 +9,7 @@ select
     null::timestamp with time zone as started_at,
     null::timestamp with time zone as finished_at,
     null::jsonb as rows_written,
+    null::jsonb as rows_removed,
     null::text as error,
     null::jsonb as failures,
     null::text as package_version,

@@ -5,6 +5,7 @@
     incremental_strategy='changed_rows',
     unique_key=['instrument_id', 'trade_date'],
     never_null='close',
+    full_refresh=false,
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     indexes=[{'columns': ['loaded_at']}],
@@ -17,8 +18,11 @@
    that the table always equals a full rebuild. If the setting features_changes is `loaded`, it
    looks for that day only among newly loaded prices. All statements see the prices of one moment
    (repeatable read), whatever is loaded meanwhile. With `--empty` no price is read, and nothing is
-   deleted. #}
+   deleted. With `--full-refresh` the rows are computed as in a first build, and replaced in place:
+   for dbt it is an incremental build too, because its own full refresh drops the table, and with it
+   the views that read it. #}
 
+{%- set compares = is_incremental() and not flags.FULL_REFRESH %}
 {%- set looks_at_loads = setting('features_changes') == 'loaded' %}
 {%- if setting('features_changes') not in ('all', 'loaded') and execute -%}
     {{ exceptions.raise_compiler_error("features_changes is neither all nor loaded") }}
@@ -39,7 +43,7 @@ prices as not materialized (
 
 ),
 
-{% if is_incremental() %}
+{% if compares %}
 
 stored as not materialized (
 
@@ -264,7 +268,7 @@ observed as (
             and stretches.read_from <= prices.trade_date
             and {{
                 is_at_or_after('prices.trade_date', 'select min(read_from) from stretches')
-                if is_incremental() else 'true'
+                if compares else 'true'
             }}
     window instrument as (partition by prices.instrument_id order by prices.trade_date)
 
@@ -303,7 +307,7 @@ hashed as (
 
     from featured
 
-){% if is_incremental() %},
+){% if compares %},
 
 replaced as (
 

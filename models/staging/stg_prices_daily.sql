@@ -1,5 +1,5 @@
-{# The engine reads the last priced day from here. #}
-{{ config(grants={'select': ['regime_engine']}) }}
+{# The engine and `regime status` read the last priced day from here. #}
+{{ config(grants={'select': ['regime_auditor', 'regime_engine']}) }}
 
 -- No CTEs, as in prices_checked.
 select

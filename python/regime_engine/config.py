@@ -3,6 +3,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regime_engine.errors import RegimeError
+
 # Any of these in the environment says that the user has a server of their own in mind.
 LIBPQ_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGDATABASE")
 
@@ -28,15 +30,19 @@ _AUDIT = (
     "transition_matrix",
     "transition_reconciliation",
 )
-# The layer of each model, seed and function of dbt that Python names.
+# The layer of each model, seed and function that Python names.
 LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys((*_REGIMES, "regions", "current_regions", "regime_labels"), "runtime"),
+    # Made by Python, before dbt's first build.
+    "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),
 }
 ALIAS = "REGIME_ALIAS_"
+# lock_timeout counts milliseconds in 32 bits.
+MAX_DIGITS_OF_SECONDS = 6
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Settings:
     database_url: a Postgres URL or conninfo string; "" leaves it all to the libpq variables;
         "embedded" is the embedded server of `regime_engine.database.embedded`
     aliases: model or seed → the name of its table or view, where that is another
+    lock_timeout: seconds to wait for a lock, 0 for ever; None leaves it to the login, or else to
+        the default
     """
 
     # Not in the repr: a URL can hold a password.
@@ -58,6 +66,7 @@ class Settings:
     aliases: Mapping[str, str] = field(default_factory=dict)
     state_directory: Path | None = None
     project_directory: Path | None = None
+    lock_timeout: int | None = None
 
     @classmethod
     def from_environment(cls, database_url: str | None = None) -> "Settings":
@@ -80,13 +89,17 @@ class Settings:
             aliases=aliases,
             state_directory=_path("REGIME_STATE_DIR"),
             project_directory=_path("REGIME_PROJECT_DIR"),
+            lock_timeout=_seconds("REGIME_LOCK_TIMEOUT"),
         )
 
     @property
     def cache_directory(self) -> Path:
         """Where files are kept that can be made again."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regime-engine"
-        return self.state_directory or cache
+        if self.state_directory:
+            return self.state_directory
+        if cache := os.environ.get("XDG_CACHE_HOME"):
+            return Path(cache, "regime-engine").absolute()
+        return home() / ".cache/regime-engine"
 
     @property
     def failures_schema(self) -> str:
@@ -107,6 +120,30 @@ class Settings:
         return getattr(self, f"{layer}_schema")
 
 
+def home() -> Path:
+    """The user's home folder. raises RegimeError if there is none"""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise RegimeError("this user has no home folder: set REGIME_STATE_DIR") from error
+
+
 def _path(variable: str) -> Path | None:
     value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else None
+    if not value:
+        return None
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise RegimeError(f"{variable}={value}: there is no such home folder") from error
+
+
+def _seconds(variable: str) -> int | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS_OF_SECONDS:
+        raise RegimeError(
+            f"{variable}={value}: write whole seconds, such as 600, or 0 for no limit"
+        )
+    return int(value)

@@ -6,23 +6,30 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
+from psycopg import sql
 
 from regime_engine import roles
 from regime_engine.config import ALIAS, LAYER_OF, Settings
-from regime_engine.database import Database, libpq_environment
+from regime_engine.database import Database, advice_on_timeouts, libpq_environment
+from regime_engine.database.session import settings_statement
 from regime_engine.errors import RegimeError
 
 if TYPE_CHECKING:  # importing dbt takes a second and a half
+    from dbt.adapters.contracts.connection import Connection
     from dbt.artifacts.schemas.run import RunResult
     from dbt.cli.main import dbtRunner
+    from dbt_common.events.base_types import EventMsg
 
 PROJECT_NAME = "regime_engine"
+
+Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -44,42 +51,57 @@ class NodeResult:
     failures_table: tuple[str, str] | None
 
 
-def build(database: Database, selector: str) -> list[NodeResult]:
+def no_progress(done: int, total: int, name: str) -> None:
+    """Shows nothing."""
+
+
+def build(database: Database, selector: str, progress: Progress = no_progress) -> list[NodeResult]:
     """Models and seeds of a selector of selectors.yml, each with its tests, in order of lineage."""
-    return _invoke(database, "build", selector)
+    return _invoke(database, "build", selector, progress)
 
 
-def test(database: Database, selector: str) -> list[NodeResult]:
+def test(
+    database: Database,
+    selector: str,
+    progress: Progress = no_progress,  # noqa: PT028 (no test of pytest)
+) -> list[NodeResult]:
     """Every test of a selector; a build skips those of a model that depends on a failed one."""
-    return _invoke(database, "test", selector)
+    return _invoke(database, "test", selector, progress)
 
 
-def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]:
+def _invoke(
+    database: Database, command: str, selector: str, progress: Progress
+) -> list[NodeResult]:
     """Run dbt on the connection's database; one at a time a database.
 
+    progress: called with the nodes done, the nodes in all, and the name of one that begins or ends
     raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
     not those of the settings
     """
     settings = database.settings
     project = project_directory(settings)
     environment = libpq_environment(database) | settings.names
-    if builder := roles.builder_of(database):
-        # What dbt makes belongs to all who build, whoever of them it was.
-        given = environment.get("PGOPTIONS", "")
-        environment["PGOPTIONS"] = f"{given} -c role={builder}".strip()
+    builder = roles.builder_of(database)
     target = str(_target_directory(settings, project, environment))
     arguments = [command, *_selection(project, selector), *_profiles(project)]
     arguments += ["--project-dir", str(project), "--target-path", target, "--log-path", target]
     arguments += ["--log-level", "none", "--log-level-file", "none", "--no-use-colors"]
     arguments += ["--no-version-check", "--no-write-json"]
 
-    with database.locked("dbt"), _environment(environment):
-        outcome = _runner().invoke(arguments)
+    try:
+        Path.home()
+    except RuntimeError:
+        # dbt asks for the home folder, even where it is told the profile's.
+        environment["HOME"] = target
+    with database.locked(builder), _environment(environment), _our_sessions(database, builder):
+        outcome = _runner(progress).invoke(arguments)
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     if outcome.exception is not None:
         # What follows are the macros that led there.
         reason = str(outcome.exception).split("> in macro")[0]
+        if isinstance(outcome.exception, UnicodeError):
+            reason += " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
         raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
     executed: list[RunResult] = outcome.result.results  # type: ignore[union-attr, assignment]
     # A hook of the project is reported only if it failed.
@@ -90,12 +112,11 @@ def _invoke(database: Database, command: str, selector: str) -> list[NodeResult]
     ]
     if not results:
         raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
-    for result in results:
-        _require_names(result, database.connection.info.dbname, settings)
+    _require_names(results, database.connection.info.dbname, settings)
     return [_node_result(result) for result in results]
 
 
-def _runner() -> "dbtRunner":
+def _runner(progress: Progress) -> "dbtRunner":
     """dbt's runner; the root logger keeps its handlers.
 
     On import, a library of dbt adds one, which would send other libraries' warnings to stderr.
@@ -104,7 +125,66 @@ def _runner() -> "dbtRunner":
     from dbt.cli.main import dbtRunner
 
     logging.root.handlers[:] = handlers
-    return dbtRunner()
+    finished: list[str] = []
+    total = 0
+
+    def report(event: "EventMsg") -> None:
+        nonlocal total
+        # dbt would wait for ever for a worker whose callback raised.
+        with contextlib.suppress(Exception):
+            if event.info.name == "LogStartLine":
+                total = event.data.total
+            elif event.info.name == "NodeFinished":
+                finished.append(event.data.node_info.node_name)
+            else:
+                return
+            progress(min(len(finished), total), total, event.data.node_info.node_name)
+
+    return dbtRunner(callbacks=[report])
+
+
+@contextlib.contextmanager
+def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
+    """Each connection that dbt opens is a session of ours, and acts as the builder.
+
+    What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile
+    and its search_path stay.
+    """
+    from dbt.adapters.postgres.connections import PostgresConnectionManager as Manager
+    from dbt_common.exceptions import DbtRuntimeError
+
+    original = Manager.__dict__["open"]
+    project = project_directory(database.settings)
+    is_ours = _package_directory(project) == project
+
+    def open_ours(manager: type[Manager], connection: "Connection") -> "Connection":
+        was_open = connection.state == "open"
+        opened = original.__func__(manager, connection)
+        if was_open:
+            return opened
+        credentials, handle = opened.credentials, opened.handle
+        role = builder if is_ours or not credentials.role else None
+        version = database.connection.info.server_version
+        settings = settings_statement(database.settings, version, credentials.search_path)
+        with handle.cursor() as cursor:
+            cursor.execute(settings.as_string())
+            if role:
+                cursor.execute(sql.SQL("set role {}").format(sql.Identifier(role)).as_string())
+            cursor.execute("select pg_backend_pid(), current_user")
+            pid, user = cursor.fetchone()
+        # A rollback would undo what was set.
+        handle.commit()
+        if role and user != role:
+            raise DbtRuntimeError(f"dbt acts as {user}, although the role {role} was set")
+        database.watch.pids.append(pid)
+        return opened
+
+    Manager.open = classmethod(open_ours)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Manager.open = original  # type: ignore[method-assign]
+        del database.watch.pids[1:]
 
 
 def require_success(results: list[NodeResult], doing: str) -> None:
@@ -114,6 +194,8 @@ def require_success(results: list[NodeResult], doing: str) -> None:
         first, *others = failures
         more = f" (and {len(others)} more)" if others else ""
         message = " ".join(first.message.split())
+        if advice := advice_on_timeouts(message):
+            message += f" ({advice})"
         raise RegimeError(f"{doing}: {first.resource_type} {first.name} failed{more}: {message}")
 
 
@@ -136,9 +218,13 @@ def _package_directory(project: Path) -> Path | None:
     """The folder of this package's dbt project: the project itself, or a package of it."""
     for folder in (project, project / "dbt_packages" / PROJECT_NAME):
         with contextlib.suppress(OSError):
-            if f"name: {PROJECT_NAME}\n" in (folder / "dbt_project.yml").read_text():
+            if f"name: {PROJECT_NAME}\n" in _text(folder / "dbt_project.yml"):
                 return folder
     return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _selection(project: Path, selector: str) -> list[str]:
@@ -147,7 +233,7 @@ def _selection(project: Path, selector: str) -> list[str]:
     dbt's own --selector would read the selectors of the team's project.
     """
     package = _package_directory(project) or project
-    selectors = yaml.safe_load((package / "selectors.yml").read_text())["selectors"]
+    selectors = yaml.safe_load(_text(package / "selectors.yml"))["selectors"]
     (definition,) = (s["definition"]["union"] for s in selectors if s["name"] == selector)
     chosen = [_criterion(part) for part in definition if "exclude" not in part]
     excluded = [_criterion(p) for part in definition for p in part.get("exclude", [])]
@@ -172,25 +258,35 @@ def _profiles(project: Path) -> list[str]:
     return []
 
 
-def _require_names(result: "RunResult", database: str, settings: Settings) -> None:
+def _require_names(results: list["RunResult"], database: str, settings: Settings) -> None:
     """raises RegimeError where dbt built in another database, or under a name that Python does not
     look for"""
-    node = result.node
-    if getattr(node, "database", database) != database:
-        raise RegimeError(
-            f"dbt's profile leads to database {node.database}, --database-url to {database}: "
-            "make both name the same database"
+    variables: dict[str, str] = {}
+    difference = ""
+    for node in sorted((result.node for result in results), key=lambda node: node.unique_id):
+        if getattr(node, "database", database) != database:
+            raise RegimeError(
+                f"dbt's profile leads to database {node.database}, --database-url to {database}: "
+                "make both name the same database"
+            )
+        if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
+            continue
+        built = (node.schema, node.alias)  # type: ignore[union-attr]
+        wanted = settings.table(node.name)
+        if built == wanted:
+            continue
+        difference = difference or (
+            f"dbt names {node.name} {'.'.join(built)}, but regime looks for {'.'.join(wanted)}"
         )
-    if node.resource_type not in ("model", "seed") or node.name not in LAYER_OF:
-        return
-    built = f"{node.schema}.{node.alias}"  # type: ignore[union-attr]
-    wanted = ".".join(settings.table(node.name))
-    if built != wanted:
-        layer = LAYER_OF[node.name].upper()
-        raise RegimeError(
-            f"dbt names {node.name} {built}, but regime looks for {wanted}: set "
-            f"REGIME_{layer}_SCHEMA or {ALIAS}{node.name.upper()} for both"
+        if built[0] != wanted[0]:
+            variables[f"REGIME_{LAYER_OF[node.name].upper()}_SCHEMA"] = built[0]
+        if built[1] != wanted[1]:
+            variables[f"{ALIAS}{node.name.upper()}"] = built[1]
+    if difference:
+        assignments = " ".join(
+            f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())
         )
+        raise RegimeError(f"{difference}: set {assignments}")
 
 
 def _target_directory(settings: Settings, project: Path, environment: dict[str, str]) -> Path:

@@ -7,10 +7,13 @@ from regime_engine.database import Database, binary
 from regime_engine.database.statements import statement
 from regime_engine.windows import Features, Stretch, Windows, build
 
+# A query for the id of every instrument that has a price.
+INSTRUMENTS = statement(__package__, "instruments")
+
 
 def instruments(database: Database) -> list[str]:
     """Every instrument that has a price, by id."""
-    rows = database.execute(statement(__package__, "instruments"))
+    rows = database.execute(INSTRUMENTS)
     return [instrument_id for (instrument_id,) in rows]
 
 

@@ -32,10 +32,12 @@ def create(database: Database) -> None:
         for schema in (*engine, *built):
             database.execute("create schema if not exists {name}", name=sql.Identifier(schema))
             _grant(database, "usage, create on schema", BUILDER, schema)
-        for schema in (*engine, features, audit, failures):
+        for schema in (*engine, *built):
             _grant(database, "usage on schema", AUDITOR, schema)
         for schema in (*engine, features, staging):
             _grant(database, "usage on schema", ENGINE, schema)
+        database.create_locks()
+        _grant(database, "select, insert, update on table", ENGINE, *settings.table("regime_locks"))
         _hand_over(database)
         _grant_select(database, BUILDER, settings.historical_schema, "prices_daily")
         # dbt grants the rights on what it makes from now on, but not on the tables of a test's
@@ -51,6 +53,7 @@ def create(database: Database) -> None:
             _grant(database, "select on all tables in schema", AUDITOR, schema)
         for model in ("daily_features", "stg_prices_daily"):
             _grant_select(database, ENGINE, *settings.table(model))
+        _grant_select(database, AUDITOR, *settings.table("stg_prices_daily"))
 
 
 def builder_of(database: Database) -> str | None:

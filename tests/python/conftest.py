@@ -11,6 +11,7 @@ DEAREST_FIRST = (
     *("test_dbt", "test_market", "test_ci", "test_package", "test_docs", "test_fitting"),
     *("test_features", "test_engine", "test_own_prices", "test_partitions", "test_audit_views"),
     *("test_embedded", "test_mutations", "test_audit", "test_roles", "test_report", "test_errors"),
+    *("test_forget", "test_regions"),
     *("test_global", "test_notebook", "test_reading", "test_analogues", "test_load", "test_markov"),
 )
 

@@ -1,7 +1,11 @@
 """The `regime` command: one file a command group, imported when the command is called."""
 
+import contextlib
+import errno
 import importlib
+import io
 import keyword
+import os
 import sys
 
 import click
@@ -22,6 +26,7 @@ COMMANDS = {
     "explain": "explain",
     "fit": "fit",
     "forecast": "forecast",
+    "forget": "forget",
     "global": "global_series",
     "history": "read",
     "index": "index",
@@ -30,6 +35,7 @@ COMMANDS = {
     "matrix": "matrix",
     "models": "models",
     "pipeline": "pipeline",
+    "region": "region",
     "report": "report",
     "run": "classify",
     "status": "status",
@@ -75,20 +81,86 @@ def regime(context: click.Context, database_url: str | None) -> None:
 
 def main() -> None:
     """Run `regime`; whatever a user can cause ends in one line on stderr and exit code 1 or 2."""
+    _open_streams()
     try:
+        code = _run()
+    except OSError as error:
+        # Only here can a full disk still keep the results from stdout.
+        code = 1
+        if error.errno != errno.EPIPE:
+            _say_error(f"the output could not be written: {error.strerror or error}")
+    _leave(code)
+
+
+def _run() -> int | str | None:
+    """Exit code of the command, with its output written."""
+    try:
+        os.getcwd()
         regime(prog_name="regime")
+    except SystemExit as ended:
+        sys.stdout.flush()
+        return ended.code
     except Exception as error:
-        message = str(error) if isinstance(error, RegimeError) else _database_message(error)
+        message = _message(error)
         if message is None:
             raise
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _say_error(message)
+        return 1
+    return 0
+
+
+def _open_streams() -> None:
+    """A closed standard stream leads nowhere; what a stream cannot show is written as \\uXXXX.
+
+    Its number is taken too, so that no connection gets it and with it what is meant for a terminal.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say_error(message: str) -> None:
+    with contextlib.suppress(OSError):
         say(f"Error: {message}", err=True)
-        sys.exit(1)
 
 
-def _database_message(error: Exception) -> str | None:
-    """One line for an error of the database, None for any other."""
+def _leave(code: int | str | None) -> None:
+    """Exit; a stream that takes nothing more is dropped, or Python would complain of it."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    sys.exit(code)
+
+
+def _message(error: Exception) -> str | None:
+    """One line for what a user can cause, None for a fault of ours."""
+    if isinstance(error, RegimeError):
+        return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        text = error.object.encode(errors="backslashreplace").decode()
+        return f"not a text in UTF-8: '{text}' (an option, a file name or a variable)"
+    if isinstance(error, OSError):
+        return _of_operating_system(error)
     if "psycopg" not in sys.modules:
         return None
     from regime_engine.database import explain
 
     return explain(error)
+
+
+def _of_operating_system(error: OSError) -> str:
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError) and not error.filename:
+        return f"{reason}: the current folder is gone; change to one that exists"
+    return f"{reason}: {os.fsdecode(error.filename)}" if error.filename else reason

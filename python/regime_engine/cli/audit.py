@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regime_engine.cli.options import quiet_option
 from regime_engine.cli.output import say, table
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 
 if TYPE_CHECKING:
@@ -33,8 +35,9 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     show_default=True,
     help="Output format; JSON, for CI, is an object with `passed` and `tests`.",
 )
+@quiet_option
 @click.pass_obj
-def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
+def audit(settings: Settings, rows_shown: int, output_format: str, quiet: bool) -> None:
     """Run the dbt audit, and print the verdict of each test, the wrong rows and SQL to see more.
 
     The exit code is 1 if a test failed or did not run. A warning means that something changed after
@@ -44,8 +47,8 @@ def audit(settings: Settings, rows_shown: int, output_format: str) -> None:
     from regime_engine.database import connect
     from regime_engine.engine import nightly
 
-    with connect(settings) as database:
-        results, findings = nightly.audit(database, rows_shown)
+    with Phases(quiet) as phases, connect(settings) as database:
+        results, findings = nightly.audit(database, rows_shown, phases.begin("auditing"))
     if output_format == "json":
         click.echo(json.dumps(_document(results, findings), default=str, indent=2, allow_nan=False))
     else:

@@ -6,12 +6,13 @@ from regime_engine.cli.options import (
     day_option,
     instrument_option,
     model_version_option,
+    quiet_option,
     series_options,
     staleness_option,
     stretch_options,
 )
 from regime_engine.cli.output import dates_written, last_regime, say
-from regime_engine.cli.progress import windows_progress
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -66,6 +67,7 @@ def run(
 @instrument_option
 @model_version_option
 @stretch_options
+@quiet_option
 @click.pass_obj
 def backfill(
     settings: Settings,
@@ -74,6 +76,7 @@ def backfill(
     model_version: int | None,
     start: date | None,
     end: date | None,
+    quiet: bool,
 ) -> None:
     """Classify one region on every trading day from --start to --end.
 
@@ -84,14 +87,14 @@ def backfill(
     from regime_engine.database import connect
     from regime_engine.engine import classify
 
-    with connect(settings) as database:
+    with Phases(quiet) as phases, connect(settings) as database:
         outcome = classify.backfill(
             database,
             series,
             start=start,
             end=end,
             instrument_id=instrument_id,
-            progress=windows_progress(series.region),
+            progress=phases.begin(f"classifying {series.region}"),
             model_version=model_version,
         )
     if start and outcome.first > start:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.audit import print_verdicts
-from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS
+from regime_engine.cli.options import DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS, quiet_option
 from regime_engine.cli.output import last_regime, rows_written, say, table
-from regime_engine.cli.progress import windows_progress
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 from regime_engine.demo import FIRST_DATE, PRICE_FILES, REGIONS
 from regime_engine.series import Series
@@ -28,8 +28,9 @@ NEXT_COMMANDS = (
 
 
 @click.command()
+@quiet_option
 @click.pass_obj
-def demo(settings: Settings) -> None:
+def demo(settings: Settings, quiet: bool) -> None:
     """Load, label and audit the bundled prices of two indexes, 1999 to 2018.
 
     The indexes are the S&P 500 and the NASDAQ Composite. The demo writes to the database that is
@@ -39,12 +40,14 @@ def demo(settings: Settings) -> None:
     from regime_engine.engine import nightly
 
     all_series = [Series(region, DEFAULT_MODEL_ID, DEFAULT_WINDOW_DAYS) for region in REGIONS]
-    with connect(settings) as database:
-        _load(database)
+    with Phases(quiet) as phases, connect(settings) as database:
+        _load(database, phases)
         for series in all_series:
-            _fit(database, series)
-        outcomes = [_classify(database, series) for series in all_series]
-        passed = print_verdicts(*nightly.audit(database))
+            _fit(database, series, phases)
+        outcomes = [_classify(database, series, phases) for series in all_series]
+        audited = nightly.audit(database, progress=phases.begin("auditing"))
+        phases.end()
+        passed = print_verdicts(*audited)
         _print_regimes(database, all_series)
     for outcome in outcomes:
         say(last_regime(outcome))
@@ -55,7 +58,7 @@ def demo(settings: Settings) -> None:
         sys.exit(1)
 
 
-def _load(database: "Database") -> None:
+def _load(database: "Database", phases: Phases) -> None:
     from regime_engine.engine import nightly
     from regime_engine.prices.load import load_prices
 
@@ -64,11 +67,12 @@ def _load(database: "Database") -> None:
     for path in PRICE_FILES:
         loaded = load_prices(database, path)
         say(f"Prices: {path.name}, {loaded.rows:,} rows, {loaded.inserted:,} new")
-    nightly.build_features(database)
+    nightly.build_features(database, phases.begin("building the features"))
+    phases.end()
     say("dbt: staging, daily_features and the engine's tables are built and tested")
 
 
-def _fit(database: "Database", series: Series) -> None:
+def _fit(database: "Database", series: Series, phases: Phases) -> None:
     from regime_engine.engine import fit
 
     versions = fit.walk_forward(
@@ -77,20 +81,21 @@ def _fit(database: "Database", series: Series) -> None:
         fit.Recipe(),
         fit.WalkForward(),
         start=FIRST_DATE,
-        progress=windows_progress(series.region),
+        progress=phases.begin(f"fitting {series.region}"),
     )
+    phases.end()
     say(
         f"Models: {series.region}, {len(versions)} versions, one every half-year from "
         f"{versions[0].valid_from}, each trained on the days before it"
     )
 
 
-def _classify(database: "Database", series: Series) -> "Outcome":
+def _classify(database: "Database", series: Series, phases: Phases) -> "Outcome":
     from regime_engine.engine import classify
 
-    outcome = classify.backfill(
-        database, series, start=FIRST_DATE, progress=windows_progress(series.region)
-    )
+    classifying = phases.begin(f"classifying {series.region}")
+    outcome = classify.backfill(database, series, start=FIRST_DATE, progress=classifying)
+    phases.end()
     say(
         f"Regimes: {series.region}, {outcome.n_windows:,} days from {outcome.first} to "
         f"{outcome.last}; {rows_written(outcome.written)}"

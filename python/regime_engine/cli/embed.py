@@ -10,6 +10,7 @@ from regime_engine.cli.options import (
     POSITIVE,
     day_option,
     encoding_options,
+    quiet_option,
     staleness_option,
     stretch_options,
 )
@@ -62,6 +63,7 @@ def shard(text: str) -> tuple[int, int]:
 @click.option(
     "--allow-failures", is_flag=True, help="Exit 0 even if an instrument could not be embedded."
 )
+@quiet_option
 @click.pass_obj
 def embed(
     settings: Settings,
@@ -79,6 +81,7 @@ def embed(
     workers: int,
     scheduler: str | None,
     allow_failures: bool,
+    quiet: bool,
 ) -> None:
     """Embed the windows of many instruments.
 
@@ -114,7 +117,7 @@ def embed(
             instrument_ids=list(dict.fromkeys(instrument_ids)) or None,
             shard=shard,
             run_all=_runner(database, request, workers, scheduler),
-            progress=instruments_progress(),
+            progress=instruments_progress(quiet),
         )
     for instrument_id, reason in tally.failures.items():
         say(f"{instrument_id}: {reason}", err=True)

@@ -54,6 +54,10 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
         f"{e.region} on {e.as_of_date}: {e.regime_label}, confidence {e.confidence:.3f}"
         f"{runner_up}.\n{since}"
     )
+    if e.suspicions:
+        yield f"Warning: {e.suspicions}"
+    if e.why_no_suspicions:
+        yield f"Suspicious prices are not known: {e.why_no_suspicions}"
     rows = [
         (label, probability, *(numbers.get(label) for numbers in e.evidence.values()))
         for label, probability in e.probabilities.items()

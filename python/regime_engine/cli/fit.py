@@ -3,9 +3,15 @@ from datetime import date
 
 import click
 
-from regime_engine.cli.options import day, day_option, instrument_option, series_options
+from regime_engine.cli.options import (
+    day,
+    day_option,
+    instrument_option,
+    quiet_option,
+    series_options,
+)
 from regime_engine.cli.output import say, table
-from regime_engine.cli.progress import windows_progress
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 from regime_engine.series import Series
 
@@ -79,6 +85,7 @@ def period(unit: str, longest: int) -> Callable[[str], int]:
     help="Train each version on this many years before it, or on as many as there are. Without "
     "--start, the first version has at least three.  [default: 8y]",
 )
+@quiet_option
 @click.pass_obj
 def fit(
     settings: Settings,
@@ -93,6 +100,7 @@ def fit(
     walk_forward: bool,
     every: int | None,
     train: int | None,
+    quiet: bool,
 ) -> None:
     """Fit a classifier and store it as a new model version of the series.
 
@@ -132,7 +140,8 @@ def fit(
         n_states=None if states == "auto" else int(states or 4),
         labelled=tuple(fit.LabelledStretch(*each) for each in labelled),
     )
-    with connect(settings) as database:
+    with Phases(quiet) as phases, connect(settings) as database:
+        progress = phases.begin(f"fitting {series.region}")
         if walk_forward:
             models = fit.walk_forward(
                 database,
@@ -142,7 +151,7 @@ def fit(
                 start=start,
                 end=end,
                 instrument_id=instrument_id,
-                progress=windows_progress(series.region),
+                progress=progress,
             )
         else:
             model = fit.fit(

@@ -9,7 +9,7 @@ from regime_engine.config import Settings
 @encoding_options
 @click.pass_obj
 def global_(settings: Settings, model_id: str, window_days: int) -> None:
-    """Store the regimes of GLOBAL: a daily vote of the regions, weighted as in regions.csv."""
+    """Store the regimes of GLOBAL: a daily vote of the regions by their weights."""
     from regime_engine.database import connect
     from regime_engine.engine import vote
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regime_engine.cli.options import quiet_option
 from regime_engine.cli.output import print_rows, say
-from regime_engine.cli.progress import files_progress
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -73,6 +74,7 @@ def _mark(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.option("--dry-run", is_flag=True, help="Show what would be read, and write nothing.")
 @click.option("--strict", is_flag=True, help="If a row cannot be used, load nothing of its file.")
 @click.option("--allow-refused", is_flag=True, help="Exit 0 even if rows cannot be used.")
+@quiet_option
 @click.pass_obj
 def load(
     settings: Settings,
@@ -90,6 +92,7 @@ def load(
     dry_run: bool,
     strict: bool,
     allow_refused: bool,
+    quiet: bool,
 ) -> None:
     """Load prices from files into prices_daily.
 
@@ -147,13 +150,18 @@ def load(
     if dry_run:
         failed |= _show(chosen, allow_refused)
     else:
-        failed |= _load(settings, chosen, strict, allow_refused)
+        failed |= _load(settings, chosen, strict=strict, allow_refused=allow_refused, quiet=quiet)
     if failed:
         sys.exit(1)
 
 
 def _load(
-    settings: Settings, files: list[tuple[Path, "Reading"]], strict: bool, allow_refused: bool
+    settings: Settings,
+    files: list[tuple[Path, "Reading"]],
+    *,
+    strict: bool,
+    allow_refused: bool,
+    quiet: bool,
 ) -> bool:
     """Returns whether a file or a row was refused."""
     from regime_engine.database import connect, explain
@@ -161,8 +169,9 @@ def _load(
 
     failed = False
     results = []
-    with connect(settings) as database, files_progress(len(files)) as progress:
-        for path, outcome in load_files(database, files, strict, progress):
+    with Phases(quiet) as phases, connect(settings) as database:
+        for path, outcome in load_files(database, files, strict, phases.begin("loading")):
+            phases.end()
             if isinstance(outcome, Exception):
                 reason = explain(outcome)
                 say(f"Error: {path}: {reason}" if reason else f"Error: {outcome}", err=True)

@@ -54,8 +54,11 @@ def models(
     from regime_engine import model_versions
     from regime_engine.database import connect
     from regime_engine.reading import tables
+    from regime_engine.reading.rows import require_region
 
     with connect(settings) as database:
+        if region:
+            require_region(database, region)
         if not (versions and region):
             found = tables.models(database, region)
             print_rows(found.headers, found.rows, output_format)

@@ -52,7 +52,9 @@ def series_options(command: Command) -> Command:
     def with_series(region: str, model_id: str, window_days: int, **options: Any) -> None:
         command(series=Series(region, model_id, window_days), **options)
 
-    region_option = click.option("--region", required=True, help="A region of seeds/regions.csv.")
+    region_option = click.option(
+        "--region", required=True, help="A region; `regime region list` shows them."
+    )
     return region_option(encoding_options(with_series))
 
 
@@ -61,7 +63,7 @@ regions_option = click.option(
 )
 
 instrument_option = click.option(
-    "--instrument-id", help="The instrument to classify.  [default: the one in regions.csv]"
+    "--instrument-id", help="The instrument to classify.  [default: that of the region]"
 )
 
 model_version_option = click.option(
@@ -77,6 +79,8 @@ staleness_option = click.option(
     show_default=True,
     help="Allow the last price to be this many calendar days before --as-of.",
 )
+
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 
 format_option = click.option(
     "--format",

@@ -3,9 +3,9 @@ import sys
 import click
 
 from regime_engine.cli.audit import print_verdicts
-from regime_engine.cli.options import encoding_options, regions_option
+from regime_engine.cli.options import encoding_options, quiet_option, regions_option
 from regime_engine.cli.output import last_regime, rows_written, say
-from regime_engine.cli.progress import windows_progress
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 
 
@@ -18,6 +18,7 @@ from regime_engine.config import Settings
     help="First fit and store the versions that `regime fit --walk-forward` would; it does not fit "
     "a stored version again.",
 )
+@quiet_option
 @click.pass_obj
 def pipeline(
     settings: Settings,
@@ -25,6 +26,7 @@ def pipeline(
     model_id: str,
     window_days: int,
     walk_forward: bool,
+    quiet: bool,
 ) -> None:
     """Build the features, classify every region, let the regions vote, and run the dbt audit.
 
@@ -37,19 +39,28 @@ def pipeline(
     from regime_engine.engine import nightly
     from regime_engine.engine.fit import WalkForward
     from regime_engine.errors import RegimeError
+    from regime_engine.reading.suspicions import suspicions
     from regime_engine.series import GLOBAL
 
-    with connect(settings) as database:
-        for warning in nightly.build_features(database):
+    with Phases(quiet) as phases, connect(settings) as database:
+        warnings = nightly.build_features(database, phases.begin("building the features"))
+        phases.end()
+        for warning in warnings:
             say(f"warning: {warning.name}: {warning.message}", err=True)
+        chosen = list(dict.fromkeys(regions))
+        if not chosen:
+            chosen, without = nightly.regions_with_prices(database)
+            for region, instrument_id in without.items():
+                say(f"{region}: no prices of {instrument_id}; not classified", err=True)
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
             window_days,
-            progress=windows_progress,
-            only=regions,
+            progress=phases.begin,
+            regions=chosen,
             schedule=WalkForward() if walk_forward else None,
         )
+        phases.end()
         try:
             if voted := nightly.vote_if_wanted(database, model_id, window_days):
                 outcomes.append(voted)
@@ -59,6 +70,10 @@ def pipeline(
             say(f"{last_regime(outcome)} ({rows_written(outcome.written)})")
         for region, reason in errors.items():
             say(f"Error: {region}: {reason}", err=True)
-        passed = print_verdicts(*nightly.audit(database))
+        audited = nightly.audit(database, progress=phases.begin("auditing"))
+        phases.end()
+        passed = print_verdicts(*audited)
+        for suspicious in suspicions(database, [outcome.series for outcome in outcomes]):
+            say(f"warning: {suspicious}", err=True)
     if errors or not passed:
         sys.exit(1)

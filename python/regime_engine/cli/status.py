@@ -1,33 +1,94 @@
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import click
 
 from regime_engine.cli.options import POSITIVE
 from regime_engine.cli.output import say, table
 from regime_engine.config import Settings
 
+if TYPE_CHECKING:
+    from regime_engine.database import Database, Rows
+    from regime_engine.reading.suspicions import Suspicions
+
+# part → its title, and what is said if it has no rows ("": nothing)
+PARTS = {
+    "regions": ("Regions", "No regions yet: add one with `regime region add`."),
+    "series": ("Stored series", "No regimes yet: run `regime pipeline`."),
+    "died_runs": ("Runs that died", ""),
+    "runs": ("Last runs", "No runs yet."),
+}
+
 
 @click.command()
 @click.option(
     "--runs", type=POSITIVE, default=10, show_default=True, help="Number of runs to show."
 )
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format; JSON, for a monitor, is one object.",
+)
 @click.pass_obj
-def status(settings: Settings, runs: int) -> None:
-    """Show the database, the stored series and the last runs.
+def status(settings: Settings, runs: int, output_format: str) -> None:
+    """Show the database, the regions' prices, the stored series and the last runs.
 
-    A run is DIED if its process ended without finishing it.
+    The age of a region's newest price is in days on which its instrument trades, holidays included.
+    A run is DIED if its process ended without finishing it. A warning names each series of a region
+    whose last regime rests on suspicious prices.
     """
     from regime_engine.database import connect
     from regime_engine.reading import tables
 
     with connect(settings) as database:
         info = database.connection.info
-        version = f"{info.server_version // 10000}.{info.server_version % 10000}"
-        place = f"Postgres {version}, database {info.dbname} as {info.user} at {info.host}"
-        overview = tables.series_overview(database)
-        last = tables.last_runs(database, runs)
-    say(f"{place}\n")
-    for rows, none in (
-        (overview, "No regimes yet: run `regime pipeline`."),
-        (last, "No runs yet."),
-    ):
-        say(table(rows.headers, rows.rows) if rows.rows else none)
-        say()
+        place = {
+            "postgres": f"{info.server_version // 10000}.{info.server_version % 10000}",
+            "database": info.dbname,
+            "user": info.user,
+            "host": info.host,
+        }
+        parts = {
+            "regions": tables.region_overview(database),
+            "series": tables.series_overview(database),
+            "died_runs": tables.died_runs(database),
+            "runs": tables.last_runs(database, runs),
+        }
+        suspicious, why_not_known = _suspicions(database, parts)
+    if output_format == "json":
+        document: dict[str, object] = place | {
+            name: [dict(zip(part.headers, row, strict=True)) for row in part.rows]
+            for name, part in parts.items()
+        }
+        document["suspicions"] = None if why_not_known else [asdict(each) for each in suspicious]
+        click.echo(json.dumps(document, default=str, indent=2))
+        return
+    say("Postgres {postgres}, database {database} as {user} at {host}".format(**place))
+    for name, (title, none) in PARTS.items():
+        part = parts[name]
+        if part.rows or none:
+            say(f"\n{title}:\n{table(part.headers, part.rows)}" if part.rows else f"\n{none}")
+    for each in suspicious:
+        say(f"\nWarning: {each}")
+    if why_not_known:
+        say(f"\nSuspicious prices are not known: {why_not_known}")
+
+
+def _suspicions(
+    database: "Database", parts: dict[str, "Rows"]
+) -> tuple[list["Suspicions"], str | None]:
+    """The suspicious prices of the regions' series, or why they are not known."""
+    from regime_engine.errors import RegimeError
+    from regime_engine.reading.suspicions import suspicions
+    from regime_engine.series import Series
+
+    regions = {region for region, *_ in parts["regions"].rows}
+    stored = [Series(*row[:3]) for row in parts["series"].rows]
+    try:
+        return suspicions(database, [each for each in stored if each.region in regions]), None
+    except RegimeError as error:
+        return [], str(error)

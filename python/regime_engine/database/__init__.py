@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from string import Formatter
@@ -14,6 +14,8 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from regime_engine.config import EMBEDDED, Settings
+from regime_engine.database import session
+from regime_engine.database.watch import Watch
 from regime_engine.errors import RegimeError
 
 # Of a connection whose URL does not say otherwise.
@@ -53,11 +55,13 @@ class Database:
 
     connection: psycopg.Connection[tuple[Any, ...]]
     settings: Settings
+    watch: Watch
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.watch.end()
         self.connection.close()
 
     def table(self, name: str) -> sql.Identifier:
@@ -105,22 +109,71 @@ class Database:
     def pipeline(self) -> contextlib.AbstractContextManager[psycopg.Pipeline]:
         return self.connection.pipeline()
 
+    def create_locks(self, owner: str | None = None) -> None:
+        """Create the table of locks if it is missing. owner: the role that is to own it
+
+        dbt does not create it, since its first build has to be locked already.
+        """
+        name = self.table("regime_locks")
+        if self.one("select to_regclass(%s) is not null", [name.as_string()])[0]:
+            return
+        schema, _ = self.settings.table("regime_locks")
+        with created_by_one_of_several(self):
+            if not self.one("select to_regnamespace(quote_ident(%s)) is not null", [schema])[0]:
+                self.execute("create schema {schema}", schema=sql.Identifier(schema))
+        with created_by_one_of_several(self):
+            if owner:
+                self.execute("set local role {owner}", owner=sql.Identifier(owner))
+            self.execute("create table {regime_locks} (name text primary key)")
+
     @contextlib.contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Hold the advisory lock of this name on the session; others that want it wait."""
-        key = f"regime:{name}"
-        self.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
-        try:
+    def locked(self, owner: str | None = None) -> Iterator[None]:
+        """Be the only one that builds in this database: dbt's relations, or an index.
+
+        A lock of a table, since anyone may take any advisory lock, while this one needs the right
+        to write there. The transaction that holds it is open as long as it is needed; it has no
+        snapshot and no number, so that it keeps no vacuum from its work.
+        owner: the role that is to own the table of locks if it is missing
+        """
+        self.create_locks(owner)
+        with self.transaction():
+            self.execute("lock table {regime_locks} in share update exclusive mode")
             yield
-        finally:
-            if not self.connection.closed:
-                self.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
+
+    def take_turns(self, names: Iterable[str]) -> None:
+        """Lock these names until the end of the transaction; all lock in one order."""
+        self.execute(
+            """
+            insert into {regime_locks} (name)
+            select name
+            from unnest(%s::text[]) as name
+            order by name
+            on conflict (name) do update set name = excluded.name where false
+            """,
+            [list(names)],
+        )
+
+
+@contextlib.contextmanager
+def created_by_one_of_several(database: Database) -> Iterator[None]:
+    """A transaction that creates something, unless another session does so at the same moment."""
+    with (
+        contextlib.suppress(
+            errors.DuplicateSchema,
+            errors.DuplicateTable,
+            errors.DuplicateObject,
+            errors.UniqueViolation,
+        ),
+        database.transaction(),
+    ):
+        yield
 
 
 def connect(settings: Settings) -> Database:
     """The database of the settings; the embedded server is started if it is the one meant.
 
-    raises RegimeError where no server answers or the login is refused, without the password
+    raises RegimeError where no server answers or the login is refused, without the password, and
+    where the database or a pooler cannot serve
     """
     conninfo = settings.database_url
     if conninfo == EMBEDDED:
@@ -134,7 +187,9 @@ def connect(settings: Settings) -> Database:
         )
     try:
         given = psycopg.conninfo.conninfo_to_dict(conninfo)
-        connection = psycopg.connect(conninfo, autocommit=True, **DEFAULTS | given)
+        parameters = DEFAULTS | given | {"client_encoding": session.SETTINGS["client_encoding"]}
+        parameters["conninfo"] = conninfo
+        connection = psycopg.connect(**parameters, autocommit=True)
     except psycopg.ProgrammingError as error:
         # libpq's message quotes the string, and with it perhaps the password.
         raise RegimeError(
@@ -147,7 +202,14 @@ def connect(settings: Settings) -> Database:
             f"no connection to Postgres: {reason} (check --database-url, REGIME_DATABASE_URL or "
             "the PG… variables)"
         ) from error
-    return Database(connection, settings)
+    try:
+        pid = session.make_ours(connection, settings, parameters)
+    except BaseException:
+        connection.close()
+        raise
+    watch = Watch(connection, partial(session.open_another, settings, parameters), pid)
+    watch.start()
+    return Database(connection, settings, watch)
 
 
 def libpq_environment(database: Database) -> dict[str, str]:
@@ -184,7 +246,7 @@ def explain(error: BaseException) -> str | None:
     """One line for what the database refused, None for an error that is not the database's."""
     if not isinstance(error, psycopg.Error):
         return None
-    text = error.diag.message_primary or " ".join(str(error).split())
+    text = " ".join((error.diag.message_primary or str(error)).split())
     if isinstance(error, (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)):
         return (
             f"{text}: tables are missing or unfinished; for features and views run `regime "
@@ -192,6 +254,42 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, errors.InsufficientPrivilege):
         return f"{text}: log in as a user who may, or have this granted"
+    if advice := _ended_by(error, text):
+        return f"the database ended the work: {text}; nothing is half-written: {advice}"
     if isinstance(error, psycopg.OperationalError):
         return f"the database ended the work: {text}; nothing half-written, run the command again"
     return f"the database refused: {text}"
+
+
+def advice_on_timeouts(text: str) -> str | None:
+    """What to do about the timeout that Postgres names in this text; None if it names none."""
+    if "statement timeout" in text:
+        return (
+            "raise the setting statement_timeout of this login (`alter role … set "
+            "statement_timeout`), then run the command again"
+        )
+    if "lock timeout" in text:
+        return (
+            "another session held a lock for longer than lock_timeout allows; end that session "
+            "or set REGIME_LOCK_TIMEOUT to more seconds, then run the command again"
+        )
+    return None
+
+
+def _ended_by(error: psycopg.Error, text: str) -> str | None:
+    """What to do about a limit or a person that ended the work; None for another error."""
+    if advice := advice_on_timeouts(text):
+        return advice
+    match error:
+        case errors.QueryCanceled() | errors.AdminShutdown():
+            return "a person, a program or a shutdown ended the statement; run the command again"
+        case errors.ReadOnlySqlTransaction():
+            return (
+                "the server is a standby, or default_transaction_read_only is on for this login or "
+                "database; connect where you may write"
+            )
+        case errors.DiskFull() | errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
+            return "free or allow more of it on the server, then run the command again"
+        case errors.TooManyConnections():
+            return "free some connections, or use fewer --workers, then run the command again"
+    return None

@@ -20,13 +20,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from regime_engine import encoders, features, runs, windows
+from regime_engine import encoders, features, runs, seeds, windows
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify
 from regime_engine.errors import RegimeError
 from regime_engine.runs import Run
-from regime_engine.series import Series
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store import embeddings
 from regime_engine.store.embeddings import Batch, Scope, Stored
 from regime_engine.windows import Features, Stretch, Windows
@@ -157,14 +157,27 @@ def _classify(
 ) -> Iterator[Tally]:
     """Embeddings and regimes, instrument by instrument, as `regime backfill` writes them."""
     with connect(settings) as database:
+        regions = seeds.regions(database)
         for instrument_id in instrument_ids:
             series = Series(instrument_id, request.model_id, request.stretch.window_days)
             try:
+                _require_own_region(regions, instrument_id)
                 task = classify.Task(series, request.stretch, instrument_id)
                 done = classify.classify(database, run, task)
                 yield Tally(1, done.n_windows, done.written)
             except RegimeError as error:
                 yield Tally(1, failures={instrument_id: str(error)})
+
+
+def _require_own_region(regions: dict[str, seeds.Region], instrument_id: str) -> None:
+    """raises RegimeError if the regimes would be written among those of another instrument"""
+    named = regions.get(instrument_id)
+    if instrument_id == GLOBAL or (named and named.instrument_id != instrument_id):
+        whose = f"{named.instrument_id}, which is another instrument" if named else "the vote"
+        raise RegimeError(
+            f"{instrument_id} is also the region of {whose}: leave --classify out for it, or give "
+            "that region another name"
+        )
 
 
 def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:

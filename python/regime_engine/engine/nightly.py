@@ -1,12 +1,12 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from psycopg import sql
 
-from regime_engine import dbt, roles, seeds
+from regime_engine import dbt, features, roles, seeds
 from regime_engine.config import ENGINE_TABLES
 from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
@@ -15,6 +15,9 @@ from regime_engine.engine.classify import Outcome
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
+
+# Instruments that an error names.
+MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class Finding:
     look_further: str
 
 
-def initialise(database: Database) -> None:
+def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
     """Create or upgrade schemas, engine tables and seeds."""
-    dbt.require_success(dbt.build(database, "engine_tables"), "init")
+    dbt.require_success(dbt.build(database, "engine_tables", progress), "init")
 
 
 def advice_on_older_embeddings(database: Database) -> str | None:
@@ -47,9 +50,11 @@ def advice_on_older_embeddings(database: Database) -> str | None:
     )
 
 
-def build_features(database: Database) -> list[NodeResult]:
+def build_features(
+    database: Database, progress: dbt.Progress = dbt.no_progress
+) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
-    results = dbt.build(database, "features")
+    results = dbt.build(database, "features", progress)
     prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
         raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
@@ -57,19 +62,73 @@ def build_features(database: Database) -> list[NodeResult]:
     return [result for result in results if result.status == "warn"]
 
 
-def audit(database: Database, rows_shown: int = 20) -> tuple[list[NodeResult], list[Finding]]:
+def audit(
+    database: Database, rows_shown: int = 20, progress: dbt.Progress = dbt.no_progress
+) -> tuple[list[NodeResult], list[Finding]]:
     """All results of the audit phase, and what its failed and warning tests found.
 
     raises RegimeError where a test could not be run at all, or the login may not keep what it finds
     """
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
-    with database.locked("dbt"):
-        results = dbt.test(database, "audit")
+    with database.locked(roles.builder_of(database)):
+        results = dbt.test(database, "audit", progress)
         broken = [result for result in results if result.status == "error"]
+        if broken:
+            _require_relations(database, results)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         found = [result for result in results if result.status in ("fail", "warn")]
         return results, [_finding(database, result, rows_shown) for result in found]
+
+
+def _require_relations(database: Database, results: list[NodeResult]) -> None:
+    """raises RegimeError naming what the audit's test of the project's relations did not find"""
+    for result in results:
+        if result.name == "relations_exist" and result.status == "fail":
+            missing = _finding(database, result, limit=1000).rows.rows
+            names = sorted(f"{schema}.{name}" for schema, name, *_ in missing)
+            more = f" and {len(names) - 9} more" if len(names) > 9 else ""
+            commands = " and then ".join(sorted({f"`{command}`" for *_, command in missing}))
+            raise RegimeError(
+                "the audit could not be carried out: the database lacks "
+                f"{', '.join(names[:9])}{more}: run {commands}"
+            )
+
+
+def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
+    """The regions to classify, and those without prices: region → its instrument.
+
+    A region that has regimes is classified, so that it is an error if its prices are gone.
+
+    raises RegimeError if there is nothing to classify
+    """
+    known = seeds.regions(database)
+    without = {
+        region.region: region.instrument_id
+        for region in known.values()
+        if not seeds.has_prices(database, region.instrument_id)
+        and not database.first("select 1 from {regimes} where region = %s limit 1", [region.region])
+    }
+    classified = [name for name in known if name not in without]
+    if not classified:
+        raise RegimeError(_no_region(database, without))
+    return classified, without
+
+
+def _no_region(database: Database, without: dict[str, str]) -> str:
+    names = ", ".join(f"{region} ({instrument_id})" for region, instrument_id in without.items())
+    query = "select instrument_id from ({instruments}) as found limit {most}"
+    rows = database.execute(
+        query, instruments=database.compose(features.INSTRUMENTS), most=sql.Literal(MOST_SHOWN + 1)
+    )
+    priced = [instrument_id for (instrument_id,) in rows]
+    more = " …" * (len(priced) > MOST_SHOWN)
+    return (
+        (f"no region has prices: {names}" if without else "there is no region")
+        + (f"; there are prices of {', '.join(priced[:MOST_SHOWN])}{more}" if priced else "")
+        + ": make an instrument a region with `regime region add NAME --instrument-id ID`"
+        + ("" if priced or not without else ", or load prices of these with `regime load`")
+    )
 
 
 def classify_regions(
@@ -77,26 +136,28 @@ def classify_regions(
     model_id: str,
     window_days: int,
     progress: Callable[[str], Callable[[int, int], None]],
-    only: tuple[str, ...] = (),
+    regions: Iterable[str],
     schedule: WalkForward | None = None,
 ) -> tuple[list[Outcome], dict[str, RegimeError]]:
     """Backfill each region over its whole history, so that restated prices are followed too.
 
     A region that cannot be classified does not stop the others; its error is returned.
-    progress: region → a callback of windows done and in all
+    progress: what is done → a callback of how many are done and how many there are
     schedule: store the Markov versions that are due first, and begin with the first of them
     """
     outcomes: list[Outcome] = []
     errors: dict[str, RegimeError] = {}
-    for region in only or seeds.regions(database):
+    for region in regions:
         series = Series(region, model_id, window_days)
         try:
             begins = [_first_date(database, series)]
             if schedule:
-                versions = fit.walk_forward(database, series, Recipe(), schedule)
+                fitting = progress(f"fitting {region}")
+                versions = fit.walk_forward(database, series, Recipe(), schedule, progress=fitting)
                 begins.append(versions[0].valid_from)
             start = min(filter(None, begins), default=None)
-            outcomes.append(classify.backfill(database, series, start, progress=progress(region)))
+            classifying = progress(f"classifying {region}")
+            outcomes.append(classify.backfill(database, series, start, progress=classifying))
         except RegimeError as error:
             errors[region] = error
     return outcomes, errors

@@ -31,38 +31,87 @@ class Voter:
     in_sample: bool
 
 
+@dataclass(frozen=True)
+class Voting:
+    """Who votes.
+
+    weights: region → weight, of the regions that have regimes
+    instrument_id: of the heaviest of them; the views show its prices and calendar for GLOBAL
+    """
+
+    series: Series
+    weights: dict[str, float]
+    instrument_id: str
+
+
 def vote(database: Database, model_id: str, window_days: int) -> Outcome:
     """Vote on every day on which a region traded, and store the result as the series GLOBAL.
 
     raises RegimeError where the weights make no vote or no region has a regime
     """
     series = Series(GLOBAL, model_id, window_days)
+    called = voting(database, series)
+    if called is None:
+        raise RegimeError(
+            f"no regimes by {model_id} with windows of {window_days} days of any of "
+            f"{', '.join(_weights(seeds.regions(database)))}: write them with `regime backfill "
+            "--region …`"
+        )
+    parameters = vars(series) | {"instrument_id": called.instrument_id, "weights": called.weights}
+    with runs.ledger(database, "global", parameters) as run, database.transaction():
+        return write(database, run, called)
+
+
+def voting(database: Database, series: Series) -> Voting | None:
+    """Who votes for GLOBAL by an encoding; None if no region has a regime by it.
+
+    raises RegimeError where the weights make no vote
+    """
     regions = seeds.regions(database)
     weights = _weights(regions)
-    # The instrument of the heaviest region: the views show its prices and calendar for GLOBAL.
-    instrument_id = regions[max(weights, key=lambda name: weights[name])].instrument_id
-    parameters = vars(series) | {"instrument_id": instrument_id, "weights": weights}
-    with runs.ledger(database, "global", parameters) as run, database.transaction():
-        lock_series(database, instrument_id, series)
-        voters = _voters(database, series, weights)
-        if not voters:
-            raise RegimeError(
-                f"no regimes by {model_id} with windows of {window_days} days of any of "
-                f"{', '.join(weights)}: write them with `regime backfill --region …`"
-            )
-        dates, vectors, regimes = _count(voters, seeds.labels(database))
-        written = write_votes(
-            database,
-            run,
-            series,
-            instrument_id=instrument_id,
-            as_of_dates=dates,
-            vectors=vectors,
-            regimes=regimes,
+    rows = database.execute(
+        """
+        select name
+        from unnest(%(regions)s::text[]) as name
+        where exists (
+            select 1
+            from {regimes}
+            where
+                region = name and model_id = %(model_id)s and window_days = %(window_days)s
+                and (metadata ->> 'last_trade_date')::date = as_of_date
         )
+        """,
+        {
+            "regions": list(weights),
+            "model_id": series.model_id,
+            "window_days": series.window_days,
+        },
+    )
+    found = {name for (name,) in rows}
+    present = {name: weight for name, weight in weights.items() if name in found}
+    if not present:
+        return None
+    heaviest = max(present, key=lambda name: present[name])
+    return Voting(series, present, regions[heaviest].instrument_id)
+
+
+def write(database: Database, run: runs.Run, called: Voting) -> Outcome:
+    """Count the vote and store it, in a transaction of the caller's."""
+    lock_series(database, called.instrument_id, called.series)
+    voters = _voters(database, called.series, called.weights)
+    dates, vectors, regimes = _count(voters, seeds.labels(database))
+    written = write_votes(
+        database,
+        run,
+        called.series,
+        instrument_id=called.instrument_id,
+        as_of_dates=dates,
+        vectors=vectors,
+        regimes=regimes,
+    )
     return Outcome(
-        series=series,
-        instrument_id=instrument_id,
+        series=called.series,
+        instrument_id=called.instrument_id,
         first=dates[0],
         last=dates[-1],
         n_windows=len(dates),
@@ -74,7 +123,7 @@ def vote(database: Database, model_id: str, window_days: int) -> Outcome:
 
 
 def is_wanted(database: Database) -> bool:
-    """Whether GLOBAL is stored already, or regions.csv states a weight and several regions vote."""
+    """Whether GLOBAL is stored already, or some weight is stated and several regions vote."""
     if database.first("select 1 from {regimes} where region = %s limit 1", [GLOBAL]):
         return True
     regions = seeds.regions(database)
@@ -90,23 +139,24 @@ def _weights(regions: dict[str, seeds.Region]) -> dict[str, float]:
     for name, weight in weights.items():
         if not 0 <= weight < np.inf:
             raise RegimeError(
-                f"the weight of {name} in seeds/regions.csv is {weight:g}: give it "
-                "a number from 0 on and run `regime init`"
+                f"the weight of {name} is {weight:g}: give it a number from 0 on with "
+                "`regime region add … --weight`"
             )
     if GLOBAL in weights:
         raise RegimeError(
-            f"seeds/regions.csv has a region {GLOBAL}, which is the name of the vote: rename it"
+            f"a region has the name {GLOBAL}, which is that of the vote: take it out with `regime "
+            f"region remove {GLOBAL}`, and add it under another name"
         )
     if not np.isfinite(sum(weights.values())):
         raise RegimeError(
-            "the weights in seeds/regions.csv have no finite sum: give smaller numbers and run "
-            "`regime init`"
+            "the weights of the regions have no finite sum: give smaller numbers with `regime "
+            "region add … --weight`"
         )
     voting = {name: weight for name, weight in weights.items() if weight > 0}
     if not voting:
         raise RegimeError(
-            "no region of seeds/regions.csv has a weight above 0: give one to the regions "
-            "that vote and run `regime init`"
+            "no region has a weight above 0: give one to the regions that vote, with `regime "
+            "region add … --weight`"
         )
     return voting
 

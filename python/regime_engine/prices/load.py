@@ -2,7 +2,8 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import polars as pl
 import psycopg
 from psycopg import errors, sql
 
-from regime_engine.database import Database
+from regime_engine.database import Database, created_by_one_of_several
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import KEY, REQUIRED
@@ -70,6 +71,7 @@ class LoadResult:
     survey: Survey = field(repr=False)
 
 
+Progress: TypeAlias = Callable[[int, int, str], None]
 Outcome: TypeAlias = LoadResult | RegimeError | psycopg.Error
 
 
@@ -115,7 +117,7 @@ def load_files(
     database: Database,
     files: Iterable[tuple[Path, Reading]],
     strict: bool = False,
-    progress: Callable[[], None] = lambda: None,
+    progress: Progress = lambda done, total, name: None,
 ) -> Iterator[tuple[Path, Outcome]]:
     """Write the files' good rows to prices_daily and the refused ones to prices_daily_refused.
 
@@ -123,7 +125,7 @@ def load_files(
     other are refused like two rows of one file. Each file is then one transaction.
 
     strict: write no price of a file if any of its rows cannot be used
-    progress: called when a file was read, and when one was written
+    progress: called with how many files are read or written, of twice as many, and the next one
     returns what became of each file; a file that cannot be read does not stop the others
     """
     files = list(files)
@@ -133,7 +135,7 @@ def load_files(
         if result:
             yield path, result
             return
-    sources = ((path, partial(open_prices, path, reading)) for path, reading in files)
+    sources = [(path, partial(open_prices, path, reading)) for path, reading in files]
     yield from _load(database, sources, strict, progress)
 
 
@@ -148,7 +150,7 @@ def load_table(
     sha256 = hashlib.sha256(bytes_of_frame.getbuffer()).hexdigest()
     prices = replace(understood(name, content, reading), sha256=sha256)
     source = (path, lambda: nullcontext(prices))
-    ((_, outcome),) = _load(database, [source], strict, progress=lambda: None)
+    ((_, outcome),) = _load(database, [source], strict, progress=lambda done, total, name: None)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -156,28 +158,29 @@ def load_table(
 
 def _load(
     database: Database,
-    sources: Iterable[tuple[Path, Callable[[], AbstractContextManager[Prices]]]],
+    sources: Sequence[tuple[Path, Callable[[], AbstractContextManager[Prices]]]],
     strict: bool,
-    progress: Callable[[], None],
+    progress: Progress,
 ) -> Iterator[tuple[Path, Outcome]]:
     table_columns = _create_missing_tables(database)
     database.execute(statement(__package__, "create_staged_prices"))
     try:
         staged = []
+        steps = 2 * len(sources)
         for number, (path, open_source) in enumerate(sources):
+            progress(number, steps, path.name)
             try:
                 with open_source() as prices, database.transaction():
                     staged.append(_stage(database, number, path, prices, table_columns))
             except (RegimeError, psycopg.Error) as error:
                 yield path, error
-            progress()
         database.execute("analyze staged_prices")
         if len(staged) > 1:
             database.execute("create index on staged_prices using brin (file_number)")
         if _may_contradict(staged):
             _refuse_contradictions(database, staged)
         for file in staged:
-            progress()
+            progress(len(sources) + file.number, steps, file.path.name)
             try:
                 result = _write(database, file, table_columns, strict)
             except (RegimeError, psycopg.Error) as error:
@@ -219,7 +222,7 @@ def _load_directly(
                     new = file.survey.firsts.keys() - known
                     if not file.survey.is_sorted or not _are_new(database, new):
                         raise _Detour
-                    _copy(database, _table(database, PRICES), good.select(file.columns))
+                    _copy(database, table(database, PRICES), good.select(file.columns))
                     bad = rows.filter(pl.col("reason").is_not_null())
                     if bad.height:
                         _copy_to_staged(database, file, bad)
@@ -242,7 +245,7 @@ def _has_key_and_default(database: Database) -> bool:
     """Whether a plain COPY refuses what is there already, and dates the rows."""
     found = database.first(
         statement(__package__, "has_key_and_default"),
-        {"prices": _table(database, PRICES).as_string(), "key": list(KEY)},
+        {"prices": table(database, PRICES).as_string(), "key": list(KEY)},
     )
     return found is not None and found[0]
 
@@ -262,7 +265,7 @@ def _write(
     """Write a staged file in one transaction."""
     survey = file.survey
     with database.transaction():
-        _take_turns(database)
+        take_turns(database)
         are_new = _are_new(database, survey.firsts)
         if not (are_new and "close" in file.columns):
             _refuse_by_stored(database, file, table_columns)
@@ -320,20 +323,20 @@ def _result(
     )
 
 
-def _table(database: Database, name: str) -> sql.Identifier:
+def table(database: Database, name: str) -> sql.Identifier:
     return sql.Identifier(database.settings.historical_schema, name)
 
 
 def _create_missing_tables(database: Database) -> set[str]:
     """Create the schema and the two tables if missing; returns the columns of prices_daily."""
     schema = sql.Identifier(database.settings.historical_schema)
-    prices, refused = _table(database, PRICES), _table(database, REFUSED)
-    with database.transaction():
-        _take_turns(database)
-        # `if not exists` would require the right to create even if nothing is missing.
-        if not _exists(database, "to_regnamespace", schema):
+    prices, refused = table(database, PRICES), table(database, REFUSED)
+    # `if not exists` would require the right to create even if nothing is missing.
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regnamespace", schema):
             database.execute("create schema {schema}", schema=schema)
-        if not _exists(database, "to_regclass", prices):
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regclass", prices):
             database.execute(statement(__package__, "create_prices_daily"), prices=prices)
             # If the var features_changes is `loaded`, dbt looks for new rows by loaded_at.
             database.execute("create index on {prices} (loaded_at)", prices=prices)
@@ -342,14 +345,15 @@ def _create_missing_tables(database: Database) -> set[str]:
                 "create index on {prices} (instrument_id) where adjusted_close is not null",
                 prices=prices,
             )
-        if not _exists(database, "to_regclass", refused):
+    with created_by_one_of_several(database):
+        if not exists(database, "to_regclass", refused):
             database.execute(statement(__package__, "create_prices_daily_refused"), refused=refused)
-        found = database.execute(
-            "select attname from pg_attribute"
-            " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
-            [prices.as_string()],
-        )
-        columns = {name for (name,) in found}
+    found = database.execute(
+        "select attname from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        [prices.as_string()],
+    )
+    columns = {name for (name,) in found}
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise RegimeError(
@@ -359,15 +363,18 @@ def _create_missing_tables(database: Database) -> set[str]:
     return columns
 
 
-def _exists(database: Database, lookup: str, name: sql.Identifier) -> bool:
+def exists(database: Database, lookup: str, name: sql.Identifier) -> bool:
     query = "select {lookup}(%s) is not null"
     return database.one(query, [name.as_string()], lookup=sql.Identifier(lookup))[0]
 
 
-def _take_turns(database: Database) -> None:
-    """From here to the end of the transaction, no other load into this table runs."""
-    key = f"regime load {database.settings.historical_schema}.{PRICES}"
-    database.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+def take_turns(database: Database) -> None:
+    """From here to the end of the transaction, no other load into this table runs.
+
+    Others may read and write the table.
+    """
+    lock = "lock table {prices} in share update exclusive mode"
+    database.execute(lock, prices=table(database, PRICES))
 
 
 def _new_file(number: int, path: Path, prices: Prices, table_columns: set[str]) -> StagedFile:
@@ -436,7 +443,7 @@ def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
         statement(__package__, "refuse_contradictions"),
         {
             "numbers": [file.number for file in files],
-            "names": [str(file.path) for file in files],
+            "names": [_readable(file.path) for file in files],
             "columns": [",".join(file.columns) for file in files],
         },
         values=sql.SQL("row({})::text").format(names(values, "staged_prices")),
@@ -449,7 +456,7 @@ def _are_new(database: Database, instrument_ids: Iterable[str]) -> bool:
     (found,) = database.one(
         statement(__package__, "has_prices"),
         {"instrument_ids": sorted(instrument_ids)},
-        prices=_table(database, PRICES),
+        prices=table(database, PRICES),
     )
     return not found
 
@@ -463,7 +470,7 @@ def _refuse_by_stored(database: Database, file: StagedFile, table_columns: set[s
     else:
         return
     parameters = {"file_number": file.number}
-    prices = _table(database, PRICES)
+    prices = table(database, PRICES)
     database.execute(statement(__package__, refuse), parameters, prices=prices)
 
 
@@ -477,10 +484,19 @@ def _keep_refused(database: Database, file: StagedFile) -> int:
         sha256 = file.sha256 or sha256_of(file.path)
         database.execute(
             statement(__package__, "keep_refused"),
-            {"file_number": file.number, "file_sha256": sha256, "file_name": file.path.name},
-            refused=_table(database, REFUSED),
+            {
+                "file_number": file.number,
+                "file_sha256": sha256,
+                "file_name": _readable(file.path.name),
+            },
+            refused=table(database, REFUSED),
         )
     return count
+
+
+def _readable(name: str | Path) -> str:
+    """A file name is bytes; those that are not UTF-8 are kept as \\xNN."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _newly_adjusted(database: Database, file: StagedFile) -> set[str]:
@@ -490,7 +506,7 @@ def _newly_adjusted(database: Database, file: StagedFile) -> set[str]:
     found = database.execute(
         statement(__package__, "newly_adjusted"),
         {"instrument_ids": sorted(file.survey.adjusted)},
-        prices=_table(database, PRICES),
+        prices=table(database, PRICES),
     )
     return {name for (name,) in found}
 
@@ -499,7 +515,7 @@ def _half_adjusted(database: Database, instrument_ids: set[str]) -> list[HalfAdj
     found = database.rows(
         statement(__package__, "half_adjusted"),
         {"instrument_ids": sorted(instrument_ids)},
-        prices=_table(database, PRICES),
+        prices=table(database, PRICES),
     )
     return found.records(HalfAdjusted)
 
@@ -542,7 +558,7 @@ def _slots(database: Database, file: StagedFile, is_dated: bool) -> dict[str, sq
     dated = ["loaded_at"] if is_dated else []
     values = [sql.Identifier(name) for name in file.columns] + [sql.SQL("now()") for _ in dated]
     return {
-        "prices": _table(database, PRICES),
+        "prices": table(database, PRICES),
         "columns": names([*file.columns, *dated]),
         "values": sql.SQL(", ").join(values),
     }

@@ -9,7 +9,7 @@ from regime_engine.database.statements import statement
 from regime_engine.errors import RegimeError
 from regime_engine.reading import nearest
 from regime_engine.reading.nearest import Window
-from regime_engine.reading.rows import IS_SERIES
+from regime_engine.reading.rows import IS_SERIES, require_region
 from regime_engine.series import GLOBAL, Series
 
 
@@ -120,8 +120,10 @@ def _asked(database: Database, series: Series, as_of: date | None) -> Window:
 def _instrument_of(database: Database, series: Series, as_of: date | None) -> str:
     """The instrument of the region's last regime up to the date.
 
-    If all regimes are later, that of the last one; if there is none, that of regions.csv.
+    If all regimes are later, that of the last one; if there is none, that of the region.
     """
+    if series.region == GLOBAL:
+        return seeds.instrument_of(database, GLOBAL)  # refuses
     classified = database.first(
         """
         select instrument_id
@@ -133,6 +135,6 @@ def _instrument_of(database: Database, series: Series, as_of: date | None) -> st
         vars(series) | {"as_of": as_of},
         is_series=IS_SERIES,
     )
-    if classified is None or series.region == GLOBAL:
-        return seeds.instrument_of(database, series.region)
+    if classified is None:
+        return require_region(database, series.region)
     return str(classified[0])

@@ -11,8 +11,10 @@ from psycopg.rows import class_row
 from regime_engine import encoders
 from regime_engine.database import Database
 from regime_engine.database.statements import statement
+from regime_engine.errors import RegimeError
 from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.rows import IS_SERIES, as_written, last_regime_day
+from regime_engine.reading.suspicions import Suspicions, suspicions
 from regime_engine.series import GLOBAL, Series
 
 N_MOVED = 5
@@ -85,6 +87,8 @@ class Explanation:
     analogues: the nearest earlier windows of the region
     constituents: the regions that voted; a vote has no windows of its own, so its moved and
         analogues are empty
+    suspicions: None if the regime rests on no suspicious price
+    why_no_suspicions: why it is not known whether it does, else None
     model: None for the seed rule, and for a version that is not stored
     run: None if the ledger does not have it
     """
@@ -111,6 +115,8 @@ class Explanation:
     moved: list[Moved]
     analogues: list[Analogue]
     constituents: list[Constituent]
+    suspicions: Suspicions | None
+    why_no_suspicions: str | None
     model_version: int
     model: Model | None
     run: Run | None
@@ -159,6 +165,11 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
     if series.region != GLOBAL:
         moved = _moved(database, series, day, stored)
         similar = analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
+    found, why_no_suspicions = None, None
+    try:
+        found = next(iter(suspicions(database, [series], as_of=day)), None)
+    except RegimeError as error:
+        why_no_suspicions = str(error)
     return Explanation(
         **vars(series),
         as_of_date=day,
@@ -180,6 +191,8 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
         moved=moved,
         analogues=similar,
         constituents=metadata.get("constituents", []),
+        suspicions=found,
+        why_no_suspicions=why_no_suspicions,
         model_version=stored.model_version,
         model=Model(**stored.model) if stored.model else None,
         run=Run(**stored.run) if stored.run else None,

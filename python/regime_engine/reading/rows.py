@@ -6,6 +6,7 @@ from datetime import date
 
 from psycopg import errors, sql
 
+from regime_engine import seeds
 from regime_engine.database import Database, Parameters, Query, Rows
 from regime_engine.errors import RegimeError
 from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
@@ -95,6 +96,7 @@ def require_regimes(database: Database, series: Series) -> None:
         is_series=IS_SERIES,
     )
     if not exists:
+        _require_prices(database, series.region, require_region(database, series.region))
         of_series = f"--model-id {series.model_id} --window-days {series.window_days}"
         command = "global" if series.region == GLOBAL else f"backfill --region {series.region}"
         raise RegimeError(
@@ -102,3 +104,49 @@ def require_regimes(database: Database, series: Series) -> None:
             f"{series.window_days} days: `regime status` lists the stored series; "
             f"`regime {command} {of_series}` writes this one"
         )
+
+
+def require_region(database: Database, region: str) -> str:
+    """The instrument of the region; an instrument, or what has stored rows, is one of its own.
+
+    raises RegimeError if there is no such region
+    """
+    known = seeds.regions(database)
+    if region in known:
+        return known[region].instrument_id
+    if region == GLOBAL:
+        return region
+    (is_named,) = database.one(
+        """
+        select
+            exists (select 1 from {regimes} where region = %(region)s)
+            or exists (select 1 from {regime_models} where region = %(region)s)
+            or exists (
+                select 1 from {numeric_window_embeddings}
+                where entity_type = 'INSTRUMENT' and entity_id = %(region)s
+            )
+        """,
+        {"region": region},
+    )
+    if not is_named and not _has_features(database, region):
+        raise seeds.unknown_region(region, list(known))
+    return region
+
+
+def _require_prices(database: Database, region: str, instrument_id: str) -> None:
+    """raises RegimeError for a region that cannot be classified yet"""
+    if region == GLOBAL or _has_features(database, instrument_id):
+        return
+    if not database.first("select 1 from {regimes} where region = %s limit 1", [region]):
+        raise RegimeError(
+            f"no regimes of region {region}, and no features of its instrument {instrument_id}: "
+            "load its prices with `regime load`, then run `regime pipeline`"
+        )
+
+
+def _has_features(database: Database, instrument_id: str) -> bool:
+    """Whether the name is that of an instrument; who only reads may not read its prices."""
+    if not seeds.is_built(database, "daily_features"):
+        return False
+    query = "select exists (select 1 from {daily_features} where instrument_id = %s)"
+    return bool(database.one(query, [instrument_id])[0])

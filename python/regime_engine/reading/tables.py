@@ -1,6 +1,7 @@
 """The stored rows themselves: regimes, transitions, model versions, runs."""
 
 from datetime import date
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -105,6 +106,18 @@ def series_overview(database: Database) -> Rows:
     return database.rows(statement(__package__, "series_overview"))
 
 
+def region_overview(database: Database) -> Rows:
+    """One row a region: its newest price and how many trading days old that is.
+
+    Both are None for a region without prices, and as long as dbt has not built the prices' view.
+    """
+    prices = database.table("stg_prices_daily")
+    is_built = seeds.is_built(database, "stg_prices_daily")
+    none = sql.SQL("(select null::text as instrument_id, null::date as trade_date where false)")
+    query = statement(__package__, "region_overview")
+    return database.rows(query, prices=prices if is_built else none)
+
+
 def models(database: Database, region: str | None = None) -> Rows:
     """One row a model version, by series and first valid day."""
     return database.rows(
@@ -123,8 +136,32 @@ def models(database: Database, region: str | None = None) -> Rows:
     )
 
 
+def regions(database: Database) -> Rows:
+    """One row a region, by name."""
+    return database.rows(
+        """
+        select region, instrument_id, description, weight, changed_at, changed_by
+        from {current_regions}
+        order by region collate "C"
+        """
+    )
+
+
 def last_runs(database: Database, limit: int = 10) -> Rows:
     """The last runs, newest first; a RUNNING one whose session has ended is shown as DIED."""
+    return _runs(database, "order by started_at desc, run_id limit %(limit)s", {"limit": limit})
+
+
+def died_runs(database: Database) -> Rows:
+    """The runs that are DIED, newest first."""
+    query = "where status = 'RUNNING' and not {live} order by started_at desc, run_id"
+    return _runs(database, query)
+
+
+def _runs(
+    database: Database, which: LiteralString, parameters: dict[str, int] | None = None
+) -> Rows:
+    """Rows of the ledger. which: the clauses that follow `from regime_runs`"""
     return database.rows(
         """
         select
@@ -137,9 +174,9 @@ def last_runs(database: Database, limit: int = 10) -> Rows:
             ) as rows_written,
             error, run_id::text
         from {regime_runs}
-        order by started_at desc, run_id
-        limit %(limit)s
+        {which}
         """,
-        {"limit": limit},
+        parameters,
         live=LIVE,
+        which=sql.SQL(which).format(live=LIVE),
     )

@@ -18,6 +18,7 @@ from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
+from regime_engine.reading.suspicions import Suspicions, suspicions
 from regime_engine.series import Series
 
 MOST_REGIONS = 20
@@ -134,7 +135,8 @@ class RegionReport:
     """All that is shown of one region.
 
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
-    description: of the region's instrument, if regions.csv has one
+    description: of the region's instrument, if it has one
+    suspicions: None if the last regime rests on no suspicious price
     why_empty: the reason why analogues or calibration is empty, by name of the field
     """
 
@@ -152,6 +154,7 @@ class RegionReport:
     forecast: list[Forecast]
     calibration: list[Calibration]
     analogues: list[Analogue]
+    suspicions: Suspicions | None
     why_empty: dict[str, str]
 
     @property
@@ -286,6 +289,7 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             "calibration", calibration, Calibration, horizon=CALIBRATED_HORIZON
         ),
         analogues=unless_refused("analogues", analogues, Analogue),
+        suspicions=next(iter(suspicions(database, [series])), None),
         why_empty=why_empty,
     )
 

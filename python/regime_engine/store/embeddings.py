@@ -105,20 +105,9 @@ def hash_text(hashes: np.ndarray) -> np.ndarray:
 
 
 def lock(database: Database, instrument_ids: list[str], model_id: str, window_days: int) -> None:
-    """Writers of an instrument's embeddings take turns until commit; all lock in one order."""
-    database.execute(
-        """
-        select pg_advisory_xact_lock(key)
-        from (
-            select hashtextextended(
-                'regime:embeddings/' || instrument_id || '/' || %s || '/' || %s, 0
-            ) as key
-            from unnest(%s::text[]) as instrument_id
-            order by key
-            offset 0
-        ) as keys
-        """,
-        [model_id, str(window_days), instrument_ids],
+    """Writers of an instrument's embeddings take turns until commit."""
+    database.take_turns(
+        f"embeddings/{instrument_id}/{model_id}/{window_days}" for instrument_id in instrument_ids
     )
 
 

@@ -30,7 +30,7 @@ def create(database: Database, model_id: str, window_days: int) -> str:
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)
-    with database.locked(f"index/{name}"):
+    with database.locked():
         schema = _extension(database)
         database.execute(
             """
@@ -108,7 +108,7 @@ def _extension(database: Database) -> str:
             f"this server has no pgvector: install the extension {wanted} or newer beside it, or "
             "search exactly, as `regime analogues` does without an index"
         )
-    database.execute("create extension if not exists vector")
+    database.execute("create extension if not exists vector schema public")
     version, schema = database.one(
         """
         select extversion, nspname

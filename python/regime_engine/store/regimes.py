@@ -6,6 +6,7 @@ from datetime import date
 from itertools import repeat
 
 import numpy as np
+import psycopg
 from psycopg import sql
 
 from regime_engine.database import Database, binary, row_hash
@@ -156,12 +157,17 @@ def write_votes(
     return _merge(database, run, _VOTED, parameters)
 
 
+def follow_removal(database: Database, run: Run, series: Series) -> None:
+    """Derive all transitions of a series anew, in the transaction that removed some of its rows."""
+    parameters = _parameters(run, series, "", (date.min, date.max))
+    (changed,) = _derive_transitions(database, parameters).fetchall()[0]
+    add_rows_written(database, run, {"regime_transitions": changed})
+
+
 def lock_series(database: Database, instrument_id: str, series: Series) -> None:
     """Writers of one series, and of one instrument's embeddings, take turns until commit."""
     embeddings.lock(database, [instrument_id], series.model_id, series.window_days)
-    database.execute(
-        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"regime:regimes/{series}"]
-    )
+    database.take_turns([f"regimes/{series}"])
 
 
 def _parameters(
@@ -187,19 +193,26 @@ def _merge(
             inserted[target.table.name] = database.execute(
                 insert_missing(database, target.table, target.incoming), parameters
             )
-        transitions = database.execute(
-            statement(__package__, "replace_transitions"),
-            parameters,
-            content=names(_TRANSITION),
-            expected_content=names(_TRANSITION, "expected"),
-            stored_content=names(_TRANSITION, "stored"),
-            assignments=assignments((*_TRANSITION, "run_id", "created_at")),
-            orphaned=orphaned(database),
-        )
+        transitions = _derive_transitions(database, parameters)
     written = {table: cursor.rowcount for table, cursor in inserted.items()}
     (written["regime_transitions"],) = transitions.fetchall()[0]
     add_rows_written(database, run, written)
     return written
+
+
+def _derive_transitions(
+    database: Database, parameters: dict[str, object]
+) -> psycopg.Cursor[tuple[int]]:
+    """The transitions of the stretch as they follow from its regimes; how many were changed."""
+    return database.execute(
+        statement(__package__, "replace_transitions"),
+        parameters,
+        content=names(_TRANSITION),
+        expected_content=names(_TRANSITION, "expected"),
+        stored_content=names(_TRANSITION, "stored"),
+        assignments=assignments((*_TRANSITION, "run_id", "created_at")),
+        orphaned=orphaned(database),
+    )
 
 
 def _with_dates(windows: Windows, regimes: Regimes) -> Regimes:

@@ -59,7 +59,17 @@ without_a_regime as (
 
 ),
 
--- A regime that a later run removed has a revision; one that was deleted by hand has none.
+forgets as (
+
+    select * from runs
+    where
+        command = 'forget'
+        and rows_removed is not null
+
+),
+
+-- A regime that a later run removed has a revision, or its series was forgotten; one that was
+-- deleted by hand has neither.
 lost as (
 
     select without_a_regime.*
@@ -76,7 +86,19 @@ lost as (
             )
             and without_a_regime.run_id <> revisions.new_run_id
             and without_a_regime.created_at < revisions.revised_at
-    where revisions.table_name is null
+    left join forgets
+        on
+            without_a_regime.created_at < forgets.started_at
+            and forgets.parameters -> 'series' @> jsonb_build_array(
+                jsonb_build_object(
+                    'region', without_a_regime.region,
+                    'model_id', without_a_regime.model_id,
+                    'window_days', without_a_regime.window_days
+                )
+            )
+    where
+        revisions.table_name is null
+        and forgets.run_id is null
 
 )
 

@@ -24,6 +24,17 @@ judged as (
         written.version,
 
         case
+            -- It votes anew without what it removed, and derives transitions.
+            when runs.command = 'forget'
+                then
+                    case
+                        when
+                            not coalesce({{ is_voted('written.region') }}, false)
+                            and written.table_name <> 'regime_transitions'
+                            then 'the run only removed rows'
+                        when written.created_at not between runs.started_at and runs.finished_at
+                            then 'the run was not under way when the row was written'
+                    end
             when written.region <> runs.parameters ->> 'region'
                 then 'the run was of another region'
             when written.instrument_id <> runs.parameters ->> 'instrument_id'

@@ -16,7 +16,8 @@ unfinished as (
 
     select
         run_id,
-        status
+        status,
+        database_user
 
     from runs
     where status <> 'SUCCEEDED'
@@ -43,7 +44,7 @@ without_a_run as (
         -- The rows of a run that is under way are not at fault yet.
         or (
             unfinished.run_id is not null
-            and not (unfinished.status = 'RUNNING' and {{ run_is_live('unfinished.run_id') }})
+            and not (unfinished.status = 'RUNNING' and {{ run_is_live('unfinished') }})
         )
 
 )

@@ -30,6 +30,7 @@ judged as (
                         'extract(epoch from started_at)',
                         'extract(epoch from finished_at)',
                         'rows_written',
+                        'rows_removed',
                         'error',
                         'failures',
                         'package_version',

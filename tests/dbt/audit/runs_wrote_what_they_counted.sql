@@ -1,5 +1,6 @@
 {# A run's count of a table must equal the rows that it wrote and that are still in force, plus
-   those that later runs replaced and kept as revisions. Two counts are only upper limits: that of
+   those that later runs replaced and kept as revisions, plus those that `regime forget` removed and
+   counted by run. Two counts are only upper limits: that of
    transitions, which have no revisions and whose count includes removed rows, and every count of a
    failed run, whose rows the next run takes over. A run with fewer rows than it counted has lost
    some. For such a run the test lists the days for which no table has a row from before the run
@@ -97,6 +98,19 @@ accounted as (
         count(*) as n_rows
     from revisions
     group by table_name, (old_row ->> 'run_id')::uuid
+
+    union all
+
+    select
+        replace(removed.key, 'revisions of ', '') as table_name,
+        runs.run_id,
+        of_run.value::bigint as n_rows
+    from runs as forgets
+    cross join jsonb_each(forgets.rows_removed) as removed
+    cross join jsonb_each_text(removed.value) as of_run
+    inner join runs
+        on runs.run_id::text = of_run.key
+    where forgets.command = 'forget'
 
 ),
 

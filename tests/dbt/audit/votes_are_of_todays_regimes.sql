@@ -8,16 +8,15 @@ regimes as not materialized (
 
 regions as (
 
-    select * from {{ ref('regions') }}
+    select * from {{ ref('current_regions') }}
 
 ),
 
--- Read through jsonb, because a team's seed may lack the column.
 weighted as (
 
     select
         region,
-        coalesce((to_jsonb(regions) ->> 'weight')::double precision, 1) as weight
+        coalesce(weight, 1) as weight
 
     from regions
 

@@ -2,9 +2,11 @@
    test looks for nothing. #}
 {% test unique_price(model) %}
 
-{%- if prices_have_a_unique_index() %}
+{#- Outside of the branches, so that the parser knows what the test reads. -#}
+{%- set source_of_prices = prices() -%}
+{%- if prices_have_a_unique_index(source_of_prices) %}
 
--- A unique index of {{ prices() }} ensures it.
+-- A unique index of {{ source_of_prices }} ensures it.
 select
     instrument_id,
     trade_date

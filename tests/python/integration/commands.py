@@ -65,9 +65,11 @@ def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 
 
 def refusal(done: subprocess.CompletedProcess) -> str:
-    """The one line that a command prints which cannot do what it was asked."""
+    """The one line that a command prints which cannot do what it was asked, but for what it was
+    doing."""
     assert done.returncode == 1, done.stdout + done.stderr
-    (line,) = done.stderr.splitlines()
+    *phases, line = done.stderr.splitlines()
+    assert all(phase.endswith(" …") for phase in phases), done.stderr
     return line
 
 

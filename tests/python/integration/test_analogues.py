@@ -179,7 +179,7 @@ def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
         ),
         (
             V2,
-            "create extension vector; update pg_extension set extversion = '0.6.2' where extname = 'vector'",
+            "create extension vector schema public; update pg_extension set extversion = '0.6.2' where extname = 'vector'",
             "this database has pgvector 0.6.2, and 0.7 or newer is needed",
         ),
     ],

@@ -4,15 +4,17 @@ That it finds what it should is in test_mutations.py.
 """
 
 import os
+import re
+import signal
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
 
 import pytest
 from bundled import US
-from commands import regime_command, succeed
+from commands import TIMEOUT, Process, environment, regime_command, succeed
 from project import ROOT
-from servers import DATABASE, MODULE_DATABASE
+from servers import DATABASE, MODULE_DATABASE, wait_until
 
 from regime_engine import dbt
 from regime_engine.config import Settings
@@ -75,6 +77,60 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(data
     assert {"US", date(2011, 9, 15)} < set(row)
     # What JSON has no number for is text.
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
+
+
+def test_the_audit_names_what_is_missing_and_what_builds_it(database, regime):
+    database.execute("drop view audit.market_days cascade")
+    database.execute("drop function audit.regime_forecast")
+    database.execute("drop view audit.price_suspicions")
+    database.execute("create table audit.price_suspicions (instrument_id text)")
+    done = regime("audit")
+    assert "FAIL relations_exist: 6 rows." in done.stdout
+    found = {
+        tuple(row[1:]) for row in database.execute("select * from audit_failures.relations_exist")
+    }
+    views = ("market_days", "regime_timeline", "regime_spells", "label_profile", "price_suspicions")
+    assert found == {
+        *((view, "view", "regime pipeline") for view in views),
+        ("regime_forecast", "function", "regime pipeline"),
+    }
+
+    database.execute("drop table runtime.regime_transitions cascade")
+    done = regime("audit")
+    assert done.returncode == 1
+    assert "the database lacks audit.label_profile, " in done.stderr
+    assert (
+        "runtime.regime_transitions: run `regime init` and then `regime pipeline`\n" in done.stderr
+    )
+
+
+def test_an_audit_tells_how_far_it_is_and_goes_on_if_nobody_can_be_told(database):
+    told = []
+
+    def tell(done: int, total: int, name: str) -> None:
+        told.append((done, total, name))
+        raise OSError("the terminal is gone")
+
+    results, _ = nightly.audit(database, progress=tell)
+    assert {name for *_, name in told} == {result.name for result in results}
+    assert {total for _, total, _ in told} == {len(results)}
+    done = [done for done, *_ in told]
+    assert done[0] == 0
+    assert done[-1] == len(results)
+
+
+def test_an_interrupted_audit_says_how_far_it_came_and_what_to_do(database, settings):
+    with connect(settings) as other, other.transaction():
+        other.execute("lock table runtime.regimes in access exclusive mode")
+        process = Process("regime", ("audit",), environment(settings))
+        wait_until(database, "select exists (select from pg_locks where not granted)")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(TIMEOUT)
+    assert process.returncode == 1
+    interrupted = error.removeprefix("auditing …\n")
+    assert re.fullmatch(
+        r"interrupted while auditing, \d+ of \d+ done. What is stored .*\n\nAborted!\n", interrupted
+    )
 
 
 def test_a_test_that_dbt_skipped_is_not_one_that_passed(database, settings, monkeypatch):

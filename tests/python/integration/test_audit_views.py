@@ -102,6 +102,35 @@ def random_market() -> tuple[np.ndarray, list[str]]:
     return closes, [ALL_LABELS[state] for state in states]
 
 
+YEAR = [date(2010, 1, 1) + timedelta(days=n) for n in range(364)]
+EXCHANGE = [day for day in YEAR if day.weekday() < 5]
+WEDNESDAY = date(2010, 6, 2)
+# Instrument → its trading days. Two of a kind, so that their calendars can be compared.
+CALENDARS = {
+    "EXCHANGE": EXCHANGE,
+    "LISTED": [day for day in EXCHANGE if day != WEDNESDAY] + [day for day in YEAR if day.weekday() == 5][::9],
+    "HALF A YEAR": EXCHANGE[-126:],
+    "NO MONDAYS": [day for day in EXCHANGE if day.weekday()],
+    "GULF": [day for day in YEAR if day.weekday() not in (4, 5)],
+    "SIX DAYS": [day for day in YEAR if day.weekday() < 6],
+    "COIN": YEAR,
+    "COIN WITH GAPS": [day for n, day in enumerate(YEAR) if n % 4 and n % 9],
+    "NEW COIN": YEAR[-65:],
+    "WEEKLY": [day for day in YEAR if day.weekday() == 4],
+    "MONTHLY": [date(year, month, 1) for year in range(2006, 2010) for month in range(1, 13)],
+}  # fmt: skip
+TRADING_DAYS_A_YEAR = {
+    **dict.fromkeys(("EXCHANGE", "LISTED", "HALF A YEAR", "GULF"), 252),
+    **dict.fromkeys(("COIN", "COIN WITH GAPS", "NEW COIN"), 365),
+    **{"SIX DAYS": 302, "NO MONDAYS": 209, "WEEKLY": 52, "MONTHLY": 12},
+}
+
+
+def closes_of(days: list[date]) -> np.ndarray:
+    """Quiet closes, of which no two are equal."""
+    return 100 * np.exp(0.001 * np.sin(np.arange(len(days))))
+
+
 @pytest.fixture(scope="module")
 def market(server) -> Iterator[Database]:
     """Series and prices made for these tests."""
@@ -116,6 +145,8 @@ def market(server) -> Iterator[Database]:
         add_prices(database, "HAND", HAND_DAYS, HAND_CLOSES)
         add_prices(database, "RANDOM", RANDOM_DAYS, random_market()[0])
         add_suspicious_prices(database)
+        for instrument, days in CALENDARS.items():
+            add_prices(database, instrument, days, closes_of(days))
         ahead = np.full(30, 100.0)
         ahead[21], ahead[22] = 101, 99
         add_prices(database, "AHEAD", weekdays(date(2024, 3, 1), 30), ahead)
@@ -124,6 +155,8 @@ def market(server) -> Iterator[Database]:
         add_regimes(database, "RANDOM", "RANDOM", RANDOM_DAYS[100:], random_market()[1])
         judged = [weekdays(date(2024, 3, 1), 30)[n] for n in (0, 1, 2, 10)]
         add_regimes(database, "AHEAD", "AHEAD", judged, ["CRISIS"] * 4)
+        coins = CALENDARS["COIN"]
+        add_regimes(database, "COIN", "COIN", coins, ["CARRY"] * len(coins))
         yield database
 
 
@@ -482,6 +515,53 @@ def test_suspicious_prices_are_those_that_were_made_suspicious(audited):
     assert all(row["evidence"] for row in rows)
 
 
+def test_a_year_has_as_many_trading_days_as_the_instrument_trades(audited):
+    found = audited.rows(
+        "select distinct instrument_id, trading_days_a_year from audit.market_days"
+        " where instrument_id = any(%s)",
+        [list(CALENDARS)],
+    ).rows
+    assert dict(found) == TRADING_DAYS_A_YEAR
+    assert len(found) == len(CALENDARS)
+
+
+def test_annual_figures_are_of_a_year_of_the_instrument(audited):
+    returns = np.diff(np.log(closes_of(CALENDARS["COIN"])))
+    volatility = returns.std(ddof=1) * math.sqrt(365)
+    (profile,) = of(audited, "label_profile", "COIN", "regime_label")
+    assert profile["annualised_volatility"] == pytest.approx(volatility)
+    assert profile["annualised_return"] == pytest.approx(math.expm1(365 * returns.mean()))
+    (spell,) = of(audited, "regime_spells", "COIN", "spell_number")
+    assert spell["annualised_volatility"] == pytest.approx(volatility)
+    last = of(audited, "regime_timeline", "COIN", "as_of_date")[-1]
+    assert last["trading_days_a_year"] == 365
+    assert last["volatility_21_days"] == pytest.approx(returns[-21:].std(ddof=1) * math.sqrt(365))
+
+
+def test_calendars_are_compared_among_instruments_that_trade_on_the_same_weekdays(audited):
+    found = audited.rows(
+        "select instrument_id, sum(value)::integer, min(first_date)"
+        " from audit.price_suspicions where kind = 'calendar gap' and instrument_id = any(%s)"
+        " group by instrument_id",
+        [list(CALENDARS)],
+    ).rows
+    gaps = {instrument: (days, first) for instrument, days, first in found}
+
+    def missing_among(instrument: str, peer: str) -> tuple[int, date]:
+        """Days and first day without a price, between the instrument's first and last price."""
+        own = CALENDARS[instrument]
+        days = [day for day in CALENDARS[peer] if own[0] < day < own[-1] and day not in own]
+        return len(days), days[0]
+
+    assert gaps == {
+        "LISTED": (1, WEDNESDAY),
+        "COIN WITH GAPS": missing_among("COIN WITH GAPS", "COIN"),
+        # Prices are missing from the week of an exchange.
+        "NO MONDAYS": missing_among("NO MONDAYS", "EXCHANGE"),
+        "WEEKLY": missing_among("WEEKLY", "EXCHANGE"),
+    }
+
+
 def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
     chance = np.random.default_rng(1)
     bits = chance.integers(0, 2**32, 4000, dtype=np.uint32)
@@ -779,9 +859,16 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
     changed = replace(database, settings=replace(settings, project_directory=project))
-    with pytest.raises(RegimeError, match="other views read it: drop mine first"):
+    with pytest.raises(RegimeError, match="views that read it: drop mine first"):
         nightly.build_features(changed)
     database.execute("drop view public.mine")
     nightly.build_features(changed)
     columns = database.execute("select * from audit.regime_spells").description
     assert "entry_confidence" not in [column.name for column in columns]
+
+    # A table of a view's name may have rows that nobody else has.
+    database.execute("drop view staging.rejected_prices")
+    database.execute("create table staging.rejected_prices as select 1 as mine")
+    with pytest.raises(RegimeError, match='"rejected_prices" is a table and should be a view'):
+        nightly.build_features(changed)
+    assert database.one("select mine from staging.rejected_prices") == (1,)

@@ -105,14 +105,63 @@ def test_dbt_builds_and_tests_everything_from_a_shell(empty_settings, shell, tmp
     assert "PASS freshness of historical.prices_daily" in fresh.stdout
 
 
-def test_a_full_refresh_keeps_what_python_wrote_and_rebuilds_the_same_features(
-    database, settings, shell
-):
+def relations(database: Database) -> dict[str, tuple]:
+    """Every table and view but those of what a test found → what changes if it is made again."""
+    return {
+        name: state
+        for name, *state in database.rows(
+            "select oid::regclass::text, oid, relowner, relacl::text from pg_class"
+            " where relkind in ('r', 'v') and relnamespace > 16383"
+            " and relnamespace::regnamespace::text <> 'audit_failures'"
+        ).rows
+    }
+
+
+def test_a_full_refresh_rebuilds_features_and_seeds_and_drops_nothing(database, settings, shell):
     classify.backfill(database, US, START, END)
-    before = contents(database, BUILT_TABLES)
+    seeds = {"runtime.regions", "runtime.regime_labels"}
+    before = contents(database, BUILT_TABLES | seeds)
     assert before["runtime.regimes"]
+    database.execute("create view public.returns as select log_return from features.daily_features")
+    database.execute("create view public.severe as select label from runtime.regime_labels")
+    database.execute("grant select on features.daily_features, runtime.regions to pg_monitor")
+    database.execute("update features.daily_features set log_return = 1, feature_hash = 0")
+    database.execute("update runtime.regime_labels set severity = 9")
+    present = relations(database)
     succeed(shell(settings, "dbt build --full-refresh --profiles-dir profiles"))
-    assert contents(database, BUILT_TABLES) == before
+    assert contents(database, BUILT_TABLES | seeds) == before
+    assert relations(database) == present
+    assert len(present) > 25
+
+
+def test_a_full_refresh_sets_the_columns_or_names_the_views_in_its_way(database, settings, shell):
+    before = contents(database, {FEATURES})
+    database.execute("alter table features.daily_features add column old text")
+    database.execute("alter table features.daily_features alter column feature_hash drop not null")
+    database.execute("alter table runtime.regime_labels add column old text")
+    database.execute("alter table runtime.regime_labels drop column severity cascade")
+    database.execute("create view public.mine as select old from features.daily_features")
+    database.execute("drop view audit.market_days cascade")
+    database.execute("create view audit.market_days as select old from features.daily_features")
+    changed = contents(database, {FEATURES})
+    refresh = "dbt run --full-refresh --profiles-dir profiles --select daily_features"
+    done = shell(settings, f"{refresh}+")
+    assert done.returncode == 1
+    assert "drop mine first" in done.stdout
+    # All rows were deleted by then.
+    assert contents(database, {FEATURES}) == changed
+
+    database.execute("drop view public.mine")
+    done = shell(settings, refresh)
+    assert "drop audit.market_days first, or build the views of this project" in done.stdout
+    succeed(shell(settings, f"{refresh}+; dbt seed --full-refresh --profiles-dir profiles"))
+    assert contents(database, {FEATURES}) == before
+    assert database.rows(
+        "select attname, attnotnull from pg_attribute"
+        " where attrelid = 'features.daily_features'::regclass and attname in ('old', 'feature_hash')"
+    ).rows == [("feature_hash", True)]
+    assert database.one("select max(severity) from runtime.regime_labels") == (3,)
+    assert database.one("select count(drawdown) > 0 from audit.market_days") == (True,)
 
 
 def test_an_empty_build_of_a_new_database_makes_every_table(empty_settings, shell):
@@ -126,7 +175,7 @@ def test_an_empty_build_of_a_filled_database_deletes_nothing(database, settings,
     classify.backfill(database, US, START, END)
     before = contents(database, BUILT_TABLES)
     assert before["features.daily_features"]
-    succeed(shell(settings, "dbt build --empty --profiles-dir profiles"))
+    succeed(shell(settings, "dbt build --empty --full-refresh --profiles-dir profiles"))
     assert contents(database, BUILT_TABLES) == before
     # Nor does a function forget which tables it reads.
     assert forecast(database, US, [5]).rows
@@ -234,8 +283,8 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
             *("an_staging.px", "an_staging.prices_checked", "an_staging.rejected_prices"),
             "an_features.Features",
             *("Läufe-2.my regimes", "Läufe-2.regime_transitions_x", "Läufe-2.regime_models_x"),
-            *("Läufe-2.regime_revisions_x", "Läufe-2.regime_runs_x"),
-            *("Läufe-2.regions_x", "Läufe-2.regime_labels_x"),
+            *("Läufe-2.regime_revisions_x", "Läufe-2.regime_runs_x", "Läufe-2.regime_locks_x"),
+            *("Läufe-2.regions_x", "Läufe-2.current_regions", "Läufe-2.regime_labels_x"),
         }
         days = "select count(*) from an_audit.timeline where not is_missing"
         assert database.one(days) == (149,)

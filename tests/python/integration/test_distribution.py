@@ -14,12 +14,14 @@ from regime_engine.database import Database, libpq_environment
 pytestmark = pytest.mark.one_server
 
 CITUS = """
-create table pg_dist_partition (logicalrelid regclass primary key, called text);
+set allow_system_table_mods to on;
 
-create function create_reference_table(table_name regclass) returns void language sql as
+create table pg_catalog.pg_dist_partition (logicalrelid regclass primary key, called text);
+
+create function pg_catalog.create_reference_table(table_name regclass) returns void language sql as
     'insert into pg_dist_partition values (table_name, ''everywhere'')';
 
-create function create_distributed_table(
+create function pg_catalog.create_distributed_table(
     table_name regclass, distribution_column text, distribution_type text default 'hash',
     colocate_with text default 'default', shard_count integer default null
 )

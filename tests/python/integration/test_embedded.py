@@ -380,6 +380,49 @@ def test_pg_bin_without_postgres_is_refused(state, tmp_path, monkeypatch):
         embedded.start(Settings(state_directory=state))
 
 
+def test_a_copy_of_a_running_state_folder_has_a_server_of_its_own(settings, state):
+    original = embedded.start(settings)
+    query(original, "create table if not exists copied (x int)")
+    copy = state / "copy"
+    subprocess.run(["cp", "-a", settings.state_directory, copy], check=True)
+    of_copy = Settings(state_directory=copy)
+    assert embedded.status(of_copy).state == "stopped"
+    assert embedded.stop(of_copy) is False
+
+    server = embedded.start(of_copy)
+    assert server.pid != original.pid
+    query(server, "drop table copied")
+    assert query(original, "select * from copied") == []
+    assert embedded.stop(of_copy) is True
+    assert embedded.status(settings).server == original
+
+
+def test_a_moved_state_folder_keeps_its_running_server(state):
+    before, after = state / "before", state / "after"
+    server = embedded.start(Settings(state_directory=before))
+    before.rename(after)
+    (state / "link").symlink_to(after)
+    for folder in (after, state / "link"):
+        assert embedded.start(Settings(state_directory=folder)).pid == server.pid
+    assert embedded.stop(Settings(state_directory=after)) is True
+    assert query(embedded.start(Settings(state_directory=after)), "select 1") == [(1,)]
+    embedded.stop(Settings(state_directory=after))
+
+
+def test_a_state_path_may_have_any_character_of_utf8_but_a_line_break(state):
+    folder = state / "$HOME `id` \"two\" 'one' \\ é ,%s"
+    of_folder = Settings(state_directory=folder)
+    server = embedded.start(of_folder)
+    assert query(server, "select 1") == [(1,)]
+    shown = regime("db", "psql", "-Atc", "select 2", state=folder)
+    assert shown.stdout == "2\n", shown.stderr
+    assert regime("db", "stop", state=folder).stdout == "stopped\n"
+
+    for name in ("two\nlines", "\udcff"):
+        with pytest.raises(RegimeError, match="has a line break in its name, or bytes that are"):
+            embedded.start(Settings(state_directory=state / name))
+
+
 # Root and other users
 
 

@@ -333,10 +333,7 @@ def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch,
 
 def test_writers_of_different_series_do_not_wait_for_each_other(database, fitted):
     with connect(fitted) as other, other.transaction():
-        other.execute(
-            "select pg_advisory_xact_lock(hashtextextended('regime:regimes/"
-            "US_TECH/num-regime-core-v1/63', 0))"
-        )
+        other.take_turns(["regimes/US_TECH/num-regime-core-v1/63"])
         database.execute("set lock_timeout = '2s'")
         backfill(database, START, date(2004, 4, 1))
         with pytest.raises(psycopg.errors.LockNotAvailable):

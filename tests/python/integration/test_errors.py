@@ -70,7 +70,7 @@ RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
         (("run", "--region", "US", "--as-of", "2019-01-30"), 1, "is from 2018-12-31, 30 days old; at most 7 are allowed"),
         (("run", "--region", "US", "--as-of", "1999-04-01"), 1, "62 of the 63 trading days needed"),
         (("run", "--region", "US", "--as-of", "1990-01-01"), 1, "no prices of GSPC.INDX up to 1990-01-01"),
-        (("run", "--region", "MARS", "--as-of", "2018-12-31"), 1, "unknown region 'MARS': known are US, US_TECH"),
+        (("run", "--region", "MARS", "--as-of", "2018-12-31"), 1, "unknown region 'MARS': known are US, US_TECH; `regime region add` adds one"),
         ((*RUN, "--model-id", "v9"), 1, "unknown model id 'v9': choose one of numeric-simple-v1, num-regime-core-v1, num-regime-core-v2"),
         (("run", "--region", "US", "--as-of", "2025-02-30"), 2, "'2025-02-30' is not a day of the calendar"),
         ((*RUN, "--window-days", "1"), 2, "1 is not in the range"),
@@ -83,14 +83,23 @@ RUN = ("run", "--region", "US", "--as-of", "2025-01-31")
         (("fit", "--region", "US", "--window", "CRISIS=1990-01-01:1991-01-01"), 1, "no prices of GSPC.INDX up to 1991-01-01"),
         (("fit", "--region", "US", "--window", "CRISIS=2008-01-01:2009-01-01", "--window", "CARRY=2008-12-01:2009-06-01"), 1, "CRISIS to 2009-01-01 overlaps CARRY from 2008-12-01"),
         (("history", "--region", "US"), 1, "no regimes of region US by num-regime-core-v2"),
-        (("transitions", "--region", "NOWHERE"), 1, "no regimes of region NOWHERE"),
+        (("transitions", "--region", "NOWHERE"), 1, "unknown region 'NOWHERE': known are US_TECH, US"),
         (("matrix", "--region", "US"), 1, "no regimes of region US by num-regime-core-v2 with windows of 63 days: `regime status` lists the stored series"),
-        (("forecast", "--region", "NOWHERE"), 1, "no regimes of region NOWHERE"),
+        (("forecast", "--region", "NOWHERE"), 1, "unknown region 'NOWHERE': known are US_TECH, US"),
         (("forecast", "--region", "US", "--score"), 1, "no regimes of region US"),
         (("forecast", "--region", "US", "--horizon", "0"), 2, "0 is not in the range 1<=x<=1000"),
         (("forecast", "--region", "US", "--horizon", "10000"), 2, "10000 is not in the range 1<=x<=1000"),
         (("forecast", "--region", "US", "--score", "--as-of", "2008-10-10"), 2, "--score is about the whole history: leave --as-of out"),
         (("explain", "--region", "US", "--as-of", "2008-10-10"), 1, "no regimes of region US"),
+        (("explain", "--region", "USA"), 1, "unknown region 'USA': known are US, US_TECH"),
+        (("analogues", "--region", "TECH"), 1, "unknown region 'TECH': known are US_TECH, US"),
+        (("report", "--region", "USA"), 1, "unknown region 'USA': known are US"),
+        (("models", "--region", "USA"), 1, "unknown region 'USA': known are US"),
+        (("models", "--region", "USA", "--show", "1"), 1, "unknown region 'USA': known are US"),
+        (("forget", "--region", "USA", "--yes"), 1, "unknown region 'USA': known are US"),
+        (("forget", "--instrument-id", "NONE.US", "--yes"), 1, "nothing is stored of instrument NONE.US"),
+        (("forget",), 2, "give either --region or --instrument-id"),
+        (("region", "remove", "USA"), 1, "unknown region 'USA': known are US"),
         (("no-such-command",), 2, "No such command 'no-such-command'"),
         (("histroy",), 2, "Did you mean 'history'?"),
     ],
@@ -174,13 +183,13 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
 
 def test_init_says_how_to_write_embeddings_of_an_older_version_again(database, regime):
     succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init")).stderr == ""
+    assert succeed(regime("init", "--quiet")).stderr == ""
     database.execute("update historical.numeric_window_embeddings set entity_type = 'instrument'")
-    (line,) = succeed(regime("init")).stderr.splitlines()
+    (line,) = succeed(regime("init", "--quiet")).stderr.splitlines()
     database.execute(re.search("`(truncate [^`]+)`", line)[1])
     assert "`regime pipeline --walk-forward`" in line
     succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init")).stderr == ""
+    assert succeed(regime("init", "--quiet")).stderr == ""
     rows = database.execute("select entity_type from historical.numeric_window_embeddings")
     assert rows.fetchall() == [("INSTRUMENT",)]
 

@@ -402,14 +402,14 @@ def test_a_build_that_fails_leaves_the_table_as_it_was_and_the_next_completes_it
     delete(market.database, "SHORT", 3, 1)
     # In the way of the last of its statements, which deletes the rows of vanished prices.
     market.database.execute(
-        "create table keeper (instrument_id text, trade_date date,"
+        "create table public.keeper (instrument_id text, trade_date date,"
         " foreign key (instrument_id, trade_date) references features.daily_features)"
     )
-    market.database.execute("insert into keeper values ('SHORT', %s)", [day(3)])
+    market.database.execute("insert into public.keeper values ('SHORT', %s)", [day(3)])
     with pytest.raises(RegimeError, match=r"model daily_features failed.*keeper"):
         market.build()
     assert day_versions(market.database, FEATURES) == before
-    market.database.execute("drop table keeper")
+    market.database.execute("drop table public.keeper")
     market.build()
     assert_features_are_right(market)
 

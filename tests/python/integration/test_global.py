@@ -109,21 +109,25 @@ def test_a_weight_of_0_leaves_a_region_out(database):
     assert all(len(row[3]["constituents"]) == 1 for row in votes(database).values())
 
 
-def test_a_seed_without_weights_lets_every_region_count_the_same(database):
-    database.execute("alter table runtime.regions drop column weight")
+def test_regions_without_weights_count_the_same(database):
     assert not vote.is_wanted(database)
     vote.vote(database, V2, 63)
     constituents = votes(database)[date(2010, 4, 1)][3]["constituents"]
     assert [(c["region"], c["weight"]) for c in constituents] == [("US", 1), ("US_TECH", 1)]
 
 
+def test_the_heaviest_region_that_votes_stands_for_the_vote(database):
+    database.execute("insert into runtime.regions values ('WORLD', 'NO.PRICES', '', 9)")
+    assert vote.vote(database, V2, 63).instrument_id == "GSPC.INDX"
+
+
 @pytest.mark.parametrize(
     ("weight", "model_id", "reason"),
     [
-        ("0", V2, "no region of seeds/regions.csv has a weight above 0"),
-        ("-1", V2, "the weight of US in seeds/regions.csv is -1: give it a number from 0 on"),
-        ("'NaN'", V2, "the weight of US in seeds/regions.csv is nan"),
-        ("1e308", V2, "the weights in seeds/regions.csv have no finite sum"),
+        ("0", V2, "no region has a weight above 0"),
+        ("-1", V2, "the weight of US is -1: give it a number from 0 on"),
+        ("'NaN'", V2, "the weight of US is nan"),
+        ("1e308", V2, "the weights of the regions have no finite sum"),
         ("1", "num-regime-core-v1", "no regimes by num-regime-core-v1 with windows of 63 days"),
     ],
 )
@@ -137,7 +141,9 @@ def test_a_vote_that_cannot_be_held_is_refused_in_one_line(database, weight, mod
 
 def test_a_region_of_the_name_of_the_vote_is_refused(database):
     database.execute("insert into runtime.regions values ('GLOBAL', 'GSPC.INDX', 'a team''s')")
-    with pytest.raises(RegimeError, match="a region GLOBAL, which is the name of the vote"):
+    with pytest.raises(
+        RegimeError, match="a region has the name GLOBAL, which is that of the vote"
+    ):
         vote.vote(database, V2, 63)
     with pytest.raises(RegimeError, match="GLOBAL is the vote of the regions"):
         classify.run(database, GLOBAL, date(2010, 4, 1))

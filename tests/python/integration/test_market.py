@@ -102,14 +102,12 @@ def start(settings: Settings, *arguments: str) -> Process:
 
 def hold(database: Database, instrument_id: str) -> None:
     """Be the writer of an instrument, so that a run stops when it comes to its batch."""
-    database.execute(
-        "select pg_advisory_lock(hashtextextended(%s, 0))",
-        [f"regime:embeddings/{instrument_id}/{V2}/{WINDOW_DAYS}"],
-    )
+    database.execute("begin")
+    database.take_turns([f"embeddings/{instrument_id}/{V2}/{WINDOW_DAYS}"])
 
 
 def release(database: Database) -> None:
-    database.execute("select pg_advisory_unlock_all()")
+    database.execute("commit")
 
 
 def start_and_stop(database: Database, *options: str) -> Process:
@@ -135,7 +133,7 @@ def read_so_far(database: Database, what: str, relation: str) -> int:
     return count
 
 
-A_WRITER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
+A_WRITER_WAITS = "select count(*) > 0 from pg_locks where not granted"
 
 
 @pytest.mark.both_servers
@@ -250,9 +248,7 @@ def test_a_killed_run_is_continued_where_it_stood(database, regime, undisturbed)
 def test_two_runs_at_once_end_as_one(database, settings, undisturbed):
     hold(database, "SYN01")
     both = [start(settings, "embed", "--all") for _ in range(2)]
-    wait_until(
-        database, "select count(*) = 2 from pg_locks where locktype = 'advisory' and not granted"
-    )
+    wait_until(database, "select count(*) = 2 from pg_locks where not granted")
     release(database)
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs

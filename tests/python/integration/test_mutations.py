@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import date
 
 import pytest
-from bundled import PROTOTYPES, US, US_TECH, US_V1
+from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 from stored import EMBEDDINGS, FEATURES, MODELS, PRICES, REGIMES, REVISIONS, RUNS, TRANSITIONS
 
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, nightly, vote
+from regime_engine.engine import classify, fit, forget, nightly, vote
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
+from regime_engine.series import Series
+
+US_TECH_V1 = Series("US_TECH", V1, 63)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def kill(done: int, total: int) -> None:
 
 def write_everything(database: Database) -> None:
     """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
-    restated and a deleted price, and the revisions of their rows."""
+    restated and a deleted price, the revisions of their rows, and a series that was forgotten."""
     yearly = WalkForward(every_months=12, train_years=3)
     fit.walk_forward(database, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
     fit.fit(database, US_TECH, PROTOTYPES)
@@ -60,6 +63,9 @@ def write_everything(database: Database) -> None:
     follow_prices(database)
     classify.backfill(database, US, date(2007, 10, 1), date(2010, 12, 31))
     classify.run(database, US_V1, date(2010, 9, 5))
+    classify.backfill(database, US_TECH_V1, date(2010, 9, 1), date(2010, 9, 30))
+    asked = forget.Asked(region="US_TECH", model_id=US_TECH_V1.model_id)
+    forget.forget(database, forget.plan(database, asked))
     vote.vote(database, US.model_id, US.window_days)
 
 
@@ -94,6 +100,7 @@ THAT_MODEL = "region = 'US' and version = 2"
 THAT_PRICE = f"instrument_id = 'GSPC.INDX' and trade_date = '{DAY}'"
 THAT_REVISION = "table_name = 'regimes' and key ->> 'as_of_date' = '2010-06-15'"
 SECOND_BACKFILL = f"run_id = (select run_id from {REGIMES} where {THAT_REGIME})"
+FORGET = "command = 'forget'"
 FAILED_RUN = "status = 'FAILED' and error = 'Killed'"
 NAN, INFINITY = "decode('0000c07f', 'hex')", "decode('000080ff', 'hex')"
 
@@ -314,6 +321,13 @@ MUTATIONS = (
     Corruption("run's success edited", of_run("status = 'FAILED'"), "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY, "run_status": "FAILED"}),
     Corruption("run's parameters edited", of_run("parameters = parameters || '{\"start\": \"2010-05-24\"}'"), AGREE, REGIME),
     Corruption("run's times edited", of_run("finished_at = started_at"), AGREE, REGIME),
+    Corruption("rows that were forgotten left out of the count", f"update {RUNS} set rows_removed = rows_removed - 'regimes' where {FORGET}", COUNTED, {"table_name": "regimes", "region": "US_TECH", "rows_counted": "21", "rows_found": "0"}),
+    Corruption("more rows counted as forgotten", f"""
+            update {RUNS} as forgets
+            set rows_removed = jsonb_build_object('regimes', jsonb_build_object(run_id, 1))
+            where {FORGET}
+            """, RECORDED, {"command": "forget", "fault": "the row was edited"}),
+    Corruption("regime said to be of a run that removed rows", of_regime(f"run_id = {other(RUNS, 'run_id', FORGET)}"), AGREE, REGIME | {"fault": "the run only removed rows"}),
     Corruption("run's user edited", of_run("database_user = 'nobody'"), RECORDED, {"command": "backfill"}),
     Corruption("run twice", [f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, command="'backfill'")], "runs_have_unique_keys", {}),
     Corruption("revision deleted", f"delete from {REVISIONS} where {THAT_REVISION}", COUNTED, {"table_name": "regimes", "region": "US", "as_of_date": "2010-06-15"}),

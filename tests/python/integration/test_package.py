@@ -1,5 +1,5 @@
-"""The dbt package in a team's own project: examples/dbt_project, with dbt's own schema names, prices
-of other names in another schema, and a model that refers to regime_timeline."""
+"""The dbt package in a team's own project: examples/dbt_project, with schemas that follow the target,
+prices of other names in another schema, and a model that refers to regime_timeline."""
 
 import re
 import shutil
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import environment, forked_path, succeed
-from project import ROOT, run_in
+from commands import environment, forked_path, refusal, succeed
+from project import ROOT, change, run_in
 from servers import MODULE_DATABASE
 from stored import contents
 
@@ -21,22 +21,24 @@ from regime_engine.prices.load import load_prices
 pytestmark = pytest.mark.one_server
 
 PAGE = ROOT / "docs/package.md"
-NAMES = {
-    "REGIME_HISTORICAL_SCHEMA": "analytics_vectors",
-    "REGIME_RUNTIME_SCHEMA": "analytics_runtime",
-    "REGIME_STAGING_SCHEMA": "analytics_staging",
-    "REGIME_FEATURES_SCHEMA": "analytics_features",
-    "REGIME_AUDIT_SCHEMA": "analytics_audit",
-    "REGIME_ALIAS_REGIMES": "market_regimes",
-}
+LAYERS = ("historical", "runtime", "staging", "features", "audit")
+
+
+def names(target_schema: str) -> dict[str, str]:
+    schemas = {f"REGIME_{name.upper()}_SCHEMA": f"{target_schema}_{name}" for name in LAYERS}
+    return schemas | {"REGIME_ALIAS_REGIMES": "market_regimes"}
+
+
 BUILT = {
-    "analytics_vectors.numeric_window_embeddings",
+    "analytics_historical.numeric_window_embeddings",
     "analytics_runtime.market_regimes",
     "analytics_runtime.regime_transitions",
     "analytics_runtime.regime_models",
     "analytics_runtime.regime_revisions",
     "analytics_runtime.regime_runs",
+    "analytics_runtime.regime_locks",
     "analytics_runtime.regions",
+    "analytics_runtime.current_regions",
     "analytics_runtime.regime_labels",
     "analytics_staging.prices_checked",
     "analytics_staging.stg_prices_daily",
@@ -83,11 +85,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(team_settings: Settings, folder: Path) -> Run:
     """Run a program in the team's project."""
     with connect(team_settings) as database:
-        env = environment(team_settings) | libpq_environment(database) | NAMES
+        env = environment(team_settings) | libpq_environment(database) | names("analytics")
     env |= {"PATH": forked_path(), "REGIME_PROJECT_DIR": str(folder), "NO_COLOR": "1"}
 
-    def run(*command: str) -> subprocess.CompletedProcess:
-        done = run_in(folder, command, env)
+    def run(*command: str, **more: str) -> subprocess.CompletedProcess:
+        done = run_in(folder, command, env | more)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -166,14 +168,28 @@ def test_a_name_that_dbt_and_regime_do_not_share_is_told(folder, run, built):
     project.write_text(text)
     assert done.returncode == 1
     assert "quant." in done.stderr
-    assert "REGIME_RUNTIME_SCHEMA" in done.stderr
+    assert " REGIME_RUNTIME_SCHEMA=analytics_quant\n" in done.stderr
 
 
-def test_the_prices_may_be_a_model_of_the_team(folder, run, built):
-    model = folder / "models/acme_bars.sql"
-    model.write_text("select * from vendor.eod_bars where last > 0")
-    options = ("--vars", "{prices_model: acme_bars}", "--quiet", "--output", "name")
-    parents = run("dbt", "ls", "--select", "+prices_checked", *options)
-    model.unlink()
-    assert set(succeed(parents).stdout.split()) >= {"acme_bars", "prices_checked"}
-    assert "prices_daily" not in parents.stdout
+def test_another_target_has_its_own_tables_here_from_a_model_of_prices(
+    team_settings, folder, run, built
+):
+    (folder / "models/acme_bars.sql").write_text("select * from vendor.eod_bars where last > 0")
+    project = folder / "dbt_project.yml"
+    change(project, "    schemas: target\n", "    schemas: target\n    prices_model: acme_bars\n")
+    with connect(team_settings) as database:
+        before = contents(database, relations(database))
+        succeed(run("dbt", "build", "--target", "dev"))
+        refused = refusal(run("regime", "init", DBT_TARGET="dev"))
+        assert "regime looks for analytics_historical.numeric_window_embeddings: set " in refused
+        assert refused.endswith(
+            "REGIME_HISTORICAL_SCHEMA=dev_historical REGIME_RUNTIME_SCHEMA=dev_runtime"
+        )
+        succeed(run("regime", "pipeline", DBT_TARGET="dev", **names("dev")))
+
+        present = {n for n in relations(database) if not n.startswith("dev_audit_failures.")}
+        own = {name.replace("analytics_", "dev_") for name in BUILT}
+        assert present - before.keys() == own | {"dev_research.acme_bars"}
+        assert contents(database, before) == before
+        compared = "select count(*), sum(feature_hash) from {}_features.daily_features"
+        assert database.one(compared.format("dev")) == database.one(compared.format("analytics"))

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from bundled import GLOBAL, US, US_TECH, V2
 from click.testing import CliRunner
-from commands import environment
+from commands import environment, regime_command, succeed
 from servers import MODULE_DATABASE
 
 from regime_engine.cli import regime
@@ -29,6 +29,7 @@ from regime_engine.reading import forecast as forecasts
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
+from regime_engine.reading.suspicions import suspicions
 
 pytestmark = pytest.mark.one_server
 
@@ -431,7 +432,7 @@ def test_the_tables_say_what_a_person_asks_for(database, ask):
         (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
         (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
-        (("explain", "--region", "MARS"), "no regimes of region MARS"),
+        (("explain", "--region", "MARS"), "unknown region 'MARS': known are US, US_TECH"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
@@ -473,11 +474,55 @@ def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
         read(own, US)
 
 
+def test_the_suspicious_prices_that_a_last_regime_rests_on_are_counted(own):
+    # A day of its window, one of the training of its model (which ended in 2005), one of neither.
+    days = [date(2009, 12, 1), date(2004, 6, 1), date(2006, 6, 1)]
+    own.execute(
+        "update historical.prices_daily set volume = 0"
+        " where instrument_id = 'GSPC.INDX' and trade_date = any(%s)",
+        [days],
+    )
+    us, vote = suspicions(own, [US, US_TECH, GLOBAL])
+    assert (us.region, us.in_window, us.in_training) == ("US", 1, 1)
+    assert (vote.region, vote.in_window, vote.in_training) == ("GLOBAL", 1, 1)
+    assert str(us) == (
+        "US rests on 2 suspicious prices (1 in the window of its last regime, the others in "
+        "training), see: select * from audit.price_suspicions where instrument_id in ('GSPC.INDX');"
+    )
+    assert own.rows(us.look_further).rows
+    # Of the regime of an earlier day.
+    assert explain(own, US, date(2006, 8, 1)).suspicions == replace(us, in_window=1, in_training=1)
+    assert explain(own, US, date(2007, 8, 1)).suspicions == replace(us, in_window=0)
+
+
+def test_status_in_json_is_what_a_monitor_needs(own):
+    own.execute("update historical.prices_daily set volume = 0 where trade_date = '2009-12-01'")
+    own.execute(
+        "insert into historical.prices_daily (instrument_id, trade_date, close, volume, loaded_at)"
+        " select 'GSPC.INDX', current_date - 8, close, volume, now()"
+        " from historical.prices_daily where instrument_id = 'GSPC.INDX'"
+        " order by trade_date desc limit 1"
+    )
+    state = json.loads(regime_command(own.settings, "status", "--format", "json").stdout)
+    us, us_tech = state["regions"]
+    # Eight days have a weekend and one more day at most.
+    assert us["trading_days_old"] in (5, 6)
+    assert us_tech["last_price"] == "2018-12-31"
+    last = {series["region"]: series["last_date"] for series in state["series"]}
+    assert last["US"] == "2009-12-31"
+    assert state["died_runs"] == []
+    assert [each["region"] for each in state["suspicions"]] == ["US"]
+
+
 def test_views_that_are_not_built_are_said_to_be(own):
+    own.execute("drop view staging.stg_prices_daily cascade")
     own.execute("drop schema audit cascade")
     for read in (lambda: matrix(own, US), lambda: forecasts.forecast(own, US, [21])):
         with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
             read()
+    assert "the audit views are missing" in explain(own, US).why_no_suspicions
+    state = succeed(regime_command(own.settings, "status")).stdout
+    assert "Suspicious prices are not known: " in state
 
 
 def test_tables_are_found_under_the_names_of_the_settings(own):

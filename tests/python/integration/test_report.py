@@ -389,7 +389,7 @@ def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
 
 
 def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):
-    with pytest.raises(RegimeError, match="no regimes of region ATLANTIS"):
+    with pytest.raises(RegimeError, match="unknown region 'ATLANTIS': known are"):
         contents.read(own, ("ATLANTIS",), V2, 63)
     own.execute("truncate runtime.regimes")
     with pytest.raises(RegimeError, match="no regimes yet"):

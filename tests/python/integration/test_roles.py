@@ -99,8 +99,9 @@ def shared(server, history_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-OF_THE_ENGINE = {FEATURES, "runtime.regions", "runtime.regime_labels"} | ENGINE_TABLES
-MAY_READ = {"auditor": OF_THE_ENGINE, "engine": OF_THE_ENGINE | {"staging.stg_prices_daily"}}
+SEEDED = {"runtime.regions", "runtime.current_regions", "runtime.regime_labels"}
+READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | ENGINE_TABLES
+MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
 
 @pytest.mark.parametrize("login", MAY_READ)
@@ -287,3 +288,16 @@ def test_an_error_quotes_no_row(shared):
         assert "no_crisis" in said
         assert "Failing row" not in said
         assert "distances" not in said
+
+
+def test_the_engine_adds_a_region_and_the_builder_forgets_a_series(shared):
+    add = ("region", "add", "USA", "--instrument-id", "GSPC.INDX")
+    succeed(regime_command(shared("engine"), *add))
+    succeed(regime_command(shared("auditor"), "region", "list"))
+    line = refusal(regime_command(shared("auditor"), "history", "--region", "UAS"))
+    assert "unknown region 'UAS': known are US, USA, US_TECH" in line
+    forget = ("forget", "--region", "US", "--yes")
+    assert "permission denied" in refusal(regime_command(shared("engine"), *forget))
+    succeed(regime_command(shared("builder"), *forget))
+    with connect(shared("auditor")) as database:
+        assert database.one("select count(*) from runtime.regimes where region = 'US'") == (0,)

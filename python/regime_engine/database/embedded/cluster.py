@@ -8,6 +8,7 @@ runs it then, and owns `data` and the log.
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -16,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from regime_engine.config import Settings
+from regime_engine.config import Settings, home
 from regime_engine.database.embedded.programs import (
     OLDEST_MAJOR,
     Account,
@@ -57,7 +58,7 @@ class StateFolder:
     def major(self) -> int:
         """The Postgres version that the data belong to."""
         try:
-            return int((self.data / "PG_VERSION").read_text())
+            return int((self.data / "PG_VERSION").read_bytes())
         except FileNotFoundError as error:
             raise RegimeError(
                 f"{self.data} is not a Postgres data folder: set REGIME_STATE_DIR to a folder "
@@ -66,16 +67,24 @@ class StateFolder:
 
 
 def state_folder(settings: Settings) -> StateFolder:
+    state = _state_folder(settings)
+    name = os.fsencode(state.path).decode(errors="backslashreplace")
+    if "\n" in name or name != str(state.path):
+        raise RegimeError(
+            f"the state folder {name!r} has a line break in its name, or bytes that are not UTF-8: "
+            "set REGIME_STATE_DIR to another folder"
+        )
+    return state
+
+
+def _state_folder(settings: Settings) -> StateFolder:
     if settings.state_directory:
         return StateFolder(settings.state_directory)
     if os.geteuid() == 0:
         return StateFolder(Path("/var/lib/regime-engine"))
     if data_home := os.environ.get("XDG_DATA_HOME"):
         return StateFolder(Path(data_home, "regime-engine").absolute())
-    try:
-        return StateFolder(Path.home() / ".local/share/regime-engine")
-    except RuntimeError as error:
-        raise RegimeError("this user has no home folder: set REGIME_STATE_DIR") from error
+    return StateFolder(home() / ".local/share/regime-engine")
 
 
 def client_folder(settings: Settings) -> Path:
@@ -159,7 +168,7 @@ def create_cluster(state: StateFolder, programs: Programs, account: Account, loc
         initdb: Command = [programs.folder / "initdb", "-D", data, "-U", USER, "--pwfile", pwfile]
         initdb += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--data-checksums"]
         _run_or_explain(initdb, account, lock)
-        with (data / "postgresql.conf").open("a") as configuration:
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.write(_configuration())
         single: Command = [programs.folder / "postgres", "--single", "-D", data]
         single += ["-c", "exit_on_error=on", "postgres"]
@@ -179,7 +188,9 @@ def _configuration() -> str:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with open(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -204,9 +215,10 @@ def socket_folder(data: Path, account: Account) -> Path:
     name = f"{SOCKET_FOLDER_PREFIX}{account.uid}-{digest[:12]}"
     folder = Path("/tmp", name)
     preferred = Path(tempfile.gettempdir(), name)
-    # Both the server and libpq take a comma for the end of a folder's name.
+    # The server and libpq take a comma for the end of a folder's name, and a quote for its begin.
     short = len(os.fsencode(preferred / SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES
-    if short and "," not in str(preferred) and not account.first_closed(preferred.parent):
+    plain = re.fullmatch(r'[^\s,"@]+', str(preferred))
+    if short and plain and not account.first_closed(preferred.parent):
         folder = preferred
     with suppress(FileExistsError):
         folder.mkdir(0o700)
@@ -218,7 +230,7 @@ def socket_folder(data: Path, account: Account) -> Path:
         raise RegimeError(
             f"{folder} must be a folder that only user {account.name} can enter, but it has "
             f"{stat.filemode(info.st_mode)} and owner {info.st_uid}: remove it, or set TMPDIR to "
-            "another folder"
+            "another folder with a short path"
         )
     return folder
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from regime_engine.errors import RegimeError
 
@@ -50,21 +50,41 @@ class Account(NamedTuple):
         self, command: Command, input: str = "", pass_fds: tuple[int, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end as this user, in its own session: Ctrl-C does not reach it."""
-        inherited = {n: os.environ[n] for n in INHERITED_VARIABLES if n in os.environ}
         return subprocess.run(
             command,
             input=input,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             errors="replace",
-            env=inherited | {"LC_ALL": "C"},
-            cwd="/",
             pass_fds=pass_fds,
-            start_new_session=True,
-            user=None if self.is_ours else self.uid,
-            group=None if self.is_ours else self.gid,
-            extra_groups=None if self.is_ours else [],
+            **self._surroundings,
         )
+
+    def start(
+        self, command: Command, output: IO[bytes], pass_fds: tuple[int, ...]
+    ) -> "subprocess.Popen[bytes]":
+        """Start a command as this user, in its own session, to outlive us."""
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
+            **self._surroundings,
+        )
+
+    @property
+    def _surroundings(self) -> dict[str, Any]:
+        inherited = {n: os.environ[n] for n in INHERITED_VARIABLES if n in os.environ}
+        return {
+            "env": inherited | {"LC_ALL": "C"},
+            "cwd": "/",
+            "start_new_session": True,
+            "user": None if self.is_ours else self.uid,
+            "group": None if self.is_ours else self.gid,
+            "extra_groups": None if self.is_ours else [],
+        }
 
     def first_closed(self, path: Path) -> Path | None:
         """The topmost of the path and the folders above it that this user cannot enter."""
@@ -89,7 +109,7 @@ def usable_programs() -> Iterator[Programs]:
     raises RegimeError if PG_BIN has none
     """
     if given := os.environ.get("PG_BIN"):
-        programs = _usable(Path(given).expanduser().absolute())
+        programs = _usable(Path(os.path.expanduser(given)).absolute())
         if not programs:
             raise RegimeError(
                 f"PG_BIN={given} has no usable initdb, pg_ctl and postgres of version "

@@ -1,14 +1,15 @@
 """The life cycle of the embedded Postgres: start, stop and status.
 
-A server that answers is reused without a lock. In the state folder, `lock` makes starts and stops
-take turns, and `server.lock` is held by the server as long as it lives.
+A server that answers is reused. In the state folder, `lock` makes starts and stops take turns, and
+`server.lock` is held by the server as long as it lives. A lock belongs to the file itself: it
+follows a folder that is moved, and a copy of the folder is without it.
 """
 
 import fcntl
 import os
-import shlex
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ from regime_engine.database.embedded.programs import (
 from regime_engine.errors import RegimeError
 
 LOCK_SECONDS = 60
+SILENT_SECONDS = 3
 SETTLE_SECONDS = 30
 START_SECONDS = 120
 ANSWER_SECONDS = 5
@@ -162,7 +164,7 @@ class Postmaster(NamedTuple):
 
 def _postmaster(state: StateFolder) -> Postmaster | None:
     try:
-        lines = (state.data / "postmaster.pid").read_text().splitlines()
+        lines = os.fsdecode((state.data / "postmaster.pid").read_bytes()).split("\n")
         pid, _data, _started, _port, folder, _address, _memory, status, *_ = lines
         return Postmaster(int(pid), Path(folder), status.strip() == "ready")
     except (FileNotFoundError, ValueError):
@@ -178,9 +180,11 @@ def _living_postmaster(state: StateFolder, account: Account) -> Postmaster | Non
 
 
 def _running(state: StateFolder) -> Server | None:
-    """The server if it answers now. The everyday path: no lock, no process started."""
+    """The server if it answers now. The everyday path: nothing waited for, no process started."""
     postmaster = _postmaster(state)
-    if not postmaster or not postmaster.ready or not _answers(postmaster.socket_folder, state):
+    if not postmaster or not postmaster.ready or not _is_served(state):
+        return None
+    if not _answers(postmaster.socket_folder, state):
         return None
     return Server(
         data=state.data,
@@ -189,6 +193,15 @@ def _running(state: StateFolder) -> Server | None:
         version=state.major,
         pid=postmaster.pid,
     )
+
+
+def _is_served(state: StateFolder) -> bool:
+    """Whether a server holds its lock in this very folder; a copied folder names another's."""
+    try:
+        with _open_lock(state.path / "server.lock", os.O_RDONLY) as lock:
+            return not _acquire(lock, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
 
 
 def _answers(folder: Path, state: StateFolder) -> bool:
@@ -224,6 +237,7 @@ def _settled(state: StateFolder, account: Account, server_lock: int) -> Server |
     The children of a killed postmaster live on for a moment, and a start would fail until then.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
+    word = _Word(f"waiting for a Postgres that uses {state.data} to answer or to end")
     while (processes := _processes(state, account)) or not _acquire(server_lock):
         if server := _running(state):
             return server
@@ -234,6 +248,7 @@ def _settled(state: StateFolder, account: Account, server_lock: int) -> Server |
                 "stop`, in its container if it runs in another one, or set REGIME_STATE_DIR to "
                 f"another folder (log: {state.log})"
             )
+        word.say_when_due()
         time.sleep(0.05)
     return None
 
@@ -242,25 +257,29 @@ def _start_cluster(
     state: StateFolder, programs: Programs, account: Account, server_lock: int
 ) -> Server:
     """The server keeps the server lock: other containers see the lock, but not its processes."""
-    _remove_stale_files(state)
     log = state.log
     log.touch(0o600)
     account.own(log)
     log_start = log.stat().st_size
     folder = socket_folder(state.data, account)
-    options = ["-h", "", "-p", str(PORT), "-k", str(folder), "-c", "unix_socket_permissions=0700"]
-    pg_ctl: Command = [programs.folder / "pg_ctl", "start", "-s", "-w", "-t", str(START_SECONDS)]
-    pg_ctl += ["-D", state.data, "-l", log, "-o", shlex.join(options)]
-    result = account.run(pg_ctl, pass_fds=(server_lock,))
-    server = _running(state)
-    if not server:
-        logged = log.read_bytes()[log_start:].decode(errors="replace")
-        reason = first_error(logged) or first_error(result.stderr)
-        raise RegimeError(f"the embedded Postgres did not start: {reason} (log: {log})")
+    _remove_stale_files(state, folder)
+    postgres: Command = [programs.folder / "postgres", "-D", state.data, "-h", "", "-p", str(PORT)]
+    postgres += ["-k", folder, "-c", "unix_socket_permissions=0700"]
+    # Not by pg_ctl, which hands the folders to a shell, where some characters have a meaning.
+    with log.open("ab") as output:
+        process = account.start(postgres, output, pass_fds=(server_lock,))
+    deadline = time.monotonic() + START_SECONDS
+    # A copied postmaster.pid names another server, until ours has written its own.
+    while not (server := _running(state)) or server.pid != process.pid:
+        if process.poll() is not None or time.monotonic() > deadline:
+            logged = log.read_bytes()[log_start:].decode(errors="replace")
+            reason = first_error(logged) or f"no answer in {START_SECONDS} s"
+            raise RegimeError(f"the embedded Postgres did not start: {reason} (log: {log})")
+        time.sleep(0.02)
     return server
 
 
-def _remove_stale_files(state: StateFolder) -> None:
+def _remove_stale_files(state: StateFolder, socket_folder: Path) -> None:
     """Remove a dead postmaster's files if another process, or a zombie, has its number now.
 
     Postgres would take that process for a server. In every other case it removes the files
@@ -269,7 +288,8 @@ def _remove_stale_files(state: StateFolder) -> None:
     postmaster = _postmaster(state)
     if postmaster and Path(f"/proc/{postmaster.pid}").exists():
         (state.data / "postmaster.pid").unlink()
-        (postmaster.socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+        if not _answers(socket_folder, state):
+            (socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -291,11 +311,25 @@ def _file_errors(state: StateFolder) -> Iterator[None]:
         ) from error
 
 
+class _Word:
+    """What is said once, on stderr, when a wait becomes long."""
+
+    def __init__(self, text: str) -> None:
+        self._text: str | None = text
+        self._due = time.monotonic() + SILENT_SECONDS
+
+    def say_when_due(self) -> None:
+        if self._text and time.monotonic() > self._due:
+            print(self._text, file=sys.stderr, flush=True)
+            self._text = None
+
+
 @contextmanager
 def _locked(state: StateFolder) -> Iterator[int]:
     """One start or stop at a time."""
     with _open_lock(state.path / "lock") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
+        word = _Word(f"waiting for another start or stop that holds {state.path / 'lock'}")
         while not _acquire(lock):
             if time.monotonic() > deadline:
                 holder = os.pread(lock, 20, 0).decode() or "unknown"
@@ -303,6 +337,7 @@ def _locked(state: StateFolder) -> Iterator[int]:
                     f"another start or stop of the embedded Postgres (process {holder}) has held "
                     f"{state.path / 'lock'} for {LOCK_SECONDS} s: wait for it or end it"
                 )
+            word.say_when_due()
             time.sleep(0.02)
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -310,18 +345,18 @@ def _locked(state: StateFolder) -> Iterator[int]:
 
 
 @contextmanager
-def _open_lock(path: Path) -> Iterator[int]:
+def _open_lock(path: Path, how: int = os.O_RDWR | os.O_CREAT) -> Iterator[int]:
     """A file to lock; a process that inherits its number holds the lock too, while it lives."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    lock = os.open(path, how | os.O_NOFOLLOW, 0o600)
     try:
         yield lock
     finally:
         os.close(lock)
 
 
-def _acquire(lock: int) -> bool:
+def _acquire(lock: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
         return True
     except BlockingIOError:
         return False

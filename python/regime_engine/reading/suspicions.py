@@ -1,0 +1,133 @@
+"""The suspicious prices that regimes rest on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from psycopg import sql
+
+from regime_engine.database import Database
+from regime_engine.database.statements import statement
+from regime_engine.reading.rows import fetch_audit
+from regime_engine.series import Series
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """How many rows of price_suspicions the last regime of a series rests on.
+
+    in_window: in the windows of the regime, or of the regimes that voted
+    in_training: only in the prices that the model was trained on
+    look_further: the SQL that shows the rows of the instruments
+    """
+
+    region: str
+    model_id: str
+    window_days: int
+    in_window: int
+    in_training: int
+    look_further: str
+
+    def __str__(self) -> str:
+        return f"{self.region} rests on {self.summary}, see: {self.look_further};"
+
+    @property
+    def summary(self) -> str:
+        """How many they are and where: `2 suspicious prices (in the training of its model)`."""
+        n = self.in_window + self.in_training
+        prices = "1 suspicious price" if n == 1 else f"{n:,} suspicious prices"
+        if not self.in_training:
+            where = "in the window of its last regime"
+        elif not self.in_window:
+            where = "in the training of its model"
+        else:
+            where = f"{self.in_window:,} in the window of its last regime, the others in training"
+        return f"{prices} ({where})"
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    region: str
+    model_id: str
+    window_days: int
+    instrument_id: str
+    window_from: date | None
+    window_to: date | None
+    training_from: date | None
+    training_to: date | None
+
+
+@dataclass(frozen=True)
+class _Suspicion:
+    instrument_id: str
+    first_date: date
+    trade_date: date
+
+    def is_between(self, first: date | None, last: date | None) -> bool:
+        return (
+            first is not None
+            and last is not None
+            and first <= self.trade_date
+            and self.first_date <= last
+        )
+
+
+def suspicions(
+    database: Database, all_series: Iterable[Series], as_of: date | None = None
+) -> list[Suspicions]:
+    """Of each series whose last regime up to as_of rests on suspicious prices, how many they are.
+
+    as_of: by default the last regime of all
+    raises RegimeError if the audit's views are missing
+    """
+    asked = list(all_series)
+    parameters = {
+        "regions": [series.region for series in asked],
+        "model_ids": [series.model_id for series in asked],
+        "window_days": [series.window_days for series in asked],
+        "as_of": as_of,
+    }
+    query = statement(__package__, "evidence_prices")
+    evidence = fetch_audit(database, query, parameters).records(_Evidence)
+    found = fetch_audit(
+        database,
+        "select instrument_id, first_date, trade_date from {price_suspicions}"
+        " where instrument_id = any(%s)",
+        [sorted({each.instrument_id for each in evidence})],
+    ).records(_Suspicion)
+    counted = []
+    for series in asked:
+        of_series = [each for each in evidence if _series(each) == series]
+        in_window = in_training = 0
+        for suspicion in found:
+            spans = [each for each in of_series if each.instrument_id == suspicion.instrument_id]
+            if any(suspicion.is_between(each.window_from, each.window_to) for each in spans):
+                in_window += 1
+            elif any(suspicion.is_between(each.training_from, each.training_to) for each in spans):
+                in_training += 1
+        if in_window or in_training:
+            instruments = sorted({each.instrument_id for each in of_series})
+            counted.append(
+                Suspicions(
+                    **vars(series),
+                    in_window=in_window,
+                    in_training=in_training,
+                    look_further=_look_further(database, instruments),
+                )
+            )
+    return counted
+
+
+def _series(evidence: _Evidence) -> Series:
+    return Series(evidence.region, evidence.model_id, evidence.window_days)
+
+
+def _look_further(database: Database, instrument_ids: list[str]) -> str:
+    # By Postgres's own quoting, since a person is to type it.
+    (view,) = database.one(
+        "select format('%%I.%%I', %s::text, %s::text)", database.settings.table("price_suspicions")
+    )
+    query = sql.SQL("select * from {} where instrument_id in ({})").format(
+        sql.SQL(view), sql.SQL(", ").join(map(sql.Literal, instrument_ids))
+    )
+    return query.as_string(database.connection)
