@@ -157,28 +157,28 @@ def rows_of(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     returns also row: the position in `rows`; column_number: the place of a wide file's instrument
     """
     rows = rows.with_row_index("row")
-    return pl.concat([_rows_of_series(layout, series, rows) for series in layout.series])
+    first, *others = layout.series
+    has_fault = pl.col("fault").is_not_null()
+    if not others:
+        return _rows_of_series(rows, first, column_number=1)
+    # A day on which an instrument of a wide file has no price is no row.
+    frames = [rows.filter(has_fault).pipe(_rows_of_series, first, column_number=1)]
+    good = rows.filter(~has_fault)
+    for series in layout.series:
+        names = [name for name in series.positions if name not in KEY]
+        texts = (pl.col(name).str.strip_chars().fill_null("") for name in names)
+        is_there = pl.any_horizontal(~text.str.to_lowercase().is_in(MISSING) for text in texts)
+        column_number = 1 + min(series.positions[name] for name in names)
+        frames.append(_rows_of_series(good, series, column_number).filter(is_there))
+    return pl.concat(frames, how="diagonal")
 
 
-def _rows_of_series(layout: Layout, series: Series, rows: pl.DataFrame) -> pl.DataFrame:
+def _rows_of_series(rows: pl.DataFrame, series: Series, column_number: int) -> pl.DataFrame:
     columns = [pl.col(str(at)).alias(name) for name, at in series.positions.items()]
     if "instrument_id" not in series.positions:
         columns.append(pl.lit(series.instrument_id, pl.String).alias("instrument_id"))
-    values = [at for name, at in series.positions.items() if name not in KEY]
-    chosen = rows.select(
-        "row",
-        "line_number",
-        "fault",
-        pl.lit(min(values) + 1 if len(layout.series) > 1 else 1).alias("column_number"),
-        *columns,
-    )
-    if len(layout.series) == 1:
-        return chosen
-    # A day on which an instrument of a wide file has no price is no row.
-    names = [name for name in series.positions if name not in KEY]
-    texts = (pl.col(name).str.strip_chars().fill_null("") for name in names)
-    is_there = pl.any_horizontal(~text.str.to_lowercase().is_in(MISSING) for text in texts)
-    return chosen.filter(is_there | pl.col("fault").is_not_null())
+    numbered = pl.lit(column_number).alias("column_number")
+    return rows.select("row", "line_number", "fault", numbered, *columns)
 
 
 def _layout(source: str, content: Content, reading: Reading) -> Layout:

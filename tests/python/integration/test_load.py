@@ -592,7 +592,7 @@ def command(settings: Settings, *arguments: object, **invoked: object) -> Result
 
 
 def test_a_dry_run_shows_what_a_load_would_do_and_needs_no_database(write):
-    path = write(SOME_BAD_ROWS + "A,2020-01-15,1,16,1\nA,2020-01-16,1,17,1\nB,2020-01-16,1,31,1\n")
+    path = write(SOME_BAD_ROWS + "A,2020-01-15,1,16,1\nA,2020-01-16,1,17,1\nA,2020-01-17,1,18,1\n")
     result = command(Settings(database_url="host=nowhere"), "--dry-run", path)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
@@ -606,7 +606,7 @@ def test_a_dry_run_shows_what_a_load_would_do_and_needs_no_database(write):
         "A              2020-01-14         15.000",
         "A              2020-01-15  1.000  16.000    1.000",
         "A              2020-01-16  1.000  17.000    1.000",
-        "B              2020-01-16  1.000  31.000    1.000",
+        "A              2020-01-17  1.000  18.000    1.000",
     ]
     assert result.stderr.splitlines() == [
         f"{path}:{line}: {reason}".replace("line 10", "another line").replace(

@@ -293,3 +293,11 @@ def test_intraday_prices_are_not_taken_for_days(tmp_path):
     assert read(path)[1]["reason"].to_list() == [
         "trade_date cannot be read as milliseconds: '1707836400000'"
     ]
+
+
+def test_a_line_of_a_wide_file_that_cannot_be_split_is_refused_once(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("Date,A,B\n2024-02-13,1.5,2.5\n2024-02-14,1.5\n")
+    _, rows = read(path, is_wide=True)
+    reasons = rows["reason"].drop_nulls().to_list()
+    assert reasons == ["the number of fields is 2, the header has 3"]
