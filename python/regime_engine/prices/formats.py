@@ -30,6 +30,7 @@ MOST_ROWS_A_BYTE = 100
 ROWS_TO_DOUBT = 10_000_000
 
 TOP_LINES = 40
+TOP_BYTES = 2**14
 
 # The first bytes of a file.
 GZIP = b"\x1f\x8b"
@@ -322,7 +323,7 @@ class TextFile:
 
     def top(self, separator: str) -> list[list[str]]:
         with self.open() as stream:
-            lines = list(itertools.islice(_Lines(self.name, stream), TOP_LINES))
+            lines = list(itertools.islice(_Lines(self.name, stream, TOP_BYTES), TOP_LINES))
         rows = [next(csv.reader([line], delimiter=separator), []) for line in lines]
         most = max(map(len, rows), default=0)
         if most > MOST_COLUMNS:
@@ -426,8 +427,9 @@ class _Lines:
     It stops at the end of the block of which a row has been read, unless a row goes on.
     """
 
-    def __init__(self, name: Path, stream: IO[bytes]) -> None:
+    def __init__(self, name: Path, stream: IO[bytes], block_bytes: int | None = None) -> None:
         self._name = name
+        self._block_bytes = block_bytes or BLOCK_BYTES
         self._stream = stream
         self._rest = b""
         self._is_at_start = True
@@ -458,7 +460,7 @@ class _Lines:
             self._lines.clear()
             return block
         while True:
-            read = self._stream.read(BLOCK_BYTES)
+            read = self._stream.read(self._block_bytes)
             if self._is_at_start and read:
                 read = read.removeprefix(b"\xef\xbb\xbf")
                 self._is_at_start = False

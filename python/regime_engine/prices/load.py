@@ -1,15 +1,17 @@
 """Price files into prices_daily: all rows are staged, then each file is written at once."""
 
+import concurrent.futures
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 import psycopg
@@ -72,6 +74,31 @@ class LoadResult:
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """open: gives the prices; what it raises is the outcome"""
+
+    path: Path
+    open: Callable[[], AbstractContextManager[Prices]]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Prices that are open already, and what closes them."""
+
+    prices: Prices
+    stack: ExitStack
+
+    def __enter__(self) -> Prices:
+        self.stack.__enter__()
+        return self.prices
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self.stack.__exit__(*error)
+
+
 Outcome: TypeAlias = LoadResult | RegimeError | psycopg.Error
 
 
@@ -135,7 +162,7 @@ def load_files(
         if result:
             yield path, result
             return
-    sources = [(path, partial(open_prices, path, reading)) for path, reading in files]
+    sources = [Source(path, partial(open_prices, path, reading)) for path, reading in files]
     yield from _load(database, sources, strict, progress)
 
 
@@ -149,7 +176,7 @@ def load_table(
     frame.write_ipc(bytes_of_frame)
     sha256 = hashlib.sha256(bytes_of_frame.getbuffer()).hexdigest()
     prices = replace(understood(name, content, reading), sha256=sha256)
-    source = (path, lambda: nullcontext(prices))
+    source = Source(path, lambda: nullcontext(prices))
     ((_, outcome),) = _load(database, [source], strict, progress=lambda done, total, name: None)
     if isinstance(outcome, Exception):
         raise outcome
@@ -158,7 +185,7 @@ def load_table(
 
 def _load(
     database: Database,
-    sources: Sequence[tuple[Path, Callable[[], AbstractContextManager[Prices]]]],
+    sources: Sequence[Source],
     strict: bool,
     progress: Progress,
 ) -> Iterator[tuple[Path, Outcome]]:
@@ -167,13 +194,13 @@ def _load(
     try:
         staged = []
         steps = 2 * len(sources)
-        for number, (path, open_source) in enumerate(sources):
-            progress(number, steps, path.name)
+        for number, source in enumerate(_opened_ahead(sources)):
+            progress(number, steps, source.path.name)
             try:
-                with open_source() as prices, database.transaction():
-                    staged.append(_stage(database, number, path, prices, table_columns))
+                with source.open() as prices, database.transaction():
+                    staged.append(_stage(database, number, source.path, prices, table_columns))
             except (RegimeError, psycopg.Error) as error:
-                yield path, error
+                yield source.path, error
         database.execute("analyze staged_prices")
         if len(staged) > 1:
             database.execute("create index on staged_prices using brin (file_number)")
@@ -248,6 +275,26 @@ def _has_key_and_default(database: Database) -> bool:
         {"prices": table(database, PRICES).as_string(), "key": list(KEY)},
     )
     return found is not None and found[0]
+
+
+def _opened_ahead(sources: Sequence[Source]) -> Iterator[Source]:
+    """The sources, of which the next one is opened, and its first rows read, while one is used."""
+
+    def open_source(source: Source) -> AbstractContextManager[Prices]:
+        with ExitStack() as stack:
+            prices = stack.enter_context(source.open())
+            first = list(itertools.islice(prices.chunks, 1))
+            read = replace(prices, chunks=itertools.chain(first, prices.chunks))
+            return _Opened(read, stack.pop_all())
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = [thread.submit(open_source, source) for source in sources[:1]]
+        for number, source in enumerate(sources):
+            opened = coming.pop()
+            if number + 1 < len(sources):
+                concurrent.futures.wait([opened])
+                coming.append(thread.submit(open_source, sources[number + 1]))
+            yield Source(source.path, opened.result)
 
 
 def _one_ahead(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

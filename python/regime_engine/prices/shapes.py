@@ -235,6 +235,8 @@ def _layouts(
     """The layouts that have their header in one of the first rows."""
     for number, row in enumerate(rows):
         header = [cell.strip() for cell in row]
+        if len(header) < 2:
+            continue
         below = [[cell.strip() for cell in row] for row in rows[number + 1 : number + 3]]
         if reading.is_wide:
             find = _wide(header, below, reading)
