@@ -12,11 +12,12 @@ ALIASES = {
     "instrument_id": ("instrument", "ticker", "symbol"),
     "trade_date": (
         *("date", "dates", "datetime", "timestamp", "tradingdate", "observationdate", "caldt"),
-        *("datum", "handelstag", "data", "fecha"),
+        *("datum", "handelstag", "fecha"),
     ),
     "open": (
         *("openprice", "pxopen", "openprc"),
-        *("eroffnung", "eroffnungskurs", "anfangskurs", "ouverture", "otwarcie", "apertura"),
+        *("eroffnung", "eroffnungskurs", "anfangskurs", "erster"),
+        *("ouverture", "otwarcie", "apertura"),
     ),
     "high": (
         *("highprice", "pxhigh", "askhi"),
@@ -44,7 +45,7 @@ ALIASES = {
 # What counts as one of these names only if no column has a name from above.
 WEAK_ALIASES = {
     "instrument_id": ("name",),
-    "trade_date": ("time", "day"),
+    "trade_date": ("time", "day", "data"),
     "close": ("price", "last", "kurs", "letzter", "dernier", "cours"),
 }
 KEY = ("instrument_id", "trade_date")
@@ -91,7 +92,7 @@ def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
 
 
 def missing(source: str, name: str, header: Iterable[str]) -> str:
-    """The message for a missing column: the columns that were found, the names it can have."""
+    """The message for a missing column: the columns that were found, some names it can have."""
     found = ", ".join(map(repr, header))[:300]
-    accepted = ", ".join((name, *ALIASES[name]))
+    accepted = ", ".join((name, *ALIASES[name][:4]))
     return f"{source}: no column {name} among {found}: call it one of {accepted}"

@@ -1,4 +1,5 @@
--- Whether the table has a unique index on exactly the key, and a default load time if it has any.
+-- Whether the table has a unique index on exactly the key that finds an instrument, and a default load
+-- time if it has any.
 select
     exists (
         select 1
@@ -13,6 +14,12 @@ select
                 where attrelid = indrelid
                     and attnum = any (indkey)
             ) = %(key)s
+            and indkey[0] = (
+                select attnum
+                from pg_attribute
+                where attrelid = indrelid
+                    and attname = 'instrument_id'
+            )
     )
     and not exists (
         select 1

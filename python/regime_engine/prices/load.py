@@ -158,9 +158,13 @@ def load_files(
     files = list(files)
     if len(files) == 1 and _is_large(files[0][0]):
         path, reading = files[0]
-        result = _load_directly(database, path, reading, strict)
-        if result:
-            yield path, result
+        outcome: Outcome | None
+        try:
+            outcome = _load_directly(database, path, reading, strict)
+        except (RegimeError, psycopg.Error) as error:
+            outcome = error
+        if outcome:
+            yield path, outcome
             return
     sources = [Source(path, partial(open_prices, path, reading)) for path, reading in files]
     yield from _load(database, sources, strict, progress)
@@ -233,7 +237,7 @@ def _load_directly(
     """Write a file of new instruments without staging its good rows, which takes half the time.
 
     returns None if the file has to be staged: its rows are not in the order of the key, or one of
-    its instruments has a price; or if it cannot be loaded at all
+    its instruments has a price, or `strict` keeps it out
     """
     table_columns = _create_missing_tables(database)
     try:
@@ -264,7 +268,7 @@ def _load_directly(
             result = _result(database, file, counts, landed, half_adjusted)
             database.execute("drop table staged_prices")
             return result
-    except (_Detour, RegimeError, psycopg.Error):
+    except (_Detour, errors.UniqueViolation):
         return None
 
 

@@ -276,6 +276,9 @@ def _long(source: str, header: list[str], below: list[list[str]], reading: Readi
         at = _unnamed_days(header, below)
         if at is not None:
             given["trade_date"] = at
+    is_named = any(name_of(name) == "instrument_id" for name in header)
+    if reading.instrument_id and not is_named:
+        given.setdefault("instrument_id", None)  # a column Name may have anything
     if "prc" in plain:
         given |= {"close": plain.index("prc"), "price_factor": _index(plain, "cfacpr")} | given
         if "instrument_id" not in given:
@@ -324,6 +327,8 @@ def _name(header: list[str], plain: list[str]) -> str:
 
 def _unnamed_days(header: list[str], below: list[list[str]]) -> int | None:
     """The place of a column of days that has no name, as pandas writes an index without one."""
+    if "__index_level_0__" in header:
+        return header.index("__index_level_0__")
     if not header or header[0] not in UNNAMED:
         return None
     return 0 if not below or is_day(next(iter(below[0]), "")) else None

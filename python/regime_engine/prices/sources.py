@@ -28,7 +28,7 @@ def _files_of(name: str) -> Iterator[Path]:
     path = Path(name)
     if path.is_dir():
         found = sorted(
-            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")
+            file for file in path.iterdir() if not file.is_dir() and not file.name.startswith(".")
         )
         if not found:
             raise RegimeError(f"{name}: no file in the folder: name the files to load")

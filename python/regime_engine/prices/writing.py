@@ -48,8 +48,8 @@ class DateStyle(NamedTuple):
             is_day = text.str.contains(DAY)
             days = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
             return pl.select(pl.when(is_day).then(days)).to_series()
-        if self.shown in EPOCH:
-            return _days_of_epoch(text, self.shown)
+        if self.format in EPOCH:
+            return _days_of_epoch(text, self.format)
         return _parsed(text, self.format)
 
     def is_of_other_order(self, text: pl.Series, days: pl.Series) -> pl.Series:
@@ -78,6 +78,10 @@ def _days_of_epoch(text: pl.Series, unit: str) -> pl.Series:
     return days
 
 
+def _of_epoch(unit: str) -> DateStyle:
+    return DateStyle(f"{unit} of a midnight in UTC or New York", unit)
+
+
 # What a day looks like, and how it is read; None: in an order that other days have to show.
 DAYS = {
     r"^\d{4}-\d{2}-\d{2}": DateStyle("YYYY-MM-DD"),
@@ -89,7 +93,7 @@ DAYS = {
     r"^[^\W\d]{3,9} \d{1,2}, \d{4}": DateStyle("MMM DD, YYYY", "%B %d, %Y"),
     r"^\d{1,2} [^\W\d]{3,9} \d{4}": DateStyle("DD MMM YYYY", "%d %B %Y"),
     r"^\d{1,2}-[^\W\d]{3,9}-\d{4}": DateStyle("DD-MMM-YYYY", "%d-%B-%Y"),
-} | {pattern: DateStyle(unit, unit) for unit, pattern in EPOCH.items()}
+} | {pattern: _of_epoch(unit) for unit, pattern in EPOCH.items()}
 
 
 class NumberStyle(NamedTuple):
@@ -154,6 +158,8 @@ class Evidence:
     separator: str = ""
 
     def __post_init__(self) -> None:
+        if self.thousands in (".", ",") and not self.decimal:
+            self.decimal = "," if self.thousands == "." else "."
         self._dates = given_style(self.date_format) if self.date_format else None
         self._in_numbers: tuple[int, str] | None = None  # line and text of a day in numbers
         self._orders: set[str] = set()
@@ -279,7 +285,7 @@ def is_day(text: str) -> bool:
 def given_style(date_format: str) -> DateStyle:
     """The style that the user names: DD.MM.YYYY or %d.%m.%Y; raises RegimeError if it is none."""
     if date_format in EPOCH:
-        return DateStyle(date_format, date_format)
+        return _of_epoch(date_format)
     chrono = date_format
     if "%" not in chrono:
         chrono = re.sub("|".join(TOKENS), lambda token: TOKENS[token[0]], chrono)

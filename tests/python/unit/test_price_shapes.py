@@ -86,7 +86,7 @@ CASES = {
         [price(FIRST, 185.25, volume=100.0)],
     ),
     "Polygon": Case(
-        "Polygon aggregates, X, dates milliseconds",
+        "Polygon aggregates, X, dates milliseconds of a midnight in UTC or New York",
         "v,vw,o,c,h,l,t,n\n100,185,186,185.25,187,184,1707800400000,5\n",
         [price(FIRST, 185.25, open=186.0, volume=100.0)],
     ),
@@ -120,7 +120,7 @@ CASES = {
         "CSV, one price a row, X, dates DD.MM.YYYY, decimal ,",
         "Datum;Erster;Hoch;Tief;Schlusskurs;Stücke;Volumen EUR\n"
         "13.02.2024;1.186,00;1.187,00;1.184,00;1.185,25;1.000;5\n",
-        [price(FIRST, 1185.25, high=1187.0, volume=1000.0)],
+        [price(FIRST, 1185.25, open=1186.0, high=1187.0, volume=1000.0)],
     ),
     "a French bank": Case(
         "CSV, one price a row, X, dates DD/MM/YYYY, decimal ,",
@@ -291,7 +291,7 @@ def test_intraday_prices_are_not_taken_for_days(tmp_path):
     assert read(path)[1]["reason"].to_list() == ["period is not D, a day: '60'"]
     path.write_text("t,c\n1707836400000,185.25\n")  # 15:00 in UTC, midnight in Tokyo
     assert read(path)[1]["reason"].to_list() == [
-        "trade_date cannot be read as milliseconds: '1707836400000'"
+        "trade_date cannot be read as milliseconds of a midnight in UTC or New York: '1707836400000'"
     ]
 
 
