@@ -83,8 +83,6 @@ def ledger(
             is_told = True
         time.sleep(0.1)
     try:
-        # It is missing if only dbt has built here.
-        database.create_locks()
         yield run
     except BaseException as error:
         # The first line of the database's error alone: its detail quotes the row.

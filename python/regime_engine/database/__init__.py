@@ -142,6 +142,8 @@ class Database:
 
     def take_turns(self, names: Iterable[str]) -> None:
         """Lock these names until the end of the transaction; all lock in one order."""
+        # The table is missing if only dbt, from the shell, has built here.
+        self.create_locks()
         self.execute(
             """
             insert into {regime_locks} (name)

@@ -129,7 +129,8 @@ def forget(database: Database, planned: Plan) -> Forgotten:
         # dbt reads the tables in several steps, and must not see some with the rows, some without.
         database.locked(),
     ):
-        if asked.has_prices:
+        prices = load.table(database, load.PRICES)
+        if asked.has_prices and load.exists(database, "to_regclass", prices):
             load.take_turns(database)
         if plan(database, asked) != planned:
             raise RegimeError(

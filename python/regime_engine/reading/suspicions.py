@@ -37,11 +37,11 @@ class Suspicions:
         n = self.in_window + self.in_training
         prices = "1 suspicious price" if n == 1 else f"{n:,} suspicious prices"
         if not self.in_training:
-            where = "in the window of its last regime"
+            where = "in the window of its regime"
         elif not self.in_window:
             where = "in the training of its model"
         else:
-            where = f"{self.in_window:,} in the window of its last regime, the others in training"
+            where = f"{self.in_window:,} in the window of its regime, the others in training"
         return f"{prices} ({where})"
 
 
@@ -91,8 +91,18 @@ def suspicions(
     evidence = fetch_audit(database, query, parameters).records(_Evidence)
     found = fetch_audit(
         database,
-        "select instrument_id, first_date, trade_date from {price_suspicions}"
-        " where instrument_id = any(%s)",
+        """
+        select
+            instrument_id,
+            -- A jump is of its second day.
+            case
+                when kind in ('unadjusted split', 'extreme return') then trade_date
+                else first_date
+            end as first_date,
+            trade_date
+        from {price_suspicions}
+        where instrument_id = any(%s)
+        """,
         [sorted({each.instrument_id for each in evidence})],
     ).records(_Suspicion)
     counted = []

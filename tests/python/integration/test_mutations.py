@@ -381,6 +381,7 @@ MUTATIONS = (
     Corruption("regime classified anew after the vote", of_regime("run_id = gen_random_uuid()"), OF_TODAY, VOTE),
     Corruption("weight changed after the vote", "update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
     Corruption("label taken out of its seed", "delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
+    Corruption("view dropped", "drop view audit.version_disagreement_matrix", "relations_exist", {"schema_name": "audit", "name": "version_disagreement_matrix"}),
     Corruption("region taken out of its seed", "delete from runtime.regions where region = 'US'", "regions_are_known", REGIME),
 )  # fmt: skip
 

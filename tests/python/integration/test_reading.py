@@ -486,13 +486,16 @@ def test_the_suspicious_prices_that_a_last_regime_rests_on_are_counted(own):
     assert (us.region, us.in_window, us.in_training) == ("US", 1, 1)
     assert (vote.region, vote.in_window, vote.in_training) == ("GLOBAL", 1, 1)
     assert str(us) == (
-        "US rests on 2 suspicious prices (1 in the window of its last regime, the others in "
+        "US rests on 2 suspicious prices (1 in the window of its regime, the others in "
         "training), see: select * from audit.price_suspicions where instrument_id in ('GSPC.INDX');"
     )
     assert own.rows(us.look_further).rows
     # Of the regime of an earlier day.
     assert explain(own, US, date(2006, 8, 1)).suspicions == replace(us, in_window=1, in_training=1)
     assert explain(own, US, date(2007, 8, 1)).suspicions == replace(us, in_window=0)
+    # The fall of 2008-09-29 is not known on the day before it.
+    assert explain(own, US, date(2008, 9, 26)).suspicions == replace(us, in_window=0)
+    assert explain(own, US, date(2008, 9, 29)).suspicions == us
 
 
 def test_status_in_json_is_what_a_monitor_needs(own):

@@ -210,7 +210,8 @@ def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
             "select to_char(xact_start, 'YYYY-MM-DD HH24:MI:SS') || ' UTC' from pg_stat_activity where pid = pg_backend_pid()"
         )
         outputs = [process.communicate(60)[1].splitlines() for process in waiting]
-    for word, last in outputs:
+    # Before these lines, some say what they do.
+    for *_, word, last in outputs:
         assert word == (
             f"waiting for a lock that process {pid} holds: user 'regime', application 'regime', "
             f"since {since}"
