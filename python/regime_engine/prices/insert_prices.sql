@@ -1,7 +1,8 @@
--- Rows that are in the order of the key, none of them twice, of instruments that have no price.
+-- Rows of instruments that have no price, no key twice. The order is that of upsert_prices.
 insert into {prices} ({columns})
 select {values}
 from staged_prices
 where file_number = %(file_number)s
     and reason is null
+order by instrument_id, trade_date
 on conflict (instrument_id, trade_date) do nothing

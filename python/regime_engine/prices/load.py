@@ -236,8 +236,8 @@ def _load_directly(
 ) -> LoadResult | None:
     """Write a file of new instruments without staging its good rows, which takes half the time.
 
-    returns None if the file has to be staged: its rows are not in the order of the key, or one of
-    its instruments has a price, or `strict` keeps it out
+    returns None if the file has to be staged: a key may be there twice, or one of its instruments
+    has a price, or `strict` keeps it out
     """
     table_columns = _create_missing_tables(database)
     try:
@@ -251,7 +251,7 @@ def _load_directly(
                     known = set(file.survey.firsts)
                     good = file.add(rows)
                     new = file.survey.firsts.keys() - known
-                    if not file.survey.is_sorted or not _are_new(database, new):
+                    if not file.survey.is_unique or not _are_new(database, new):
                         raise _Detour
                     _copy(database, table(database, PRICES), good.select(file.columns))
                     bad = rows.filter(pl.col("reason").is_not_null())
@@ -268,7 +268,7 @@ def _load_directly(
             result = _result(database, file, counts, landed, half_adjusted)
             database.execute("drop table staged_prices")
             return result
-    except (_Detour, errors.UniqueViolation):
+    except (_Detour, errors.UniqueViolation, errors.DeadlockDetected):
         return None
 
 
@@ -331,7 +331,7 @@ def _write(
                 else:
                     suspects = survey.unadjusted | _newly_adjusted(database, file)
                 is_dated = "loaded_at" in table_columns
-                if are_new and survey.is_sorted:
+                if are_new and survey.is_unique:
                     inserted = _insert(database, file, is_dated, file.rows - refused)
                 else:
                     inserted, updated = _upsert(database, file, is_dated)
@@ -476,7 +476,7 @@ def _may_contradict(files: list[StagedFile]) -> bool:
     """Whether a key may be there twice, in one of the files or in two."""
     instruments: set[str] = set()
     for file in files:
-        if not (file.survey.is_sorted and instruments.isdisjoint(file.survey.firsts)):
+        if not (file.survey.is_unique and instruments.isdisjoint(file.survey.firsts)):
             return True
         instruments.update(file.survey.firsts)
     return False

@@ -10,6 +10,7 @@ import polars as pl
 # As in audit.price_suspicions.
 SPLIT_RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 50, 100)
 SPLIT_TOLERANCE = 0.02
+MOST_SPLITS = 1_000  # of a chunk
 LONGEST_STEP = timedelta(days=7)
 
 
@@ -26,7 +27,7 @@ class Survey:
     """Collects from the good rows of a file, chunk by chunk, in whatever order they are.
 
     firsts, lasts: each instrument's first and last day
-    is_sorted: whether the rows are in the order of the key, and so no key is there twice
+    ascends, descends: whether the days of each instrument do, all over the file
     """
 
     adjusted_rows: int = 0
@@ -35,9 +36,9 @@ class Survey:
     firsts: dict[str, date] = field(default_factory=dict)
     lasts: dict[str, date] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
-    is_sorted: bool = True
+    ascends: bool = True
+    descends: bool = True
     _newest: pl.DataFrame | None = None
-    _last_key: tuple[str, date] | None = None
 
     def add(self, good: pl.DataFrame) -> None:
         """good: rows of `check` without a reason"""
@@ -46,7 +47,6 @@ class Survey:
         for name in ("close", "adjusted_close"):
             if name not in good.columns:
                 good = good.with_columns(pl.lit(None, pl.Float64).alias(name))
-        self.is_sorted = self.is_sorted and self._goes_on(good)
         by_instrument = good.group_by("instrument_id").agg(
             first=pl.col("trade_date").min(),
             last=pl.col("trade_date").max(),
@@ -61,19 +61,14 @@ class Survey:
                 self.adjusted.add(instrument_id)
             if adjusted < rows:
                 self.unadjusted.add(instrument_id)
-        self._find_splits(good.select("instrument_id", "trade_date", "close", "adjusted_close"))
+        self._follow(good.select("instrument_id", "trade_date", "close", "adjusted_close"))
 
-    def _goes_on(self, good: pl.DataFrame) -> bool:
-        """Whether the rows are in the order of the key, and come after all rows before."""
-        name, day = good["instrument_id"], good["trade_date"]
-        last, self._last_key = self._last_key, (name[-1], day[-1])
-        if last and (name[0], day[0]) <= last:
-            return False
-        # As bytes, in which text has one order everywhere.
-        is_later = (name > name.shift()) | ((name == name.shift()) & (day > day.shift()))
-        return bool(is_later[1:].all())
+    @property
+    def is_unique(self) -> bool:
+        """Whether it is certain that no key is there twice."""
+        return self.ascends or self.descends
 
-    def _find_splits(self, good: pl.DataFrame) -> None:
+    def _follow(self, good: pl.DataFrame) -> None:
         if self._newest is not None:
             good = pl.concat([self._newest, good])
         columns = ("trade_date", "close", "adjusted_close")
@@ -82,20 +77,20 @@ class Survey:
             jump=(pl.col("close") / pl.col("close_before")).log(),
             adjusted_jump=(pl.col("adjusted_close") / pl.col("adjusted_close_before")).log(),
         )
-        # Few steps are large enough to be looked at one by one.
-        is_large = pl.col("jump").abs() > np.log(min(SPLIT_RATIOS)) - SPLIT_TOLERANCE
-        logs = np.log(SPLIT_RATIOS)
-        for step in steps.filter(is_large).iter_rows(named=True):
-            days = step["trade_date"] - step["trade_date_before"]
-            away = np.abs(logs - abs(step["jump"]))
-            adjusted_jump = step["adjusted_jump"]
-            is_adjusted = (
-                adjusted_jump is not None and abs(adjusted_jump - step["jump"]) > SPLIT_TOLERANCE
-            )
-            if abs(days) > LONGEST_STEP or away.min() > SPLIT_TOLERANCE or is_adjusted:
-                continue
-            factor = SPLIT_RATIOS[int(away.argmin())]
-            falls = (step["jump"] < 0) == (days > timedelta(0))
+        days, days_before = steps["trade_date"], steps["trade_date_before"]
+        self.ascends &= bool((days > days_before).all())
+        self.descends &= bool((days < days_before).all())
+        jump, adjusted_jump = pl.col("jump"), pl.col("adjusted_jump")
+        is_simple = pl.any_horizontal(
+            (jump.abs() - ratio).abs() <= SPLIT_TOLERANCE for ratio in np.log(SPLIT_RATIOS)
+        )
+        is_adjusted = ((adjusted_jump - jump).abs() > SPLIT_TOLERANCE).fill_null(False)
+        is_next = (pl.col("trade_date") - pl.col("trade_date_before")).abs() <= LONGEST_STEP
+        splits = steps.filter(is_simple & ~is_adjusted & is_next).head(MOST_SPLITS)
+        for step in splits.iter_rows(named=True):
+            nearest = np.abs(np.log(SPLIT_RATIOS) - abs(step["jump"])).argmin()
+            factor = SPLIT_RATIOS[int(nearest)]
+            falls = (step["jump"] < 0) == (step["trade_date"] > step["trade_date_before"])
             day = max(step["trade_date"], step["trade_date_before"])
             found = Split(step["instrument_id"], day, factor if falls else 1 / factor)
             self.splits.append(found)
