@@ -72,26 +72,72 @@ checked as (
 
 ),
 
-changes as (
+changed_prices as (
 
     select
         checked.instrument_id,
-        min(checked.trade_date) as changed_from
+        min(checked.trade_date) filter (
+            where case
+                when checked.reason is not null then stored.instrument_id is not null
+                else
+                    (checked.close, checked.adjusted_close, checked.volume)
+                    is distinct from (stored.close, stored.adjusted_close, stored.volume)
+            end
+        ) as changed_from
 
     from checked
     left join stored
         on
             checked.instrument_id = stored.instrument_id
             and checked.trade_date = stored.trade_date
-    where
-        {{ is_at_or_after('checked.loaded_at', 'select loaded_from from known_loads') }}
-        and case
-            when checked.reason is not null then stored.instrument_id is not null
-            else
-                (checked.close, checked.adjusted_close, checked.volume)
-                is distinct from (stored.close, stored.adjusted_close, stored.volume)
-        end
+    where {{ is_at_or_after('checked.loaded_at', 'select loaded_from from known_loads') }}
     group by checked.instrument_id
+
+),
+
+-- A load that makes an instrument adjusted, or no longer adjusted, changes which of its older rows
+-- staging refuses: then its first usable price is another. Materialized, so that each look-up is made
+-- once.
+first_days as materialized (
+
+    select
+        instrument_id,
+        changed_from,
+        (
+
+            select prices.trade_date
+            from prices
+            where prices.instrument_id = changed_prices.instrument_id
+            order by prices.trade_date
+            limit 1
+
+        ) as first_priced,
+        (
+
+            select stored.trade_date
+            from stored
+            where stored.instrument_id = changed_prices.instrument_id
+            order by stored.trade_date
+            limit 1
+
+        ) as first_stored
+
+    from changed_prices
+
+),
+
+changes as (
+
+    select
+        instrument_id,
+        case
+            when first_priced is distinct from first_stored
+                then least(first_priced, first_stored)
+            else changed_from
+        end as changed_from
+
+    from first_days
+    where changed_from is not null or first_priced is distinct from first_stored
 
 ),
 

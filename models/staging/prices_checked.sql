@@ -5,7 +5,7 @@ select
     trade_date,
 
     close,
-    adjusted_close,
+    coalesce(given_adjusted_close, close) as adjusted_close,
     volume,
     currency,
     loaded_at,
@@ -21,11 +21,32 @@ select
         when close in ('NaN', 'Infinity', '-Infinity') then 'close is not finite'
         when close <= 0 then 'close is not positive'
         when close not between 1e-100 and 1e100 then 'close is out of range'
-        when adjusted_close in ('NaN', 'Infinity', '-Infinity') then 'adjusted_close is not finite'
-        when adjusted_close <= 0 then 'adjusted_close is not positive'
-        when adjusted_close not between 1e-100 and 1e100 then 'adjusted_close is out of range'
+        when given_adjusted_close in ('NaN', 'Infinity', '-Infinity')
+            then 'adjusted_close is not finite'
+        when given_adjusted_close <= 0 then 'adjusted_close is not positive'
+        when given_adjusted_close not between 1e-100 and 1e100
+            then 'adjusted_close is out of range'
         when volume in ('NaN', 'Infinity', '-Infinity') then 'volume is not finite'
         when volume < 0 then 'volume is negative'
+        {% if var('prices_columns').get('adjusted_close') -%}
+        -- Otherwise a return from a close to an adjusted close would be taken for the market's.
+        -- `::integer = 1` lets the planner expect few such rows, so that it looks at them once for
+        -- all instruments if it reads many rows, and for each instrument if it reads few.
+        when
+            given_adjusted_close is null
+            and exists (
+                select 1
+                from {{ prices() }}
+                where
+                    {{ price_column('instrument_id', 'text') }} = typed.instrument_id
+                    and {{ price_column('adjusted_close', 'double precision') }} is not null
+                    and (
+                        {{ price_column('adjusted_close', 'double precision') }}
+                        between 1e-100 and 1e100
+                    )::integer = 1
+            )
+            then 'adjusted_close is missing, and other days of the instrument have one'
+        {%- endif %}
     end as reason
 
 from (
@@ -35,10 +56,7 @@ from (
         {{ price_column('trade_date', 'date') }} as trade_date,
 
         {{ price_column('close', 'double precision') }} as close,
-        coalesce(
-            {{ price_column('adjusted_close', 'double precision') }},
-            {{ price_column('close', 'double precision') }}
-        ) as adjusted_close,
+        {{ price_column('adjusted_close', 'double precision') }} as given_adjusted_close,
         -- A negative zero becomes zero.
         {{ price_column('volume', 'double precision') }} + 0 as volume,
         {{ price_column('currency', 'text') }} as currency,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -74,22 +74,22 @@ def read(prices: PriceTable) -> Prices:
         _numbers(name, columns[name]) if name in columns else absent
         for name in ("adjusted_close", "volume")
     )
-    adjusted_close = np.where(np.isnan(adjusted_close), close, adjusted_close)
     lengths = {len(days), len(close), len(adjusted_close), len(volume)}
     if len(lengths) > 1:
         raise ValueError(f"prices: the columns have {' and '.join(map(str, sorted(lengths)))} rows")
     # A negative zero becomes zero, and a NaN of any sign the one that is hashed.
     volume = np.where(np.isnan(volume), np.nan, volume + 0.0)
     order = np.argsort(days, kind="stable")
-    table = Prices(
+    given = Prices(
         instrument_id=_instrument(columns.get("instrument_id", ())),
         trade_date=days[order],
         close=close[order],
         adjusted_close=adjusted_close[order],
         volume=volume[order],
     )
-    _require_usable(table)
-    return table
+    _require_usable(given)
+    is_adjusted = not np.isnan(given.adjusted_close).any()
+    return given if is_adjusted else replace(given, adjusted_close=given.close)
 
 
 def _is_of_dates(index: Any) -> bool:
@@ -136,7 +136,10 @@ def _instrument(column: Iterable[object]) -> str:
 
 
 def _require_usable(prices: Prices) -> None:
+    """prices: as given, an adjusted close that is missing is NaN"""
     days, volume = prices.trade_date, prices.volume
+    is_unadjusted = np.isnan(prices.adjusted_close)
+    half_adjusted = is_unadjusted & (not is_unadjusted.all())
     again = np.flatnonzero(days[1:] == days[:-1])
     if len(again):
         raise ValueError(
@@ -147,6 +150,11 @@ def _require_usable(prices: Prices) -> None:
         (np.isnan(prices.close), prices.close, "close is missing"),
         *_broken_price("close", prices.close),
         *_broken_price("adjusted_close", prices.adjusted_close),
+        (
+            half_adjusted,
+            prices.adjusted_close,
+            "adjusted_close is missing, and other days have one",
+        ),
         (np.isinf(volume), volume, "volume is not finite"),
         (volume < 0, volume, "volume is negative"),
     ]

@@ -1,23 +1,52 @@
 """What the columns of prices are called in a file or a frame, and how a day is written."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from regime_engine.errors import RegimeError
 
-# The columns of prices_daily that a file can fill, and their other names. Case, spaces and
+# The columns of prices_daily that a file can fill, and their other names. Case, accents, spaces and
 # punctuation do not matter: "Adj Close" is adjclose.
 ALIASES = {
     "instrument_id": ("instrument", "ticker", "symbol"),
-    "trade_date": ("date", "datetime", "timestamp", "tradingdate"),
-    "open": ("openprice",),
-    "high": ("highprice",),
-    "low": ("lowprice",),
-    "close": ("closeprice", "closingprice"),
-    "adjusted_close": ("adjclose", "adjcloseprice", "closeadj", "closeadjusted"),
-    "volume": ("vol",),
-    "currency": ("ccy",),
+    "trade_date": (
+        *("date", "dates", "datetime", "timestamp", "tradingdate", "observationdate", "caldt"),
+        *("datum", "handelstag", "fecha"),
+    ),
+    "open": (
+        *("openprice", "pxopen", "openprc"),
+        *("eroffnung", "eroffnungskurs", "anfangskurs", "erster"),
+        *("ouverture", "otwarcie", "apertura"),
+    ),
+    "high": (
+        *("highprice", "pxhigh", "askhi"),
+        *("hoch", "hochst", "hochstkurs", "tageshoch", "haut", "plushaut", "najwyzszy", "maximo"),
+    ),
+    "low": (
+        *("lowprice", "pxlow", "bidlo"),
+        *("tief", "tiefst", "tiefstkurs", "tagestief", "bas", "plusbas", "najnizszy", "minimo"),
+    ),
+    "close": (
+        *("closeprice", "closingprice", "closelast", "pxlast"),
+        *("schluss", "schlusskurs", "cloture", "zamkniecie", "cierre"),
+    ),
+    "adjusted_close": (
+        "adjclose",
+        "adjcloseprice",
+        "adjustedcloseprice",
+        "closeadj",
+        "closeadjusted",
+    ),
+    "volume": ("vol", "pxvolume", "volumen", "stuck", "stucke", "wolumen"),
+    "currency": ("ccy", "wahrung", "devise"),
     "metadata": (),
+}
+# What counts as one of these names only if no column has a name from above.
+WEAK_ALIASES = {
+    "instrument_id": ("name",),
+    "trade_date": ("time", "day", "data"),
+    "close": ("price", "last", "kurs", "letzter", "dernier", "cours"),
 }
 KEY = ("instrument_id", "trade_date")
 REQUIRED = (*KEY, "close")
@@ -27,16 +56,19 @@ NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume")
 DAY = r"^\d{4}-\d{2}-\d{2}([ T]00:00(:00(\.0+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 
 
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
+def folded(name: str) -> str:
+    """A name without case, accents, spaces and punctuation."""
+    plain = unicodedata.normalize("NFKD", name).replace("ł", "l")
+    return re.sub(r"[\W_]", "", plain, flags=re.ASCII).lower()
 
 
-_NAMES = {_folded(alias): name for name in ALIASES for alias in (name, *ALIASES[name])}
+_NAMES = {folded(alias): name for name in ALIASES for alias in (name, *ALIASES[name])}
+_WEAK_NAMES = {alias: name for name, aliases in WEAK_ALIASES.items() for alias in aliases}
 
 
 def name_of(written: str) -> str | None:
     """The column of prices_daily that a written name means, None if it means none."""
-    return _NAMES.get(_folded(written))
+    return _NAMES.get(folded(written))
 
 
 def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
@@ -52,11 +84,15 @@ def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
             raise RegimeError(f"{source}: both {both} would be {name}: rename or drop one")
         if name:
             positions[name] = position
+    for position, written in enumerate(header):
+        name = _WEAK_NAMES.get(folded(written))
+        if name:
+            positions.setdefault(name, position)
     return positions
 
 
 def missing(source: str, name: str, header: Iterable[str]) -> str:
-    """The message for a missing column: the columns that were found, the names it can have."""
+    """The message for a missing column: the columns that were found, some names it can have."""
     found = ", ".join(map(repr, header))[:300]
-    accepted = ", ".join((name, *ALIASES[name]))
+    accepted = ", ".join((name, *ALIASES[name][:4]))
     return f"{source}: no column {name} among {found}: call it one of {accepted}"

@@ -1,6 +1,8 @@
 -- Collation "C" sorts by bytes: twice as fast, and good enough for a key.
 create temporary table staged_prices (
+    file_number integer,
     line_number bigint,
+    column_number integer,
     instrument_id text collate "C",
     trade_date date,
     open double precision,
@@ -13,6 +15,5 @@ create temporary table staged_prices (
     metadata jsonb,
     written_date text,
     reason text,
-    row_text text,
-    loaded_at timestamptz default now()
-) on commit drop
+    row_text text
+)

@@ -7,10 +7,17 @@ from typing import NamedTuple
 
 import polars as pl
 
-from regime_engine.prices.columns import ALIASES, DAY, NUMBERS, REQUIRED
+from regime_engine.errors import RegimeError
+from regime_engine.prices.columns import ALIASES, NUMBERS, REQUIRED
+from regime_engine.prices.formats import Chunk, Content
+from regime_engine.prices.shapes import Shape, rows_of
+from regime_engine.prices.writing import NumberStyle
 
 # How files write a missing value. NaN is not among them: a number that is not finite is refused.
-NULLS = ("", "na", "n/a", "#n/a", "null", "none", r"\n")
+NULLS = ("", "na", "n/a", "#n/a", "null", "none", r"\n", "-", ".")
+
+# What a shape may have besides the columns of prices_daily.
+EXTRA = ("price_factor", "period")
 
 FIRST_DAY = date(1700, 1, 1)
 
@@ -25,28 +32,48 @@ class Rule(NamedTuple):
     reason: pl.Expr
 
 
-def check(rows: pl.DataFrame) -> pl.DataFrame:
+def check(source: str, chunk: Chunk, shape: Shape, content: Content) -> pl.DataFrame:
     """Good rows with typed values; refused rows with a `reason` and without values.
 
-    rows: text, as in PriceFile.chunks
-    returns one more column, written_date: the trade_date as the file writes it
+    source: the file as messages call it
+    returns the columns of the shape, line_number, column_number, written_date (as the file writes
+        it), reason and row_text (of refused rows)
+    raises RegimeError if a day shows that the other days are read in a wrong order
     """
-    names = [name for name in ALIASES if name in rows.columns]
+    rows = rows_of(shape.layout, chunk.rows)
+    names = [name for name in (*ALIASES, *EXTRA) if name in rows.columns]
     rows = rows.with_columns(_trimmed(name) for name in names)
-    rows = rows.with_columns(_value(name).alias(f"{name}_value") for name in names)
+    _require_only(source, rows, shape.layout.only_instrument)
+    rows = rows.with_columns(
+        [_values(name, rows[name], shape, content).alias(f"{name}_value") for name in names]
+    )
+    _require_one_order(source, rows, shape)
+    if "price_factor" in names:
+        # CRSP: a close that is the mean of bid and ask has a minus, and an adjusted one a factor.
+        close = pl.col("close_value").abs()
+        rows = rows.with_columns(
+            close_value=close,
+            adjusted_close=pl.col("price_factor"),
+            adjusted_close_value=close / pl.col("price_factor_value"),
+        )
+        names = [*(name for name in names if name != "price_factor"), "adjusted_close"]
     rules = [Rule(pl.col("fault").is_not_null(), pl.col("fault"))]
-    rules += [rule for name in names for rule in _rules(name)]
+    rules += [rule for name in names for rule in _rules(name, shape)]
 
     is_refused = pl.any_horizontal(rule.is_broken for rule in rules).fill_null(False)
     reason = pl.coalesce(pl.when(rule.is_broken).then(rule.reason) for rule in rules)
     kept: list[str | pl.Expr] = [
         "line_number",
+        "column_number",
         pl.col("trade_date").alias("written_date"),
-        "row_text",
     ]
-    values = [pl.col(f"{name}_value").alias(name) for name in names]
-    good = rows.filter(~is_refused).select(*kept, *values, reason=pl.lit(None, pl.String))
-    refused = rows.filter(is_refused).select(*kept, "instrument_id", reason=reason)
+    values = [pl.col(f"{name}_value").alias(name) for name in names if name != "period"]
+    good = rows.filter(~is_refused).select(
+        *kept, *values, reason=pl.lit(None, pl.String), row_text=pl.lit(None, pl.String)
+    )
+    refused = rows.filter(is_refused).select("row", *kept, "instrument_id", reason=reason)
+    texts = pl.Series("row_text", chunk.texts(refused["row"].to_list()), dtype=pl.String)
+    refused = refused.drop("row").with_columns(texts)
     return pl.concat([good, refused], how="diagonal")
 
 
@@ -56,16 +83,38 @@ def _trimmed(name: str) -> pl.Expr:
     return pl.when(~text.str.to_lowercase().is_in(nulls)).then(text).alias(name)
 
 
-def _value(name: str) -> pl.Expr:
-    text = pl.col(name)
-    if name in NUMBERS:
-        return text.cast(pl.Float64, strict=False)
+def _values(name: str, text: pl.Series, shape: Shape, content: Content) -> pl.Series:
+    if name in (*NUMBERS, "price_factor"):
+        at = shape.layout.series[0].positions.get(name)
+        style = NumberStyle() if at is not None and content.is_number(at) else shape.numbers
+        return style.values(text, has_multiples=name == "volume")
     if name == "trade_date":
-        day = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-        return pl.when(text.str.contains(DAY)).then(day)
+        return shape.dates.days(text)
     if name == "metadata":
         return text.map_elements(_json_or_none, return_dtype=pl.String)
     return text
+
+
+def _require_only(source: str, rows: pl.DataFrame, instrument_id: str | None) -> None:
+    others = (
+        rows.filter(pl.col("instrument_id") != instrument_id) if instrument_id else rows.clear()
+    )
+    if others.height:
+        line, other = others.select("line_number", "instrument_id").row(0)
+        raise RegimeError(
+            f"{source}:{line}: a price of {other!r}, not of --instrument-id {instrument_id!r}: "
+            "leave out the option, because the file names its instruments"
+        )
+
+
+def _require_one_order(source: str, rows: pl.DataFrame, shape: Shape) -> None:
+    is_other = shape.dates.is_of_other_order(rows["trade_date"], rows["trade_date_value"])
+    if is_other.any():
+        line, day = rows.filter(is_other).select("line_number", "trade_date").row(0)
+        raise RegimeError(
+            f"{source}:{line}: trade_date: other days are {shape.dates} and {day!r} cannot be: "
+            "give a file with one order, or say it with --date-format"
+        )
 
 
 def _json_or_none(text: str) -> str | None:
@@ -77,7 +126,7 @@ def _json_or_none(text: str) -> str | None:
     return None if r"\u0000" in text else text
 
 
-def _rules(name: str) -> Iterator[Rule]:
+def _rules(name: str, shape: Shape) -> Iterator[Rule]:
     """The rules of a column, for its trimmed text and its value."""
     text, value = pl.col(name), pl.col(f"{name}_value")
     shown = text.str.slice(0, 40).str.replace_all(CONTROL_CHARACTER, "?")
@@ -95,11 +144,13 @@ def _rules(name: str) -> Iterator[Rule]:
         else:
             yield refuse(value <= 0, "is not positive: {}")
     elif name == "trade_date":
-        yield refuse(value.is_null(), "cannot be read as YYYY-MM-DD: '{}'")
+        yield refuse(value.is_null(), f"cannot be read as {shape.dates}: '{{}}'")
         yield refuse(value < FIRST_DAY, f"is before {FIRST_DAY}: {{}}")
         # East of Greenwich it may already be tomorrow.
         tomorrow = datetime.now(UTC).date() + timedelta(days=1)
         yield refuse(value > tomorrow, "is in the future: {}")
+    elif name == "period":
+        yield refuse(text.is_not_null() & (text.str.to_uppercase() != "D"), "is not D, a day: '{}'")
     elif name == "metadata":
         yield refuse(text.is_not_null() & value.is_null(), "is not JSON: '{}'")
     else:

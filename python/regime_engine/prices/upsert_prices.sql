@@ -5,9 +5,10 @@ with
 landed as (
 
     insert into {prices} as stored ({columns})
-    select distinct on (instrument_id, trade_date) {columns}
+    select distinct on (instrument_id, trade_date) {values}
     from staged_prices
-    where reason is null
+    where file_number = %(file_number)s
+        and reason is null
     order by instrument_id, trade_date
     on conflict (instrument_id, trade_date) do update
     set {assignments}

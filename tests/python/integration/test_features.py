@@ -139,6 +139,13 @@ def restate(database, instrument_id, position, column, value) -> None:
     )
 
 
+def unadjust(database, instrument_id) -> None:
+    database.execute(
+        "update historical.prices_daily set adjusted_close = null where instrument_id = %s",
+        [instrument_id],
+    )
+
+
 def delete(database, instrument_id, position, length) -> None:
     database.execute(
         "delete from historical.prices_daily"
@@ -156,13 +163,18 @@ def bits(database: Database, query: str) -> list[tuple]:
     ).rows
 
 
-def is_usable(close: float | None, adjusted_close: float | None, volume: float | None) -> bool:
+def is_usable(
+    is_adjusted: bool, close: float | None, adjusted_close: float | None, volume: float | None
+) -> bool:
     return (
-        close is not None
-        and all(1e-100 <= price <= 1e100 for price in (close, adjusted_close or close))
-        and (adjusted_close is None or adjusted_close > 0)
+        is_price(close)
+        and (is_price(adjusted_close) or (adjusted_close is None and not is_adjusted))
         and (volume is None or 0 <= volume < math.inf)
     )
+
+
+def is_price(value: float | None) -> bool:
+    return value is not None and 1e-100 <= value <= 1e100
 
 
 def relative_log_volumes(volumes: Sequence[float | None]) -> Iterator[float]:
@@ -195,7 +207,8 @@ def assert_features_are_right(market: Market) -> None:
         "select instrument_id, trade_date, close, adjusted_close, volume"
         " from historical.prices_daily order by instrument_id, trade_date"
     ).rows
-    usable = [price for price in prices if is_usable(*price[2:])]
+    adjusted = {price[0] for price in prices if is_price(price[3])}
+    usable = [price for price in prices if is_usable(price[0] in adjusted, *price[2:])]
     assert [row[:2] for row in stored] == [price[:2] for price in usable]
     for instrument_id, instrument_prices in groupby(usable, key=lambda price: price[0]):
         _, _, close, adjusted_close, volume = zip(*instrument_prices, strict=True)
@@ -253,6 +266,7 @@ EDITS = st.lists(
         st.builds(
             lambda row, length: (delete, *row, length), ROWS, st.sampled_from([0, 1, 20, 300, 500])
         ),
+        st.builds(lambda name: (unadjust, name), st.sampled_from(list(LENGTHS))),
     ),
     min_size=1,
     max_size=6,
@@ -427,6 +441,7 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         (1.0, 0.0, None): "adjusted_close is not positive",
         (1.0, -1.0, None): "adjusted_close is not positive",
         (1.0, 1e300, None): "adjusted_close is out of range",
+        (1.0, None, None): "adjusted_close is missing, and other days of the instrument have one",
         (1.0, None, math.nan): "volume is not finite",
         (1.0, None, math.inf): "volume is not finite",
         (1.0, None, -1.0): "volume is negative",
@@ -493,13 +508,39 @@ def test_a_build_by_load_times_follows_what_was_loaded_and_nothing_else(
     assert_features_are_right(market)
 
 
+def test_a_build_by_load_times_follows_an_instrument_that_becomes_adjusted_and_back(
+    long_known_market,
+):
+    market, database = long_known_market, long_known_market.database
+    database.execute(
+        "update historical.prices_daily set adjusted_close = null where instrument_id <> 'SHORT'"
+    )
+    database.execute("truncate features.daily_features")
+    market.build()
+    for table in ("historical.prices_daily", "features.daily_features"):
+        database.execute(f"update {table} set loaded_at = now() - interval '10 days'")
+    last = LENGTHS["LONG"]
+    stored = "select count(*) from features.daily_features where instrument_id = 'LONG'"
+
+    put(database, "LONG", last, 50.0, 50.0)
+    put(database, "ONE", 1, 50.0)
+    market.build()
+    assert_features_are_right(market)
+    assert database.one(stored) == (1,)
+
+    put(database, "LONG", last, 50.0)
+    market.build()
+    assert_features_are_right(market)
+    assert database.one(stored) == (last + 1,)
+
+
 def test_a_build_by_load_times_waits_for_slow_loads_and_is_not_misled_by_the_future(
     long_known_market,
 ):
     market, database = long_known_market, long_known_market.database
 
     def loaded(position: float, ago: str) -> None:
-        put(database, "SHORT", position, 50.0)
+        put(database, "SHORT", position, 50.0, 45.0)
         database.execute(
             "update historical.prices_daily set loaded_at = now() - %s::interval"
             " where instrument_id = 'SHORT' and trade_date = %s",
@@ -524,7 +565,7 @@ def test_features_of_an_earlier_version_get_their_load_times_as_rows_change(mark
     market.build()
     assert day_versions(database, FEATURES) == before
     monkeypatch.setenv("REGIME_FEATURES_CHANGES", "loaded")
-    put(database, "SHORT", 30, 50.0)
+    put(database, "SHORT", 30, 50.0, 45.0)
     market.build()
     assert_features_are_right(market)
     found = database.rows(

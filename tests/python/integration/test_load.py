@@ -1,27 +1,36 @@
 """`regime load`: price files into a real prices_daily."""
 
 import gzip
+import re
+import shlex
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import psycopg
 import pytest
-from commands import Process, environment, regime_command, succeed
+from click.testing import CliRunner, Result
+from commands import Process, environment, refusal, regime_command, succeed
+from project import ROOT
 from servers import ALONE, wait_until
 from stored import PRICES, day_versions
 
+import regime_engine
 from regime_engine import demo
+from regime_engine.cli.load import load as load_command
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.errors import RegimeError
-from regime_engine.prices import formats
-from regime_engine.prices.load import LoadResult, Refusal, load_prices
+from regime_engine.prices import formats, load
+from regime_engine.prices.load import HalfAdjusted, LoadResult, Refusal, load_files, load_prices
+from regime_engine.prices.shapes import Reading
 
 DEMO = Path(demo.__file__).parent
 GSPC = DEMO / "GSPC.INDX.csv.gz"
@@ -206,6 +215,7 @@ def test_duplicates_are_found_across_the_chunks_in_which_a_file_is_read(
     database, write, monkeypatch
 ):
     monkeypatch.setattr(formats, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(formats, "BLOCK_BYTES", 50)
     path = write(SOME_BAD_ROWS)
     assert counts(load_prices(database, path)) == (12, 2, 0, 0, 10)
     assert refused(database) == REFUSED_OF_THEM
@@ -252,6 +262,82 @@ def test_quotes_semicolons_and_backslashes_in_an_instrument_are_data(database, t
     assert sorted(stored.fetchall()) == [(name, {"a": "\\."}) for name in sorted(names)]
 
 
+def test_rows_of_two_files_that_contradict_each_other_are_refused_as_in_one_file(database, write):
+    a = write(
+        "ticker,date,close,volume\nA,2020-01-02,1,5\nA,2020-01-03,2,5\nB,2020-01-02,7,1\n", "a.csv"
+    )
+    b = write("ticker,date,close\nA,2020-01-02,1\nA,2020-01-03,3\nA,2020-01-06,4\n", "b.csv")
+    c = write("ticker,date,close,volume\nB,2020-01-02,7,2\nA,2020-01-06,4,\n", "c.csv")
+    (_, of_a), (_, of_b), (_, of_c) = load_files(
+        database, [(path, Reading()) for path in (a, b, c)]
+    )
+    assert closes(database) == [("A", "2020-01-02", 1.0), ("A", "2020-01-06", 4.0)]
+    different = "the same instrument and date with different values on line"
+    assert of_a.first_refusals == ((3, f"{different} 3 of {b}"), (4, f"{different} 2 of {c}"))
+    assert of_b.first_refusals == ((3, f"{different} 3 of {a}"),)
+    assert of_c.first_refusals == ((2, f"{different} 4 of {a}"),)
+    # The volume that b does not say is no contradiction, and its equal rows are no second ones.
+    assert [counts(result) for result in (of_a, of_b, of_c)] == [
+        (3, 1, 0, 0, 2),
+        (3, 1, 0, 1, 1),
+        (2, 0, 0, 1, 1),
+    ]
+
+
+ADJUSTED = "ticker,date,close,adj close\nA,2020-01-02,10,9\nA,2020-01-03,11,10\nB,2020-01-02,5,\n"
+
+
+def test_a_file_that_leaves_an_instrument_half_adjusted_is_named_at_once(database, write):
+    assert load_prices(database, write(ADJUSTED)).half_adjusted == ()
+    path = write("ticker,date,close\nA,2020-01-06,12\nB,2020-01-06,6\n")
+    assert load_prices(database, path).half_adjusted == (HalfAdjusted("A", 1, 3),)
+    # It stays so until the day has an adjusted close, and a strict load does not add to it.
+    path = write("ticker,date,close\nA,2020-01-07,13\n")
+    strict = load_prices(database, path, strict=True)
+    assert (strict.landed, strict.half_adjusted) == (False, (HalfAdjusted("A", 2, 4),))
+    assert len(closes(database)) == 5
+    path = write("ticker,date,close,adj close\nA,2020-01-06,12,11\n")
+    assert load_prices(database, path).half_adjusted == ()
+
+
+def test_the_first_adjusted_close_of_an_instrument_names_its_older_rows(
+    database, empty_settings, write
+):
+    unadjusted = ADJUSTED.replace(",9", ",").replace(",10\n", ",\n")
+    assert load_prices(database, write(unadjusted)).half_adjusted == ()
+    path = write("ticker,date,close,adj close\nA,2020-01-06,12,12\n")
+    result = run_load(empty_settings, path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"{path}: A: 2 of 3 rows have no adjusted close and the others have one, so staging "
+        "refuses those without: load adjusted closes for every day of it, or for none\n"
+    )
+    succeed(run_load(empty_settings, write(ADJUSTED)))
+
+
+def test_a_close_is_not_changed_under_an_adjusted_close_that_stays(database, write):
+    load_prices(database, write(ADJUSTED))
+    path = write("ticker,date,close\nA,2020-01-02,10\nA,2020-01-03,5.5\nB,2020-01-02,2.5\n")
+    result = load_prices(database, path)
+    assert result.first_refusals == (
+        (
+            3,
+            "close differs from the stored 11, which has an adjusted_close, and the file has none: load both",
+        ),
+    )
+    assert counts(result) == (3, 0, 1, 1, 1)
+    stored = "select close, adjusted_close from historical.prices_daily order by 1"
+    assert database.rows(stored).rows == [(2.5, None), (10.0, 9.0), (11.0, 10.0)]
+
+
+def test_a_file_without_rows_says_so_and_is_no_failure(empty_settings, write, tmp_path):
+    header = write("Date,Close,Volume\r\n\r\n", "header.csv")
+    pl.DataFrame(schema={"date": pl.Date, "close": float}).write_parquet(tmp_path / "none.parquet")
+    result = succeed(run_load(empty_settings, header, tmp_path / "none.parquet"))
+    assert result.stdout.splitlines()[:2] == ["header.csv: no rows", "none.parquet: no rows"]
+    assert result.stderr == ""
+
+
 def test_columns_without_a_place_are_named(database, write):
     path = write(",Date,Close,Dividends,Stock Splits\n0,2020-01-02,1,0,0\n")
     result = load_prices(database, path, instrument_id="A")
@@ -279,13 +365,13 @@ def test_a_teams_own_narrower_table_is_filled_as_far_as_it_goes(database, write)
     assert counts(load_prices(database, path)) == (1, 0, 0, 1, 0)
 
 
-def test_new_prices_are_found_by_their_load_time(database, write):
+def test_new_prices_are_found_by_load_time_and_adjusted_instruments_by_name(database, write):
     load_prices(database, write("ticker,date,close\nA,2020-01-02,1\n"))
     (indexed,) = database.one(
         "select array_agg(pg_get_indexdef(indexrelid, 1, true)) from pg_index"
         " where indrelid = 'historical.prices_daily'::regclass and not indisprimary"
     )
-    assert indexed == ["loaded_at"]
+    assert sorted(indexed) == ["instrument_id", "loaded_at"]
 
 
 def test_a_partitioned_table_is_filled_too(database, write):
@@ -410,8 +496,11 @@ def test_the_command_says_what_became_of_each_file(empty_settings, write):
     result = run_load(empty_settings, path, GSPC)
     assert result.returncode == 1
     assert result.stdout == (
-        "prices.csv: 12 rows, 2 new, 0 corrected, 0 unchanged, 10 refused\n"
-        "GSPC.INDX.csv.gz: 5,031 rows, 5,031 new, 0 corrected, 0 unchanged, 0 refused\n"
+        "prices.csv: 12 rows, 2 new, 0 corrected, 0 unchanged, 10 refused (CSV, one price a row, "
+        "dates YYYY-MM-DD; adjusted closes on 0 of 4 rows)\n"
+        "GSPC.INDX.csv.gz: 5,031 rows, 5,031 new, 0 corrected, 0 unchanged, 0 refused (CSV, one "
+        "price a row, dates YYYY-MM-DD; adjusted closes on 5,031 of 5,031 rows)\n"
+        "2 of 2 files loaded: 5,043 rows, 5,033 new, 0 corrected, 0 unchanged, 10 refused\n"
     )
     assert result.stderr.splitlines() == [
         *(f"{path}:{line}: {reason}" for line, reason in REFUSED_OF_THEM),
@@ -434,16 +523,19 @@ def test_the_command_shows_twenty_refusals_and_says_where_the_rest_are(empty_set
 
 
 def test_one_failing_file_does_not_stop_the_others(empty_settings, write, tmp_path):
-    empty = write("", "empty.csv")
+    empty, folder = write("", "empty.csv"), tmp_path / "none"
+    folder.mkdir()
     good = write('ticker,date,close,metadata\nA,2020-01-02,1,"[1e99, 1]"\n', "good.csv")
-    result = run_load(empty_settings, tmp_path / "none.csv", empty, tmp_path, good)
+    result = run_load(empty_settings, tmp_path / "none.csv", empty, good)
     assert result.returncode == 1
-    assert result.stdout == "good.csv: 1 rows, 1 new, 0 corrected, 0 unchanged, 0 refused\n"
+    assert result.stdout.startswith("good.csv: 1 rows, 1 new, 0 corrected, 0 unchanged, 0 refused")
     assert result.stderr.splitlines() == [
-        f"Error: {tmp_path / 'none.csv'}: no such file: name the CSV or Parquet files to load",
+        f"Error: {tmp_path / 'none.csv'}: no such file: name the files to load",
         f"Error: {empty}: the file is empty",
-        f"Error: {tmp_path}: a folder, not a file: name the CSV or Parquet files to load",
     ]
+    assert refusal(run_load(empty_settings, folder)).endswith(
+        "no file in the folder: name the files to load"
+    )
 
 
 def test_a_file_of_which_the_end_cannot_be_read_lands_nothing(database, tmp_path):
@@ -463,3 +555,206 @@ def test_help_does_not_import_polars_or_psycopg():
         "assert not {'polars', 'psycopg'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("order", ["sorted", "not sorted", "stored before", "half adjusted"])
+def test_a_large_file_is_written_as_a_small_one_is(database, write, monkeypatch, order):
+    rows = [f"I{i},{day},{i + 1}.5,{i + 1}" for i in range(3) for day in days(50)]
+    rows[60] = rows[60].replace(",2.5,", ",bad,")
+    if order == "not sorted":
+        rows = [*rows[::-1], rows[3].replace(",1.5,", ",7,")]
+    elif order == "half adjusted":
+        rows[70] = rows[70].removesuffix("2")
+    text = "ticker,date,close,adj close\n" + "\n".join(rows)
+    found = []
+    for least_bytes in (2**40, 0):
+        database.execute("drop schema if exists historical cascade")
+        before = write("ticker,date,close,adj close\nI2,1990-01-02,9,8\n", "before.csv")
+        load_prices(database, before if order == "stored before" else write("ticker,date,close\n"))
+        monkeypatch.setattr(load, "LARGE_FILE", least_bytes)
+        monkeypatch.setattr(formats, "BLOCK_BYTES", 500)
+        result = load_prices(database, write(text, "again.csv"))
+        stored = database.rows(
+            "select instrument_id, trade_date, close, adjusted_close, loaded_at is null"
+            " from historical.prices_daily order by 1, 2"
+        ).rows
+        found.append((counts(result), result.half_adjusted, refused(database), stored))
+    assert found[0] == found[1]
+    assert found[0][0][1] > 140
+
+
+def command(settings: Settings, *arguments: object, **invoked: object) -> Result:
+    """`regime load`, in this process."""
+    result = CliRunner().invoke(load_command, list(map(str, arguments)), obj=settings, **invoked)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_dry_run_shows_what_a_load_would_do_and_needs_no_database(write):
+    path = write(SOME_BAD_ROWS + "A,2020-01-15,1,16,1\nA,2020-01-16,1,17,1\nA,2020-01-17,1,18,1\n")
+    result = command(Settings(database_url="host=nowhere"), "--dry-run", path)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "prices.csv: 15 rows, 10 would be refused",
+        "read as: CSV, one price a row, dates YYYY-MM-DD; adjusted closes on 0 of 5 rows",
+        "columns: instrument_id from 'Ticker', trade_date from 'Date', open from 'Open', "
+        "close from 'Close', volume from 'Volume'",
+        "instrument_id  trade_date   open   close   volume",
+        "-------------  ----------  -----  ------  -------",
+        "A              2020-01-02  1.000  10.000  100.000",
+        "A              2020-01-14         15.000",
+        "A              2020-01-15  1.000  16.000    1.000",
+        "A              2020-01-16  1.000  17.000    1.000",
+        "A              2020-01-17  1.000  18.000    1.000",
+    ]
+    assert result.stderr.splitlines() == [
+        f"{path}:{line}: {reason}".replace("line 10", "another line").replace(
+            "line 9", "another line"
+        )
+        for line, reason in REFUSED_OF_THEM
+    ]
+
+
+def test_folders_patterns_and_stdin_are_loaded_and_instruments_come_from_names(
+    database, empty_settings, tmp_path
+):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    text = "date,close\n2020-01-02,1.5\n"
+    for name in ("A.US_daily.csv", "B_daily.csv", ".hidden"):
+        (folder / name).write_text(text)
+    (tmp_path / "C.INDX.csv.gz").write_bytes(gzip.compress(text.encode()))
+    assert (
+        command(empty_settings, "--instrument-from", "{instrument}_daily.csv", folder).exit_code
+        == 0
+    )
+    assert command(empty_settings, "--instrument-from", "name", f"{tmp_path}/*.gz").exit_code == 0
+    result = command(empty_settings, "--instrument-id", "D", "-", input=text + "2020-01-03,x\n")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (
+        1,
+        "-:3: close is not a number: 'x'",
+    )
+    assert [row[0] for row in closes(database)] == ["A.US", "B", "C.INDX", "D"]
+    result = command(empty_settings, "--instrument-from", "{instrument}_x.csv", folder)
+    assert result.stderr.splitlines()[0].endswith(
+        "A.US_daily.csv: the name is not like {instrument}_x.csv: see --instrument-from"
+    )
+
+
+def test_splits_and_series_that_are_cut_short_are_named(empty_settings, write):
+    rows = [f"A,{day},{100 if day < '1990-01-20' else 50}.5" for day in days(40)]
+    rows += [f"B,{day},7" for day in days(20)]
+    path = write("ticker,date,close\n" + "\n".join(rows))
+    assert command(empty_settings, path).stderr.splitlines() == [
+        f"{path}: splits that are not adjusted, it seems: A 1990-01-20 (2:1)",
+        f"{path}: 1 series end before the last day of the file: B 1990-01-20",
+    ]
+
+
+def test_a_wide_file_of_volumes_adds_to_the_closes_that_are_there(database, empty_settings, write):
+    assert command(empty_settings, "--wide", write("date,A,B\n2020-01-02,1.5,2.5\n")).exit_code == 0
+    path = write("date,A,C\n2020-01-02,7,9\n", "volumes.csv")
+    result = command(empty_settings, "--wide", "--field", "volume", path)
+    assert result.stderr.splitlines()[0] == f"{path}:2: close is missing: load the closes first"
+    stored = "select instrument_id, close, volume from historical.prices_daily order by 1"
+    assert database.rows(stored).rows == [("A", 1.5, 7.0), ("B", 2.5, None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--map", "closing=x"), "'closing=x' is not COLUMN=NAME, with a column of instrument_id"),
+        (("--instrument-from", "x"), "--instrument-from 'x': `name`, or with {instrument}"),
+        (("--instrument-from", "name", "--instrument-id", "A"), "exclude each other"),
+        (("--decimal", ";"), "--decimal is . or ,"),
+        (("--separator", "ab"), "'ab' is not one character"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_usage(empty_settings, write, arguments, message):
+    result = command(empty_settings, *arguments, write("date,close\n2020-01-02,1\n"))
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+FRAME = {"Date": ["2024-01-02", "2024-01-03"], "Close": [1.234, None], "Adj Close": [1.5, 2.5]}
+
+
+class Arrow:
+    """Anything that gives Arrow's stream, such as a relation of DuckDB."""
+
+    def __arrow_c_stream__(self, schema: object = None) -> object:
+        return pl.DataFrame(FRAME).__arrow_c_stream__(schema)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas, days in the index", "polars", "Arrow", "dict"])
+def test_a_frame_is_loaded_by_the_checks_of_a_file(database, empty_settings, kind):
+    pandas = pd.DataFrame(FRAME).assign(
+        Date=pd.to_datetime(FRAME["Date"]).tz_localize("Asia/Tokyo")
+    )
+    frames = {
+        "pandas": pandas,
+        "pandas, days in the index": pandas.set_index("Date").rename_axis(None),
+        "polars": pl.DataFrame(FRAME),
+        "Arrow": Arrow(),
+        "dict": FRAME,
+    }
+    with pytest.warns(
+        UserWarning, match="1 of 2 rows refused, the first is row 2: close is missing"
+    ):
+        result = regime_engine.load(frames[kind], "A", database_url=empty_settings.database_url)
+    assert counts(result) == (2, 1, 0, 0, 1)
+    assert closes(database) == [("A", "2024-01-02", 1.234)]
+
+
+# What the commands of the page name, and what each has.
+IMITATIONS = {
+    "AAPL.csv": "Date,Close\n2024-02-13,185.25\n",
+    "data/daily/us/aapl.us.txt": "<TICKER>,<PER>,<DATE>,<CLOSE>\nAAPL.US,D,20240213,185.25\n",
+    "downloads/NDX_daily.csv": 'Date,Price,Vol.\n"Feb 13, 2024","4,631.22",72.69M\n',
+    "recent.csv": "Date,Close/Last\n02/01/2024,$185.25\n",
+    "fixings.csv": "Day,Fixing\n2024-02-13,4631.22\n",
+    "closes.csv": "Date,A,B\n2024-02-13,1.5,2.5\n",
+    "volumes.csv": "Date,A,B\n2024-02-13,100,200\n",
+    "kurse.csv": "Datum;Schlusskurs\n13.02.2024;16.752\n",
+}
+
+
+def test_the_recipes_of_the_page_on_prices_run(database, empty_settings, tmp_path, monkeypatch):
+    for name, text in IMITATIONS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGIME_DATABASE_URL", empty_settings.database_url)
+    index = pd.DatetimeIndex(["2024-02-13", "2024-02-14"], name="Date")
+    columns = pd.MultiIndex.from_product([["Close", "Volume"], ["AAPL", "MSFT"]])
+    frame = pd.DataFrame([[185.25, 401.5, 1, 2], [186.5, 402.5, 3, 4]], index, columns)
+    yfinance = SimpleNamespace(download=lambda tickers, start: frame)
+    monkeypatch.setitem(sys.modules, "yfinance", yfinance)
+    page = (ROOT / "docs/prices.md").read_text()
+    for language, block in re.findall(
+        r"^```(sh|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL
+    ):
+        if language == "python":
+            exec(block, {})
+            continue
+        for line in block.splitlines():
+            program, name, *arguments = shlex.split(line)
+            assert (program, name) == ("regime", "load")
+            result = command(empty_settings, *arguments)
+            assert (result.exit_code, result.stderr) == (0, ""), line
+    assert [row[:1] + row[2:] for row in closes(database)] == [
+        ("A", 1.5),
+        ("AAPL", 185.25),
+        ("AAPL", 186.5),
+        ("AAPL.US", 185.77),
+        ("AAPL.US", 187.61),
+        ("AAPL.US", 185.25),
+        ("B", 2.5),
+        ("DAX", 16752.0),
+        ("MSFT", 401.5),
+        ("MSFT", 402.5),
+        ("NDX", 185.25),
+        ("NDX", 4631.22),
+        ("SPX", 4631.22),
+    ]

@@ -10,6 +10,7 @@ from regime_engine.cli import options
 from regime_engine.database import row_hash
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.notebook import features, prices
+from regime_engine.prices import survey
 from regime_engine.reading import forecast, rows
 from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS
 
@@ -58,6 +59,12 @@ def test_a_relative_volume_is_computed_alike():
 def test_prices_have_the_same_range():
     ranges = re.findall(r"not between (\S+) and (\S+)", SQL["prices_checked"])
     assert {tuple(map(float, ends)) for ends in ranges} == {(prices.LEAST, prices.GREATEST)}
+
+
+def test_a_split_is_seen_alike():
+    limits = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]["price_suspicions"]
+    assert list(survey.SPLIT_RATIOS) == limits["split_ratios"]
+    assert limits["split_tolerance"] == survey.SPLIT_TOLERANCE
 
 
 def test_a_forecast_has_the_same_constants():

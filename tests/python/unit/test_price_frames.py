@@ -103,6 +103,8 @@ def changed(column: str, row: int, value: object) -> dict:
         (changed("close", 2, 0), ValueError, "close is not positive"),
         (changed("close", 2, 1e-200), ValueError, "close is out of range"),
         (changed("volume", 2, -1), ValueError, "volume is negative"),
+        (ARRAYS | {"adjusted_close": [*CLOSE[:-1], None]}, ValueError, r"1 of 200 rows cannot be used, the first of 2020-07-06: adjusted_close is missing, and other days have one"),
+        (ARRAYS | {"adjusted_close": [np.nan] * 199 + [5.0]}, ValueError, r"199 of 200 rows .* adjusted_close is missing, and"),
         (ARRAYS | {"adjusted_close": -CLOSE}, ValueError, "200 of 200 rows .* adjusted_close is not positive"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import gzip
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regime_engine.errors import RegimeError
+from regime_engine.prices import formats
 from regime_engine.prices.columns import REQUIRED
-from regime_engine.prices.formats import open_prices
-from regime_engine.prices.rules import check
+from regime_engine.prices.files import open_prices
+from regime_engine.prices.shapes import Reading
 
 HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,currency,metadata\n"
 
@@ -21,10 +23,10 @@ HEADER = "instrument_id,trade_date,open,high,low,close,adjusted_close,volume,cur
 GZIPPED = gzip.compress(b"ticker,date,close\n" * 9, mtime=0)
 
 
-def rows_of(path: Path, instrument_id: str | None = None) -> pl.DataFrame:
-    with open_prices(path, instrument_id) as file:
-        checked = [check(chunk) for chunk in file.chunks]
-    return pl.concat(checked).sort("line_number") if checked else pl.DataFrame()
+def rows_of(path: Path, instrument_id: str | None = None, **reading: Any) -> pl.DataFrame:
+    with open_prices(path, Reading(instrument_id=instrument_id, **reading)) as prices:
+        checked = list(prices.chunks)
+    return pl.concat(checked, how="diagonal").sort("line_number") if checked else pl.DataFrame()
 
 
 def reasons(folder: Path, text: str, instrument_id: str | None = None) -> dict[int, str]:
@@ -45,8 +47,8 @@ def reason(folder: Path, column: str, value: str) -> str | None:
     [
         (column, value, f"{column} {fault.format(value)}")
         for column, fault, values in [
-            ("close", "is not a number: '{}'", ("abc", "0x10", "1_000")),
-            ("close", "is not a number: '1,234.5'", ('"1,234.5"',)),
+            ("close", "is not a number: '{}'", ("abc", "0x10", "1_000", "5-", "1.5M", "1 00")),
+            ("close", "is not a number: '1,23.5'", ('"1,23.5"',)),
             ("close", "is missing", ("", "null")),
             ("close", "is not finite: {}", ("NaN", "inf", "-Infinity", "1e999")),
             ("close", "is not positive: {}", ("0", "-3.0")),
@@ -56,9 +58,9 @@ def reason(folder: Path, column: str, value: str) -> str | None:
             ("adjusted_close", "is not a number: '{}'", ("x",)),
             ("volume", "is negative: {}", ("-1",)),
             ("volume", "is not finite: {}", ("NaN",)),
-            ("volume", "is not a number: '{}'", ("1 000",)),
+            ("volume", "is not a number: '{}'", ("1000 shares", "5KM")),
             ("trade_date", "is missing", ("",)),
-            ("trade_date", "cannot be read as YYYY-MM-DD: '{}'", ("2025-02-30", "01/02/2020")),
+            ("trade_date", "cannot be read as YYYY-MM-DD: '{}'", ("2025-02-30",)),
             (
                 "trade_date",
                 "cannot be read as YYYY-MM-DD: '{}'",
@@ -106,7 +108,7 @@ def test_values_are_trimmed_and_typed(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text(HEADER + ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"\n')
     row = rows_of(path).row(0, named=True)
-    missing = dict.fromkeys(("open", "high", "adjusted_close", "reason"))
+    missing = dict.fromkeys(("open", "high", "adjusted_close", "reason", "row_text"))
     assert row == missing | {
         "line_number": 2,
         "instrument_id": "A",
@@ -117,7 +119,7 @@ def test_values_are_trimmed_and_typed(tmp_path):
         "currency": "USD",
         "metadata": '{"a": 1}',
         "written_date": "2020-01-02 00:00:00",
-        "row_text": ' A ,2020-01-02 00:00:00,,NA,1,2.50,null,0,USD,"{""a"": 1}"',
+        "column_number": 1,
     }
 
 
@@ -173,7 +175,7 @@ def test_columns_go_by_name_whatever_their_order_case_and_spelling(tmp_path, hea
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"PK\x03\x04 xl/workbook.xml", "an Excel workbook or zip archive: save it as CSV"),
+        (b"PK\x03\x04 xl/workbook.xml", "the zip file cannot be read: File is not a zip file"),
         (b"date,ticker\n2020-01-02,A\n", "no column close among 'date', 'ticker'"),
         (b"date,close\n2020-01-02,1\n", "no column instrument_id among 'date', 'close'"),
         (b"date,Date,close\n", "both 'date' and 'Date' would be trade_date"),
@@ -191,6 +193,31 @@ def test_a_file_that_is_not_a_price_file_is_refused_as_a_whole(tmp_path, content
         rows_of(path)
     assert str(raised.value).startswith(f"{path}: {message}")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["x" * 2**21, "ticker,date,close\nA,2020-01-02," + "9" * 2**21])
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path, text):
+    path = tmp_path / "prices.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    number = text.count("\n") + 1
+    with pytest.raises(
+        RegimeError, match=f":{number}: the line is longer than 1,000,000 characters"
+    ):
+        rows_of(path)
+
+
+def test_a_parquet_file_made_to_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "prices.parquet"
+    rows = pl.DataFrame({"ticker": "A", "date": "2020-01-02", "close": [1.0] * 500_000})
+    rows.write_parquet(path)
+    zipped = tmp_path / "zipped"
+    zipped.write_bytes(gzip.compress(path.read_bytes() + bytes(2**20)))
+    monkeypatch.setattr(formats, "LARGEST_UNZIPPED", 2**20)
+    with pytest.raises(RegimeError, match="more than 1 MiB of Parquet in a zipped file: unzip it"):
+        rows_of(zipped)
+    monkeypatch.setattr(formats, "ROWS_TO_DOUBT", 100_000)
+    with pytest.raises(RegimeError, match=r"500,000 rows in \S+ bytes cannot be prices"):
+        rows_of(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):

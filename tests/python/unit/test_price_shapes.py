@@ -1,0 +1,303 @@
+"""Price files as their sources write them, small: what is read from each, and what is not guessed."""
+
+import gzip
+import zipfile
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from regime_engine.errors import RegimeError
+from regime_engine.prices import formats
+from regime_engine.prices.files import open_prices
+from regime_engine.prices.shapes import Reading
+
+FIRST, SECOND = date(2024, 2, 13), date(2024, 2, 14)
+VALUES = ("instrument_id", "trade_date", "open", "high", "low", "close", "adjusted_close", "volume")
+
+
+@dataclass(frozen=True)
+class Case:
+    """understood: the line that is printed; rows: some of VALUES, by name; reading: options"""
+
+    understood: str
+    text: str
+    rows: list[dict[str, Any]]
+    reading: dict[str, Any] = field(default_factory=dict)
+
+
+def price(day: date, close: float, instrument_id: str = "X", **others: float) -> dict[str, Any]:
+    return {"instrument_id": instrument_id, "trade_date": day, "close": close} | others
+
+
+CASES = {
+    "yfinance, one ticker": Case(
+        "yfinance download, AAPL, dates YYYY-MM-DD, adjusted by default",
+        "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
+        "2024-02-13,185.25,187,184,186,100\n2024-02-14,186.5,187,184,186,100\n",
+        [price(FIRST, 185.25, "AAPL", open=186.0), price(SECOND, 186.5, "AAPL", volume=100.0)],
+    ),
+    "yfinance, two tickers by ticker, not adjusted by default": Case(
+        "yfinance download, 2 instruments, dates YYYY-MM-DD",
+        "Ticker,AAPL,AAPL,MSFT,MSFT\nPrice,Adj Close,Close,Adj Close,Close\nDate,,,,\n"
+        "2024-02-13,90,185.25,,\n2024-02-14,91,186.5,201,401.5\n",
+        [
+            price(FIRST, 185.25, "AAPL", adjusted_close=90.0),
+            price(SECOND, 186.5, "AAPL", adjusted_close=91.0),
+            price(SECOND, 401.5, "MSFT", adjusted_close=201.0),
+        ],
+    ),
+    "yfinance, two lines of names": Case(
+        "yfinance download, 2 instruments, dates YYYY-MM-DD, adjusted by default",
+        ",Close,Close,Dividends,Dividends\n,AAPL,MSFT,AAPL,MSFT\n2024-02-13,185.25,401.5,0,0\n",
+        [price(FIRST, 185.25, "AAPL"), price(FIRST, 401.5, "MSFT")],
+    ),
+    "an index of days without a name": Case(
+        "CSV, one price a row, X, dates YYYY-MM-DD",
+        ",Close,Adj Close\n2024-02-13 00:00:00-05:00,185.25,90\n",
+        [price(FIRST, 185.25, adjusted_close=90.0)],
+    ),
+    "Stooq": Case(
+        "Stooq bulk file, dates YYYYMMDD",
+        "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+        "AAPL.US,D,20240213,000000,186,187,184,185.25,100,0\n",
+        [price(FIRST, 185.25, "AAPL.US", high=187.0, volume=100.0)],
+    ),
+    "Investing.com": Case(
+        "Investing.com, X, dates MMM DD, YYYY",
+        '\ufeff"Date","Price","Open","High","Low","Vol.","Change %"\n'
+        '"Feb 14, 2024","4,631.22","4,627.09","4,654.38","4,603.96","72.69M","0.29%"\n'
+        '"Feb 13, 2024","4,625.17","4,624.15","4,648.30","4,601.03","-","-0.29%"\n',
+        [price(FIRST, 4625.17, volume=None), price(SECOND, 4631.22, open=4627.09, volume=72_690_000.0)],
+    ),
+    "Nasdaq.com": Case(
+        "Nasdaq.com, X, dates MM/DD/YYYY",
+        "Date,Close/Last,Volume,Open,High,Low\n02/14/2024,$186.50,N/A,$185.08,$186.18,$184.16\n"
+        "02/13/2024,$185.25,72693300,$185.08,$186.18,$184.16\n",
+        [price(FIRST, 185.25, volume=72_693_300.0), price(SECOND, 186.5, low=184.16)],
+    ),
+    "Bloomberg": Case(
+        "Bloomberg, X, dates MM/DD/YYYY",
+        "Security,AAPL US Equity\nStart Date,02/13/2024\n\nDates,PX_LAST,VOLUME\n"
+        "02/13/2024,185.25,100\n",
+        [price(FIRST, 185.25, volume=100.0)],
+    ),
+    "Polygon": Case(
+        "Polygon aggregates, X, dates milliseconds of a midnight in UTC or New York",
+        "v,vw,o,c,h,l,t,n\n100,185,186,185.25,187,184,1707800400000,5\n",
+        [price(FIRST, 185.25, open=186.0, volume=100.0)],
+    ),
+    "CRSP": Case(
+        "CRSP, dates YYYYMMDD",
+        "PERMNO,date,TICKER,BIDLO,ASKHI,PRC,VOL,OPENPRC,CFACPR\n"
+        "14593,20240213,AAPL,184,187,-185.25,100,186,4\n14593,20240214,AAPL,184,187,186.5,100,186,4\n",
+        [
+            price(FIRST, 185.25, "AAPL", adjusted_close=46.3125),
+            price(SECOND, 186.5, "AAPL", adjusted_close=46.625),
+        ],
+    ),
+    "FRED": Case(
+        "FRED series, SP500, dates YYYY-MM-DD",
+        "observation_date,SP500\n2024-02-13,4953.17\n2024-02-14,5000.62\n",
+        [price(FIRST, 4953.17, "SP500"), price(SECOND, 5000.62, "SP500")],
+    ),
+    "CryptoDataDownload": Case(
+        "CryptoDataDownload, dates YYYY-MM-DD",
+        "https://www.CryptoDataDownload.com\n"
+        "unix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
+        "1707868800,2024-02-14 00:00:00,BTC/USD,49.5,52,49,51.8,100,5000\n",
+        [price(SECOND, 51.8, "BTC/USD", volume=100.0)],
+    ),
+    "Kaggle": Case(
+        "CSV, one price a row, dates YYYY-MM-DD",
+        "date,open,high,low,close,volume,Name\n2024-02-13,186,187,184,185.25,100,AAL\n",
+        [price(FIRST, 185.25, "AAL")],
+    ),
+    "a German bank": Case(
+        "CSV, one price a row, X, dates DD.MM.YYYY, decimal ,",
+        "Datum;Erster;Hoch;Tief;Schlusskurs;Stücke;Volumen EUR\n"
+        "13.02.2024;1.186,00;1.187,00;1.184,00;1.185,25;1.000;5\n",
+        [price(FIRST, 1185.25, open=1186.0, high=1187.0, volume=1000.0)],
+    ),
+    "a French bank": Case(
+        "CSV, one price a row, X, dates DD/MM/YYYY, decimal ,",
+        "Date;Ouverture;Plus haut;Plus bas;Clôture;Volume\n"
+        "13/02/2024;1\u202f186,0;1\u202f187,0;1\u202f184,0;1\u202f185,25;1 000\n",
+        [price(FIRST, 1185.25, open=1186.0, volume=1000.0)],
+    ),
+    "Quandl": Case(
+        "CSV, one price a row, X, dates YYYY-MM-DD",
+        "Date,Close,Volume,Ex-Dividend,Adj. Open,Adj. Close\n2024-02-13,185.25,100,0.0,90,91\n",
+        [price(FIRST, 185.25, adjusted_close=91.0)],
+    ),
+    "a column an instrument": Case(
+        "a column an instrument, 2 instruments, dates YYYY-MM-DD, each is a close",
+        "Date,AAPL,MSFT\n2024-02-13,185.25,\n2024-02-14,186.5,401.5\n",
+        [price(FIRST, 185.25, "AAPL"), price(SECOND, 186.5, "AAPL"), price(SECOND, 401.5, "MSFT")],
+        {"is_wide": True},
+    ),
+    "what the user says": Case(
+        "CSV, one price a row, X, dates DD.MM.YY, decimal ,",
+        "a|b|c\n13.02.24|1'185,250|2.000\n14.02.24|1'186,500|2.000\n",
+        [price(FIRST, 1185.25, volume=2000.0), price(SECOND, 1186.5, volume=2000.0)],
+        {
+            "columns": {"trade_date": "a", "close": "b", "volume": "c"},
+            "date_format": "DD.MM.YY",
+            "decimal": ",",
+            "separator": "|",
+        },
+    ),
+}  # fmt: skip
+
+
+def read(path: Path, **reading: Any) -> tuple[str, pl.DataFrame]:
+    with open_prices(path, Reading(instrument_if_unnamed="X", **reading)) as prices:
+        rows = pl.concat(list(prices.chunks), how="diagonal")
+        return str(prices.shape), rows.sort("instrument_id", "trade_date")
+
+
+def values(rows: pl.DataFrame, expected: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each with the columns that are expected of it."""
+    found = rows.iter_rows(named=True)
+    return [
+        {name: row.get(name) for name in wanted}
+        for row, wanted in zip(found, expected, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("block_bytes", [2**20, 30])
+def test_a_file_is_read_as_its_source_means_it(tmp_path, monkeypatch, name, block_bytes):
+    monkeypatch.setattr(formats, "BLOCK_BYTES", block_bytes)
+    case = CASES[name]
+    path = tmp_path / "prices.csv"
+    path.write_text(case.text, encoding="utf-8", newline="")
+    understood, rows = read(path, **case.reading)
+    assert rows["reason"].to_list() == [None] * len(case.rows)
+    assert values(rows, case.rows) == case.rows
+    assert understood == case.understood
+
+
+def write_workbook(path: Path) -> None:
+    """A sheet as Excel has it: a title, names, and days as numbers with the style of a date."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    packages = "http://schemas.openxmlformats.org/package/2006"
+    texts = [["Prices of X"], ["Date", "Close", "Volume"]]
+    rows = [
+        "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in row) for row in texts
+    ]
+    rows += [
+        f'<c s="1"><v>{45335 + k}</v></c><c><v>{close}</v></c><c><v>1000</v></c>'
+        for k, close in enumerate((185.25, 1.234))
+    ]
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{packages}/content-types"/>',
+        "_rels/.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{office}/styles" Target="styles.xml"/></Relationships>',
+        "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(f'<row>{row}</row>' for row in rows)}</sheetData></worksheet>",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+
+
+def two_levels() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "Date": [datetime(2024, 2, 13), datetime(2024, 2, 14)],
+            "('Close', 'AAPL')": [185.25, 1.234],
+            "('Close', 'MSFT')": [None, 401.5],
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "stream", "xlsx", "zip", "gz"])
+def test_the_format_of_a_file_is_seen_from_its_content(tmp_path, kind):
+    path = tmp_path / "prices"
+    frame = pl.DataFrame(
+        {"date": [FIRST, SECOND], "close": [185.25, 1.234], "volume": [1000, None]}
+    )
+    csv = frame.write_csv().encode()
+    if kind == "parquet":
+        two_levels().write_parquet(path)
+    elif kind == "arrow":
+        frame.write_ipc(path)
+    elif kind == "stream":
+        frame.write_ipc_stream(path)
+    elif kind == "xlsx":
+        write_workbook(path)
+    elif kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("folder/prices.csv", csv)
+    else:
+        path.write_bytes(gzip.compress(csv))
+    _, rows = read(path)
+    rows = rows.filter(pl.col("instrument_id") != "MSFT")
+    assert rows["reason"].null_count() == 2, rows["reason"]
+    assert rows["trade_date"].to_list() == [FIRST, SECOND]
+    assert rows["close"].to_list() == [185.25, 1.234]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Date,Close\n03/04/2024,185.25\n05/04/2024,186.5\n",
+            r"prices.csv:2: trade_date: days such as '03/04/2024', in an order that no row shows; the first reads as DD/MM/YYYY \(2024-04-03\) and MM/DD/YYYY \(2024-03-04\): say which with --date-format",
+        ),
+        (
+            "Date,Close\n13/04/2024,1.5\n05/14/2024,1.5\n03/04/2024,1.5\n",
+            "trade_date: days in both orders",
+        ),
+        ("Date,Close\n13.04.24,1.5\n", "prices.csv:2: trade_date: '13.04.24' has a year of two digits"),
+        ("Date;Close\n2024-02-13;1.234\n", "prices.csv:2: close: '1.234' can be 1.234 or 1234: say which with --decimal"),
+        ("Date,Close\n2024-02-13,1.234\n", "'1.234' can be 1.234 or 1234"),
+        ('Date,Close\n2024-02-13,"1,234"\n', "'1,234' can be 1.234 or 1234"),
+        ("Date;Close\n2024-02-13;1,5\n2024-02-14;1.5\n", r"the decimal mark is a dot on line 3 \('1.5'\) and a comma on line 2"),
+        ("Date,AAPL,MSFT\n2024-02-13,185.25,401.5\n", "no column close among 'Date', 'AAPL', 'MSFT'.*if each column is an instrument, say --wide"),
+    ],
+)  # fmt: skip
+def test_what_can_be_read_in_two_ways_is_not_guessed(tmp_path, text, message):
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(RegimeError, match=message) as refused:
+        read(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_later_day_settles_the_order_and_one_that_contradicts_it_refuses_the_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(formats, "BLOCK_BYTES", 50)
+    path = tmp_path / "prices.csv"
+    rows = [f"{day:02}/02/2024,185.25\n" for day in range(1, 20)]
+    path.write_text("Date,Close\n" + "".join(rows))
+    _, found = read(path)
+    assert found["trade_date"].to_list() == [date(2024, 2, day) for day in range(1, 20)]
+    path.write_text("Date,Close\n" + "".join(rows) + "02/20/2024,185.25\n")
+    with pytest.raises(RegimeError, match=r"prices.csv:21: trade_date: other days are DD/MM/YYYY"):
+        read(path)
+
+
+def test_intraday_prices_are_not_taken_for_days(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("<TICKER>,<PER>,<DATE>,<CLOSE>\nA,60,20240213,185.25\n")
+    assert read(path)[1]["reason"].to_list() == ["period is not D, a day: '60'"]
+    path.write_text("t,c\n1707836400000,185.25\n")  # 15:00 in UTC, midnight in Tokyo
+    assert read(path)[1]["reason"].to_list() == [
+        "trade_date cannot be read as milliseconds of a midnight in UTC or New York: '1707836400000'"
+    ]
+
+
+def test_a_line_of_a_wide_file_that_cannot_be_split_is_refused_once(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("Date,A,B\n2024-02-13,1.5,2.5\n2024-02-14,1.5\n")
+    _, rows = read(path, is_wide=True)
+    reasons = rows["reason"].drop_nulls().to_list()
+    assert reasons == ["the number of fields is 2, the header has 3"]
