@@ -259,6 +259,30 @@ def test_an_auditor_cannot_take_a_lock_of_the_project(shared):
             auditor.execute(attempt)
 
 
+def test_a_reader_in_an_open_transaction_holds_up_no_build(shared):
+    relations = """
+        select format('%%I.%%I', nspname, relname)
+        from pg_class
+        inner join pg_namespace on pg_namespace.oid = relnamespace
+        where
+            relkind in ('r', 'v')
+            and nspname in ('historical', 'staging', 'features', 'runtime', 'audit')
+            and has_schema_privilege(nspname, 'usage')
+            and has_table_privilege(pg_class.oid, 'select')
+    """
+    with connect(as_login(shared, "pooled_auditor")) as reader, reader.transaction():
+        read = [name for (name,) in reader.rows(relations, []).rows]
+        assert {"features.daily_features", "audit.regime_timeline"} <= {*read}
+        for name in read:
+            reader.execute(sql.SQL("select from {} limit 0").format(sql.SQL(name)))
+        for arguments in (("init",), ("pipeline",)):
+            process = Process(
+                "regime", arguments, environment(shared) | {"REGIME_LOCK_TIMEOUT": "5"}
+            )
+            assert "lock" not in process.communicate()[1]
+            assert process.returncode == 0
+
+
 def test_an_auditor_cannot_make_a_dead_run_look_alive(shared):
     with (
         connect(shared) as database,
