@@ -98,7 +98,8 @@ class Layout:
     @property
     def ignored(self) -> list[str]:
         """The file's columns from which nothing is read."""
-        return [name for at, name in enumerate(self.header) if at not in set(self.wanted)]
+        wanted = set(self.wanted)
+        return [name for at, name in enumerate(self.header) if at not in wanted]
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ def _unknown(source: str, tops: Sequence[list[list[str]]], reading: Reading) -> 
     if reading.is_wide:
         return RegimeError(f"{source}: --wide: no column of days among {_shown(header)}")
     positions = positions_by_name(source, header)
-    name = next(name for name in REQUIRED[::-1] if name not in positions)
+    absent = [name for name in REQUIRED[::-1] if name not in positions]
+    name = next(iter(absent), "close")
     hint = ", or say --map close=NAME; if each column is an instrument, say --wide"
     if name != "close":
         hint = f", or say --map {name}=NAME"
@@ -239,18 +241,18 @@ def _layouts(
             continue
         below = [[cell.strip() for cell in row] for row in rows[number + 1 : number + 3]]
         if reading.is_wide:
-            find = _wide(header, below, reading)
+            found = _wide(header, below, reading)
         elif reading.columns:
-            find = _long(source, header, below, reading)
+            found = _long(source, header, below, reading)
         else:
-            find = (
+            found = (
                 _yfinance(header, below)
                 or _yfinance_table(header)
                 or _fred(header, below)
                 or _long(source, header, below, reading)
             )
-        if find:
-            name, names, series, lines, note = find
+        if found:
+            name, names, series, lines, note = found
             yield Layout(name, separator, number + lines, names, series, note)
 
 
@@ -368,14 +370,8 @@ def _yfinance(header: list[str], below: list[list[str]]) -> Found | None:
     first, second = header[0], below[0][0]
     if first not in LEVELS or second not in LEVELS or is_day(below[0][1]):
         return None
-    lines = 2
-    if (
-        len(below) > 1
-        and below[1]
-        and not any(below[1][1:])
-        and below[1][0] in ("Date", "Datetime")
-    ):
-        lines = 3
+    third = below[1] if len(below) > 1 else []
+    lines = 3 if third[:1] in (["Date"], ["Datetime"]) and not any(third[1:]) else 2
     pairs = list(zip(header[1:], below[0][1:], strict=True))
     return _of_pairs(
         ["Date", *map(" ".join, pairs)], {1 + at: pair for at, pair in enumerate(pairs)}, lines

@@ -36,8 +36,8 @@ TERMINAL = re.compile(r"^```\n\$ ([^\n]*\n)(.*?)^```$", re.MULTILINE | re.DOTALL
 # They begin with an empty database; all others after the demo.
 OF_OWN_PRICES = ("README.md", "docs/operator.md")
 # The auditor's questions have a test each, the package's page a project that has it, the notebook's
-# a session.
-ELSEWHERE = ("docs/auditor.md", "docs/notebook.md", "docs/package.md")
+# a session, the recipes of prices their files in test_load.py.
+ELSEWHERE = ("docs/auditor.md", "docs/notebook.md", "docs/package.md", "docs/prices.md")
 AFTER_THE_DEMO = [
     page
     for page in sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
