@@ -249,12 +249,8 @@ def _require_credible(name: Path, source: Path | io.BytesIO, rows: int) -> None:
 
 
 def _open_excel(name: Path, source: Path | io.BytesIO, sheet: str | None) -> Content:
-    try:
-        import fastexcel
-    except ImportError as error:
-        raise RegimeError(
-            f"{name}: an Excel workbook: install `regime-engine[excel]`, or save it as CSV"
-        ) from error
+    import fastexcel
+
     unzipped = [_size(source)]
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
