@@ -10,6 +10,7 @@ from psycopg import sql
 from regime_engine import features, runs, seeds
 from regime_engine.database import Database
 from regime_engine.errors import RegimeError
+from regime_engine.prices import load
 from regime_engine.seeds import Region
 from regime_engine.series import GLOBAL
 
@@ -144,7 +145,7 @@ def _notes_on_replaced(database: Database, before: Region, instrument_id: str) -
 
 def _notes_on_instrument(database: Database, region: Region, known: dict[str, Region]) -> list[str]:
     notes = []
-    if not seeds.has_prices(database, region.instrument_id):
+    if not _is_loaded(database, region.instrument_id):
         like = _instruments_like(database, region.instrument_id)
         notes.append(
             f"{region.instrument_id} has no prices yet: load them with `regime load`"
@@ -161,6 +162,17 @@ def _notes_on_instrument(database: Database, region: Region, known: dict[str, Re
             "each of them, unless you give one --weight 0"
         )
     return notes
+
+
+def _is_loaded(database: Database, instrument_id: str) -> bool:
+    """Whether there are prices of an instrument, which dbt may not have staged yet."""
+    if seeds.is_built(database, "stg_prices_daily"):
+        return seeds.has_prices(database, instrument_id)
+    table = load.table(database, load.PRICES)
+    query = "select 1 from {prices} where instrument_id = %s limit 1"
+    return load.exists(database, "to_regclass", table) and bool(
+        database.first(query, [instrument_id], prices=table)
+    )
 
 
 def _stored(database: Database, region: str) -> int:
