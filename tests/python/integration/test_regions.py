@@ -116,6 +116,16 @@ def test_a_weight_that_makes_no_vote_is_refused(database, weight):
         regions.add(database, "EU", "STOXX", weight=weight)
 
 
+def test_prices_that_are_loaded_and_not_staged_yet_are_not_missing(own):
+    own.execute("drop view staging.stg_prices_daily cascade")
+    assert regions.add(own, "EU", "GSPC.INDX", weight=0).notes == (
+        "GSPC.INDX stands for US too: in GLOBAL it counts for each of them, unless you give one "
+        "--weight 0",
+    )
+    (note,) = regions.add(own, "ASIA", "N225").notes
+    assert note == "N225 has no prices yet: load them with `regime load`"
+
+
 def test_the_command_says_what_it_did_and_that_prices_are_missing(own):
     def regime(*arguments):
         return succeed(regime_command(own.settings, *arguments))
