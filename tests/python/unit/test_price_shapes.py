@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -181,18 +182,32 @@ def test_a_file_is_read_as_its_source_means_it(tmp_path, monkeypatch, name, bloc
     assert understood == case.understood
 
 
-def write_workbook(path: Path) -> None:
-    """A sheet as Excel has it: a title, names, and days as numbers with the style of a date."""
+SHEET = (
+    ("Prices of X",),
+    ("Date", "Close", "Volume"),
+    (FIRST, 185.25, 1000),
+    (SECOND, 1.234, 1000),
+)
+
+
+def write_workbook(path: Path, sheet: Sequence[tuple[object, ...]] = SHEET) -> None:
+    """A sheet as Excel has it: days are numbers with the style of a date."""
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     packages = "http://schemas.openxmlformats.org/package/2006"
-    texts = [["Prices of X"], ["Date", "Close", "Volume"]]
+
+    def written(cell: object, place: str) -> str:
+        if cell is None:
+            return ""
+        if isinstance(cell, str):
+            return f'<c r="{place}" t="inlineStr"><is><t>{cell}</t></is></c>'
+        if isinstance(cell, date):
+            return f'<c r="{place}" s="1"><v>{(cell - date(1899, 12, 30)).days}</v></c>'
+        return f'<c r="{place}"><v>{cell}</v></c>'
+
     rows = [
-        "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in row) for row in texts
-    ]
-    rows += [
-        f'<c s="1"><v>{45335 + k}</v></c><c><v>{close}</v></c><c><v>1000</v></c>'
-        for k, close in enumerate((185.25, 1.234))
+        f'<row r="{row}">{"".join(written(cell, f"{letter}{row}") for letter, cell in zip("ABC", cells, strict=False))}</row>'
+        for row, cells in enumerate(sheet, 1)
     ]
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{packages}/content-types"/>',
@@ -200,7 +215,7 @@ def write_workbook(path: Path) -> None:
         "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(f'<row>{row}</row>' for row in rows)}</sheetData></worksheet>",
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(rows)}</sheetData></worksheet>",
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in parts.items():
@@ -301,3 +316,28 @@ def test_a_line_of_a_wide_file_that_cannot_be_split_is_refused_once(tmp_path):
     _, rows = read(path, is_wide=True)
     reasons = rows["reason"].drop_nulls().to_list()
     assert reasons == ["the number of fields is 2, the header has 3"]
+
+
+@pytest.mark.parametrize("rows_above", [0, 5])
+def test_a_number_of_a_workbook_is_not_read_by_the_marks_of_its_texts(tmp_path, rows_above):
+    path = tmp_path / "prices.xlsx"
+    title: list[tuple[object, ...]] = [("Prices of X",)] * rows_above
+    rows = [
+        ("Datum", "Schlusskurs", "Volumen"),
+        (FIRST, 1.234, "1.234.567"),
+        (SECOND, 2.5, "1.000"),
+    ]
+    write_workbook(path, [*title, *rows, (date(2024, 2, 15), "k.A.", "1.000")])
+    understood, found = read(path)
+    found = found.sort("line_number")
+    assert understood.endswith("decimal ,")
+    assert found["close"].to_list() == [1.234, 2.5, None]
+    assert found["volume"].to_list() == [1234567.0, 1000.0, None]
+
+
+def test_the_rows_of_a_workbook_are_numbered_as_in_excel(tmp_path):
+    path = tmp_path / "prices.xlsx"
+    write_workbook(path, [(), (), ("Date", "Close"), (FIRST, 1.5), (), (SECOND, -1)])
+    rows = read(path)[1].sort("line_number")
+    assert rows["line_number"].to_list() == [4, 6]
+    assert rows["reason"].to_list() == [None, "close is not positive: -1"]
