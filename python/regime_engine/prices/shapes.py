@@ -358,7 +358,8 @@ def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found 
 def _fred(header: list[str], below: list[list[str]]) -> Found | None:
     """A day and the value of a series whose id is the name of the column."""
     is_fred = len(header) == 2 and header[0] in ("observation_date", "DATE")
-    if not is_fred or not re.match(r"[A-Z0-9_]+$", header[1]) or name_of(header[1]):
+    is_id = re.match(r"[A-Z0-9_]+$", header[1]) and header[1] != "VALUE"
+    if not is_fred or not is_id or positions_by_name("", header[1:]):
         return None
     return Found("FRED series", header, [Series(header[1], {"trade_date": 0, "close": 1})])
 

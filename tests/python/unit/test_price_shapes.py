@@ -341,3 +341,22 @@ def test_the_rows_of_a_workbook_are_numbered_as_in_excel(tmp_path):
     rows = read(path)[1].sort("line_number")
     assert rows["line_number"].to_list() == [4, 6]
     assert rows["reason"].to_list() == [None, "close is not positive: -1"]
+
+
+@pytest.mark.parametrize("name", ["PRICE", "LAST"])
+def test_the_name_of_a_price_is_not_taken_for_the_id_of_a_series(tmp_path, name):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"DATE,{name}\n2024-02-13,185.25\n")
+    _, rows = read(path, instrument_id="A")
+    assert rows.select("instrument_id", "close").rows() == [("A", 185.25)]
+    with pytest.raises(RegimeError, match="no column instrument_id"), open_prices(path, Reading()):
+        pass
+
+
+def test_a_column_value_is_not_taken_for_the_id_of_a_series(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("DATE,VALUE\n2024-02-13,185.25\n")
+    with pytest.raises(RegimeError, match="no column close among 'DATE', 'VALUE'"):
+        read(path)
+    _, rows = read(path, columns={"close": "VALUE"})
+    assert rows.select("instrument_id", "close").rows() == [("X", 185.25)]
