@@ -16,7 +16,7 @@ ALIASES = {
     ),
     "open": (
         *("openprice", "pxopen", "openprc"),
-        *("eroffnung", "eroffnungskurs", "anfangskurs", "erster"),
+        *("eroffnung", "eroffnungskurs", "eroeffnung", "eroeffnungskurs", "anfangskurs", "erster"),
         *("ouverture", "otwarcie", "apertura"),
     ),
     "high": (
@@ -37,8 +37,11 @@ ALIASES = {
         "adjustedcloseprice",
         "closeadj",
         "closeadjusted",
+        *("adjprice", "adjustedprice", "adjclosingprice", "adjustedclosingprice"),
+        *("closingpriceadjusted", "adjlast", "adjustedlast"),
+        *("bereinigterschlusskurs", "schlusskursbereinigt", "clotureajustee", "coursajuste"),
     ),
-    "volume": ("vol", "pxvolume", "volumen", "stuck", "stucke", "wolumen"),
+    "volume": ("vol", "pxvolume", "stuck", "stucke", "stueck", "stuecke", "wolumen"),
     "currency": ("ccy", "wahrung", "devise"),
     "metadata": (),
 }
@@ -46,7 +49,9 @@ ALIASES = {
 WEAK_ALIASES = {
     "instrument_id": ("name",),
     "trade_date": ("time", "day", "data"),
-    "close": ("price", "last", "kurs", "letzter", "dernier", "cours"),
+    "close": ("price", "last", "kurs", "letzter", "zuletzt", "dernier", "cours"),
+    # Beside a number of shares it is the turnover in money.
+    "volume": ("volumen",),
 }
 KEY = ("instrument_id", "trade_date")
 REQUIRED = (*KEY, "close")

@@ -360,3 +360,22 @@ def test_a_column_value_is_not_taken_for_the_id_of_a_series(tmp_path):
         read(path)
     _, rows = read(path, columns={"close": "VALUE"})
     assert rows.select("instrument_id", "close").rows() == [("X", 185.25)]
+
+
+@pytest.mark.parametrize("shares", ["Stücke", "Stuecke"])
+def test_the_turnover_in_money_is_not_taken_for_the_number_of_shares(tmp_path, shares):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Datum;Schlusskurs;Volumen;{shares}\n13.02.2024;185,25;98765;534\n", "utf-8")
+    assert read(path)[1]["volume"].to_list() == [534.0]
+    path.write_text("Datum;Schlusskurs;Volumen\n13.02.2024;185,25;98765\n")
+    assert read(path)[1]["volume"].to_list() == [98765.0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Adjusted Price", "Adj. Closing Price", "Schlusskurs (bereinigt)", "Clôture ajustée"],
+)
+def test_an_adjusted_close_is_found_by_its_usual_names(tmp_path, name):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Date,Close,{name}\n2024-02-13,185.25,92.5\n", "utf-8")
+    assert read(path)[1]["adjusted_close"].to_list() == [92.5]
