@@ -14,7 +14,7 @@ from regime_engine.prices.shapes import Shape, rows_of
 from regime_engine.prices.writing import NumberStyle
 
 # How files write a missing value. NaN is not among them: a number that is not finite is refused.
-NULLS = ("", "na", "n/a", "#n/a", "null", "none", r"\n", "-", ".")
+NULLS = ("", "na", "n/a", "#n/a", "#n/a n/a", "null", "none", r"\n", "-", "--", ".")
 
 # What a shape may have besides the columns of prices_daily.
 EXTRA = ("price_factor", "period")

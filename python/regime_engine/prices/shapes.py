@@ -28,7 +28,7 @@ PLAIN = "one price a row"
 UNNAMED = ("", "index", "Unnamed: 0", "__index_level_0__")
 LEVELS = ("", "Price", "Ticker", "Attributes", "Symbols")
 # How a wide file says that an instrument has no price on a day.
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".")
+MISSING = ("", "na", "n/a", "#n/a", "#n/a n/a", "nan", "null", "none", r"\n", "-", "--", ".")
 # Columns of yfinance that are no prices.
 EVENTS = ("dividends", "stocksplits", "capitalgains", "repaired")
 

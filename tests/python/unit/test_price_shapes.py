@@ -379,3 +379,14 @@ def test_an_adjusted_close_is_found_by_its_usual_names(tmp_path, name):
     path = tmp_path / "prices.csv"
     path.write_text(f"Date,Close,{name}\n2024-02-13,185.25,92.5\n", "utf-8")
     assert read(path)[1]["adjusted_close"].to_list() == [92.5]
+
+
+@pytest.mark.parametrize("missing", ["#N/A N/A", "#N/A", "--"])
+def test_a_value_that_a_source_does_not_have_is_missing(tmp_path, missing):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Date,Close,Volume\n2024-02-13,185.25,{missing}\n")
+    _, rows = read(path)
+    assert rows.select("close", "volume", "reason").rows() == [(185.25, None, None)]
+    path.write_text(f"Date,A,B\n2024-02-13,185.25,{missing}\n")
+    _, rows = read(path, is_wide=True)
+    assert rows.select("instrument_id", "close").rows() == [("A", 185.25)]
