@@ -189,6 +189,8 @@ class Table:
         row_number = 1
         try:
             selected = self.frame.select(names[at] for at in wanted)
+            # Texts that Spark and others write without saying so.
+            selected = selected.with_columns(pl.col(pl.Binary).cast(pl.String))
             for batch in selected.collect_batches(chunk_size=CHUNK_ROWS):
                 texts = [_as_text(column) for column in batch]
                 rows = pl.DataFrame(texts, schema=[str(at) for at in wanted])

@@ -390,3 +390,15 @@ def test_a_value_that_a_source_does_not_have_is_missing(tmp_path, missing):
     path.write_text(f"Date,A,B\n2024-02-13,185.25,{missing}\n")
     _, rows = read(path, is_wide=True)
     assert rows.select("instrument_id", "close").rows() == [("A", 185.25)]
+
+
+def test_texts_of_parquet_that_are_stored_as_bytes_are_texts(tmp_path):
+    path = tmp_path / "prices.parquet"
+    frame = pl.DataFrame({"ticker": [b"A", b"A"], "date": [FIRST, SECOND], "close": [1.5, -1.0]})
+    frame.write_parquet(path)
+    _, rows = read(path)
+    assert rows["instrument_id"].to_list() == ["A", "A"]
+    assert rows["reason"].drop_nulls().to_list() == ["close is not positive: -1.0"]
+    frame.with_columns(ticker=pl.lit(b"\xff")).write_parquet(path)
+    with pytest.raises(RegimeError, match="cannot be read as Parquet"):
+        read(path)
