@@ -15,6 +15,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.prices import formats
 from regime_engine.prices.files import open_prices
 from regime_engine.prices.shapes import Reading
+from regime_engine.prices.sources import files_of, named_after_file
 
 FIRST, SECOND = date(2024, 2, 13), date(2024, 2, 14)
 VALUES = ("instrument_id", "trade_date", "open", "high", "low", "close", "adjusted_close", "volume")
@@ -402,3 +403,20 @@ def test_texts_of_parquet_that_are_stored_as_bytes_are_texts(tmp_path):
     frame.with_columns(ticker=pl.lit(b"\xff")).write_parquet(path)
     with pytest.raises(RegimeError, match="cannot be read as Parquet"):
         read(path)
+
+
+def test_stdin_is_not_named_after_a_file():
+    reading = Reading()
+    for pattern in ("name", "{instrument}.csv"):
+        assert named_after_file(Path("-"), pattern, reading) == reading
+    assert named_after_file(Path("B.A.csv"), "name", reading).instrument_if_unnamed == "B.A"
+
+
+def test_the_files_in_the_folders_of_a_folder_are_named_with_stars(tmp_path):
+    path = tmp_path / "us" / "nasdaq stocks" / "1" / "a.us.txt"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    folder = tmp_path / "us"
+    with pytest.raises(RegimeError, match=r"only folders in the folder: name '.*/us/\*\*/\*'"):
+        files_of([str(folder)])
+    assert files_of([f"{folder}/**/*"]) == [path]
