@@ -8,11 +8,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 
 from regime_engine.errors import RegimeError
-from regime_engine.prices import formats
+from regime_engine.prices import formats, frames
 from regime_engine.prices.files import open_prices
 from regime_engine.prices.shapes import Reading
 from regime_engine.prices.sources import files_of, named_after_file
@@ -420,3 +421,23 @@ def test_the_files_in_the_folders_of_a_folder_are_named_with_stars(tmp_path):
     with pytest.raises(RegimeError, match=r"only folders in the folder: name '.*/us/\*\*/\*'"):
         files_of([str(folder)])
     assert files_of([f"{folder}/**/*"]) == [path]
+
+
+def test_two_columns_of_one_name_in_a_frame_of_pandas_are_refused():
+    # What is left of two tickers of yfinance without their level of the names.
+    frame = pd.DataFrame([[185.25, 401.5]], pd.DatetimeIndex([FIRST]), ["Close", "Close"])
+    with pytest.raises(RegimeError, match="the frame: two columns are called 'Close'"):
+        frames._as_polars(frame)
+
+
+@pytest.mark.parametrize(
+    "index", [[FIRST], ["2024-02-13"], pd.PeriodIndex(["2024-02-13"], freq="D")]
+)
+def test_an_index_of_days_of_any_type_is_a_column_of_a_frame_of_pandas(index):
+    frame = pd.DataFrame({"Close": [185.25]}, index)
+    assert frames._as_polars(frame).rows() == [("2024-02-13", 185.25)]
+
+
+def test_a_missing_object_of_pandas_is_a_missing_value():
+    frame = pd.DataFrame({"Date": ["2024-02-13"] * 3, "Close": [pd.NA, None, 1.5]})
+    assert frames._as_polars(frame)["Close"].to_list() == [None, None, "1.5"]
