@@ -24,6 +24,7 @@ from regime_engine.prices.writing import DateStyle, Evidence, NumberStyle, is_da
 
 SEPARATORS = (",", ";", "\t", "|")
 PLAIN = "one price a row"
+WIDE, FRED, YFINANCE = "a column an instrument", "FRED series", "yfinance download"
 # What pandas calls an index without a name, and the levels of names of yfinance's columns.
 UNNAMED = ("", "index", "Unnamed: 0", "__index_level_0__")
 LEVELS = ("", "Price", "Ticker", "Attributes", "Symbols")
@@ -160,9 +161,9 @@ def rows_of(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_row_index("row")
     first, *others = layout.series
     has_fault = pl.col("fault").is_not_null()
-    if not others:
+    if not others and layout.name not in (WIDE, FRED, YFINANCE):
         return _rows_of_series(rows, first, column_number=1)
-    # A day on which an instrument of a wide file has no price is no row.
+    # A day on which an instrument with columns of its own has no price is no row.
     frames = [rows.filter(has_fault).pipe(_rows_of_series, first, column_number=1)]
     good = rows.filter(~has_fault)
     for series in layout.series:
@@ -352,7 +353,7 @@ def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found 
         if place != at and name
     ]
     note = f"each is a {reading.field}"
-    return Found("a column an instrument", header, series, note=note) if series else None
+    return Found(WIDE, header, series, note=note) if series else None
 
 
 def _fred(header: list[str], below: list[list[str]]) -> Found | None:
@@ -361,7 +362,7 @@ def _fred(header: list[str], below: list[list[str]]) -> Found | None:
     is_id = re.match(r"[A-Z0-9_]+$", header[1]) and header[1] != "VALUE"
     if not is_fred or not is_id or positions_by_name("", header[1:]):
         return None
-    return Found("FRED series", header, [Series(header[1], {"trade_date": 0, "close": 1})])
+    return Found(FRED, header, [Series(header[1], {"trade_date": 0, "close": 1})])
 
 
 def _yfinance(header: list[str], below: list[list[str]]) -> Found | None:
@@ -412,4 +413,4 @@ def _of_pairs(
     is_adjusted = any("adjusted_close" in positions for positions in found.values())
     note = "" if is_adjusted else "adjusted by default"
     series = [Series(ticker, positions) for ticker, positions in found.items()]
-    return Found("yfinance download", header, series, lines, note)
+    return Found(YFINANCE, header, series, lines, note)

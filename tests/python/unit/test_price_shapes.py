@@ -441,3 +441,12 @@ def test_an_index_of_days_of_any_type_is_a_column_of_a_frame_of_pandas(index):
 def test_a_missing_object_of_pandas_is_a_missing_value():
     frame = pd.DataFrame({"Date": ["2024-02-13"] * 3, "Close": [pd.NA, None, 1.5]})
     assert frames._as_polars(frame)["Close"].to_list() == [None, None, "1.5"]
+
+
+@pytest.mark.parametrize("missing", [".", ""])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_a_holiday_of_a_series_with_its_own_column_is_no_row(tmp_path, missing, is_wide):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"observation_date,SP500\n2024-02-12,{missing}\n2024-02-13,4953.17\n")
+    _, rows = read(path, is_wide=is_wide)
+    assert rows.select("line_number", "instrument_id", "close").rows() == [(3, "SP500", 4953.17)]
