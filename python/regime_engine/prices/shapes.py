@@ -274,6 +274,8 @@ def _long(source: str, header: list[str], below: list[list[str]], reading: Readi
     for name, written in reading.columns.items():
         if written and written not in header:
             return None
+        if written and header.count(written) > 1:
+            raise RegimeError(f"{source}: --map: two columns are called {written!r}: rename one")
         given[name] = header.index(written) if written else None
     if "trade_date" not in given and not any(name_of(name) == "trade_date" for name in header):
         at = _unnamed_days(header, below)
@@ -298,7 +300,7 @@ def _long(source: str, header: list[str], below: list[list[str]], reading: Readi
         given["period"] = header.index("<PER>")
     taken = {at for at in given.values() if at is not None}
     free = ["" if at in taken else name for at, name in enumerate(header)]
-    found = {name: at for name, at in positions_by_name(source, free).items() if name not in given}
+    found = positions_by_name(source, free, given)
     positions = found | {name: at for name, at in given.items() if at is not None}
     if not {"trade_date", "close"} <= positions.keys():
         return None

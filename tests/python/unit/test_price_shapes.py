@@ -450,3 +450,19 @@ def test_a_holiday_of_a_series_with_its_own_column_is_no_row(tmp_path, missing, 
     path.write_text(f"observation_date,SP500\n2024-02-12,{missing}\n2024-02-13,4953.17\n")
     _, rows = read(path, is_wide=is_wide)
     assert rows.select("line_number", "instrument_id", "close").rows() == [(3, "SP500", 4953.17)]
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "message"),
+    [
+        ("Date,Price,Last", {}, "both 'Price' and 'Last' would be close: rename or drop one"),
+        ("Date,A,A", {"close": "A"}, "--map: two columns are called 'A': rename one"),
+    ],
+)
+def test_one_of_two_columns_is_not_guessed(tmp_path, names, columns, message):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"{names}\n2024-02-13,185.25,401.5\n")
+    with pytest.raises(RegimeError, match=message):
+        read(path, columns=columns)
+    path.write_text("Date,Price,Last,Settle\n2024-02-13,185.25,401.5,1.5\n")
+    assert read(path, columns={"close": "Settle"})[1]["close"].to_list() == [1.5]
