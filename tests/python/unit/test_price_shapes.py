@@ -466,3 +466,24 @@ def test_one_of_two_columns_is_not_guessed(tmp_path, names, columns, message):
         read(path, columns=columns)
     path.write_text("Date,Price,Last,Settle\n2024-02-13,185.25,401.5,1.5\n")
     assert read(path, columns={"close": "Settle"})[1]["close"].to_list() == [1.5]
+
+
+@pytest.mark.parametrize("zeros", ["", "000", "000.0", "000000", "000000000"])
+def test_a_moment_is_counted_in_any_unit(tmp_path, zeros):
+    path = tmp_path / "prices.csv"
+    counts = [f"{seconds}{zeros}" for seconds in (1707782400, 1707886800, 1707886801)]
+    path.write_text("t,c\n" + "".join(f"{count},1.5\n" for count in counts))
+    _, rows = read(path)
+    days = rows.filter(pl.col("reason").is_null())["trade_date"]
+    assert days.to_list() == [FIRST, SECOND]
+    (reason,) = rows["reason"].drop_nulls()
+    assert "seconds of a midnight in UTC or New York: '1707886801" in reason
+
+
+@pytest.mark.parametrize("count", ["1707782400000000", "9223372036854775807", "9" * 20])
+def test_a_moment_that_is_too_far_away_is_refused(tmp_path, count):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"t,c\n1707782400,1.5\n{count},1.5\n")
+    _, rows = read(path)
+    (reason,) = rows["reason"].drop_nulls()
+    assert reason.endswith(f"cannot be read as seconds of a midnight in UTC or New York: '{count}'")
