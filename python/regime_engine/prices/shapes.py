@@ -242,7 +242,7 @@ def _layouts(
             continue
         below = [[cell.strip() for cell in row] for row in rows[number + 1 : number + 3]]
         if reading.is_wide:
-            found = _wide(header, below, reading)
+            found = _wide(source, header, below, reading)
         elif reading.columns:
             found = _long(source, header, below, reading)
         else:
@@ -339,7 +339,7 @@ def _unnamed_days(header: list[str], below: list[list[str]]) -> int | None:
     return 0 if not below or is_day(next(iter(below[0]), "")) else None
 
 
-def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found | None:
+def _wide(source: str, header: list[str], below: list[list[str]], reading: Reading) -> Found | None:
     """A column of days and a column for each instrument."""
     written = reading.columns.get("trade_date")
     if written:
@@ -349,6 +349,9 @@ def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found 
         at = next(days, _unnamed_days(header, below))
     if at is None or len(header) < 2:
         return None
+    for place, name in enumerate(header):
+        if place != at and name_of(name) in ("instrument_id", "close", "adjusted_close"):
+            raise RegimeError(f"{source}: {name!r} is no instrument: leave out --wide")
     series = [
         Series(name, {"trade_date": at, reading.field: place})
         for place, name in enumerate(header)

@@ -487,3 +487,13 @@ def test_a_moment_that_is_too_far_away_is_refused(tmp_path, count):
     _, rows = read(path)
     (reason,) = rows["reason"].drop_nulls()
     assert reason.endswith(f"cannot be read as seconds of a midnight in UTC or New York: '{count}'")
+
+
+@pytest.mark.parametrize("names", ["Date,Open,Close", "Date,Symbol,Price"])
+def test_a_file_with_one_price_a_row_is_not_read_as_wide(tmp_path, names):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"{names}\n2024-02-13,185.25,186.5\n")
+    with pytest.raises(RegimeError, match="is no instrument: leave out --wide"):
+        read(path, is_wide=True)
+    path.write_text("Date,OPEN,LOW\n2024-02-13,185.25,186.5\n")  # two tickers
+    assert read(path, is_wide=True)[1]["instrument_id"].to_list() == ["LOW", "OPEN"]
