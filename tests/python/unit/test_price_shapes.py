@@ -497,3 +497,13 @@ def test_a_file_with_one_price_a_row_is_not_read_as_wide(tmp_path, names):
         read(path, is_wide=True)
     path.write_text("Date,OPEN,LOW\n2024-02-13,185.25,186.5\n")  # two tickers
     assert read(path, is_wide=True)[1]["instrument_id"].to_list() == ["LOW", "OPEN"]
+
+
+def test_days_that_excel_may_have_swapped_are_refused(tmp_path):
+    path = tmp_path / "prices.xlsx"
+    days = (date(2024, 11, 2), date(2024, 12, 2), "13/02/2024")  # of 11/02, 12/02 and 13/02
+    write_workbook(path, [("Date", "Close"), *((day, 1.5) for day in days)])
+    with pytest.raises(
+        RegimeError, match="4: trade_date: other cells are days and '13/02/2024' is"
+    ):
+        read(path)
