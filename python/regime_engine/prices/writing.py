@@ -189,7 +189,10 @@ class Evidence:
         if not self._in_numbers:
             self._recognise(text, lines)
         if self._in_numbers:
-            numbers = text.str.extract_groups(r"^(?<a>\d{1,2})[/.-](?<b>\d{1,2})[/.-]\d{4}").struct
+            # A day with other marks between its parts does not show the order of these.
+            mark = re.escape(re.sub(IN_NUMBERS, r"\2", self._in_numbers[1])[0])
+            parts = rf"^(?<a>\d{{1,2}}){mark}(?<b>\d{{1,2}}){mark}\d{{4}}"
+            numbers = text.str.extract_groups(parts).struct
             for name, order in (("a", "day first"), ("b", "month first")):
                 if (numbers.field(name).cast(pl.Int64, strict=False) > 12).any():
                     self._orders.add(order)

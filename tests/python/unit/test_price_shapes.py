@@ -272,6 +272,7 @@ def test_the_format_of_a_file_is_seen_from_its_content(tmp_path, kind):
             "Date,Close\n13/04/2024,1.5\n05/14/2024,1.5\n03/04/2024,1.5\n",
             "trade_date: days in both orders",
         ),
+        ("Date,Close\n03.04.2024,1.5\n04/13/2024,1.5\n", "in an order that no row shows"),
         ("Date,Close\n13.04.24,1.5\n", "prices.csv:2: trade_date: '13.04.24' has a year of two digits"),
         ("Date;Close\n2024-02-13;1.234\n", "prices.csv:2: close: '1.234' can be 1.234 or 1234: say which with --decimal"),
         ("Date,Close\n2024-02-13,1.234\n", "'1.234' can be 1.234 or 1234"),
