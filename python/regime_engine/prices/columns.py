@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from regime_engine.errors import RegimeError
 
@@ -16,7 +16,7 @@ ALIASES = {
     ),
     "open": (
         *("openprice", "pxopen", "openprc"),
-        *("eroffnung", "eroffnungskurs", "anfangskurs", "erster"),
+        *("eroffnung", "eroffnungskurs", "eroeffnung", "eroeffnungskurs", "anfangskurs", "erster"),
         *("ouverture", "otwarcie", "apertura"),
     ),
     "high": (
@@ -37,8 +37,11 @@ ALIASES = {
         "adjustedcloseprice",
         "closeadj",
         "closeadjusted",
+        *("adjprice", "adjustedprice", "adjclosingprice", "adjustedclosingprice"),
+        *("closingpriceadjusted", "adjlast", "adjustedlast"),
+        *("bereinigterschlusskurs", "schlusskursbereinigt", "clotureajustee", "coursajuste"),
     ),
-    "volume": ("vol", "pxvolume", "volumen", "stuck", "stucke", "wolumen"),
+    "volume": ("vol", "pxvolume", "stuck", "stucke", "stueck", "stuecke", "wolumen"),
     "currency": ("ccy", "wahrung", "devise"),
     "metadata": (),
 }
@@ -46,7 +49,9 @@ ALIASES = {
 WEAK_ALIASES = {
     "instrument_id": ("name",),
     "trade_date": ("time", "day", "data"),
-    "close": ("price", "last", "kurs", "letzter", "dernier", "cours"),
+    "close": ("price", "last", "kurs", "letzter", "zuletzt", "dernier", "cours"),
+    # Beside a number of shares it is the turnover in money.
+    "volume": ("volumen",),
 }
 KEY = ("instrument_id", "trade_date")
 REQUIRED = (*KEY, "close")
@@ -71,24 +76,37 @@ def name_of(written: str) -> str | None:
     return _NAMES.get(folded(written))
 
 
-def positions_by_name(source: str, header: Sequence[str]) -> dict[str, int]:
+def positions_by_name(
+    source: str, header: Sequence[str], given: Collection[str] = ()
+) -> dict[str, int]:
     """Column of prices_daily → position of the source's column that fills it.
 
+    given: columns of prices_daily for which none is looked for
     raises RegimeError if two columns would fill one
     """
     positions: dict[str, int] = {}
     for position, written in enumerate(header):
         name = name_of(written)
+        if name in given:
+            continue
         if name in positions:
-            both = f"{header[positions[name]]!r} and {written!r}"
-            raise RegimeError(f"{source}: both {both} would be {name}: rename or drop one")
+            raise _both(source, header[positions[name]], written, name)
         if name:
             positions[name] = position
+    weak: dict[str, int] = {}
     for position, written in enumerate(header):
         name = _WEAK_NAMES.get(folded(written))
-        if name:
-            positions.setdefault(name, position)
-    return positions
+        if not name or name in positions or name in given:
+            continue
+        if name in weak:
+            raise _both(source, header[weak[name]], written, name)
+        weak[name] = position
+    return positions | weak
+
+
+def _both(source: str, first: str, second: str, name: str) -> RegimeError:
+    both = f"{first!r} and {second!r}"
+    return RegimeError(f"{source}: both {both} would be {name}: rename or drop one")
 
 
 def missing(source: str, name: str, header: Iterable[str]) -> str:

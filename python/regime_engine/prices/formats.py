@@ -189,6 +189,8 @@ class Table:
         row_number = 1
         try:
             selected = self.frame.select(names[at] for at in wanted)
+            # Texts that Spark and others write without saying so.
+            selected = selected.with_columns(pl.col(pl.Binary).cast(pl.String))
             for batch in selected.collect_batches(chunk_size=CHUNK_ROWS):
                 texts = [_as_text(column) for column in batch]
                 rows = pl.DataFrame(texts, schema=[str(at) for at in wanted])
@@ -266,25 +268,35 @@ def _open_excel(name: Path, source: Path | io.BytesIO, sheet: str | None) -> Con
         if sheet is not None and sheet not in names:
             raise RegimeError(f"{name}: no sheet {sheet!r} among {', '.join(names)[:300]}")
         chosen = names[0] if sheet is None else sheet
-        cells = workbook.load_sheet(chosen, header_row=None, dtypes="string").to_polars()
-        typed = [
-            workbook.load_sheet(chosen, header_row=None, skip_rows=rows).to_polars()
-            for rows in range(1, min(cells.height, 4))
-        ]
+        # Without skip_rows, blank rows at the top are left out, and the others have wrong numbers.
+        load = partial(workbook.load_sheet, chosen, header_row=None, skip_rows=0)
+        cells = load(dtypes="string").to_polars()
+        # As a truth value, a number is there, and a text or a day is not.
+        is_number = load(dtypes="boolean").to_polars().select(pl.all().is_not_null())
     except fastexcel.FastExcelError as error:
         raise _unreadable(name, "Excel", error) from error
-    numbers = {
-        position
-        for frame in typed
-        for position, dtype in enumerate(frame.dtypes)
-        if dtype.is_numeric()
-    }
-    return Sheet(name, "Excel", cells, frozenset(numbers))
+    numbers = set()
+    columns = []
+    for position, (column, is_one) in enumerate(zip(cells, is_number, strict=True)):
+        below = slice(is_one.arg_max() or 0, None)
+        if is_one.any() and (is_one | column.is_null())[below].all():
+            numbers.add(position)
+        else:
+            columns.append(_in_one_way(column, is_one))
+    return Sheet(name, "Excel", cells.with_columns(columns), frozenset(numbers))
+
+
+def _in_one_way(column: pl.Series, is_number: pl.Series) -> pl.Series:
+    """The cells of a column with texts too, its numbers so that no mark is in them: 1234e-3."""
+    parts = column.str.extract_groups(r"^(?<whole>-?\d+)\.(?<rest>\d+)$").struct
+    whole, rest = parts.field("whole"), parts.field("rest")
+    written = whole + rest + "e-" + rest.str.len_chars().cast(pl.String)
+    return written.zip_with(is_number & written.is_not_null(), column).alias(column.name)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet of a workbook; numbers: positions of columns whose cells are numbers"""
+    """A sheet of a workbook; numbers: positions of columns of which all cells but the name are"""
 
     name: Path
     kind: str
@@ -302,8 +314,10 @@ class Sheet:
         columns = self.cells.columns
         for begin in range(0, below.height, CHUNK_ROWS):
             batch = below.slice(begin, CHUNK_ROWS).select(columns[at] for at in wanted)
+            is_blank = batch.select(pl.all_horizontal(pl.all().is_null())).to_series()
             rows = batch.rename({columns[at]: str(at) for at in wanted})
-            yield Chunk(_numbered(rows, top_rows + begin + 1), _json_of(batch))
+            rows = _numbered(rows, top_rows + begin + 1).filter(~is_blank)
+            yield Chunk(rows, _json_of(batch.filter(~is_blank)))
 
 
 # Texts: rows are lines, columns are what stands between separators.

@@ -9,7 +9,7 @@ import polars as pl
 
 from regime_engine.config import Settings
 from regime_engine.database import connect
-from regime_engine.errors import value_errors
+from regime_engine.errors import RegimeError, value_errors
 from regime_engine.prices.load import LoadResult, load_table
 from regime_engine.prices.shapes import Reading
 
@@ -84,19 +84,24 @@ def _as_polars(frame: Any) -> pl.DataFrame:
 
 def _of_pandas(frame: Any) -> pl.DataFrame:
     """A frame of pandas, with the levels of its index as columns; NaN is a missing value."""
-    if frame.index.names != [None] or getattr(frame.index, "dtype", np.dtype(int)).kind == "M":
-        frame = frame.rename_axis([name or "" for name in frame.index.names]).reset_index()
-    columns = {}
-    for place, name in enumerate(frame.columns):
+    if frame.index.names != [None] or getattr(frame.index.dtype, "kind", "O") not in "iuf":
+        unnamed = "" if frame.index.nlevels == 1 else "level_{}"
+        names = [name or unnamed.format(level) for level, name in enumerate(frame.index.names)]
+        frame = frame.rename_axis(names).reset_index()
+    columns: dict[str, pl.Series] = {}
+    for place, name in enumerate(map(str, frame.columns)):
+        if name in columns:
+            raise RegimeError(f"{NAME}: two columns are called {name!r}: rename or drop one")
         column = frame.iloc[:, place]
         if hasattr(column, "dt") and hasattr(column.dt, "tz_localize"):
             values = pl.Series(column.dt.tz_localize(None).to_numpy("datetime64[us]"))
         elif getattr(column.dtype, "kind", "O") in "iuf":
             values = pl.Series(column.to_numpy(float, na_value=np.nan)).fill_nan(None)
         else:
-            texts = (None if value != value else value for value in column)
-            values = pl.Series(
-                [None if text is None else str(text) for text in texts], dtype=pl.String
+            texts = (
+                None if is_missing else str(value)
+                for value, is_missing in zip(column, column.isna(), strict=True)
             )
-        columns[str(name)] = values
+            values = pl.Series(list(texts), dtype=pl.String)
+        columns[name] = values
     return pl.DataFrame(columns)

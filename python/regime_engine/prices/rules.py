@@ -11,10 +11,10 @@ from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import ALIASES, NUMBERS, REQUIRED
 from regime_engine.prices.formats import Chunk, Content
 from regime_engine.prices.shapes import Shape, rows_of
-from regime_engine.prices.writing import NumberStyle
+from regime_engine.prices.writing import IN_NUMBERS, NumberStyle
 
 # How files write a missing value. NaN is not among them: a number that is not finite is refused.
-NULLS = ("", "na", "n/a", "#n/a", "null", "none", r"\n", "-", ".")
+NULLS = ("", "na", "n/a", "#n/a", "#n/a n/a", "null", "none", r"\n", "-", "--", ".")
 
 # What a shape may have besides the columns of prices_daily.
 EXTRA = ("price_factor", "period")
@@ -48,6 +48,8 @@ def check(source: str, chunk: Chunk, shape: Shape, content: Content) -> pl.DataF
         [_values(name, rows[name], shape, content).alias(f"{name}_value") for name in names]
     )
     _require_one_order(source, rows, shape)
+    if content.kind == "Excel":
+        _require_days_of_one_kind(source, rows, shape)
     if "price_factor" in names:
         # CRSP: a close that is the mean of bid and ask has a minus, and an adjusted one a factor.
         close = pl.col("close_value").abs()
@@ -114,6 +116,18 @@ def _require_one_order(source: str, rows: pl.DataFrame, shape: Shape) -> None:
         raise RegimeError(
             f"{source}:{line}: trade_date: other days are {shape.dates} and {day!r} cannot be: "
             "give a file with one order, or say it with --date-format"
+        )
+
+
+def _require_days_of_one_kind(source: str, rows: pl.DataFrame, shape: Shape) -> None:
+    """Excel makes days of the texts that it can read, with day and month swapped where the texts
+    have the other order, and leaves the others."""
+    is_text = pl.col("trade_date").str.contains(IN_NUMBERS)
+    if shape.dates.format is None and not (texts := rows.filter(is_text)).is_empty():
+        line, day = texts.select("line_number", "trade_date").row(0)
+        raise RegimeError(
+            f"{source}:{line}: trade_date: other cells are days and {day!r} is a text: Excel may "
+            "have swapped day and month in the others: load the file from which the sheet was made"
         )
 
 

@@ -24,11 +24,12 @@ from regime_engine.prices.writing import DateStyle, Evidence, NumberStyle, is_da
 
 SEPARATORS = (",", ";", "\t", "|")
 PLAIN = "one price a row"
+WIDE, FRED, YFINANCE = "a column an instrument", "FRED series", "yfinance download"
 # What pandas calls an index without a name, and the levels of names of yfinance's columns.
 UNNAMED = ("", "index", "Unnamed: 0", "__index_level_0__")
 LEVELS = ("", "Price", "Ticker", "Attributes", "Symbols")
 # How a wide file says that an instrument has no price on a day.
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".")
+MISSING = ("", "na", "n/a", "#n/a", "#n/a n/a", "nan", "null", "none", r"\n", "-", "--", ".")
 # Columns of yfinance that are no prices.
 EVENTS = ("dividends", "stocksplits", "capitalgains", "repaired")
 
@@ -160,9 +161,9 @@ def rows_of(layout: Layout, rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_row_index("row")
     first, *others = layout.series
     has_fault = pl.col("fault").is_not_null()
-    if not others:
+    if not others and layout.name not in (WIDE, FRED, YFINANCE):
         return _rows_of_series(rows, first, column_number=1)
-    # A day on which an instrument of a wide file has no price is no row.
+    # A day on which an instrument with columns of its own has no price is no row.
     frames = [rows.filter(has_fault).pipe(_rows_of_series, first, column_number=1)]
     good = rows.filter(~has_fault)
     for series in layout.series:
@@ -241,7 +242,7 @@ def _layouts(
             continue
         below = [[cell.strip() for cell in row] for row in rows[number + 1 : number + 3]]
         if reading.is_wide:
-            found = _wide(header, below, reading)
+            found = _wide(source, header, below, reading)
         elif reading.columns:
             found = _long(source, header, below, reading)
         else:
@@ -273,6 +274,8 @@ def _long(source: str, header: list[str], below: list[list[str]], reading: Readi
     for name, written in reading.columns.items():
         if written and written not in header:
             return None
+        if written and header.count(written) > 1:
+            raise RegimeError(f"{source}: --map: two columns are called {written!r}: rename one")
         given[name] = header.index(written) if written else None
     if "trade_date" not in given and not any(name_of(name) == "trade_date" for name in header):
         at = _unnamed_days(header, below)
@@ -297,7 +300,7 @@ def _long(source: str, header: list[str], below: list[list[str]], reading: Readi
         given["period"] = header.index("<PER>")
     taken = {at for at in given.values() if at is not None}
     free = ["" if at in taken else name for at, name in enumerate(header)]
-    found = {name: at for name, at in positions_by_name(source, free).items() if name not in given}
+    found = positions_by_name(source, free, given)
     positions = found | {name: at for name, at in given.items() if at is not None}
     if not {"trade_date", "close"} <= positions.keys():
         return None
@@ -336,7 +339,7 @@ def _unnamed_days(header: list[str], below: list[list[str]]) -> int | None:
     return 0 if not below or is_day(next(iter(below[0]), "")) else None
 
 
-def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found | None:
+def _wide(source: str, header: list[str], below: list[list[str]], reading: Reading) -> Found | None:
     """A column of days and a column for each instrument."""
     written = reading.columns.get("trade_date")
     if written:
@@ -346,21 +349,25 @@ def _wide(header: list[str], below: list[list[str]], reading: Reading) -> Found 
         at = next(days, _unnamed_days(header, below))
     if at is None or len(header) < 2:
         return None
+    for place, name in enumerate(header):
+        if place != at and name_of(name) in ("instrument_id", "close", "adjusted_close"):
+            raise RegimeError(f"{source}: {name!r} is no instrument: leave out --wide")
     series = [
         Series(name, {"trade_date": at, reading.field: place})
         for place, name in enumerate(header)
         if place != at and name
     ]
     note = f"each is a {reading.field}"
-    return Found("a column an instrument", header, series, note=note) if series else None
+    return Found(WIDE, header, series, note=note) if series else None
 
 
 def _fred(header: list[str], below: list[list[str]]) -> Found | None:
     """A day and the value of a series whose id is the name of the column."""
     is_fred = len(header) == 2 and header[0] in ("observation_date", "DATE")
-    if not is_fred or not re.match(r"[A-Z0-9_]+$", header[1]) or name_of(header[1]):
+    is_id = re.match(r"[A-Z0-9_]+$", header[1]) and header[1] != "VALUE"
+    if not is_fred or not is_id or positions_by_name("", header[1:]):
         return None
-    return Found("FRED series", header, [Series(header[1], {"trade_date": 0, "close": 1})])
+    return Found(FRED, header, [Series(header[1], {"trade_date": 0, "close": 1})])
 
 
 def _yfinance(header: list[str], below: list[list[str]]) -> Found | None:
@@ -411,4 +418,4 @@ def _of_pairs(
     is_adjusted = any("adjusted_close" in positions for positions in found.values())
     note = "" if is_adjusted else "adjusted by default"
     series = [Series(ticker, positions) for ticker, positions in found.items()]
-    return Found("yfinance download", header, series, lines, note)
+    return Found(YFINANCE, header, series, lines, note)

@@ -31,6 +31,8 @@ def _files_of(name: str) -> Iterator[Path]:
             file for file in path.iterdir() if not file.is_dir() and not file.name.startswith(".")
         )
         if not found:
+            if any(file.is_dir() for file in path.iterdir()):
+                raise RegimeError(f"{name}: only folders in the folder: name '{path}/**/*'")
             raise RegimeError(f"{name}: no file in the folder: name the files to load")
         yield from found
     elif name != "-" and glob.has_magic(name) and not path.exists():
@@ -47,9 +49,12 @@ def _files_of(name: str) -> Iterator[Path]:
 def named_after_file(path: Path, pattern: str, reading: Reading) -> Reading:
     """The reading with the instrument that the file's name has.
 
+    path: `-`, stdin, has no name, and the reading is left as it is
     pattern: `name`: all of the name but its suffixes; or a name with {instrument} in it
     raises RegimeError if the name is not as the pattern says
     """
+    if str(path) == "-":
+        return reading
     if pattern == "name":
         name = path.name
         while Path(name).suffix.lower() in SUFFIXES:

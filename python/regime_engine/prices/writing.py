@@ -12,7 +12,14 @@ from regime_engine.errors import RegimeError
 from regime_engine.prices.columns import DAY
 
 MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$|[ T]12:00(:00)? ?AM$"
-EPOCH = {"seconds": r"^\d{9,10}$", "milliseconds": r"^\d{12,13}$"}
+EPOCH = {
+    "seconds": r"^\d{9,10}(\.0)?$",
+    "milliseconds": r"^\d{12,13}(\.0)?$",
+    "microseconds": r"^\d{15,16}$",
+    "nanoseconds": r"^\d{18,19}$",
+}
+SECONDS = (-(10**10), 10**11)  # the years 1653 to 5138
+A_SECOND = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 IN_NUMBERS = r"^(\d{1,2})([/.-])(\d{1,2})[/.-]\d{4}"
 TWO_DIGIT_YEAR = r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2}($|[^\d])"
 TOKENS = {"YYYY": "%Y", "MMM": "%B", "YY": "%y", "MM": "%m", "DD": "%d", "M": "%m", "D": "%d"}
@@ -68,12 +75,14 @@ def _parsed(text: pl.Series, chrono: str) -> pl.Series:
 
 def _days_of_epoch(text: pl.Series, unit: str) -> pl.Series:
     counts = text.str.replace(r"\.0$", "").cast(pl.Int64, strict=False)
-    milliseconds = counts * (1000 if unit == "seconds" else 1)
-    moments = milliseconds.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
+    seconds = counts // A_SECOND[unit]
+    # polars panics where a moment is too far away.
+    seconds = seconds.set(~seconds.is_between(*SECONDS), None)
+    moments = (seconds * 1000).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
     days = pl.Series([None] * len(text), dtype=pl.Date)
     for zone in ZONES:
         local = moments.dt.convert_time_zone(zone)
-        is_midnight = local.dt.time() == time(0)
+        is_midnight = (local.dt.time() == time(0)) & (counts % A_SECOND[unit] == 0)
         days = days.zip_with(days.is_not_null() | ~is_midnight, local.dt.date())
     return days
 
@@ -180,7 +189,10 @@ class Evidence:
         if not self._in_numbers:
             self._recognise(text, lines)
         if self._in_numbers:
-            numbers = text.str.extract_groups(r"^(?<a>\d{1,2})[/.-](?<b>\d{1,2})[/.-]\d{4}").struct
+            # A day with other marks between its parts does not show the order of these.
+            mark = re.escape(re.sub(IN_NUMBERS, r"\2", self._in_numbers[1])[0])
+            parts = rf"^(?<a>\d{{1,2}}){mark}(?<b>\d{{1,2}}){mark}\d{{4}}"
+            numbers = text.str.extract_groups(parts).struct
             for name, order in (("a", "day first"), ("b", "month first")):
                 if (numbers.field(name).cast(pl.Int64, strict=False) > 12).any():
                     self._orders.add(order)
@@ -296,7 +308,8 @@ def given_style(date_format: str) -> DateStyle:
     if not all(has) and chrono not in ("%F", "%D"):
         raise RegimeError(
             f"--date-format {date_format!r} has no year, month or day: say it like DD.MM.YYYY, "
-            "MM/DD/YYYY or %d %b %Y; or seconds or milliseconds"
+            "MM/DD/YYYY or %d %b %Y; or "
+            f"{', '.join(EPOCH)}"
         )
     return DateStyle(date_format, chrono)
 

@@ -710,7 +710,9 @@ def test_a_frame_is_loaded_by_the_checks_of_a_file(database, empty_settings, kin
 # What the commands of the page name, and what each has.
 IMITATIONS = {
     "AAPL.csv": "Date,Close\n2024-02-13,185.25\n",
-    "data/daily/us/aapl.us.txt": "<TICKER>,<PER>,<DATE>,<CLOSE>\nAAPL.US,D,20240213,185.25\n",
+    "data/daily/us/nasdaq stocks/1/aapl.us.txt": (
+        "<TICKER>,<PER>,<DATE>,<CLOSE>\nAAPL.US,D,20240213,185.25\n"
+    ),
     "downloads/NDX_daily.csv": 'Date,Price,Vol.\n"Feb 13, 2024","4,631.22",72.69M\n',
     "recent.csv": "Date,Close/Last\n02/01/2024,$185.25\n",
     "fixings.csv": "Day,Fixing\n2024-02-13,4631.22\n",

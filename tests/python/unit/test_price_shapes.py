@@ -2,18 +2,21 @@
 
 import gzip
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 
 from regime_engine.errors import RegimeError
-from regime_engine.prices import formats
+from regime_engine.prices import formats, frames
 from regime_engine.prices.files import open_prices
 from regime_engine.prices.shapes import Reading
+from regime_engine.prices.sources import files_of, named_after_file
 
 FIRST, SECOND = date(2024, 2, 13), date(2024, 2, 14)
 VALUES = ("instrument_id", "trade_date", "open", "high", "low", "close", "adjusted_close", "volume")
@@ -181,18 +184,32 @@ def test_a_file_is_read_as_its_source_means_it(tmp_path, monkeypatch, name, bloc
     assert understood == case.understood
 
 
-def write_workbook(path: Path) -> None:
-    """A sheet as Excel has it: a title, names, and days as numbers with the style of a date."""
+SHEET = (
+    ("Prices of X",),
+    ("Date", "Close", "Volume"),
+    (FIRST, 185.25, 1000),
+    (SECOND, 1.234, 1000),
+)
+
+
+def write_workbook(path: Path, sheet: Sequence[tuple[object, ...]] = SHEET) -> None:
+    """A sheet as Excel has it: days are numbers with the style of a date."""
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     packages = "http://schemas.openxmlformats.org/package/2006"
-    texts = [["Prices of X"], ["Date", "Close", "Volume"]]
+
+    def written(cell: object, place: str) -> str:
+        if cell is None:
+            return ""
+        if isinstance(cell, str):
+            return f'<c r="{place}" t="inlineStr"><is><t>{cell}</t></is></c>'
+        if isinstance(cell, date):
+            return f'<c r="{place}" s="1"><v>{(cell - date(1899, 12, 30)).days}</v></c>'
+        return f'<c r="{place}"><v>{cell}</v></c>'
+
     rows = [
-        "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in row) for row in texts
-    ]
-    rows += [
-        f'<c s="1"><v>{45335 + k}</v></c><c><v>{close}</v></c><c><v>1000</v></c>'
-        for k, close in enumerate((185.25, 1.234))
+        f'<row r="{row}">{"".join(written(cell, f"{letter}{row}") for letter, cell in zip("ABC", cells, strict=False))}</row>'
+        for row, cells in enumerate(sheet, 1)
     ]
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{packages}/content-types"/>',
@@ -200,7 +217,7 @@ def write_workbook(path: Path) -> None:
         "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(f'<row>{row}</row>' for row in rows)}</sheetData></worksheet>",
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(rows)}</sheetData></worksheet>",
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in parts.items():
@@ -255,6 +272,7 @@ def test_the_format_of_a_file_is_seen_from_its_content(tmp_path, kind):
             "Date,Close\n13/04/2024,1.5\n05/14/2024,1.5\n03/04/2024,1.5\n",
             "trade_date: days in both orders",
         ),
+        ("Date,Close\n03.04.2024,1.5\n04/13/2024,1.5\n", "in an order that no row shows"),
         ("Date,Close\n13.04.24,1.5\n", "prices.csv:2: trade_date: '13.04.24' has a year of two digits"),
         ("Date;Close\n2024-02-13;1.234\n", "prices.csv:2: close: '1.234' can be 1.234 or 1234: say which with --decimal"),
         ("Date,Close\n2024-02-13,1.234\n", "'1.234' can be 1.234 or 1234"),
@@ -301,3 +319,192 @@ def test_a_line_of_a_wide_file_that_cannot_be_split_is_refused_once(tmp_path):
     _, rows = read(path, is_wide=True)
     reasons = rows["reason"].drop_nulls().to_list()
     assert reasons == ["the number of fields is 2, the header has 3"]
+
+
+@pytest.mark.parametrize("rows_above", [0, 5])
+def test_a_number_of_a_workbook_is_not_read_by_the_marks_of_its_texts(tmp_path, rows_above):
+    path = tmp_path / "prices.xlsx"
+    title: list[tuple[object, ...]] = [("Prices of X",)] * rows_above
+    rows = [
+        ("Datum", "Schlusskurs", "Volumen"),
+        (FIRST, 1.234, "1.234.567"),
+        (SECOND, 2.5, "1.000"),
+    ]
+    write_workbook(path, [*title, *rows, (date(2024, 2, 15), "k.A.", "1.000")])
+    understood, found = read(path)
+    found = found.sort("line_number")
+    assert understood.endswith("decimal ,")
+    assert found["close"].to_list() == [1.234, 2.5, None]
+    assert found["volume"].to_list() == [1234567.0, 1000.0, None]
+
+
+def test_the_rows_of_a_workbook_are_numbered_as_in_excel(tmp_path):
+    path = tmp_path / "prices.xlsx"
+    write_workbook(path, [(), (), ("Date", "Close"), (FIRST, 1.5), (), (SECOND, -1)])
+    rows = read(path)[1].sort("line_number")
+    assert rows["line_number"].to_list() == [4, 6]
+    assert rows["reason"].to_list() == [None, "close is not positive: -1"]
+
+
+@pytest.mark.parametrize("name", ["PRICE", "LAST"])
+def test_the_name_of_a_price_is_not_taken_for_the_id_of_a_series(tmp_path, name):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"DATE,{name}\n2024-02-13,185.25\n")
+    _, rows = read(path, instrument_id="A")
+    assert rows.select("instrument_id", "close").rows() == [("A", 185.25)]
+    with pytest.raises(RegimeError, match="no column instrument_id"), open_prices(path, Reading()):
+        pass
+
+
+def test_a_column_value_is_not_taken_for_the_id_of_a_series(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("DATE,VALUE\n2024-02-13,185.25\n")
+    with pytest.raises(RegimeError, match="no column close among 'DATE', 'VALUE'"):
+        read(path)
+    _, rows = read(path, columns={"close": "VALUE"})
+    assert rows.select("instrument_id", "close").rows() == [("X", 185.25)]
+
+
+@pytest.mark.parametrize("shares", ["Stücke", "Stuecke"])
+def test_the_turnover_in_money_is_not_taken_for_the_number_of_shares(tmp_path, shares):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Datum;Schlusskurs;Volumen;{shares}\n13.02.2024;185,25;98765;534\n", "utf-8")
+    assert read(path)[1]["volume"].to_list() == [534.0]
+    path.write_text("Datum;Schlusskurs;Volumen\n13.02.2024;185,25;98765\n")
+    assert read(path)[1]["volume"].to_list() == [98765.0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Adjusted Price", "Adj. Closing Price", "Schlusskurs (bereinigt)", "Clôture ajustée"],
+)
+def test_an_adjusted_close_is_found_by_its_usual_names(tmp_path, name):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Date,Close,{name}\n2024-02-13,185.25,92.5\n", "utf-8")
+    assert read(path)[1]["adjusted_close"].to_list() == [92.5]
+
+
+@pytest.mark.parametrize("missing", ["#N/A N/A", "#N/A", "--"])
+def test_a_value_that_a_source_does_not_have_is_missing(tmp_path, missing):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"Date,Close,Volume\n2024-02-13,185.25,{missing}\n")
+    _, rows = read(path)
+    assert rows.select("close", "volume", "reason").rows() == [(185.25, None, None)]
+    path.write_text(f"Date,A,B\n2024-02-13,185.25,{missing}\n")
+    _, rows = read(path, is_wide=True)
+    assert rows.select("instrument_id", "close").rows() == [("A", 185.25)]
+
+
+def test_texts_of_parquet_that_are_stored_as_bytes_are_texts(tmp_path):
+    path = tmp_path / "prices.parquet"
+    frame = pl.DataFrame({"ticker": [b"A", b"A"], "date": [FIRST, SECOND], "close": [1.5, -1.0]})
+    frame.write_parquet(path)
+    _, rows = read(path)
+    assert rows["instrument_id"].to_list() == ["A", "A"]
+    assert rows["reason"].drop_nulls().to_list() == ["close is not positive: -1.0"]
+    frame.with_columns(ticker=pl.lit(b"\xff")).write_parquet(path)
+    with pytest.raises(RegimeError, match="cannot be read as Parquet"):
+        read(path)
+
+
+def test_stdin_is_not_named_after_a_file():
+    reading = Reading()
+    for pattern in ("name", "{instrument}.csv"):
+        assert named_after_file(Path("-"), pattern, reading) == reading
+    assert named_after_file(Path("B.A.csv"), "name", reading).instrument_if_unnamed == "B.A"
+
+
+def test_the_files_in_the_folders_of_a_folder_are_named_with_stars(tmp_path):
+    path = tmp_path / "us" / "nasdaq stocks" / "1" / "a.us.txt"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    folder = tmp_path / "us"
+    with pytest.raises(RegimeError, match=r"only folders in the folder: name '.*/us/\*\*/\*'"):
+        files_of([str(folder)])
+    assert files_of([f"{folder}/**/*"]) == [path]
+
+
+def test_two_columns_of_one_name_in_a_frame_of_pandas_are_refused():
+    # What is left of two tickers of yfinance without their level of the names.
+    frame = pd.DataFrame([[185.25, 401.5]], pd.DatetimeIndex([FIRST]), ["Close", "Close"])
+    with pytest.raises(RegimeError, match="the frame: two columns are called 'Close'"):
+        frames._as_polars(frame)
+
+
+@pytest.mark.parametrize(
+    "index", [[FIRST], ["2024-02-13"], pd.PeriodIndex(["2024-02-13"], freq="D")]
+)
+def test_an_index_of_days_of_any_type_is_a_column_of_a_frame_of_pandas(index):
+    frame = pd.DataFrame({"Close": [185.25]}, index)
+    assert frames._as_polars(frame).rows() == [("2024-02-13", 185.25)]
+
+
+def test_a_missing_object_of_pandas_is_a_missing_value():
+    frame = pd.DataFrame({"Date": ["2024-02-13"] * 3, "Close": [pd.NA, None, 1.5]})
+    assert frames._as_polars(frame)["Close"].to_list() == [None, None, "1.5"]
+
+
+@pytest.mark.parametrize("missing", [".", ""])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_a_holiday_of_a_series_with_its_own_column_is_no_row(tmp_path, missing, is_wide):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"observation_date,SP500\n2024-02-12,{missing}\n2024-02-13,4953.17\n")
+    _, rows = read(path, is_wide=is_wide)
+    assert rows.select("line_number", "instrument_id", "close").rows() == [(3, "SP500", 4953.17)]
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "message"),
+    [
+        ("Date,Price,Last", {}, "both 'Price' and 'Last' would be close: rename or drop one"),
+        ("Date,A,A", {"close": "A"}, "--map: two columns are called 'A': rename one"),
+    ],
+)
+def test_one_of_two_columns_is_not_guessed(tmp_path, names, columns, message):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"{names}\n2024-02-13,185.25,401.5\n")
+    with pytest.raises(RegimeError, match=message):
+        read(path, columns=columns)
+    path.write_text("Date,Price,Last,Settle\n2024-02-13,185.25,401.5,1.5\n")
+    assert read(path, columns={"close": "Settle"})[1]["close"].to_list() == [1.5]
+
+
+@pytest.mark.parametrize("zeros", ["", "000", "000.0", "000000", "000000000"])
+def test_a_moment_is_counted_in_any_unit(tmp_path, zeros):
+    path = tmp_path / "prices.csv"
+    counts = [f"{seconds}{zeros}" for seconds in (1707782400, 1707886800, 1707886801)]
+    path.write_text("t,c\n" + "".join(f"{count},1.5\n" for count in counts))
+    _, rows = read(path)
+    days = rows.filter(pl.col("reason").is_null())["trade_date"]
+    assert days.to_list() == [FIRST, SECOND]
+    (reason,) = rows["reason"].drop_nulls()
+    assert "seconds of a midnight in UTC or New York: '1707886801" in reason
+
+
+@pytest.mark.parametrize("count", ["1707782400000000", "9223372036854775807", "9" * 20])
+def test_a_moment_that_is_too_far_away_is_refused(tmp_path, count):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"t,c\n1707782400,1.5\n{count},1.5\n")
+    _, rows = read(path)
+    (reason,) = rows["reason"].drop_nulls()
+    assert reason.endswith(f"cannot be read as seconds of a midnight in UTC or New York: '{count}'")
+
+
+@pytest.mark.parametrize("names", ["Date,Open,Close", "Date,Symbol,Price"])
+def test_a_file_with_one_price_a_row_is_not_read_as_wide(tmp_path, names):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"{names}\n2024-02-13,185.25,186.5\n")
+    with pytest.raises(RegimeError, match="is no instrument: leave out --wide"):
+        read(path, is_wide=True)
+    path.write_text("Date,OPEN,LOW\n2024-02-13,185.25,186.5\n")  # two tickers
+    assert read(path, is_wide=True)[1]["instrument_id"].to_list() == ["LOW", "OPEN"]
+
+
+def test_days_that_excel_may_have_swapped_are_refused(tmp_path):
+    path = tmp_path / "prices.xlsx"
+    days = (date(2024, 11, 2), date(2024, 12, 2), "13/02/2024")  # of 11/02, 12/02 and 13/02
+    write_workbook(path, [("Date", "Close"), *((day, 1.5) for day in days)])
+    with pytest.raises(
+        RegimeError, match="4: trade_date: other cells are days and '13/02/2024' is"
+    ):
+        read(path)
