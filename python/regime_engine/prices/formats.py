@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import itertools
+import logging
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ BLOCK_BYTES = 2 * 2**20
 LONGEST_LINE = 1_000_000  # bytes
 MOST_COLUMNS = 20_000
 LARGEST_UNZIPPED = 256 * 2**20  # bytes of a file that is read as a whole
+MOST_CELLS = 20_000_000  # of a sheet, from its first cell to its last, whether filled or not
 
 # A longer Parquet file with more rows a byte has no prices: it is made to fill the memory.
 MOST_ROWS_A_BYTE = 100
@@ -39,6 +42,12 @@ ARROW = b"ARROW1"
 ARROW_STREAM = b"\xff\xff\xff\xff"
 ZIP = b"PK\x03\x04"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+# What fastexcel warns of is a column without a value.
+logging.getLogger("fastexcel").addHandler(logging.NullHandler())
+
+CELL = re.compile(rb'\br="([A-Z]{0,3})(\d{1,7})"')
+LONGEST_CELL = 16  # bytes of such a place in a sheet
 
 
 @dataclass(frozen=True)
@@ -251,12 +260,15 @@ def _require_credible(name: Path, source: Path | io.BytesIO, rows: int) -> None:
 def _open_excel(name: Path, source: Path | io.BytesIO, sheet: str | None) -> Content:
     import fastexcel
 
-    unzipped = [_size(source)]
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            unzipped = [member.file_size for member in archive.infolist()]
-    if sum(unzipped) > LARGEST_UNZIPPED:
-        raise RegimeError(f"{name}: a workbook of {sum(unzipped) >> 20:,} MiB: save it as CSV")
+            _require_small(name, sum(member.file_size for member in archive.infolist()))
+            for member in archive.namelist():
+                if member.startswith("xl/worksheets/") and member.endswith(".xml"):
+                    with archive.open(member) as sheet_file:
+                        _require_few_cells(name, sheet_file)
+    else:
+        _require_small(name, _size(source))
     try:
         given = source.getvalue() if isinstance(source, io.BytesIO) else str(source)
         workbook = fastexcel.read_excel(given)
@@ -280,6 +292,40 @@ def _open_excel(name: Path, source: Path | io.BytesIO, sheet: str | None) -> Con
         if dtype.is_numeric()
     }
     return Sheet(name, "Excel", cells, frozenset(numbers))
+
+
+def _require_small(name: Path, size: int) -> None:
+    if size > LARGEST_UNZIPPED:
+        raise RegimeError(f"{name}: a workbook of {size >> 20:,} MiB: save it as CSV")
+
+
+def _require_few_cells(name: Path, sheet: IO[bytes]) -> None:
+    """raises RegimeError if the sheet, which is read with all its empty cells, is too large
+
+    One cell at the far end is enough: the memory for the others is then asked for, and the process
+    aborts.
+    """
+    rows, columns = 1, 1
+    rest = b""
+    while read := sheet.read(BLOCK_BYTES):
+        piece = rest + read
+        places = CELL.findall(piece)
+        rows = max([rows, *(int(row) for _, row in places)])
+        columns = max([columns, *map(_column_number, {letters for letters, _ in places})])
+        rest = piece[-LONGEST_CELL:]
+    if rows * columns > MOST_CELLS:
+        raise RegimeError(
+            f"{name}: a sheet of {rows:,} rows and {columns:,} columns: delete the cells far from "
+            "the prices, or save it as CSV"
+        )
+
+
+def _column_number(letters: bytes) -> int:
+    """1 for A, 27 for AA; 0 without a letter."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,11 @@ def test_a_file_is_read_as_its_source_means_it(tmp_path, monkeypatch, name, bloc
     assert understood == case.understood
 
 
-def write_workbook(path: Path) -> None:
-    """A sheet as Excel has it: a title, names, and days as numbers with the style of a date."""
+def write_workbook(path: Path, more: str = "") -> None:
+    """A sheet as Excel has it: a title, names, and days as numbers with the style of a date.
+
+    more: rows after these
+    """
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     packages = "http://schemas.openxmlformats.org/package/2006"
@@ -200,11 +203,18 @@ def write_workbook(path: Path) -> None:
         "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(f'<row>{row}</row>' for row in rows)}</sheetData></worksheet>",
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(f'<row>{row}</row>' for row in rows)}{more}</sheetData></worksheet>",
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in parts.items():
             archive.writestr(name, text)
+
+
+def test_a_workbook_with_a_cell_at_the_far_end_is_refused(tmp_path):
+    path = tmp_path / "far.xlsx"
+    write_workbook(path, '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>')
+    with pytest.raises(RegimeError, match="a sheet of 1,048,576 rows and 16,384 columns: delete"):
+        read(path)
 
 
 def two_levels() -> pl.DataFrame:
