@@ -26,6 +26,9 @@ BLOCK_BYTES = 2 * 2**20
 LONGEST_LINE = 1_000_000  # bytes
 MOST_COLUMNS = 20_000
 LARGEST_UNZIPPED = 256 * 2**20  # bytes of a file that is read as a whole
+# A longer text with more bytes for each zipped one has no prices: it is made to fill the database.
+MOST_BYTES_A_ZIPPED = 200
+TEXT_TO_DOUBT = 64 * 2**20  # bytes
 MOST_CELLS = 20_000_000  # of a sheet, from its first cell to its last, whether filled or not
 
 # A longer Parquet file with more rows a byte has no prices: it is made to fill the memory.
@@ -130,7 +133,10 @@ def _content(name: Path, path: Path, sheet: str | None) -> Content:
     kinds |= {ZIP: "Excel", OLD_EXCEL: "Excel"}
     kind = next((kind for magic, kind in kinds.items() if start.startswith(magic)), None)
     if not kind:
-        return TextFile(name, opener)
+        most = None
+        if opener is not open_raw:
+            most = max(TEXT_TO_DOUBT, MOST_BYTES_A_ZIPPED * path.stat().st_size)
+        return TextFile(name, opener, most)
     if opener is not open_raw:
         path_or_bytes: Path | io.BytesIO = _all_of(name, opener, kind)
     else:
@@ -357,10 +363,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A CSV file."""
+    """A CSV file. most_bytes: of a zipped one, how many may come out of it"""
 
     name: Path
     open: Callable[[], IO[bytes]]
+    most_bytes: int | None = None
     kind: str = "CSV"
 
     def top(self, separator: str) -> list[list[str]]:
@@ -378,7 +385,7 @@ class TextFile:
     def chunks(self, separator: str, top_rows: int, wanted: Sequence[int]) -> Iterator[Chunk]:
         width = len(self.top(separator)[top_rows - 1])
         with self.open() as stream:
-            lines = _Lines(self.name, stream)
+            lines = _Lines(self.name, stream, most_bytes=self.most_bytes)
             for _ in range(top_rows):
                 next(lines)
             lines.next_row()
@@ -469,8 +476,16 @@ class _Lines:
     It stops at the end of the block of which a row has been read, unless a row goes on.
     """
 
-    def __init__(self, name: Path, stream: IO[bytes], block_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        name: Path,
+        stream: IO[bytes],
+        block_bytes: int | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
         self._name = name
+        self._most_bytes = most_bytes
+        self._bytes_read = 0
         self._block_bytes = block_bytes or BLOCK_BYTES
         self._stream = stream
         self._rest = b""
@@ -503,6 +518,12 @@ class _Lines:
             return block
         while True:
             read = self._stream.read(self._block_bytes)
+            self._bytes_read += len(read)
+            if self._most_bytes and self._bytes_read > self._most_bytes:
+                raise RegimeError(
+                    f"{self._name}: more than {self._most_bytes >> 20:,} MiB come out of so small "
+                    "a file, which cannot be prices: if they are, unzip it and load what is in it"
+                )
             if self._is_at_start and read:
                 read = read.removeprefix(b"\xef\xbb\xbf")
                 self._is_at_start = False

@@ -217,6 +217,14 @@ def test_a_workbook_with_a_cell_at_the_far_end_is_refused(tmp_path):
         read(path)
 
 
+def test_a_zipped_text_that_is_made_to_fill_the_database_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "TEXT_TO_DOUBT", 2**20)
+    path = tmp_path / "short_lines.csv.gz"
+    path.write_bytes(gzip.compress(b"date,close\n" + b"x,1\n" * 2**19))
+    with pytest.raises(RegimeError, match="more than 1 MiB come out of so small a file"):
+        read(path)
+
+
 def two_levels() -> pl.DataFrame:
     return pl.DataFrame(
         {
