@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_INSTRUMENTS = 20
 FIRST_NAMES = 5
+FIRST_COLUMNS = 20
 MARKS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 
@@ -202,7 +203,7 @@ def _print_result(path: Path, result: "LoadResult", settings: Settings) -> None:
         f"({_understood(result.shape, result.survey, result.good)})"
     )
     if result.ignored_columns:
-        ignored = ", ".join(map(repr, result.ignored_columns))
+        ignored = _first(map(repr, result.ignored_columns), FIRST_COLUMNS)
         say(f"{path}: columns not loaded: {ignored}", err=True)
     _print_survey(path, result.survey)
     nothing_landed = "" if result.landed else "; --strict: none of the file's prices landed"
@@ -247,10 +248,10 @@ def _factor(factor: float) -> str:
     return f"{factor:g}:1" if factor > 1 else f"1:{1 / factor:g}"
 
 
-def _first(texts: Iterable[str]) -> str:
+def _first(texts: Iterable[str], most: int = FIRST_NAMES) -> str:
     texts = list(texts)
-    more = len(texts) - FIRST_NAMES
-    return ", ".join(texts[:FIRST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _print_half_adjusted(path: Path, result: "LoadResult", nothing_landed: str) -> None:
@@ -286,7 +287,7 @@ def _show(files: list[tuple[Path, "Reading"]], allow_refused: bool) -> bool:
         say(f"read as: {_understood(found.shape, found.survey, good)}")
         say(f"columns: {_mapping(found.columns)}")
         if found.ignored:
-            say(f"not loaded: {', '.join(map(repr, found.ignored))}")
+            say(f"not loaded: {_first(map(repr, found.ignored), FIRST_COLUMNS)}")
         rows = [*found.first.rows(), *found.last.rows()]
         print_rows(found.first.columns, rows, "table")
         _print_survey(path, found.survey)

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import itertools
+import logging
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,10 @@ BLOCK_BYTES = 2 * 2**20
 LONGEST_LINE = 1_000_000  # bytes
 MOST_COLUMNS = 20_000
 LARGEST_UNZIPPED = 256 * 2**20  # bytes of a file that is read as a whole
+# A longer text with more bytes for each zipped one has no prices: it is made to fill the database.
+MOST_BYTES_A_ZIPPED = 200
+TEXT_TO_DOUBT = 64 * 2**20  # bytes
+MOST_CELLS = 20_000_000  # of a sheet, from its first cell to its last, whether filled or not
 
 # A longer Parquet file with more rows a byte has no prices: it is made to fill the memory.
 MOST_ROWS_A_BYTE = 100
@@ -39,6 +45,12 @@ ARROW = b"ARROW1"
 ARROW_STREAM = b"\xff\xff\xff\xff"
 ZIP = b"PK\x03\x04"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+# What fastexcel warns of is a column without a value.
+logging.getLogger("fastexcel").addHandler(logging.NullHandler())
+
+CELL = re.compile(rb'\br="([A-Z]{0,3})(\d{1,7})"')
+LONGEST_CELL = 16  # bytes of such a place in a sheet
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,10 @@ def _content(name: Path, path: Path, sheet: str | None) -> Content:
     kinds |= {ZIP: "Excel", OLD_EXCEL: "Excel"}
     kind = next((kind for magic, kind in kinds.items() if start.startswith(magic)), None)
     if not kind:
-        return TextFile(name, opener)
+        most = None
+        if opener is not open_raw:
+            most = max(TEXT_TO_DOUBT, MOST_BYTES_A_ZIPPED * path.stat().st_size)
+        return TextFile(name, opener, most)
     if opener is not open_raw:
         path_or_bytes: Path | io.BytesIO = _all_of(name, opener, kind)
     else:
@@ -253,12 +268,15 @@ def _require_credible(name: Path, source: Path | io.BytesIO, rows: int) -> None:
 def _open_excel(name: Path, source: Path | io.BytesIO, sheet: str | None) -> Content:
     import fastexcel
 
-    unzipped = [_size(source)]
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            unzipped = [member.file_size for member in archive.infolist()]
-    if sum(unzipped) > LARGEST_UNZIPPED:
-        raise RegimeError(f"{name}: a workbook of {sum(unzipped) >> 20:,} MiB: save it as CSV")
+            _require_small(name, sum(member.file_size for member in archive.infolist()))
+            for member in archive.namelist():
+                if member.startswith("xl/worksheets/") and member.endswith(".xml"):
+                    with archive.open(member) as sheet_file:
+                        _require_few_cells(name, sheet_file)
+    else:
+        _require_small(name, _size(source))
     try:
         given = source.getvalue() if isinstance(source, io.BytesIO) else str(source)
         workbook = fastexcel.read_excel(given)
@@ -294,6 +312,40 @@ def _in_one_way(column: pl.Series, is_number: pl.Series) -> pl.Series:
     return written.zip_with(is_number & written.is_not_null(), column).alias(column.name)
 
 
+def _require_small(name: Path, size: int) -> None:
+    if size > LARGEST_UNZIPPED:
+        raise RegimeError(f"{name}: a workbook of {size >> 20:,} MiB: save it as CSV")
+
+
+def _require_few_cells(name: Path, sheet: IO[bytes]) -> None:
+    """raises RegimeError if the sheet, which is read with all its empty cells, is too large
+
+    One cell at the far end is enough: the memory for the others is then asked for, and the process
+    aborts.
+    """
+    rows, columns = 1, 1
+    rest = b""
+    while read := sheet.read(BLOCK_BYTES):
+        piece = rest + read
+        places = CELL.findall(piece)
+        rows = max([rows, *(int(row) for _, row in places)])
+        columns = max([columns, *map(_column_number, {letters for letters, _ in places})])
+        rest = piece[-LONGEST_CELL:]
+    if rows * columns > MOST_CELLS:
+        raise RegimeError(
+            f"{name}: a sheet of {rows:,} rows and {columns:,} columns: delete the cells far from "
+            "the prices, or save it as CSV"
+        )
+
+
+def _column_number(letters: bytes) -> int:
+    """1 for A, 27 for AA; 0 without a letter."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A sheet of a workbook; numbers: positions of columns of which all cells but the name are"""
@@ -325,10 +377,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A CSV file."""
+    """A CSV file. most_bytes: of a zipped one, how many may come out of it"""
 
     name: Path
     open: Callable[[], IO[bytes]]
+    most_bytes: int | None = None
     kind: str = "CSV"
 
     def top(self, separator: str) -> list[list[str]]:
@@ -346,7 +399,7 @@ class TextFile:
     def chunks(self, separator: str, top_rows: int, wanted: Sequence[int]) -> Iterator[Chunk]:
         width = len(self.top(separator)[top_rows - 1])
         with self.open() as stream:
-            lines = _Lines(self.name, stream)
+            lines = _Lines(self.name, stream, most_bytes=self.most_bytes)
             for _ in range(top_rows):
                 next(lines)
             lines.next_row()
@@ -437,8 +490,16 @@ class _Lines:
     It stops at the end of the block of which a row has been read, unless a row goes on.
     """
 
-    def __init__(self, name: Path, stream: IO[bytes], block_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        name: Path,
+        stream: IO[bytes],
+        block_bytes: int | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
         self._name = name
+        self._most_bytes = most_bytes
+        self._bytes_read = 0
         self._block_bytes = block_bytes or BLOCK_BYTES
         self._stream = stream
         self._rest = b""
@@ -471,6 +532,12 @@ class _Lines:
             return block
         while True:
             read = self._stream.read(self._block_bytes)
+            self._bytes_read += len(read)
+            if self._most_bytes and self._bytes_read > self._most_bytes:
+                raise RegimeError(
+                    f"{self._name}: more than {self._most_bytes >> 20:,} MiB come out of so small "
+                    "a file, which cannot be prices: if they are, unzip it and load what is in it"
+                )
             if self._is_at_start and read:
                 read = read.removeprefix(b"\xef\xbb\xbf")
                 self._is_at_start = False

@@ -10,6 +10,7 @@ import polars as pl
 from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.errors import RegimeError, value_errors
+from regime_engine.prices.columns import NUMBERS
 from regime_engine.prices.load import LoadResult, load_table
 from regime_engine.prices.shapes import Reading
 
@@ -38,10 +39,14 @@ def load(
     strict: write nothing if any row cannot be used
     database_url: else REGIME_DATABASE_URL or what `regime` uses
     returns counts; warns of rows that are refused and of half-adjusted instruments
-    raises ValueError if the frame as a whole cannot be used
+    raises ValueError if the frame as a whole cannot be used, TypeError if it is none
     """
+    if field not in NUMBERS:
+        raise ValueError(f"field {field!r}: choose one of {', '.join(NUMBERS)}")
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"decimal {decimal!r}: choose '.' or ','")
     reading = Reading(
-        instrument_id=instrument_id,
+        instrument_id=None if instrument_id is None else str(instrument_id),
         columns=columns or {},
         is_wide=is_wide,
         field=field,
@@ -71,7 +76,11 @@ def _as_polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     if isinstance(frame, (pl.DataFrame, Mapping)):
-        return pl.DataFrame(frame)
+        try:
+            # Not strict: a column may have whole numbers and others.
+            return pl.DataFrame(frame, strict=False)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"{NAME}: {error}") from error
     if hasattr(frame, "columns") and hasattr(frame, "index"):
         return _of_pandas(frame)
     if hasattr(frame, "__arrow_c_stream__"):

@@ -859,7 +859,7 @@ def test_views_that_a_person_built_on_the_audit_stay_when_it_is_built_again(
     end = yml.read_text().index("      - name: left_to_label\n")
     yml.write_text(yml.read_text()[:begin] + yml.read_text()[end:])
     changed = replace(database, settings=replace(settings, project_directory=project))
-    with pytest.raises(RegimeError, match="views that read it: drop mine first"):
+    with pytest.raises(RegimeError, match=r"views that read it: drop public\.mine first"):
         nightly.build_features(changed)
     database.execute("drop view public.mine")
     nightly.build_features(changed)

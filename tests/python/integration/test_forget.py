@@ -66,7 +66,7 @@ def test_a_forgotten_instrument_leaves_what_would_be_there_without_it(server, fe
         vote.vote(database, V2, 63)
         database.execute(f"""
             insert into {REFUSED}
-            select 'sha', 1, 'tech.csv', 'IXIC.INDX', '2019-01-02', 'close is missing', ''
+            select 'sha', 1, 1, 'tech.csv', 'IXIC.INDX', '2019-01-02', 'close is missing', ''
         """)
         only_us = contents(database, OF_ROWS, without=(*OF_A_RUN, "metadata", "row_hash"))
         for table in (PRICES, REFUSED, FEATURES):

@@ -760,3 +760,40 @@ def test_the_recipes_of_the_page_on_prices_run(database, empty_settings, tmp_pat
         ("NDX", 4631.22),
         ("SPX", 4631.22),
     ]
+
+
+DAYS = ["2024-01-02", "2024-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        ({"date": DAYS, "close": [1]}, {}, "the frame: .*height"),
+        ({"date": DAYS, "A": [1, 2]}, {"is_wide": True, "field": "last"}, "field 'last': choose"),
+        ({"date": DAYS, "close": [1, 2]}, {"decimal": "x"}, "decimal 'x': choose"),
+        (pd.DataFrame([[DAYS[0], 1, 2]], columns=["date", "close", "close"]), {}, "two columns"),
+        (pd.DataFrame({"date": DAYS}, index=pd.Index(DAYS, name="date")), {}, "two columns"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_a_value_error(empty_settings, frame, options, message):
+    with pytest.raises(ValueError, match=message):
+        regime_engine.load(frame, "A", database_url=empty_settings.database_url, **options)
+
+
+def test_a_frame_may_have_missing_texts_whole_numbers_and_a_number_for_a_name(
+    database, empty_settings
+):
+    days = pd.array([DAYS[0], pd.NA], dtype="string")
+    with pytest.warns(UserWarning, match="the first is row 2: trade_date is missing"):
+        regime_engine.load(
+            pd.DataFrame({"date": days, "close": [1, 2]}),
+            14593,
+            database_url=empty_settings.database_url,
+        )
+    frame = {"date": DAYS, "close": [2, 2.5]}
+    regime_engine.load(frame, "B", database_url=empty_settings.database_url)
+    assert closes(database) == [
+        ("14593", DAYS[0], 1),
+        ("B", DAYS[0], 2),
+        ("B", DAYS[1], 2.5),
+    ]

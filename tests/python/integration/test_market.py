@@ -305,8 +305,8 @@ def test_instruments_that_fail_are_named_and_recorded_and_the_others_go_on(datab
     )
     follow_prices(database)
     database.execute(
-        "insert into historical.prices_daily (instrument_id, trade_date, close)"
-        " values ('SYN03', '2018-07-02', 100), ('NEW', '2018-07-02', 100)"
+        "insert into historical.prices_daily (instrument_id, trade_date, close, adjusted_close)"
+        " values ('SYN03', '2018-07-02', 100, 100), ('NEW', '2018-07-02', 100, null)"
     )
     embed = ("embed", "--all", "--model-id", "num-regime-core-v1")
     result = regime(*embed)

@@ -501,8 +501,9 @@ def test_the_suspicious_prices_that_a_last_regime_rests_on_are_counted(own):
 def test_status_in_json_is_what_a_monitor_needs(own):
     own.execute("update historical.prices_daily set volume = 0 where trade_date = '2009-12-01'")
     own.execute(
-        "insert into historical.prices_daily (instrument_id, trade_date, close, volume, loaded_at)"
-        " select 'GSPC.INDX', current_date - 8, close, volume, now()"
+        "insert into historical.prices_daily"
+        " (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)"
+        " select 'GSPC.INDX', current_date - 8, close, adjusted_close, volume, now()"
         " from historical.prices_daily where instrument_id = 'GSPC.INDX'"
         " order by trade_date desc limit 1"
     )

@@ -192,8 +192,11 @@ SHEET = (
 )
 
 
-def write_workbook(path: Path, sheet: Sequence[tuple[object, ...]] = SHEET) -> None:
-    """A sheet as Excel has it: days are numbers with the style of a date."""
+def write_workbook(path: Path, sheet: Sequence[tuple[object, ...]] = SHEET, more: str = "") -> None:
+    """A sheet as Excel has it: days are numbers with the style of a date.
+
+    more: rows after these
+    """
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     packages = "http://schemas.openxmlformats.org/package/2006"
@@ -217,11 +220,26 @@ def write_workbook(path: Path, sheet: Sequence[tuple[object, ...]] = SHEET) -> N
         "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{packages}/relationships"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(rows)}</sheetData></worksheet>",
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{''.join(rows)}{more}</sheetData></worksheet>",
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in parts.items():
             archive.writestr(name, text)
+
+
+def test_a_workbook_with_a_cell_at_the_far_end_is_refused(tmp_path):
+    path = tmp_path / "far.xlsx"
+    write_workbook(path, more='<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>')
+    with pytest.raises(RegimeError, match="a sheet of 1,048,576 rows and 16,384 columns: delete"):
+        read(path)
+
+
+def test_a_zipped_text_that_is_made_to_fill_the_database_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "TEXT_TO_DOUBT", 2**20)
+    path = tmp_path / "short_lines.csv.gz"
+    path.write_bytes(gzip.compress(b"date,close\n" + b"x,1\n" * 2**19))
+    with pytest.raises(RegimeError, match="more than 1 MiB come out of so small a file"):
+        read(path)
 
 
 def two_levels() -> pl.DataFrame:
