@@ -46,7 +46,7 @@ def pipeline(
         warnings = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
         for warning in warnings:
-            say(f"warning: {warning.name}: {warning.message}", err=True)
+            say(f"warning: {nightly.in_words(database, warning)}", err=True)
         chosen = list(dict.fromkeys(regions))
         if not chosen:
             chosen, without = nightly.regions_with_prices(database)

@@ -16,7 +16,7 @@ from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
-# Instruments that an error names.
+# Instruments that a message names.
 MOST_SHOWN = 5
 
 
@@ -60,6 +60,25 @@ def build_features(
         raise RegimeError(f"there is no table {prices}: load prices with `regime load FILE`")
     dbt.require_success(results, "building the features")
     return [result for result in results if result.status == "warn"]
+
+
+def in_words(database: Database, warning: NodeResult) -> str:
+    """A warning of a build; of prices that staging refuses it names the instruments."""
+    if not warning.name.startswith("is_empty_rejected_prices"):
+        return f"{warning.name}: {warning.message}"
+    query = sql.SQL(warning.query.strip())
+    counts = database.rows(
+        "select instrument_id, count(*) from (\n{query}\n) as refused"
+        " group by 1 order by 2 desc, 1",
+        query=query,
+    ).rows
+    named = ", ".join(f"{count:,} of {name}" for name, count in counts[:MOST_SHOWN])
+    more = len(counts) - MOST_SHOWN
+    return (
+        f"staging refuses {sum(count for _, count in counts):,} prices: {named}"
+        + (f" and those of {more:,} more instruments" if more > 0 else "")
+        + f", see: {query.as_string(database.connection)};"
+    )
 
 
 def audit(
