@@ -128,13 +128,38 @@ def _client(scheduler: str) -> "distributed.Client":
             raise ValueError("Dask's setting distributed.comm.tls.ca-file is not set")
         # Dask itself would try again and again, without a word, where nothing listens.
         socket.create_connection(address, DASK_TIMEOUT_SECONDS).close()
-        return distributed.Client(scheduler, timeout=DASK_TIMEOUT_SECONDS, set_as_default=False)
+        return _answered(scheduler)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RegimeError(
             f"no Dask scheduler at {scheduler} ({reason}): give the address that "
             "`dask scheduler` prints, such as tcp://host:8786"
         ) from error
+
+
+def _answered(scheduler: str) -> "distributed.Client":
+    """A client of the scheduler; raises OSError if there is none in time.
+
+    Dask's own timeout does not end a handshake with a server of another kind.
+    """
+    import distributed
+
+    answers: list[distributed.Client | Exception] = []
+
+    def ask() -> None:
+        try:
+            timeout = DASK_TIMEOUT_SECONDS
+            answers.append(distributed.Client(scheduler, timeout=timeout, set_as_default=False))
+        except Exception as error:
+            answers.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(DASK_TIMEOUT_SECONDS + DASK_POLL_SECONDS)
+    answer = answers[0] if answers else TimeoutError("what listens there does not answer as one")
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _require_this_version(client: "distributed.Client", scheduler: str) -> None:

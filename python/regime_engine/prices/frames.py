@@ -96,7 +96,7 @@ def _of_pandas(frame: Any) -> pl.DataFrame:
     if frame.index.names != [None] or getattr(frame.index.dtype, "kind", "O") not in "iuf":
         unnamed = "" if frame.index.nlevels == 1 else "level_{}"
         names = [name or unnamed.format(level) for level, name in enumerate(frame.index.names)]
-        frame = frame.rename_axis(names).reset_index()
+        frame = frame.rename_axis(names).reset_index(allow_duplicates=True)
     columns: dict[str, pl.Series] = {}
     for place, name in enumerate(map(str, frame.columns)):
         if name in columns:

@@ -95,6 +95,6 @@ def test_without_home_passwd_entry_and_utf8_dbt_builds_if_the_state_folder_is_na
                 (1, "Error: this user has no home folder: set REGIME_STATE_DIR\n"),
             ),
         ):
-            command = [*nobody, sys.executable, "-m", "regime_engine", "init"]
+            command = [*nobody, sys.executable, "-m", "regime_engine", "init", "--quiet"]
             done = subprocess.run(command, env=variables, capture_output=True, text=True)
             assert (done.returncode, done.stderr) == expected
