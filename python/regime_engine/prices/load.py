@@ -245,6 +245,7 @@ def _load_directly(
             file = _new_file(0, path, prices, table_columns)
             if "close" not in file.columns or not _has_key_and_default(database):
                 raise _Detour
+            take_turns(database)
             database.execute(statement(__package__, "create_staged_prices"))
             with database.transaction() as prices_only:
                 for rows in _one_ahead(prices.chunks):
