@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import quiet_option
+from regime_engine.cli.options import quiet_option, table_or_json_option
 from regime_engine.cli.output import say, table
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
@@ -27,14 +27,7 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     show_default=True,
     help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format; JSON, for CI, is an object with `passed` and `tests`.",
-)
+@table_or_json_option("for CI, is an object with `passed` and `tests`")
 @quiet_option
 @click.pass_obj
 def audit(settings: Settings, rows_shown: int, output_format: str, quiet: bool) -> None:

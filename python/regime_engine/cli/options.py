@@ -92,6 +92,18 @@ format_option = click.option(
 )
 
 
+def table_or_json_option(json: str) -> Callable[[Command], Command]:
+    """--format of a command that prints several tables. json: what its JSON is, for the help"""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help=f"Output format; JSON, {json}.",
+    )
+
+
 def stretch_options(command: Command) -> Command:
     """--start and --end, both included."""
     command = day_option("--end", "Last date.  [default: the last one]")(command)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import POSITIVE
+from regime_engine.cli.options import POSITIVE, table_or_json_option
 from regime_engine.cli.output import say, table
 from regime_engine.config import Settings
 
@@ -25,14 +25,7 @@ PARTS = {
 @click.option(
     "--runs", type=POSITIVE, default=10, show_default=True, help="Number of runs to show."
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format; JSON, for a monitor, is one object.",
-)
+@table_or_json_option("for a monitor, is one object")
 @click.pass_obj
 def status(settings: Settings, runs: int, output_format: str) -> None:
     """Show the database, the regions' prices, the stored series and the last runs.
@@ -61,8 +54,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
         suspicious, why_not_known = _suspicions(database, parts)
     if output_format == "json":
         document: dict[str, object] = place | {
-            name: [dict(zip(part.headers, row, strict=True)) for row in part.rows]
-            for name, part in parts.items()
+            name: part.records(dict) for name, part in parts.items()
         }
         document["suspicions"] = None if why_not_known else [asdict(each) for each in suspicious]
         click.echo(json.dumps(document, default=str, indent=2))

@@ -156,14 +156,14 @@ def _answered(scheduler: str) -> "distributed.Client":
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(DASK_TIMEOUT_SECONDS + DASK_POLL_SECONDS)
-    answer = answers[0] if answers else TimeoutError("what listens there does not answer as one")
+    answer = answers[0] if answers else TimeoutError("the server there does not answer like one")
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def _require_this_version(client: "distributed.Client", scheduler: str) -> None:
-    """raises RegimeError if the cluster has no worker, or one that has another version of us"""
+    """raises RegimeError if there is no worker, or one without this version of the package"""
 
     # Dask sends a function that is not at the top of its module as code: a worker runs it without
     # having this package.
