@@ -25,6 +25,8 @@ class Classification:
     probabilities: (n, k), rows sum to 1
     evidence: name → (n, k), numbers behind the label; constants: name → number
     novelty: (n,) how unlike the training windows, a percentile from 0 to 100; None if not known
+    daily_volatility: (n,) the volatility of a trading day that is expected for the next 21, as a
+        standard deviation of log returns; None if the classifier cannot tell
     """
 
     labels: tuple[Any, ...]
@@ -33,6 +35,7 @@ class Classification:
     evidence: dict[str, Floats] = field(default_factory=dict)
     constants: dict[str, float] = field(default_factory=dict)
     novelty: Floats | None = None
+    daily_volatility: Floats | None = None
 
 
 @dataclass(frozen=True)

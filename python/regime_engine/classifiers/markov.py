@@ -6,7 +6,7 @@ formulas and their sources.
 Shapes: T days, k states, U values of the usual volume, n windows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
@@ -34,9 +34,16 @@ from regime_engine.classifiers.hidden_markov import (
     transition_counts,
 )
 from regime_engine.encoders import Encoder, num_regime_core_v2
+from regime_engine.encoders.decoded import Decoded
 from regime_engine.errors import RegimeError
 
+# How the embeddings that it reads are decoded, by their encoder.
+DECODERS: dict[str, Callable[[Floats32], Decoded]] = {
+    num_regime_core_v2.MODEL_ID: num_regime_core_v2.decode
+}
 FEWEST_WINDOWS = 126
+CLIP_DEVIATIONS = 20.0
+_NORMAL_DEVIATIONS = 1.4826  # standard deviations of a normal distribution in a median deviation
 START_QUANTILES = ((0.05, 0.96), (0.05, 0.995), (0.2, 0.9))
 PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.05, 0.97)}
 LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbouring states
@@ -99,11 +106,13 @@ class Expert:
 class Markov(Learned):
     """The experts (the first alone if volume is not read) and the rule that labels.
 
+    model_id: the encoder of the embeddings that it reads
     labels: k names; scale: standard deviation of the training returns
     prior_power, hysteresis: the rule that keeps a label; beta: the power of the probabilities
     novelty_percentiles: (101,) of the log scores of training windows, in nats a day
     """
 
+    model_id: str
     scale: float
     experts: tuple[Expert, ...]
     prior_power: float
@@ -121,18 +130,21 @@ def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
     return Markov(labels=tuple(labels), **arrays({**parameters, "experts": experts}))
 
 
-def fit(embeddings: Floats32, n_states: int = 4) -> Markov:
-    """A model of n consecutive trading days; embeddings: (n, 384)
+def fit(
+    embeddings: Floats32, n_states: int = 4, model_id: str = num_regime_core_v2.MODEL_ID
+) -> Markov:
+    """A model of n consecutive trading days; embeddings: (n, 384) by the encoder of this id
 
     raises RegimeError for too few days, and for prices that never move
     """
     if n_states not in STATE_LABELS:
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
-    r, v = _training_path(embeddings)
-    scale = float(r.std())
-    experts = _experts(r / scale, v, n_states)
+    path = training_path(embeddings, model_id)
+    scale = float(path.returns.std())
+    experts = _experts(path.returns / scale, path.volumes, n_states)
     model = Markov(
         labels=STATE_LABELS[n_states],
+        model_id=model_id,
         scale=scale,
         experts=experts,
         prior_power=PRIOR_POWER,
@@ -170,9 +182,9 @@ def train(
     embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Markov:
     """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
-    if encoder.MODEL_ID != num_regime_core_v2.MODEL_ID:
+    if encoder.MODEL_ID not in DECODERS:
         raise RegimeError(
-            f"the markov classifier reads {num_regime_core_v2.MODEL_ID}, not {encoder.MODEL_ID}: "
+            f"the markov classifier reads {' and '.join(DECODERS)}, not {encoder.MODEL_ID}: "
             f"give --model-id {num_regime_core_v2.MODEL_ID}, or --classifier prototype"
         )
     if labels is not None:
@@ -180,7 +192,7 @@ def train(
             "the markov classifier finds its states itself: leave --window out, or say "
             "--classifier prototype"
         )
-    return fit(embeddings, n_states)
+    return fit(embeddings, n_states, encoder.MODEL_ID)
 
 
 def scores(
@@ -195,24 +207,58 @@ def scores(
     return {"log_score": float(last.mean())}
 
 
-def _training_path(embeddings: Floats32) -> tuple[Floats, Floats]:
-    """Returns and volumes of the first window's days and of the last day of each later window.
+class TrainingPath(NamedTuple):
+    """What a model is fitted to, (T,) each: the first window's days and the last day of each later
+    window, with the names of `Decoded`.
 
-    embeddings: (n, 384); returns (n + 62,) each
+    is_clipped: the days whose return was farther than 20 robust standard deviations from the
+        median, and was moved to there; most are splits that no adjusted close tells of
+    """
+
+    returns: Floats
+    volumes: Floats
+    log_ranges: Floats
+    overnight_gaps: Floats
+    is_clipped: NDArray[np.bool_]
+
+
+def training_path(embeddings: Floats32, model_id: str) -> TrainingPath:
+    """embeddings: (n, 384); T = n + 62
+
+    raises RegimeError for too few days, and for prices that never move
     """
     if len(embeddings) < FEWEST_WINDOWS:
         raise RegimeError(
             f"a Markov model needs {FEWEST_WINDOWS} training windows, and there are "
             f"{len(embeddings)}: train on a longer stretch"
         )
-    r, v = num_regime_core_v2.decode(embeddings)
-    r, v = np.append(r[0], r[1:, -1]), np.append(v[0], v[1:, -1])
-    if r.std() < num_regime_core_v2.SMALLEST_SCALE:
+    paths = decode(embeddings, model_id)
+    path = Decoded(*(np.append(each[0], each[1:, -1]) for each in paths))
+    if path.returns.std() < num_regime_core_v2.SMALLEST_SCALE:
         raise RegimeError(
             f"the prices of the {len(embeddings)} training windows never move: there are no "
             "regimes to fit"
         )
-    return r, v
+    low, high = _usual_returns(path.returns)
+    is_clipped = (path.returns < low) | (path.returns > high)
+    clipped = path._replace(returns=np.clip(path.returns, low, high))
+    return TrainingPath(*clipped, is_clipped=is_clipped)
+
+
+def decode(embeddings: Floats32, model_id: str) -> Decoded:
+    """The paths of each window; embeddings: (n, 384) by the encoder of this id"""
+    return DECODERS[model_id](embeddings)
+
+
+def _usual_returns(r: Floats) -> tuple[float, float]:
+    """The median ± 20 robust standard deviations, 1.4826 · median |r - median| (Hampel 1974), of
+    the returns that are not 0; r: (T,)"""
+    moves = r[r != 0]
+    median = float(np.median(moves))
+    deviation = _NORMAL_DEVIATIONS * float(np.median(np.abs(moves - median)))
+    if deviation < num_regime_core_v2.SMALLEST_SCALE:
+        return float(r.min()), float(r.max())
+    return median - CLIP_DEVIATIONS * deviation, median + CLIP_DEVIATIONS * deviation
 
 
 def _experts(x: Floats, v: Floats, k: int) -> tuple[Expert, ...]:
@@ -432,9 +478,12 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     Sums go over states, usual volumes and experts in a fixed order, never over windows: so the
     numbers of a window do not depend on the others.
     """
-    r, v = num_regime_core_v2.decode(embeddings)
+    paths = decode(embeddings, model.model_id)
     # (63, n), and float32, as the embeddings are.
-    x, v32 = (each.astype(np.float32, order="C") for each in (r.T / model.scale, v.T))
+    x, v32 = (
+        each.astype(np.float32, order="C")
+        for each in (paths.returns.T / model.scale, paths.volumes.T)
+    )
     experts, windows = model.experts, np.arange(len(embeddings))
     winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
     # ln π^0.7

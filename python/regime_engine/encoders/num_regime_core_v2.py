@@ -8,6 +8,7 @@ but the embedding.
 import numpy as np
 
 from regime_engine.arrays import Floats, Floats32
+from regime_engine.encoders.decoded import Decoded
 
 MODEL_ID = "num-regime-core-v2"
 COLUMNS: tuple[str, ...] = ("adjusted_log_return", "adjusted_close", "relative_log_volume")
@@ -97,14 +98,18 @@ def encode(windows: Floats) -> Floats32:
     return embeddings
 
 
-def decode(embeddings: Floats32) -> tuple[Floats, Floats]:
-    """embeddings: (n, 384)
-    returns adjusted log returns and relative log volumes, each (n, 63), oldest first
-    """
+def decode(embeddings: Floats32) -> Decoded:
+    """embeddings: (n, 384); without ranges and gaps, which this encoder does not read"""
     paths = embeddings[:, :_FIRST_STATISTIC].astype(float).reshape(-1, len(_PATHS), WINDOW_DAYS)
     s = np.exp(embeddings[:, LAYOUT.index("ln_100s")].astype(float)) / 100
     z = np.sinh(paths[:, _PATHS.index("asinh_return")])
-    return z * s[:, None], paths[:, _PATHS.index("relative_log_volume")].copy()
+    missing = np.full(z.shape, np.nan)
+    return Decoded(
+        returns=z * s[:, None],
+        volumes=paths[:, _PATHS.index("relative_log_volume")].copy(),
+        log_ranges=missing,
+        overnight_gaps=missing,
+    )
 
 
 def _encode(windows: Floats) -> Floats32:

@@ -211,3 +211,17 @@ def test_constant_prices_are_classified_by_a_model_of_others(market):
     found = markov.classify(market[2], markets.embeddings(np.zeros(63), np.zeros(63)))
     assert np.isfinite(found.probabilities).all()
     assert found.labels[found.winners[0]] == "NEUTRAL"
+
+
+def test_an_unadjusted_split_in_the_training_years_does_not_change_the_states():
+    returns, volumes, states = markets.draw(2562, k=4, seed=5)
+    split = returns.copy()
+    split[700] -= np.log(10)
+    later = markets.embeddings(returns, volumes)[1300:]
+    found = [
+        markov.classify(markov.fit(markets.embeddings(r, volumes)[:1300], 4), later)
+        for r in (returns, split)
+    ]
+    assert (found[0].winners == found[1].winners).mean() > 0.97
+    path = markov.training_path(markets.embeddings(split, volumes)[:1300], "num-regime-core-v2")
+    assert np.flatnonzero(path.is_clipped).tolist() == [700]
