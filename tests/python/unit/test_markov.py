@@ -214,7 +214,7 @@ def test_constant_prices_are_classified_by_a_model_of_others(market):
 
 
 def test_an_unadjusted_split_in_the_training_years_does_not_change_the_states():
-    returns, volumes, states = markets.draw(2562, k=4, seed=5)
+    returns, volumes, _ = markets.draw(2562, k=4, seed=5)
     split = returns.copy()
     split[700] -= np.log(10)
     later = markets.embeddings(returns, volumes)[1300:]
