@@ -33,13 +33,14 @@ from regime_engine.classifiers.hidden_markov import (
     student_t,
     transition_counts,
 )
-from regime_engine.encoders import Encoder, num_regime_core_v2
+from regime_engine.encoders import DEFAULT, Encoder, num_regime_core_v2, num_regime_core_v3
 from regime_engine.encoders.decoded import Decoded
 from regime_engine.errors import RegimeError
 
 # How the embeddings that it reads are decoded, by their encoder.
 DECODERS: dict[str, Callable[[Floats32], Decoded]] = {
-    num_regime_core_v2.MODEL_ID: num_regime_core_v2.decode
+    num_regime_core_v3.MODEL_ID: num_regime_core_v3.decode,
+    num_regime_core_v2.MODEL_ID: num_regime_core_v2.decode,
 }
 FEWEST_WINDOWS = 126
 CLIP_DEVIATIONS = 20.0
@@ -130,9 +131,7 @@ def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
     return Markov(labels=tuple(labels), **arrays({**parameters, "experts": experts}))
 
 
-def fit(
-    embeddings: Floats32, n_states: int = 4, model_id: str = num_regime_core_v2.MODEL_ID
-) -> Markov:
+def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_ID) -> Markov:
     """A model of n consecutive trading days; embeddings: (n, 384) by the encoder of this id
 
     raises RegimeError for too few days, and for prices that never move
@@ -181,11 +180,11 @@ def classify(model: Markov, embeddings: Floats32) -> Classification:
 def train(
     embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Markov:
-    """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
+    """`fit` to the embeddings of consecutive trading days by one of DECODERS."""
     if encoder.MODEL_ID not in DECODERS:
         raise RegimeError(
             f"the markov classifier reads {' and '.join(DECODERS)}, not {encoder.MODEL_ID}: "
-            f"give --model-id {num_regime_core_v2.MODEL_ID}, or --classifier prototype"
+            f"give --model-id {DEFAULT.MODEL_ID}, or --classifier prototype"
         )
     if labels is not None:
         raise RegimeError(

@@ -223,5 +223,5 @@ def test_an_unadjusted_split_in_the_training_years_does_not_change_the_states():
         for r in (returns, split)
     ]
     assert (found[0].winners == found[1].winners).mean() > 0.97
-    path = markov.training_path(markets.embeddings(split, volumes)[:1300], "num-regime-core-v2")
+    path = markov.training_path(markets.embeddings(split, volumes)[:1300], "num-regime-core-v3")
     assert np.flatnonzero(path.is_clipped).tolist() == [700]
