@@ -8,7 +8,6 @@ Shapes: G nodes, T days, n windows, C candidates side by side.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import comb
 
 import numpy as np
@@ -21,10 +20,9 @@ HORIZON_DAYS = 21
 PERSISTENCE = 0.99
 # Return and range of a day tell partly the same, and neither is as the model says.
 RETURN_SHARE, RANGE_SHARE = 0.5, 0.8
+SHARPNESS = 0.35  # of the states that it is read into
 FARTHEST_RANGE = 5.0  # noises: what a wrong high or low can say at the most
 
-_CACHED = 64  # matrices of the latest leverages
-_BAND = 3  # nodes that a day's move can cross
 _FREEDOM = FREEDOM[FREEDOM <= 20]
 _FARTHEST = 18.0  # σ of the most volatile node, as in the Markov experts
 _SMALLEST = 1e-9
@@ -37,8 +35,8 @@ _LEVERAGE, _LEVERAGE_SPREAD, _MOST_LEVERAGE = 0.5, 0.35, 0.95
 _FREEDOM_PLACE, _FREEDOM_SPREAD = 4, 2.0
 _MEDIAN_NOISE, _NOISE_SPREAD = 0.45, 0.3  # of ln
 _STEPS = np.array([0.12, 0.25, 0.25, 1, 0.08, 0.2])
-_ROUNDS, _ENOUGH_GAIN = 8, 0.5
-_BURN_IN, _STRIDE = 42, 21
+_ROUNDS, _ENOUGH_GAIN = 6, 0.5
+_BURN_IN, _STRIDE, _WINDOWS = 42, 21, 80
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.1, 1.2
 
 
@@ -46,7 +44,7 @@ _LEAST_DEVIATION, _MOST_DEVIATION = 0.1, 1.2
 class StochasticVolatility:
     """h_t = m + φ (h_{t-1} - m) + a day's move; x_t ~ t_ν(0, e^h_t); y_t ~ N(h_t + offset, noise²)
 
-    mean, deviation: m of h and its deviation in the long run; h = ln volatility, in the model's scale
+    mean, deviation: m, and the deviation of h in the long run; h: ln volatility over the scale
     persistence: φ; leverage: -1 to 1, how far a fall moves h upwards and a rise downwards
     range_offset, range_noise: of y, the log of a day's range; None if there were no ranges
     level: what true variances are of those that the grid expects
@@ -57,8 +55,8 @@ class StochasticVolatility:
     persistence: float
     leverage: float
     nu: float
-    range_offset: float | None
-    range_noise: float | None
+    range_offset: float | None = None
+    range_noise: float | None = None
     level: float = 1.0
 
 
@@ -66,8 +64,8 @@ def log_range(log_ranges: Floats, overnight_gaps: Floats, scale: float) -> Float
     """y = ½ ln(range² / (4 ln 2) + gap²) - ln scale: Parkinson's (1980) volatility of a day with
     its night. NaN without a range, or if nothing moved; a missing gap counts as 0."""
     variance = log_ranges**2 / (4 * np.log(2)) + np.nan_to_num(overnight_gaps) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance > 0, 0.5 * np.log(variance) - np.log(scale), np.nan)
+    moved = np.where(variance > 0, variance, np.nan)
+    return np.asarray(0.5 * np.log(moved) - np.log(scale))
 
 
 def nodes(model: StochasticVolatility) -> Floats:
@@ -90,24 +88,29 @@ def forward(
 def expected_variance(model: StochasticVolatility) -> Floats:
     """(G,) from each node, the mean variance of a day over the next 21.
 
-    1/21 Σ_{j=1}^21 A^j e^{2h} · ν / (ν - 2) · level, A without leverage
+    1/21 Σ_{j=1}^21 A^j e^{2h} · ν / (ν - 2) · level, A the moves of a day without leverage
     """
-    A = _transition(model.persistence, 0)
+    up, down = _rates(model.persistence)
     variance, total = np.exp(2 * nodes(model)), np.zeros(NODES)
     for _ in range(HORIZON_DAYS):
-        variance = A @ variance
+        moved = (1 - up - down) * variance
+        moved[:-1] += up[:-1] * variance[1:]
+        moved[1:] += down[1:] * variance[:-1]
+        variance = moved
         total += variance
     return np.asarray(total / HORIZON_DAYS * _t_variance(model.nu) * model.level)
 
 
 def state_shares(model: StochasticVolatility, log_sigma: Floats) -> Floats:
-    """(k, G) what each state gets of each node's probability: linear in h between two neighbours.
+    """(k, G) the probability of each state at each node, ∝ exp(-½ ((h - ln σ_k) / width)²), with a
+    width of 0.35 times the mean distance of neighbouring states.
 
     log_sigma: (k,) of the states in order, on the scale of the nodes
     """
-    k = len(log_sigma)
-    place = np.interp(nodes(model), log_sigma, np.arange(float(k)))
-    return np.maximum(0, 1 - np.abs(place - np.arange(k)[:, None]))
+    width = SHARPNESS * np.diff(log_sigma).mean()
+    ln = -0.5 * ((nodes(model) - log_sigma[:, None]) / width) ** 2
+    share = np.exp(ln - ln.max(axis=0))
+    return np.asarray(share / share.sum(axis=0))
 
 
 def stationary() -> Floats:
@@ -124,7 +127,9 @@ def fit(x: Floats, y: Floats, log_volatility: Floats) -> StochasticVolatility:
     Its log likelihood is that of one-step-ahead densities inside windows of 63 days of which the
     first 42 are not counted: so each day counts once, and as a window sees it.
     """
-    ends = np.arange(len(x) - 1, _BURN_IN + _STRIDE - 2, -_STRIDE)
+    n_windows = (len(x) - _BURN_IN) // _STRIDE
+    stride = _STRIDE * max(1, n_windows // _WINDOWS)
+    ends = np.arange(len(x) - 1, _BURN_IN + _STRIDE - 2, -stride)
     days = ends - np.arange(_BURN_IN + _STRIDE - 1, -1, -1)[:, None]  # (63, windows)
     xs, ys = x[days].astype(np.float32), y[days].astype(np.float32)
     mean, deviation = log_volatility.mean(), log_volatility.std()
@@ -204,7 +209,7 @@ def _log_posterior(theta: Floats, n_free: int, xs: Floats32, ys: Floats32) -> Fl
         (theta[:, 3] - _FREEDOM_PLACE) / _FREEDOM_SPREAD,
         (theta[:, 5] - np.log(_MEDIAN_NOISE)) / _NOISE_SPREAD,
     ]
-    return score - 0.5 * np.square(z).sum(axis=0)
+    return np.asarray(score - 0.5 * np.square(z).sum(axis=0))
 
 
 def _level(
@@ -231,8 +236,8 @@ def _forward(
     """
     h = np.array([nodes(model) for model in models]).T[:, :, None]
     sigma = np.exp(h).astype(np.float32)
-    bands = np.array([_bands(model.persistence, model.leverage) for model in models])
-    bands = bands.transpose(1, 2, 3, 0)[..., None].astype(np.float32)  # (2, 7, G, C, 1)
+    up, down = (each.astype(np.float32)[:, None, None] for each in _rates(models[0].persistence))
+    leverage = np.array([model.leverage for model in models], np.float32)[:, None]
     farthest = _FARTHEST * sigma[-1].max()
     x = np.clip(x, -farthest, farthest)
     has_range = np.isfinite(y)
@@ -249,7 +254,7 @@ def _forward(
     of_range = None
     for t in range(len(x)):
         if t:
-            p = _moved(p, bands, x[t - 1])
+            p = _moved(p, up, down, leverage, x[t - 1])
         # t_ν(x / σ) / σ
         z_squared = np.square(x[t] / sigma)
         likelihood = np.empty_like(z_squared)
@@ -274,50 +279,27 @@ def _forward(
         yield p, of_return, of_range
 
 
-def _moved(p: Floats32, bands: Floats32, x: Floats32) -> Floats32:
-    """Σ_i A_ij p_i, with the matrix after a fall or after a rise, and half of each after neither.
+def _moved(p: Floats32, up: Floats32, down: Floats32, leverage: Floats32, x: Floats32) -> Floats32:
+    """What goes up and down from each node: more goes up after a fall, and down after a rise.
 
-    p: (G, C, n); bands: (2, 7, G, C, 1); x: (n,) the day's return
+    p: (G, C, n); up, down: (G, 1, 1); leverage: (C, 1); x: (n,) the day's return
     """
-    rose = np.float32(0.5) * (1 + np.sign(x))
-    risen = p * rose
-    fallen = p - risen
-    moved = np.full_like(p, _SMALLEST)
-    for place, away in enumerate(range(-_BAND, _BAND + 1)):
-        to = slice(max(away, 0), NODES + min(away, 0))
-        of = slice(max(-away, 0), NODES + min(-away, 0))
-        moved[to] += bands[0, place, to] * risen[of]
-        moved[to] += bands[1, place, to] * fallen[of]
-    return moved
+    drift = -leverage * np.sign(x)
+    rising, falling = up * p, down * p
+    rising *= 1 + drift
+    falling *= 1 - drift
+    moved = p - rising
+    moved -= falling
+    moved[1:] += rising[:-1]
+    moved[:-1] += falling[1:]
+    return np.maximum(moved, np.float32(_SMALLEST), out=moved)
 
 
-@lru_cache(_CACHED)
-def _bands(persistence: float, leverage: float) -> Floats:
-    """(2, 7, G) the chance to come to each node from that 3 below … 3 above; after a rise, after a
-    fall"""
-    bands = np.zeros((2, 2 * _BAND + 1, NODES))
-    for band, side in zip(bands, (-1, 1), strict=True):
-        A = _transition(persistence, side * leverage)
-        for place, away in enumerate(range(-_BAND, _BAND + 1)):
-            to = np.arange(max(away, 0), NODES + min(away, 0))
-            band[place, to] = A[to - away, to]
-    return bands
-
-
-@lru_cache(_CACHED)
-def _transition(persistence: float, drift: float) -> Floats:
-    """(G, G) 16 independent switches; each goes up with chance (1 - φ)(1 + drift) / 2, and down with
-    (1 - φ)(1 - drift) / 2 (Rouwenhorst 1995). Moves of more than 3 nodes are left out."""
-    up, down = (1 - persistence) * (1 + drift) / 2, (1 - persistence) * (1 - drift) / 2
-    A = np.zeros((NODES, NODES))
-    for node in range(NODES):
-        law = np.ones(1)
-        for switch in range(NODES - 1):
-            law = np.convolve(law, [down, 1 - down] if switch < node else [1 - up, up])
-        A[node] = law
-    away = np.abs(np.arange(NODES)[:, None] - np.arange(NODES))
-    A[away > _BAND] = 0
-    return np.asarray(A / A.sum(axis=1, keepdims=True))
+def _rates(persistence: float) -> tuple[Floats, Floats]:
+    """(G,) the chances to go up and down by one node: (1 - φ)/2 times the nodes above and below, as
+    in the urns of Ehrenfest and Ehrenfest (1907)."""
+    node = np.arange(float(NODES))
+    return (1 - persistence) / 2 * (NODES - 1 - node), (1 - persistence) / 2 * node
 
 
 def _t_variance(nu: float) -> float:
@@ -326,7 +308,7 @@ def _t_variance(nu: float) -> float:
 
 def _sum_nodes(terms: Floats32) -> Floats32:
     """Along the first axis, one term after another."""
-    total = terms[0].copy()
+    total: Floats32 = terms[0].copy()
     for term in terms[1:]:
         total += term
     return total
