@@ -31,7 +31,7 @@ _SQRT_2_PI = float(np.sqrt(2 * np.pi))
 # The search: what it starts from, its first steps, and the deviations of the prior.
 _NAMES = ("mean", "deviation", "leverage", "nu", "range_offset", "range_noise")
 _MEDIAN_DEVIATION, _DEVIATION_SPREAD = 0.45, 0.4  # of ln
-_LEVERAGE, _LEVERAGE_SPREAD, _MOST_LEVERAGE = 0.5, 0.35, 0.95
+_LEVERAGE, _LEVERAGE_SPREAD, _MOST_LEVERAGE = 0.4, 0.5, 0.95
 _FREEDOM_PLACE, _FREEDOM_SPREAD = 4, 2.0
 _MEDIAN_NOISE, _NOISE_SPREAD = 0.45, 0.3  # of ln
 _STEPS = np.array([0.12, 0.25, 0.25, 1, 0.08, 0.2])
