@@ -8,6 +8,7 @@ Shapes: G nodes, T days, n windows, C candidates side by side.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -23,20 +24,19 @@ RETURN_SHARE, RANGE_SHARE = 0.5, 0.8
 SHARPNESS = 0.35  # of the states that it is read into
 FARTHEST_RANGE = 5.0  # noises: what a wrong high or low can say at the most
 
-_FREEDOM = FREEDOM[FREEDOM <= 20]
+_FREEDOM = FREEDOM[FREEDOM <= 20].tolist()
+_START_FREEDOM = 8.0
 _FARTHEST = 18.0  # σ of the most volatile node, as in the Markov experts
 _SMALLEST = 1e-9
 _SQRT_2_PI = float(np.sqrt(2 * np.pi))
 
-# The search: what it starts from, its first steps, and the deviations of the prior.
-_NAMES = ("mean", "deviation", "leverage", "nu", "range_offset", "range_noise")
+# The search: where it starts, its first steps, and the deviations of the prior.
 _MEDIAN_DEVIATION, _DEVIATION_SPREAD = 0.45, 0.4  # of ln
 _LEVERAGE, _LEVERAGE_SPREAD, _MOST_LEVERAGE = 0.4, 0.5, 0.95
-_FREEDOM_PLACE, _FREEDOM_SPREAD = 4, 2.0
 _MEDIAN_NOISE, _NOISE_SPREAD = 0.45, 0.3  # of ln
-_STEPS = np.array([0.12, 0.25, 0.25, 1, 0.08, 0.2])
-_ROUNDS, _ENOUGH_GAIN = 6, 0.5
-_BURN_IN, _STRIDE, _WINDOWS = 42, 21, 80
+_STEPS = np.array([0.12, 0.25, 0.25, 0.08, 0.2])
+_ROUNDS, _ENOUGH_GAIN = 3, 0.5
+_BURN_IN, _STRIDE, _WINDOWS = 42, 21, 50
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.1, 1.2
 
 
@@ -134,82 +134,89 @@ def fit(x: Floats, y: Floats, log_volatility: Floats) -> StochasticVolatility:
     xs, ys = x[days].astype(np.float32), y[days].astype(np.float32)
     mean, deviation = log_volatility.mean(), log_volatility.std()
     deviation = np.clip(deviation, 2 * _LEAST_DEVIATION, _MOST_DEVIATION)
-    offset = np.nanmean(y) - mean if np.isfinite(y).any() else 0.0
-    theta = np.array(
-        [mean, np.log(deviation), _LEVERAGE, _FREEDOM_PLACE, offset, np.log(_MEDIAN_NOISE)]
-    )
-    n_free = len(theta) if np.isfinite(y).any() else len(theta) - 2
-    theta = _search(theta, n_free, xs, ys)
-    model = _model(theta, n_free)
+    theta = np.array([mean, np.log(deviation), _LEVERAGE])
+    if np.isfinite(y).any():
+        theta = np.append(theta, [np.nanmean(y) - mean, np.log(_MEDIAN_NOISE)])
+    theta = _search(theta, _START_FREEDOM, xs, ys)
+    models = [_model(theta, nu) for nu in _FREEDOM]
+    nu = models[_log_likelihood(models, xs, ys).argmax()].nu
+    model = _model(_search(theta, nu, xs, ys), nu)
     return replace(model, level=_level(model, xs, ys, x, ends))
 
 
-def _search(theta: Floats, n_free: int, xs: Floats32, ys: Floats32) -> Floats:
-    """Each round tries a step in both directions of each parameter, then a joint Newton step."""
-    steps, best = _STEPS[:n_free], _log_posterior(theta[None], n_free, xs, ys)[0]
-    for turn in range(_ROUNDS):
-        tried = np.repeat(theta[None], 2 * n_free, axis=0)
-        tried[np.arange(n_free), np.arange(n_free)] -= steps
-        tried[n_free + np.arange(n_free), np.arange(n_free)] += steps
-        tried = _within(tried)
-        found = _log_posterior(tried, n_free, xs, ys)
-        low, high = found[:n_free], found[n_free:]
+def _search(theta: Floats, nu: float, xs: Floats32, ys: Floats32) -> Floats:
+    """Each round tries a step in both directions of each parameter, then a joint Newton step.
+
+    theta: (3,) mean, ln deviation, leverage; (5,) with offset and ln noise of the ranges
+    xs, ys: (63, windows)
+    """
+
+    def log_posterior(tried: Floats) -> Floats:
+        models = [_model(each, nu) for each in tried]
+        return _log_likelihood(models, xs, ys) + _log_prior(tried)
+
+    n, steps, best = len(theta), _STEPS[: len(theta)], log_posterior(theta[None])[0]
+    for _ in range(_ROUNDS):
+        tried = _within(np.concatenate([theta - np.diag(steps), theta + np.diag(steps)]))
+        found = log_posterior(tried)
+        low, high = found[:n], found[n:]
+        # Of the parabola through the three points, or uphill if it has no top.
         curvature = low + high - 2 * best
-        curved = curvature < -_SMALLEST
-        newton = np.where(
-            curved, 0.5 * (low - high) / np.where(curved, curvature, -1), np.sign(high - low)
-        )
-        move = np.zeros(len(theta))
-        move[:n_free] = np.clip(newton, -2, 2) * steps
+        is_top = curvature < -_SMALLEST
+        to_top = 0.5 * (low - high) / np.where(is_top, curvature, -1)
+        move = np.where(is_top, np.clip(to_top, -2, 2), np.sign(high - low)) * steps
         tried = _within(np.array([theta + 0.5 * move, theta + move, tried[found.argmax()]]))
-        found = _log_posterior(tried, n_free, xs, ys)
+        found = log_posterior(tried)
         gain = found.max() - best
         if gain > 0:
             theta, best = tried[found.argmax()], found.max()
-        if gain < _ENOUGH_GAIN and turn > 1:
+        if gain < _ENOUGH_GAIN:
             break
-        steps = steps * (0.8 if gain > 0 else 0.5)
+        steps = steps * 0.7
     return theta
 
 
 def _within(theta: Floats) -> Floats:
-    """theta: (C, 6)"""
-    theta = theta.copy()
+    """theta: (C, 3 or 5)"""
     theta[:, 1] = np.clip(theta[:, 1], np.log(_LEAST_DEVIATION), np.log(_MOST_DEVIATION))
     theta[:, 2] = np.clip(theta[:, 2], -_MOST_LEVERAGE, _MOST_LEVERAGE)
-    theta[:, 3] = np.clip(np.rint(theta[:, 3]), 0, len(_FREEDOM) - 1)
     return theta
 
 
-def _model(theta: Floats, n_free: int) -> StochasticVolatility:
-    has_ranges = n_free == len(theta)
+def _model(theta: Floats, nu: float) -> StochasticVolatility:
+    mean, log_deviation, leverage, *of_range = theta.tolist()
+    offset, noise = (of_range[0], float(np.exp(of_range[1]))) if of_range else (None, None)
     return StochasticVolatility(
-        mean=float(theta[0]),
-        deviation=float(np.exp(theta[1])),
+        mean=mean,
+        deviation=float(np.exp(log_deviation)),
         persistence=PERSISTENCE,
-        leverage=float(theta[2]),
-        nu=float(_FREEDOM[int(theta[3])]),
-        range_offset=float(theta[4]) if has_ranges else None,
-        range_noise=float(np.exp(theta[5])) if has_ranges else None,
+        leverage=leverage,
+        nu=nu,
+        range_offset=offset,
+        range_noise=noise,
     )
 
 
-def _log_posterior(theta: Floats, n_free: int, xs: Floats32, ys: Floats32) -> Floats:
-    """theta: (C, 6); xs, ys: (63, windows); returns (C,)"""
-    models = [_model(each, n_free) for each in theta]
+def _log_likelihood(models: list[StochasticVolatility], xs: Floats32, ys: Floats32) -> Floats:
+    """xs, ys: (63, windows); returns (C,)"""
     score = np.zeros(len(models))
     for t, (_, of_return, of_range) in enumerate(_forward(models, xs, ys, scores_ranges=True)):
         if t >= _BURN_IN:
             score += np.log(of_return.astype(float)).sum(axis=1)
             if of_range is not None:
                 score += np.log(of_range.astype(float)).sum(axis=1)
+    return score
+
+
+def _log_prior(theta: Floats) -> Floats:
+    """theta: (C, 3 or 5); returns (C,)"""
     z = [
         (theta[:, 1] - np.log(_MEDIAN_DEVIATION)) / _DEVIATION_SPREAD,
         (theta[:, 2] - _LEVERAGE) / _LEVERAGE_SPREAD,
-        (theta[:, 3] - _FREEDOM_PLACE) / _FREEDOM_SPREAD,
-        (theta[:, 5] - np.log(_MEDIAN_NOISE)) / _NOISE_SPREAD,
     ]
-    return np.asarray(score - 0.5 * np.square(z).sum(axis=0))
+    if theta.shape[1] > len(z) + 1:
+        z.append((theta[:, 4] - np.log(_MEDIAN_NOISE)) / _NOISE_SPREAD)
+    return np.asarray(-0.5 * np.square(z).sum(axis=0))
 
 
 def _level(
@@ -235,6 +242,11 @@ def _forward(
     depend on the others. Nodes are the first axis, candidates the second, windows the last.
     """
     h = np.array([nodes(model) for model in models]).T[:, :, None]
+    # The fit need not give the same bits in any batch, and so many small sums would cost it most.
+    sum_nodes = _sum_nodes if len(models) == 1 else partial(np.sum, axis=0)
+    freedom = [model.nu for model in models]
+    if len(set(freedom)) == 1:
+        freedom = freedom[:1]
     sigma = np.exp(h).astype(np.float32)
     up, down = (each.astype(np.float32)[:, None, None] for each in _rates(models[0].persistence))
     leverage = np.array([model.leverage for model in models], np.float32)[:, None]
@@ -257,25 +269,26 @@ def _forward(
             p = _moved(p, up, down, leverage, x[t - 1])
         # t_ν(x / σ) / σ
         z_squared = np.square(x[t] / sigma)
-        likelihood = np.empty_like(z_squared)
-        for nu in {model.nu for model in models}:
-            these = [place for place, model in enumerate(models) if model.nu == nu]
-            likelihood[:, these] = student_t(z_squared[:, these], nu)
+        if len(freedom) == 1:
+            likelihood = student_t(z_squared, freedom[0])
+        else:
+            each = zip(z_squared.swapaxes(0, 1), freedom, strict=True)
+            likelihood = np.stack([student_t(z, nu) for z, nu in each], axis=1)
         likelihood /= sigma
-        of_return = _sum_nodes(p * likelihood)
+        of_return = sum_nodes(p * likelihood)
         if reads_ranges:
             # exp(-½ ((y - h - offset) / noise)²)
             z_squared = np.square((y[t] - level) / noise)
             np.minimum(z_squared, np.float32(FARTHEST_RANGE**2), out=z_squared)
             if scores_ranges:
                 density = np.exp(np.float32(-0.5) * z_squared)
-                of_range = _sum_nodes(p * density) / (np.float32(_SQRT_2_PI) * noise)
+                of_range = sum_nodes(p * density) / (np.float32(_SQRT_2_PI) * noise)
                 of_range = np.where(has_range[t], of_range, np.float32(1))
             z_squared *= np.float32(-0.5 * RANGE_SHARE)
             both = np.sqrt(likelihood) * np.exp(z_squared, out=z_squared)
             likelihood = np.where(has_range[t], both, likelihood)
         p = p * likelihood
-        p /= _sum_nodes(p)
+        p /= sum_nodes(p)
         yield p, of_return, of_range
 
 
