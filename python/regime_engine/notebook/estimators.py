@@ -146,7 +146,8 @@ class _Regimes:
 
     def _classify(self, X: ArrayLike) -> Classification:
         embeddings = self._embeddings(X)  # raises before `parameters_` is there
-        return self._classifier.classify(self.parameters_, embeddings)
+        with value_errors():
+            return self._classifier.classify(self.parameters_, embeddings)
 
     def _embeddings(self, X: ArrayLike) -> Floats32:
         """(n, d) with the d of the fit; raises ValueError"""
@@ -197,7 +198,8 @@ class MarkovRegimes(_Regimes):
         """The mean log density of each row's last return given the days before it, in nats: out
         of sample on days after the fit. X: (n, 384); y: not read"""
         embeddings = self._embeddings(X)
-        return self._classifier.scores(self.parameters_, embeddings)["log_score"]
+        with value_errors():
+            return self._classifier.scores(self.parameters_, embeddings)["log_score"]
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
