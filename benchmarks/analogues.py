@@ -88,7 +88,7 @@ def answers(settings: Settings, instruments: int, questions: int) -> tuple[float
             [REGION],
         ).fetchall()
         for _ in range(questions):
-            series = Series(f"SYN{chance.randint(1, instruments):06d}", "num-regime-core-v2", 63)
+            series = Series(f"SYN{chance.randint(1, instruments):06d}", "num-regime-core-v3", 63)
             (as_of,) = chance.choice(dates[len(dates) // 2 :])
             begin = time.perf_counter()
             found.append(analogues(database, series, as_of, 10, "market"))

@@ -34,7 +34,7 @@ from regime_engine.runs import Run
 from regime_engine.store import embeddings
 from regime_engine.windows import Stretch
 
-MODEL_ID = "num-regime-core-v2"
+MODEL_ID = "num-regime-core-v3"
 WINDOW_DAYS = 63
 FIRST_DAY = "2018-01-01"
 TABLE = "historical.numeric_window_embeddings"
@@ -106,9 +106,12 @@ def make_market(settings: Settings, instruments: int, days: int) -> None:
         database.execute(
             """
             insert into historical.prices_daily
-                (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
+                (instrument_id, trade_date, open, high, low, close, adjusted_close, volume,
+                loaded_at)
             select
-                'SYN' || lpad(instrument::text, 6, '0'), day, close, close,
+                'SYN' || lpad(instrument::text, 6, '0'), day,
+                close * 1.001, close * (1.001 + 0.02 * random()), close * (1 - 0.02 * random()),
+                close, close,
                 exp(10 + 2 * random()), day + interval '18 hours'
             from (
                 select
@@ -135,9 +138,11 @@ def one_day_more(settings: Settings, number: int) -> str:
         database.execute(
             """
             insert into historical.prices_daily
-                (instrument_id, trade_date, close, adjusted_close, volume, loaded_at)
+                (instrument_id, trade_date, open, high, low, close, adjusted_close, volume,
+                loaded_at)
             select
-                instrument_id, %(day)s, close * 1.001, adjusted_close * 1.001, volume,
+                instrument_id, %(day)s, open * 1.001, high * 1.001, low * 1.001, close * 1.001,
+                adjusted_close * 1.001, volume,
                 %(day)s + interval '18 hours'
             from historical.prices_daily
             where trade_date = (

@@ -115,7 +115,7 @@ LAYOUT_INTRODUCTION = f"""\
 # The numbers of an embedding
 
 This page names each number of an embedding, for a window of {DEFAULT_WINDOW_DAYS} days. The
-[formulas](formulas.md#encoder-num-regime-core-v2) say how each number is computed.
+[formulas](formulas.md#encoder-num-regime-core-v3) say how each number is computed.
 `regime models --layout MODEL_ID` prints one number a line.
 
 A stored vector is little-endian float32, 4 bytes a number. The numbers here count from 0. In SQL,

@@ -7,7 +7,7 @@
                     date_send(trade_date)
                     {%- for column in [
                         'close', 'volume', 'log_return', 'adjusted_close', 'adjusted_log_return',
-                        'relative_log_volume'
+                        'relative_log_volume', 'log_range', 'overnight_gap'
                     ] %}
                     || float8send(coalesce({{ column }}, 'NaN'))
                     {%- endfor %}

@@ -16,6 +16,7 @@ steps as not materialized (
 
         close,
         volume,
+        range_fault,
         lag(trade_date) over instrument as previous_trade_date,
         lag(close) over instrument as previous_close,
         ln(close / lag(close) over instrument) as log_return,
@@ -127,6 +128,43 @@ without_volume as (
 
     from no_volume
     group by instrument_id, stretch
+
+),
+
+-- Consecutive days with the same fault, as with no_volume.
+faulty_ranges as (
+
+    select
+        instrument_id,
+        trade_date,
+        range_fault,
+        day_number - row_number() over (
+            partition by instrument_id, range_fault
+            order by trade_date
+        ) as stretch
+
+    from steps
+    where range_fault is not null
+
+),
+
+without_range as (
+
+    select
+        instrument_id,
+        min(trade_date) as first_date,
+        max(trade_date) as last_date,
+
+        'unusable range' as kind,
+        count(*)::double precision as value,
+        1 as threshold,
+        format(
+            'trading days in a row whose open, high and low are not used, because %s: %s',
+            range_fault, count(*)
+        ) as evidence
+
+    from faulty_ranges
+    group by instrument_id, range_fault, stretch
 
 ),
 
@@ -318,7 +356,7 @@ extreme as (
 ),
 
 suspicions as (
-    {% for kind in ['splits', 'stale', 'without_volume', 'gaps', 'extreme'] %}
+    {% for kind in ['splits', 'stale', 'without_volume', 'without_range', 'gaps', 'extreme'] %}
     select
         instrument_id,
         last_date as trade_date,

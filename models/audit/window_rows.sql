@@ -30,14 +30,24 @@ in_place as (
         features.adjusted_close,
         features.adjusted_log_return,
         features.relative_log_volume,
+        features.log_range,
+        features.overnight_gap,
 
         {{ encoded_return('embeddings.model_id', 'decoded.numbers', 'features.place') }}
             as encoded_log_return,
         case
-            when embeddings.model_id = 'num-regime-core-v2'
+            when embeddings.model_id in ('num-regime-core-v2', 'num-regime-core-v3')
                 then decoded.numbers[126 + features.place]
             else decoded.numbers[3 * features.place - 1]
         end::double precision as encoded_volume,
+        case
+            when embeddings.model_id = 'num-regime-core-v3'
+                then {{ encoded_or_null('decoded.numbers[189 + features.place]') }}
+        end::double precision as encoded_log_range,
+        case
+            when embeddings.model_id = 'num-regime-core-v3'
+                then {{ encoded_or_null('decoded.numbers[290 + features.place]') }}
+        end::double precision as encoded_overnight_gap,
         -- A deleted or added day moves the rows on one side of it, so places count from both ends.
         -- The linter takes this `not` for a function.
         not ( -- noqa: LT01, LT06

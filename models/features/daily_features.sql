@@ -9,7 +9,11 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     indexes=[{'columns': ['loaded_at']}],
-    pre_hook='set transaction isolation level repeatable read'
+    pre_hook=[
+        'set transaction isolation level repeatable read',
+        "{{ add_column_if_missing(this, 'open', 'double precision') }}",
+        "{{ add_column_if_missing(this, 'log_range', 'double precision') }}"
+    ]
 ) }}
 
 {# An incremental build finds, for each instrument, the first day on which prices and stored
@@ -80,8 +84,13 @@ changed_prices as (
             where case
                 when checked.reason is not null then stored.instrument_id is not null
                 else
-                    (checked.close, checked.adjusted_close, checked.volume)
-                    is distinct from (stored.close, stored.adjusted_close, stored.volume)
+                    (
+                        checked.close, checked.adjusted_close, checked.volume,
+                        checked.open, checked.log_range
+                    ) is distinct from (
+                        stored.close, stored.adjusted_close, stored.volume,
+                        stored.open, stored.log_range
+                    )
             end
         ) as changed_from
 
@@ -253,6 +262,8 @@ observed as (
         prices.close,
         prices.adjusted_close,
         prices.volume,
+        prices.open,
+        prices.log_range,
 
         ln(prices.close / lag(prices.close) over instrument) as log_return,
         ln(prices.adjusted_close / lag(prices.adjusted_close) over instrument)
@@ -282,6 +293,7 @@ featured as (
 
         close,
         volume,
+        open,
         log_return,
         adjusted_close,
         adjusted_log_return,
@@ -291,6 +303,8 @@ featured as (
             when volume = 0 then -3
             else greatest(-3, least(3, ln(volume) - usual_log_volume))
         end::double precision as relative_log_volume,
+        log_range,
+        adjusted_log_return - ln(close / open) as overnight_gap,
         day_number,
         loaded_at
 
@@ -331,10 +345,13 @@ different as (
 
         featured.close,
         featured.volume,
+        featured.open,
         featured.log_return,
         featured.adjusted_close,
         featured.adjusted_log_return,
         featured.relative_log_volume,
+        featured.log_range,
+        featured.overnight_gap,
         featured.day_number,
         featured.loaded_at,
         featured.feature_hash
@@ -343,13 +360,13 @@ different as (
     full join replaced using (instrument_id, trade_date)
     where
         (
-            featured.close, featured.volume, featured.log_return,
-            featured.adjusted_close, featured.adjusted_log_return,
-            featured.relative_log_volume, featured.day_number
+            featured.close, featured.volume, featured.open, featured.log_return,
+            featured.adjusted_close, featured.adjusted_log_return, featured.relative_log_volume,
+            featured.log_range, featured.overnight_gap, featured.day_number
         ) is distinct from (
-            replaced.close, replaced.volume, replaced.log_return,
-            replaced.adjusted_close, replaced.adjusted_log_return,
-            replaced.relative_log_volume, replaced.day_number
+            replaced.close, replaced.volume, replaced.open, replaced.log_return,
+            replaced.adjusted_close, replaced.adjusted_log_return, replaced.relative_log_volume,
+            replaced.log_range, replaced.overnight_gap, replaced.day_number
         )
 
 )

@@ -7,9 +7,12 @@ select
     close,
     coalesce(given_adjusted_close, close) as adjusted_close,
     volume,
+    case when range_fault is null then open end as open,
+    case when range_fault is null then ln(high / low) end as log_range,
     currency,
     loaded_at,
 
+    range_fault,
     -- NaN is greater than every number in Postgres, so `> 0` alone would let it through. A price
     -- out of range is refused because the quotient of two such prices can overflow, which would end
     -- every build.
@@ -38,7 +41,7 @@ select
                 select 1
                 from {{ prices() }}
                 where
-                    {{ price_column('instrument_id', 'text') }} = typed.instrument_id
+                    {{ price_column('instrument_id', 'text') }} = judged.instrument_id
                     and {{ price_column('adjusted_close', 'double precision') }} is not null
                     and (
                         {{ price_column('adjusted_close', 'double precision') }}
@@ -52,16 +55,43 @@ select
 from (
 
     select
-        {{ price_column('instrument_id', 'text') }} as instrument_id,
-        {{ price_column('trade_date', 'date') }} as trade_date,
+        *,
+        case
+            -- Nearly every day ends here.
+            when
+                low >= 1e-100 and high <= 1e100
+                and close between low and high and coalesce(open, close) between low and high
+                then null
+            {%- for name in ['open', 'high', 'low'] %}
+            when {{ name }} in ('NaN', 'Infinity', '-Infinity') then '{{ name }} is not finite'
+            when {{ name }} <= 0 then '{{ name }} is not positive'
+            when {{ name }} not between 1e-100 and 1e100 then '{{ name }} is out of range'
+            {%- endfor %}
+            when high < low then 'high is below low'
+            {%- for name in ['close', 'open'] %}
+            when {{ is_outside_the_range(name) }} then '{{ name }} is below low or above high'
+            {%- endfor %}
+        end as range_fault
 
-        {{ price_column('close', 'double precision') }} as close,
-        {{ price_column('adjusted_close', 'double precision') }} as given_adjusted_close,
-        -- A negative zero becomes zero.
-        {{ price_column('volume', 'double precision') }} + 0 as volume,
-        {{ price_column('currency', 'text') }} as currency,
-        {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
+    from (
 
-    from {{ prices() }}
+        select
+            {{ price_column('instrument_id', 'text') }} as instrument_id,
+            {{ price_column('trade_date', 'date') }} as trade_date,
 
-) as typed
+            {{ price_column('close', 'double precision') }} as close,
+            {{ price_column('adjusted_close', 'double precision') }} as given_adjusted_close,
+            -- A negative zero becomes zero.
+            {{ price_column('volume', 'double precision') }} + 0 as volume,
+            -- Many sources write 0 if they know no opening price.
+            nullif({{ price_column('open', 'double precision') }}, 0) as open,
+            {{ price_column('high', 'double precision') }} as high,
+            {{ price_column('low', 'double precision') }} as low,
+            {{ price_column('currency', 'text') }} as currency,
+            {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
+
+        from {{ prices() }}
+
+    ) as typed
+
+) as judged

@@ -9,8 +9,12 @@ select
     close,
     adjusted_close,
     volume,
+    open,
+    log_range,
     currency,
-    loaded_at
+    loaded_at,
+
+    range_fault
 
 from {{ ref('prices_checked') }}
 -- The same as `reason is null`, for which the planner would expect one row in two hundred.

@@ -10,6 +10,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from regime_engine.encoders import Encoder
 from regime_engine.errors import RegimeError
 
+# Features without which an encoder does its work: the first return looks back before the first day,
+# and many sources have no range.
+_MAY_BE_NULL = ("log_return", "adjusted_log_return", "log_range", "overnight_gap")
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -176,8 +180,7 @@ def require_finite(encoder: Encoder, stretch: Windows, embeddings: np.ndarray) -
         return
     row = int(unusable.argmax())
     missing = np.isnan(stretch.values[row]).any(axis=0)
-    # The first return may look back before the instrument's first day.
-    missing &= [not name.endswith("log_return") for name in encoder.COLUMNS]
+    missing &= [name not in _MAY_BE_NULL for name in encoder.COLUMNS]
     names = [name for name, absent in zip(encoder.COLUMNS, missing, strict=True) if absent]
     what = f"has days without {' and '.join(names)}" if names else "does not fit float32"
     raise RegimeError(

@@ -39,7 +39,7 @@ def models(
     regime models --region US
     regime models --region US --show 3
     regime models --region US --compare 3 4
-    regime models --layout num-regime-core-v2
+    regime models --layout num-regime-core-v3
     """
     if layout:
         from regime_engine import encoders

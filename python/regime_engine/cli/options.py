@@ -9,7 +9,7 @@ import click
 
 from regime_engine.series import MAX_STALENESS_DAYS, Series
 
-DEFAULT_MODEL_ID = "num-regime-core-v2"
+DEFAULT_MODEL_ID = "num-regime-core-v3"
 DEFAULT_WINDOW_DAYS = 63
 
 Command: TypeAlias = Callable[..., None]

@@ -11,6 +11,7 @@ from regime_engine.arrays import Floats, Floats32
 from regime_engine.encoders import num_regime_core_v2, regime_core
 from regime_engine.encoders.decoded import Decoded
 from regime_engine.encoders.regime_core import PATHS, Fourier, path_names, path_places
+from regime_engine.errors import RegimeError
 
 MODEL_ID = "num-regime-core-v3"
 COLUMNS: tuple[str, ...] = (*num_regime_core_v2.COLUMNS, "log_range", "overnight_gap")
@@ -53,7 +54,15 @@ def encode(windows: Floats) -> Floats32:
 
 
 def decode(embeddings: Floats32) -> Decoded:
-    """embeddings: (n, 384)"""
+    """embeddings: (n, 384)
+
+    raises RegimeError if they are not by this encoder: a range is never negative
+    """
+    if (embeddings[:, _RANGE_PLACES] < 0).any():
+        raise RegimeError(
+            f"these embeddings are not by {MODEL_ID}, since a range in them is negative: name the "
+            "encoder that made them as the model id"
+        )
     returns, volumes = regime_core.decoded_paths(embeddings)
     return Decoded(
         returns,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from regime_engine import encoders
 from regime_engine.arrays import Floats, Floats32
 from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import DEFAULT, regime_core
 from regime_engine.errors import value_errors
 
 
@@ -81,7 +81,10 @@ class _Regimes:
             learned = cls._classifier.from_json(labels, dict(parameters))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the parameters of {cls.__name__}: {error}") from None
-        model = cls(**{"n_states": len(labels)} | hyperparameters)
+        found: dict[str, Any] = {"n_states": len(labels)}
+        if isinstance(learned, markov.Markov):
+            found["model_id"] = learned.model_id
+        model = cls(**found | hyperparameters)
         return model._with(learned, cls._dimension(learned), None)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -143,7 +146,8 @@ class _Regimes:
 
     def _classify(self, X: ArrayLike) -> Classification:
         embeddings = self._embeddings(X)  # raises before `parameters_` is there
-        return self._classifier.classify(self.parameters_, embeddings)
+        with value_errors():
+            return self._classifier.classify(self.parameters_, embeddings)
 
     def _embeddings(self, X: ArrayLike) -> Floats32:
         """(n, d) with the d of the fit; raises ValueError"""
@@ -170,21 +174,23 @@ class MarkovRegimes(_Regimes):
 
     n_states: 2 (NEUTRAL, CRISIS), 3 (CARRY, NEUTRAL, CRISIS) or 4 (CARRY, NEUTRAL, RISK_OFF,
         CRISIS); states are named in the order of their volatility
+    model_id: the encoder of the embeddings, num-regime-core-v3 or num-regime-core-v2
 
     A label stays until another is clearly more probable, so `predict` is not always the label with
     the highest `predict_proba`.
     """
 
     n_states: int = 4
+    model_id: str = DEFAULT.MODEL_ID
 
-    model_id = num_regime_core_v2.MODEL_ID
     _classifier: ClassVar[Classifier] = markov
     _kind: ClassVar[str] = "density_estimator"
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """X: (n, 384), the embeddings of n consecutive trading days, oldest first; y: not read
 
-        raises ValueError for fewer than 126 rows, prices that never move, and another n_states
+        raises ValueError for fewer than 126 rows, prices that never move, another n_states, and
+        embeddings by another encoder than model_id
         """
         return self._fit(X, None)
 
@@ -192,11 +198,12 @@ class MarkovRegimes(_Regimes):
         """The mean log density of each row's last return given the days before it, in nats: out
         of sample on days after the fit. X: (n, 384); y: not read"""
         embeddings = self._embeddings(X)
-        return self._classifier.scores(self.parameters_, embeddings)["log_score"]
+        with value_errors():
+            return self._classifier.scores(self.parameters_, embeddings)["log_score"]
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
-        return num_regime_core_v2.DIMENSION
+        return regime_core.DIMENSION
 
 
 @dataclass(eq=False)
@@ -204,11 +211,11 @@ class PrototypeRegimes(_Regimes):
     """The nearest prototype, `regime fit --classifier prototype`, with a classifier's conventions.
 
     n_states: 2, 3 or 4, named as in MarkovRegimes; not read if `fit` is given labels
-    model_id: the encoder of the embeddings; those of the default encoder are standardised
+    model_id: the encoder of the embeddings; those of num-regime-core-v2 and -v3 are standardised
     """
 
     n_states: int = 4
-    model_id: str = num_regime_core_v2.MODEL_ID
+    model_id: str = DEFAULT.MODEL_ID
 
     _classifier: ClassVar[Classifier] = prototype
     _kind: ClassVar[str] = "classifier"
@@ -217,6 +224,7 @@ class PrototypeRegimes(_Regimes):
         """Each centre is the mean embedding of a label, or of a state that the fit finds.
 
         X: (n, d); without y, embeddings of n consecutive trading days by num-regime-core-v2
+            or -v3
         y: (n,) labels; if None, a jump-penalised k-means finds the states
         raises ValueError for a y of another length or with missing labels; without y, for too few
         rows and another n_states

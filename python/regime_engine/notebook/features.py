@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from regime_engine import encoders, windows
 from regime_engine.arrays import Floats, Floats32
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import DEFAULT, num_regime_core_v2
 from regime_engine.errors import value_errors
 from regime_engine.notebook.prices import PriceTable, read
 from regime_engine.windows import Features, Stretch, embed
@@ -24,8 +24,8 @@ LOG_UNITS = 1e15
 
 def encode(
     prices: PriceTable,
-    model_id: str = num_regime_core_v2.MODEL_ID,
-    window_days: int = num_regime_core_v2.WINDOW_DAYS,
+    model_id: str = DEFAULT.MODEL_ID,
+    window_days: int = DEFAULT.WINDOW_DAYS,
 ) -> tuple[Floats32, NDArray[np.datetime64]]:
     """An embedding of each trading day that has a whole window, oldest first.
 
@@ -65,29 +65,36 @@ def encode(
 def daily_features(prices: PriceTable) -> dict[str, NDArray[Any]]:
     """The columns of features.daily_features, oldest day first; any DataFrame library takes them.
 
-    prices: date and close, and if there are any, adjusted close and volume, by the names that
-        `regime load` accepts; a missing value is NaN or null
-    returns trade_date (n,) datetime64[D]; close, volume, log_return, adjusted_close,
-        adjusted_log_return, relative_log_volume (n,) float64, NaN where the table has null;
-        day_number, feature_hash (n,) int64
+    prices: date and close, and if there are any, adjusted close, volume, open, high and low, by the
+        names that `regime load` accepts; a missing value is NaN or null
+    returns trade_date (n,) datetime64[D]; close, volume, open, log_return, adjusted_close,
+        adjusted_log_return, relative_log_volume, log_range, overnight_gap (n,) float64, NaN where
+        the table has null; day_number, feature_hash (n,) int64
+
+    warns (UserWarning) if open, high and low of some days contradict each other or the close: they
+    are not used
 
     raises TypeError for something without columns; ValueError for a missing column, several
     instruments, a day that is there twice, and a price that staging would refuse, naming the first
     """
     table = read(prices)
-    features = {
+    adjusted_log_return = _log_returns(table.adjusted_close)
+    hashed = {
         "close": table.close,
         "volume": table.volume,
         "log_return": _log_returns(table.close),
         "adjusted_close": table.adjusted_close,
-        "adjusted_log_return": _log_returns(table.adjusted_close),
+        "adjusted_log_return": adjusted_log_return,
         "relative_log_volume": _relative_log_volumes(table.volume),
+        "log_range": _log_ratios(table.high, table.low),
+        "overnight_gap": adjusted_log_return - _log_ratios(table.close, table.open),
     }
     return {
         "trade_date": table.trade_date,
-        **features,
+        **hashed,
+        "open": table.open,
         "day_number": np.arange(1, len(table.trade_date) + 1),
-        "feature_hash": _hashes(table.trade_date, *features.values()),
+        "feature_hash": _hashes(table.trade_date, *hashed.values()),
     }
 
 
@@ -98,6 +105,13 @@ def _log_returns(prices: Floats) -> Floats:
     """ln(C_t / C_{t-1}), NaN for the first; prices: (n,); returns (n,)"""
     returns = [math.log(price / before) for before, price in pairwise(prices.tolist())]
     return np.array([math.nan, *returns][: len(prices)])
+
+
+def _log_ratios(upper: Floats, lower: Floats) -> Floats:
+    """ln(upper / lower), NaN where one is NaN; upper, lower: (n,) positive; returns (n,)"""
+    pairs = zip(upper.tolist(), lower.tolist(), strict=True)
+    # A NaN of any sign becomes the one that is hashed.
+    return np.array([math.log(a / b) if a / b > 0 else math.nan for a, b in pairs], float)
 
 
 def _relative_log_volumes(volumes: Floats) -> Floats:

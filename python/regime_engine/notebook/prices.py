@@ -1,9 +1,11 @@
 """A frame of one instrument's prices → checked columns, by the rules of staging."""
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +37,7 @@ class Prices:
 
     trade_date: (n,) datetime64[D], each day once
     close, adjusted_close: (n,) positive; volume: (n,), NaN if there is none
+    open, high, low: (n,), NaN if there is none or it cannot be used
     """
 
     instrument_id: str
@@ -42,6 +45,9 @@ class Prices:
     close: Floats
     adjusted_close: Floats
     volume: Floats
+    open: Floats
+    high: Floats
+    low: Floats
 
 
 def read(prices: PriceTable) -> Prices:
@@ -49,7 +55,7 @@ def read(prices: PriceTable) -> Prices:
 
     Columns are found by the names that `regime load` knows. If there is no date column, a pandas
     index is used that holds dates or is named as one. NaN and null are missing values. If there is
-    no adjusted close, the close is used. Raises what `daily_features` does.
+    no adjusted close, the close is used. Raises and warns as `daily_features` does.
     """
     is_lazy = hasattr(prices, "collect")
     if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):
@@ -70,11 +76,11 @@ def read(prices: PriceTable) -> Prices:
     days = _days(columns["trade_date"])
     close = _numbers("close", columns["close"])
     absent = np.full(len(close), np.nan)
-    adjusted_close, volume = (
+    adjusted_close, volume, opened, high, low = (
         _numbers(name, columns[name]) if name in columns else absent
-        for name in ("adjusted_close", "volume")
+        for name in ("adjusted_close", "volume", "open", "high", "low")
     )
-    lengths = {len(days), len(close), len(adjusted_close), len(volume)}
+    lengths = {len(each) for each in (days, close, adjusted_close, volume, opened, high, low)}
     if len(lengths) > 1:
         raise ValueError(f"prices: the columns have {' and '.join(map(str, sorted(lengths)))} rows")
     # A negative zero becomes zero, and a NaN of any sign the one that is hashed.
@@ -86,10 +92,14 @@ def read(prices: PriceTable) -> Prices:
         close=close[order],
         adjusted_close=adjusted_close[order],
         volume=volume[order],
+        open=opened[order],
+        high=high[order],
+        low=low[order],
     )
     _require_usable(given)
-    is_adjusted = not np.isnan(given.adjusted_close).any()
-    return given if is_adjusted else replace(given, adjusted_close=given.close)
+    usable = _with_usable_ranges(given)
+    is_adjusted = not np.isnan(usable.adjusted_close).any()
+    return usable if is_adjusted else replace(usable, adjusted_close=usable.close)
 
 
 def _is_of_dates(index: Any) -> bool:
@@ -173,3 +183,61 @@ def _broken_price(name: str, price: Floats) -> Iterable[tuple[NDArray[np.bool_],
     yield np.isinf(price), price, f"{name} is not finite"
     yield price <= 0, price, f"{name} is not positive"
     yield (price < LEAST) | (price > GREATEST), price, f"{name} is out of range"
+
+
+def _with_usable_ranges(prices: Prices) -> Prices:
+    """The prices without an open, high and low that staging would not use; warns of such days."""
+    # Many sources write 0 if they know no opening price.
+    opened = np.where(prices.open == 0, np.nan, prices.open)
+    faults = [
+        _range_fault(*day)
+        for day in zip(
+            prices.close.tolist(),
+            opened.tolist(),
+            prices.high.tolist(),
+            prices.low.tolist(),
+            strict=True,
+        )
+    ]
+    is_faulty = np.array([fault is not None for fault in faults], bool)
+    if is_faulty.any():
+        first = int(is_faulty.argmax())
+        warnings.warn(
+            f"{prices.instrument_id}: open, high and low of {int(is_faulty.sum())} of "
+            f"{len(faults)} days are not used, the first of {prices.trade_date[first]}: "
+            f"{faults[first]}",
+            stacklevel=4,
+        )
+    opened, high, low = (
+        np.where(is_faulty, np.nan, path) for path in (opened, prices.high, prices.low)
+    )
+    return replace(prices, open=opened, high=high, low=low)
+
+
+def _range_fault(close: float, open: float, high: float, low: float) -> str | None:
+    """The range_fault of staging: why the day's open, high and low are not used."""
+    if LEAST <= low <= close <= high <= GREATEST and (low <= open <= high or open != open):
+        return None
+    for name, price in (("open", open), ("high", high), ("low", low)):
+        if np.isinf(price):
+            return f"{name} is not finite"
+        if price <= 0:
+            return f"{name} is not positive"
+        if price < LEAST or price > GREATEST:
+            return f"{name} is out of range"
+    if high < low:
+        return "high is below low"
+    if not (high != high or low != low):
+        # The macro is_outside_the_range.
+        digits = max(_decimals(high), _decimals(low))
+        rounding = 1e-6 * high + min(0.005 * low, float(f"1e-{digits}"))
+        for name, price in (("close", close), ("open", open)):
+            if max(price - high, low - price) > rounding:
+                return f"{name} is below low or above high"
+    return None
+
+
+def _decimals(price: float) -> int:
+    """Digits after the point of the price as Postgres's numeric has it, in 15 digits."""
+    exponent = Decimal(f"{price:.15g}").normalize().as_tuple().exponent
+    return max(0, -int(exponent))

@@ -155,6 +155,8 @@ def _rules(name: str, shape: Shape) -> Iterator[Rule]:
         yield refuse(~value.is_finite(), "is not finite: {}")
         if name == "volume":
             yield refuse(value < 0, "is negative: {}")
+        elif name == "open":  # many sources write 0 if they know no opening price
+            yield refuse(value < 0, "is not positive: {}")
         else:
             yield refuse(value <= 0, "is not positive: {}")
     elif name == "trade_date":

@@ -26,7 +26,7 @@ def create(database: Database, model_id: str, window_days: int) -> str:
     if not encoder.SCALE_FREE:
         raise RegimeError(
             f"{model_id} embeds raw volumes, which are too large for half precision: use a "
-            "scale-free encoder, such as num-regime-core-v2"
+            f"scale-free encoder, such as {encoders.DEFAULT.MODEL_ID}"
         )
     name = _name(model_id, window_days)
     dimension = encoder.dimension(window_days)
@@ -75,7 +75,7 @@ def extension_of(database: Database, model_id: str, window_days: int) -> str | N
 
 
 def size(dimension: int) -> int:
-    """How many of the numbers are indexed; the last of num-regime-core-v2 hardly differ."""
+    """How many of the numbers are indexed; the last of num-regime-core-v3 hardly differ."""
     return dimension * 3 // 4
 
 

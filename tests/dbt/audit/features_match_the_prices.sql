@@ -30,10 +30,12 @@ observed as (
 
         close,
         volume,
+        open,
         ln(close / lag(close) over instrument) as log_return,
         adjusted_close,
         ln(adjusted_close / lag(adjusted_close) over instrument) as adjusted_log_return,
         {{ usual_log_volume('volume', 'instrument') }} as usual_log_volume,
+        log_range,
         row_number() over instrument as day_number
 
     from prices
@@ -48,7 +50,8 @@ expected as (
         case
             when volume = 0 and usual_log_volume is not null then -3
             else greatest(-3, least(3, coalesce(ln(nullif(volume, 0)) - usual_log_volume, 0)))
-        end::double precision as relative_log_volume
+        end::double precision as relative_log_volume,
+        adjusted_log_return - ln(close / open) as overnight_gap
 
     from observed
 
@@ -64,6 +67,8 @@ differing as (
         stored.close,
         expected.volume as expected_volume,
         stored.volume,
+        expected.open as expected_open,
+        stored.open,
         expected.log_return as expected_log_return,
         stored.log_return,
         expected.adjusted_close as expected_adjusted_close,
@@ -72,6 +77,10 @@ differing as (
         stored.adjusted_log_return,
         expected.relative_log_volume as expected_relative_log_volume,
         stored.relative_log_volume,
+        expected.log_range as expected_log_range,
+        stored.log_range,
+        expected.overnight_gap as expected_overnight_gap,
+        stored.overnight_gap,
         expected.day_number as expected_day_number,
         stored.day_number,
         stored.expected_feature_hash,
@@ -81,13 +90,13 @@ differing as (
     full join stored using (instrument_id, trade_date)
     where
         (
-            expected.close, expected.volume, expected.log_return,
-            expected.adjusted_close, expected.adjusted_log_return,
-            expected.relative_log_volume, expected.day_number
+            expected.close, expected.volume, expected.open, expected.log_return,
+            expected.adjusted_close, expected.adjusted_log_return, expected.relative_log_volume,
+            expected.log_range, expected.overnight_gap, expected.day_number
         ) is distinct from (
-            stored.close, stored.volume, stored.log_return,
-            stored.adjusted_close, stored.adjusted_log_return,
-            stored.relative_log_volume, stored.day_number
+            stored.close, stored.volume, stored.open, stored.log_return,
+            stored.adjusted_close, stored.adjusted_log_return, stored.relative_log_volume,
+            stored.log_range, stored.overnight_gap, stored.day_number
         )
         or stored.feature_hash is distinct from stored.expected_feature_hash
 

@@ -1,6 +1,5 @@
 {# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders)
-   are compared with the rows of the window. The first row is left out, because some encoders set
-   its return to 0. #}
+   are compared with the rows of the window. #}
 with
 
 embeddings as not materialized (
@@ -51,13 +50,15 @@ compared as (
         windows.run_id,
         substring(
             windows.vector
-            from repeated.bytes_before + repeated.row_bytes + 1
-            for (windows.window_days - 1) * repeated.row_bytes
+            from repeated.bytes_before + repeated.unlike_rows * repeated.row_bytes + 1
+            for (windows.window_days - repeated.unlike_rows) * repeated.row_bytes
         ) as bytes,
         substring(
             repeated.bytes
-            from (windows.day_number - windows.window_days + 1) * repeated.row_bytes + 1
-            for (windows.window_days - 1) * repeated.row_bytes
+            from
+            (windows.day_number - windows.window_days + repeated.unlike_rows) * repeated.row_bytes
+            + 1
+            for (windows.window_days - repeated.unlike_rows) * repeated.row_bytes
         ) as expected_bytes
 
     from windows
@@ -85,7 +86,7 @@ running as materialized (
 -- If the features changed since, embedding_hashes_match_the_features finds the window.
 foreign_vectors as (
 
-    select
+    select distinct
         differing.entity_type,
         differing.entity_id,
         differing.as_of_date,

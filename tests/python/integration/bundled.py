@@ -5,8 +5,8 @@ from datetime import date
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
 
-V1, V2 = "num-regime-core-v1", "num-regime-core-v2"
-US, US_TECH, GLOBAL = (Series(region, V2, 63) for region in ("US", "US_TECH", "GLOBAL"))
+V1, V2, V3 = (f"num-regime-core-v{number}" for number in (1, 2, 3))
+US, US_TECH, GLOBAL = (Series(region, V3, 63) for region in ("US", "US_TECH", "GLOBAL"))
 US_V1 = Series("US", V1, 63)
 PROTOTYPES = Recipe(
     "prototype",

@@ -5,7 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from bundled import US, US_TECH, US_V1, V1, V2
+from bundled import US, US_TECH, US_V1, V1, V3
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 
@@ -104,7 +104,7 @@ def indexed(server, settings) -> Iterator[Database]:
     with server.database("test_indexed", MODULE_DATABASE) as copy, connect(copy) as indexed:
         made = succeed(regime_command(copy, "index"))
         assert made.stdout == (
-            "nearest_num-regime-core-v2_63 is an index of num-regime-core-v2 with windows of 63 days\n"
+            "nearest_num-regime-core-v3_63 is an index of num-regime-core-v3 with windows of 63 days\n"
         )
         yield indexed
 
@@ -159,7 +159,7 @@ def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     )
     own.execute(f"create table historical.of_others partition of {table} default")
     own.execute(f"insert into {table} select * from historical.whole")
-    nearest_index.create(own, V2, 63)
+    nearest_index.create(own, V3, 63)
     monkeypatch.setattr(nearest, "_lower_bounds", None)
     found = analogues(own, US, date(2002, 10, 9), 10, "market")
     monkeypatch.undo()
@@ -172,13 +172,13 @@ def test_an_index_of_partitions_finds_the_same(own, database, monkeypatch):
     [
         (V1, "", "num-regime-core-v1 embeds raw volumes"),
         (
-            V2,
+            V3,
             "create table public.pg_available_extensions (name text);"
             " set search_path = public, pg_catalog",
             "this server has no pgvector: install the extension 0.7 or newer",
         ),
         (
-            V2,
+            V3,
             "create extension vector schema public; update pg_extension set extversion = '0.6.2' where extname = 'vector'",
             "this database has pgvector 0.6.2, and 0.7 or newer is needed",
         ),
@@ -201,12 +201,12 @@ def test_sql_measures_the_same_distances(database):
             with asked as materialized (
                 select audit.float32_array(vector) as numbers, window_spec
                 from historical.numeric_window_embeddings
-                where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
+                where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v3'
                     and as_of_date = '2000-03-24'
             )
             select as_of_date, audit.euclidean_distance(audit.float32_array(vector), numbers)
             from historical.numeric_window_embeddings as stored, asked
-            where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2'
+            where entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v3'
                 and as_of_date < (asked.window_spec ->> 'first_trade_date')::date
             order by 2
         """).rows
@@ -245,7 +245,7 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(own):
     # Only windows of the other region of just before the asked one.
     own.execute(
         "delete from historical.numeric_window_embeddings"
-        " where model_id = 'num-regime-core-v2' and as_of_date < '2002-06-14'"
+        " where model_id = 'num-regime-core-v3' and as_of_date < '2002-06-14'"
     )
     found = analogues(own, US, date(2002, 9, 16), 5, "market")
     ((region, instrument, day, _, label, confidence, after_21, after_63, *_),) = [
@@ -265,7 +265,7 @@ def test_what_was_not_known_on_the_asked_date_is_left_out(own):
         (US, date(2002, 10, 12), 1, "no embedding as of 2002-10-12: the last one before it is as of "
          "2002-10-11"),
         (Series("US_TECH", V1, 63), None, 1, "no embeddings of IXIC.INDX"),
-        (Series("MARS", V2, 63), None, 1, "unknown region 'MARS'"),
+        (Series("MARS", V3, 63), None, 1, "unknown region 'MARS'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_in_one_line(database, series, as_of, n, reason):

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from bundled import PROTOTYPES, V1, V2
+from bundled import PROTOTYPES, V1, V2, V3
 from project import PROJECT_FILES, change, copy_project
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -17,7 +17,6 @@ from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine import classifiers, encoders, model_versions
 from regime_engine.database import Database, connect
-from regime_engine.encoders import num_regime_core_v2
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
@@ -450,11 +449,11 @@ def test_two_models_are_compared_on_the_days_that_both_label(audited):
     days = HAND_DAYS[:4]
     add_regimes(audited, "BOTH", "HAND", days, ["CARRY", "CARRY", "CRISIS", "CRISIS"])
     add_regimes(
-        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id=V2
+        audited, "BOTH", "HAND", days[1:], ["CRISIS"] * 3, model_id=V3
     )  # fmt: skip
     (row,) = of(audited, "version_disagreement", "BOTH", "as_of_date")
     assert row["as_of_date"] == days[1]
-    assert row["second_model_id"] == "num-regime-core-v2"
+    assert row["second_model_id"] == "num-regime-core-v3"
     matrix = of(audited, "version_disagreement_matrix", "BOTH", "first_label")
     assert [(m["first_label"], m["second_label"], m["days"]) for m in matrix] == [
         ("CARRY", "CRISIS", 1),
@@ -590,7 +589,7 @@ def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
         assert function["comment"]
 
 
-ENCODERS = ("numeric-simple-v1", "num-regime-core-v1", "num-regime-core-v2")
+ENCODERS = ("numeric-simple-v1", V1, V2, V3)
 FIRST, LAST = date(2011, 8, 1), date(2011, 9, 30)
 
 
@@ -612,7 +611,7 @@ def classified(server, classified_template) -> Iterator[Database]:
 
 def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classified):
     rows = classified.rows("select * from audit.prototype_distances").records(dict)
-    assert len(rows) == 3 * 2 * 44  # encoders, labels, trading days
+    assert len(rows) == 4 * 2 * 44  # encoders, labels, trading days
     stored = np.array([row["stored_distance"] for row in rows])
     computed = np.array([row["distance"] for row in rows])
     np.testing.assert_allclose(computed, stored, rtol=1e-12)
@@ -624,7 +623,7 @@ def test_distances_to_the_states_come_out_in_sql_as_python_stored_them(classifie
         atol=1e-15,
     )
     # And as the classifier gives them of the bytes, for a model with a mean and a scale.
-    series = Series("US", "num-regime-core-v2", 63)
+    series = Series("US", "num-regime-core-v3", 63)
     (model,) = model_versions.load(classified, series)
     assert "scale" in model.parameters
     prototypes = classifiers.get("prototype").from_json(model.labels, model.parameters)
@@ -663,15 +662,18 @@ def test_the_window_behind_a_row_is_what_the_encoder_read(classified, model_id):
     found = [[row[name] for name in encoder.COLUMNS] for row in rows]
     np.testing.assert_array_equal(np.array(found, float), window)
     encoded = np.array([[row["encoded_log_return"], row["encoded_volume"]] for row in rows])
-    if model_id == num_regime_core_v2.MODEL_ID:
-        returns, volumes = num_regime_core_v2.decode(encoder.encode(window[None]))
-        np.testing.assert_allclose(encoded, np.column_stack([returns[0], volumes[0]]), rtol=1e-12)
+    of_range = np.array([[row["encoded_log_range"], row["encoded_overnight_gap"]] for row in rows])
+    if model_id in (V2, V3):
+        decoded = encoder.decode(encoder.encode(window.astype(float)[None]))
+        expected = np.column_stack([path[0] for path in decoded])
+        np.testing.assert_allclose(encoded, expected[:, :2], rtol=1e-12)
+        np.testing.assert_array_equal(of_range.astype(float), expected[:, 2:])
     else:
         np.testing.assert_allclose(encoded[1:, 0], window[1:, 2], rtol=1e-7)
         np.testing.assert_allclose(encoded[:, 1], window[:, 1], rtol=1e-7)
 
 
-def integrity(database, model_id=V2, day="2011-09-15", instrument="GSPC.INDX") -> dict:
+def integrity(database, model_id=V3, day="2011-09-15", instrument="GSPC.INDX") -> dict:
     (row,) = database.rows(
         "select * from audit.embedding_integrity"
         " where entity_id = %s and as_of_date = %s and model_id = %s",
@@ -691,7 +693,7 @@ def test_a_sound_embedding_is_current_and_has_the_norm_of_its_numbers(classified
     assert (row["dimension"], row["expected_dimension"], row["vector_bytes"]) == (384, 384, 1536)
     (vector,) = classified.one(
         "select vector from historical.numeric_window_embeddings"
-        " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
+        " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v3'"
     )
     norm = np.linalg.norm(np.frombuffer(vector, "<f4").astype(float))
     assert row["norm"] == pytest.approx(norm, rel=1e-12)
@@ -716,6 +718,9 @@ RESTATEMENTS = {
     "CLOSE": "update {} set close = close * 1.01, adjusted_close = adjusted_close * 1.01 where {}",
     "ADJUSTED": "update {} set adjusted_close = adjusted_close * 1.01 where {}",
     "VOLUME": "update {} set volume = volume * 1.5 where {}",
+    "HIGH": "update {} set high = high * 1.01 where {}",
+    "OPEN": "update {} set open = (open + close) / 2 where {}",
+    "LOW": "update {} set low = high * 2 where {}",
     "DELETED": "delete from {} where {}",
 }
 
@@ -737,25 +742,28 @@ def test_a_restated_price_is_found_with_its_days(classified):
         return row["status"], [str(day) for day in row["changed_days"] or []]
 
     # A close makes two returns; the encoder that reads closes sees one day.
-    assert told("CLOSE", V2) == ("restated", ["2011-08-10", "2011-08-11"])
+    assert told("CLOSE", V3) == ("restated", ["2011-08-10", "2011-08-11"])
     assert told("CLOSE", V1) == ("restated", ["2011-08-10"])
-    assert told("CLOSE", V2, "2011-08-09") == ("current", [])
-    assert told("ADJUSTED", V2) == ("restated", ["2011-08-10", "2011-08-11"])
+    assert told("CLOSE", V3, "2011-08-09") == ("current", [])
+    assert told("ADJUSTED", V3) == ("restated", ["2011-08-10", "2011-08-11"])
     # The hash is of all features, the vector of those that its encoder reads.
     assert told("ADJUSTED", V1) == ("restated", [])
     # Adjusted closes on another scale are other features, and no change to a scale-free encoder.
-    assert told("SCALED", V2) == ("restated", [])
+    assert told("SCALED", V3) == ("restated", [])
     # A volume is also a little of what is usual on the 25 days from it on.
-    status, days = told("VOLUME", V2)
+    status, days = told("VOLUME", V3)
     assert (status, days[0], len(days)) == ("restated", "2011-08-10", 26)
     assert told("VOLUME", V1) == ("restated", ["2011-08-10"])
+    for name in ("HIGH", "OPEN", "LOW"):
+        assert told(name, V3) == ("restated", ["2011-08-10"])
+        assert told(name, V2) == ("restated", [])
     assert told("DELETED", V1) == ("restated", [])
     assert integrity(classified, V1, instrument="DELETED")["window_rows_today"] == 62
-    assert told("GSPC.INDX", V2) == ("current", [])
+    assert told("GSPC.INDX", V3) == ("current", [])
 
 
 def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
-    where = " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v2'"
+    where = " where as_of_date = '2011-09-15' and model_id = 'num-regime-core-v3'"
     table = "historical.numeric_window_embeddings"
     classified.execute(
         f"update {table} set vector = overlay(vector placing '\\x0000c07f'::bytea from 5){where}"

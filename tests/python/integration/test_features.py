@@ -1,6 +1,7 @@
 """daily_features, however prices change, is what a full rebuild and a computation outside SQL give."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ FLOATS = (
     "adjusted_close",
     "adjusted_log_return",
     "relative_log_volume",
+    "open",
+    "log_range",
+    "overnight_gap",
 )
 
 # Rows an instrument has at first; its prices are of every second day, so that there is room
@@ -95,13 +99,25 @@ def built_market(server) -> Iterator[Market]:
         database.execute(
             "create table historical.prices_daily (instrument_id text, trade_date date,"
             " close double precision, adjusted_close double precision, volume double precision,"
+            " open double precision, high double precision, low double precision,"
             " currency text, loaded_at timestamptz default now())"
         )
         for instrument_id, length in LENGTHS.items():
             close = 100 * np.exp(np.cumsum(0.01 * chance.standard_normal(length)))
             volume = np.exp(12 + 0.3 * chance.standard_normal(length))
+            opened = close * np.exp(0.005 * chance.standard_normal(length))
+            high, low = 1.01 * np.maximum(close, opened), 0.99 * np.minimum(close, opened)
+            of_range = np.column_stack([opened, high, low]).tolist()
             for at in range(length):
-                put(database, instrument_id, at, close[at], 0.9 * close[at], volume[at])
+                put(
+                    database,
+                    instrument_id,
+                    at,
+                    close[at],
+                    0.9 * close[at],
+                    volume[at],
+                    *of_range[at],
+                )
         rebuild, update = (
             next(
                 result.query
@@ -121,12 +137,15 @@ def market(built_market: Market) -> Market:
     return built_market
 
 
-def put(database, instrument_id, position, close, adjusted_close=None, volume=None) -> None:
+def put(
+    database, instrument_id, position, close, adjusted_close=None, volume=None, open=None, high=None, low=None
+) -> None:  # fmt: skip
     delete(database, instrument_id, position, 0)
     database.execute(
         "insert into historical.prices_daily"
-        " (instrument_id, trade_date, close, adjusted_close, volume) values (%s, %s, %s, %s, %s)",
-        [instrument_id, day(position), close, adjusted_close, volume],
+        " (instrument_id, trade_date, close, adjusted_close, volume, open, high, low)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [instrument_id, day(position), close, adjusted_close, volume, open, high, low],
     )
 
 
@@ -136,6 +155,16 @@ def restate(database, instrument_id, position, column, value) -> None:
             "update historical.prices_daily set {} = %s where (instrument_id, trade_date) = (%s, %s)"
         ).format(sql.Identifier(column)),
         [value, instrument_id, day(position)],
+    )
+
+
+def scale(database, instrument_id, position, column, factor) -> None:
+    database.execute(
+        sql.SQL(
+            "update historical.prices_daily set {name} = {name} * %s"
+            " where (instrument_id, trade_date) = (%s, %s)"
+        ).format(name=sql.Identifier(column)),
+        [factor, instrument_id, day(position)],
     )
 
 
@@ -200,18 +229,19 @@ def assert_features_are_right(market: Market) -> None:
 
     stored = database.rows(
         "select instrument_id, trade_date, close, volume, log_return, adjusted_close,"
-        " adjusted_log_return, relative_log_volume, day_number from features.daily_features"
+        " adjusted_log_return, relative_log_volume, open, log_range, overnight_gap, day_number"
+        " from features.daily_features"
         " order by instrument_id, trade_date"
     ).rows
     prices = database.rows(
-        "select instrument_id, trade_date, close, adjusted_close, volume"
+        "select instrument_id, trade_date, close, adjusted_close, volume, open, high, low"
         " from historical.prices_daily order by instrument_id, trade_date"
     ).rows
     adjusted = {price[0] for price in prices if is_price(price[3])}
-    usable = [price for price in prices if is_usable(price[0] in adjusted, *price[2:])]
+    usable = [price for price in prices if is_usable(price[0] in adjusted, *price[2:5])]
     assert [row[:2] for row in stored] == [price[:2] for price in usable]
     for instrument_id, instrument_prices in groupby(usable, key=lambda price: price[0]):
-        _, _, close, adjusted_close, volume = zip(*instrument_prices, strict=True)
+        _, days, close, adjusted_close, volume, *of_range = zip(*instrument_prices, strict=True)
         adjusted_close = [a or c for a, c in zip(adjusted_close, close, strict=True)]
         found = [row[2:] for row in stored if row[0] == instrument_id]
         found = dict(zip((*FLOATS, "day_number"), zip(*found, strict=True), strict=True))
@@ -224,8 +254,13 @@ def assert_features_are_right(market: Market) -> None:
         np.testing.assert_allclose(
             found["relative_log_volume"], list(relative_log_volumes(volume)), rtol=0, atol=1e-12
         )
-        days = [price[1] for price in usable if price[0] == instrument_id]
-        computed = daily_features({"trade_date": days, **found})
+        given = {"trade_date": days, "close": close, "volume": volume}
+        given["adjusted_close"] = adjusted_close
+        for name, path in zip(("open", "high", "low"), of_range, strict=True):
+            # A NaN is a missing value in a frame, and a wrong one in a table.
+            given[name] = [math.inf if price != price else price for price in path]
+        with warnings.catch_warnings(action="ignore"):
+            computed = daily_features(given)
         for name in FLOATS:
             assert np.array(found[name], float).tobytes() == computed[name].tobytes(), name
 
@@ -257,12 +292,16 @@ VOLUMES = st.one_of(
     st.floats(1e-3, 1e13),
     st.sampled_from([0.0, -0.0, 5e-324, 1e308, math.nan, math.inf, -1.0]),
 )
+OF_RANGE = st.sampled_from(["open", "high", "low"])
+FACTORS = st.sampled_from([0.5, 0.99, 0.995, 1.00000001, 1.001, 1.01, 2.0])
 EDITS = st.lists(
     st.one_of(
         st.builds(lambda place, *row: (put, *place, *row), PLACES, PRICES, PRICES, VOLUMES),
         st.builds(lambda row, price: (restate, *row, "close", price), ROWS, PRICES),
         st.builds(lambda row, price: (restate, *row, "adjusted_close", price), ROWS, PRICES),
         st.builds(lambda row, volume: (restate, *row, "volume", volume), ROWS, VOLUMES),
+        st.builds(lambda row, name, price: (restate, *row, name, price), ROWS, OF_RANGE, PRICES),
+        st.builds(lambda row, name, factor: (scale, *row, name, factor), ROWS, OF_RANGE, FACTORS),
         st.builds(
             lambda row, length: (delete, *row, length), ROWS, st.sampled_from([0, 1, 20, 300, 500])
         ),
@@ -325,6 +364,10 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
         "volume": ((restate, 50, "volume", 160_000.0), after(50, VOLUME_HISTORY)),
         "late volume": ((restate, 390, "volume", None), after(390, VOLUME_HISTORY)),
         "currency": ((restate, 100, "currency", "EUR"), set()),
+        "open": ((scale, 100, "open", 1.001), {100}),
+        "high": ((scale, 100, "high", 1.001), {100}),
+        "unusable open": ((scale, 100, "open", 2.0), {100}),
+        "unusable low": ((restate, 100, "low", math.nan), {100}),
         "added": ((put, 200.5, 50.0, 50.0, 160_000.0), {200.5} | after(201, last)),
         "added before": ((put, -1, 50.0, 50.0, 160_000.0), {-1} | after(0, last)),
         "deleted": ((delete, 350, 0), after(350, last)),
@@ -336,7 +379,8 @@ def test_an_edit_rewrites_the_rows_that_depend_on_it_and_no_other(market):
     for name in cases:
         database.execute(
             "insert into historical.prices_daily"
-            " select %s, trade_date, close, adjusted_close, volume, currency, loaded_at"
+            " select %s, trade_date, close, adjusted_close, volume, open, high, low, currency,"
+            " loaded_at"
             " from saved.prices_daily where instrument_id = 'LONG'",
             [name],
         )
@@ -474,6 +518,61 @@ def test_a_price_that_cannot_be_used_is_refused_by_name_and_reaches_no_feature(m
         ("ONE", None, "trade_date is missing"),
     ]
     assert day_versions(market.database, FEATURES) == before
+
+
+# The open, high and low of a day whose close is 3; its log_range, and why there is none.
+LN_2 = math.log(2)
+RANGES = {
+    "as it should be": ((3, 4, 2), LN_2, None),
+    "no open": ((None, 4, 2), LN_2, None),
+    "open of 0": ((0, 4, 2), LN_2, None),
+    "dead": ((3, 3, 3), 0, None),
+    "open alone": ((3, None, None), None, None),
+    "no low": ((3, 4, None), None, None),
+    "of float32": ((3, 2.9999998, 1.5), math.log(2.9999998 / 1.5), None),
+    "high rounded": ((2.9, 2.99, 2.9), math.log(2.99 / 2.9), None),
+    "high too low": ((2.9, 2.98, 2.9), None, "close is below low or above high"),
+    "low too high": ((3.1, 3.14, 3.0151), None, "close is below low or above high"),
+    "adjusted high and low": ((1.5, 2, 1), None, "close is below low or above high"),
+    "open too high": ((5, 4, 2), None, "open is below low or above high"),
+    "open too low": ((1.9, 4, 2), None, "open is below low or above high"),
+    "swapped": ((3, 2, 4), None, "high is below low"),
+    "negative": ((-3, 4, 2), None, "open is not positive"),
+    "zero": ((3, 0, 0), None, "high is not positive"),
+    "NaN": ((3, 4, math.nan), None, "low is not finite"),
+    "infinite": ((3, math.inf, 2), None, "high is not finite"),
+    "huge": ((3, 1e300, 2), None, "high is out of range"),
+}
+
+
+def test_a_range_that_contradicts_its_day_is_not_used_and_is_named(market):
+    for instrument_id, (of_range, _, _) in RANGES.items():
+        put(market.database, instrument_id, 0, 3.0, 1.5, None, 3, 4, 2)
+        put(market.database, instrument_id, 1, 3.0, 1.5, None, *of_range)
+        put(market.database, instrument_id, 2, 3.0, 1.5, None, *of_range)
+    market.build()
+    assert_features_are_right(market)
+    for instrument_id, ((opened, _, _), log_range, fault) in RANGES.items():
+        found = market.database.rows(
+            "select log_range, overnight_gap from features.daily_features"
+            " where instrument_id = %s order by trade_date",
+            [instrument_id],
+        ).rows
+        gap = None if fault or not opened else pytest.approx(math.log(opened / 3), abs=1e-15)
+        assert found == [
+            (LN_2, None),
+            (pytest.approx(log_range), gap),
+            (pytest.approx(log_range), gap),
+        ]
+        suspicions = market.database.rows(
+            "select first_date, trade_date, value, evidence from audit.price_suspicions"
+            " where instrument_id = %s and kind = 'unusable range'",
+            [instrument_id],
+        ).rows
+        evidence = (
+            f"trading days in a row whose open, high and low are not used, because {fault}: 2"
+        )
+        assert suspicions == ([(day(1), day(2), 2, evidence)] if fault else [])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 from datetime import date
 
 import pytest
-from bundled import PROTOTYPES, US, US_TECH, V2
+from bundled import PROTOTYPES, US, US_TECH, V3
 from commands import Process, environment, refusal, regime_command, succeed
 from servers import DATABASE, wait_until
 from stored import (
@@ -49,7 +49,7 @@ def template(server, features_template):
     with server.new_template("template_two_regions", features_template) as database:
         for series in (US, US_TECH):
             write(database, series)
-        vote.vote(database, V2, 63)
+        vote.vote(database, V3, 63)
     yield "template_two_regions"
     server.drop_database("template_two_regions")
 
@@ -63,7 +63,7 @@ def settings(server, template):
 def test_a_forgotten_instrument_leaves_what_would_be_there_without_it(server, features_template):
     with server.database(DATABASE, features_template) as settings, connect(settings) as database:
         write(database, US)
-        vote.vote(database, V2, 63)
+        vote.vote(database, V3, 63)
         database.execute(f"""
             insert into {REFUSED}
             select 'sha', 1, 1, 'tech.csv', 'IXIC.INDX', '2019-01-02', 'close is missing', ''
@@ -73,28 +73,28 @@ def test_a_forgotten_instrument_leaves_what_would_be_there_without_it(server, fe
             only_us[table] = [row for row in only_us[table] if "IXIC.INDX" not in row]
 
         write(database, US_TECH)
-        vote.vote(database, V2, 63)
-        classify.backfill(database, Series("IXIC.INDX", V2, 63), FIRST, LAST)
+        vote.vote(database, V3, 63)
+        classify.backfill(database, Series("IXIC.INDX", V3, 63), FIRST, LAST)
         # A day of US is of the other instrument, and a price is restated: rows are replaced.
         classify.run(database, US, date(2010, 5, 20), instrument_id="IXIC.INDX")
         classify.backfill(database, US_TECH, FIRST, LAST, instrument_id="GSPC.INDX")
         classify.backfill(database, US_TECH, FIRST, LAST)
-        vote.vote(database, V2, 63)
+        vote.vote(database, V3, 63)
         said = succeed(regime_command(settings, *FORGET_TECH))
         assert (
-            "These series go as a whole: IXIC.INDX/num-regime-core-v2/63, US_TECH/" in said.stdout
+            "These series go as a whole: IXIC.INDX/num-regime-core-v3/63, US_TECH/" in said.stdout
         )
-        assert "These lose the regimes of the instrument: US/num-regime-core-v2/63" in said.stdout
-        assert "GLOBAL/num-regime-core-v2/63 voted anew: " in said.stdout
+        assert "These lose the regimes of the instrument: US/num-regime-core-v3/63" in said.stdout
+        assert "GLOBAL/num-regime-core-v3/63 voted anew: " in said.stdout
         assert "note: US_TECH is still a region, and stands for IXIC.INDX" in said.stderr
-        assert "note: `regime backfill --region US --model-id num-regime-core-v2" in said.stderr
+        assert "note: `regime backfill --region US --model-id num-regime-core-v3" in said.stderr
         [finding] = nightly.audit(database)[1]
         assert (finding.test.name, finding.test.status) == ("trading_days_have_a_regime", "warn")
 
         left = contents(database, OF_ROWS)
         assert not [row for rows in left.values() for row in rows if "IXIC.INDX" in row]
         classify.backfill(database, US, FIRST, LAST)
-        vote.vote(database, V2, 63)
+        vote.vote(database, V3, 63)
         now = contents(database, OF_ROWS, without=(*OF_A_RUN, "metadata", "row_hash"))
         # What US itself replaced is still told.
         assert {json.loads(row)["key"]["region"] for row in now.pop(REVISIONS)} <= {"US", "GLOBAL"}
@@ -133,7 +133,7 @@ def test_the_ledger_counts_what_was_removed_and_a_deletion_is_still_found(databa
     said = succeed(regime_command(database.settings, "forget", "--region", "US_TECH", "--yes"))
     assert said.stdout == "nothing is stored of region US_TECH\n"
     write(database, US_TECH)
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     assert nightly.audit(database)[1] == []
     database.execute(f"delete from {REGIMES} where region = 'US_TECH'")
     found = {finding.test.name for finding in nightly.audit(database)[1]}
@@ -142,7 +142,7 @@ def test_the_ledger_counts_what_was_removed_and_a_deletion_is_still_found(databa
 
 def test_what_another_series_rests_on_stays(database):
     regions.add(database, "TECH", "IXIC.INDX")
-    classify.backfill(database, Series("TECH", V2, 63), date(2010, 3, 1), LAST)
+    classify.backfill(database, Series("TECH", V3, 63), date(2010, 3, 1), LAST)
     succeed(regime_command(database.settings, "forget", "--region", "US_TECH", "--yes"))
     (first, days) = database.one(
         f"select min(as_of_date), count(*) from {EMBEDDINGS} where entity_id = 'IXIC.INDX'"
@@ -159,7 +159,7 @@ def test_only_what_is_of_the_encoder_goes(database):
     succeed(regime_command(database.settings, *of_v1))
     assert contents(database, {PRICES, FEATURES}) == before
     models = f"select distinct model_id from {EMBEDDINGS} where entity_id = 'IXIC.INDX'"
-    assert database.rows(models).rows == [(V2,)]
+    assert database.rows(models).rows == [(V3,)]
 
 
 def test_the_vote_can_be_forgotten(database):

@@ -5,7 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from bundled import GLOBAL, PROTOTYPES, US, US_TECH, V2
+from bundled import GLOBAL, PROTOTYPES, US, US_TECH, V3
 from commands import regime_command, succeed
 from servers import MODULE_DATABASE
 
@@ -52,7 +52,7 @@ def probabilities_of(database, region: str, day: date) -> dict[str, float]:
 
 def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(database):
     database.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     day = date(2010, 4, 1)
     us, tech = (probabilities_of(database, region, day) for region in ("US", "US_TECH"))
     assert us == {"NEUTRAL": 1.0}
@@ -71,7 +71,7 @@ def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(database):
 
 
 def test_a_region_counts_for_a_week_after_its_last_regime(database):
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     constituents = {
         day: [c["region"] for c in row[3]["constituents"]] for day, row in votes(database).items()
     }
@@ -84,15 +84,15 @@ def test_a_region_counts_for_a_week_after_its_last_regime(database):
 
 
 def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
-    first = vote.vote(own, V2, 63)
+    first = vote.vote(own, V3, 63)
     before = votes(own)
     assert first.written["regimes"] == len(before) == 124
-    assert not any(vote.vote(own, V2, 63).written.values())
+    assert not any(vote.vote(own, V3, 63).written.values())
     assert votes(own) == before
     # As if the later days had not come yet.
     last = date(2010, 4, 15)
     own.execute("delete from runtime.regimes where region <> 'GLOBAL' and as_of_date > %s", [last])
-    vote.vote(own, V2, 63)
+    vote.vote(own, V3, 63)
     assert votes(own) == {day: row for day, row in before.items() if day <= last}
     (changes_to_come,) = own.one(
         "select count(*) from runtime.regime_transitions"
@@ -104,30 +104,30 @@ def test_voting_again_changes_nothing_and_later_days_change_no_earlier_one(own):
 
 def test_a_weight_of_0_leaves_a_region_out(database):
     database.execute("update runtime.regions set weight = 0 where region = 'US_TECH'")
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     assert {row[1] for row in votes(database).values()} == {1.0}
     assert all(len(row[3]["constituents"]) == 1 for row in votes(database).values())
 
 
 def test_regions_without_weights_count_the_same(database):
     assert not vote.is_wanted(database)
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     constituents = votes(database)[date(2010, 4, 1)][3]["constituents"]
     assert [(c["region"], c["weight"]) for c in constituents] == [("US", 1), ("US_TECH", 1)]
 
 
 def test_the_heaviest_region_that_votes_stands_for_the_vote(database):
     database.execute("insert into runtime.regions values ('WORLD', 'NO.PRICES', '', 9)")
-    assert vote.vote(database, V2, 63).instrument_id == "GSPC.INDX"
+    assert vote.vote(database, V3, 63).instrument_id == "GSPC.INDX"
 
 
 @pytest.mark.parametrize(
     ("weight", "model_id", "reason"),
     [
-        ("0", V2, "no region has a weight above 0"),
-        ("-1", V2, "the weight of US is -1: give it a number from 0 on"),
-        ("'NaN'", V2, "the weight of US is nan"),
-        ("1e308", V2, "the weights of the regions have no finite sum"),
+        ("0", V3, "no region has a weight above 0"),
+        ("-1", V3, "the weight of US is -1: give it a number from 0 on"),
+        ("'NaN'", V3, "the weight of US is nan"),
+        ("1e308", V3, "the weights of the regions have no finite sum"),
         ("1", "num-regime-core-v1", "no regimes by num-regime-core-v1 with windows of 63 days"),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_region_of_the_name_of_the_vote_is_refused(database):
     with pytest.raises(
         RegimeError, match="a region has the name GLOBAL, which is that of the vote"
     ):
-        vote.vote(database, V2, 63)
+        vote.vote(database, V3, 63)
     with pytest.raises(RegimeError, match="GLOBAL is the vote of the regions"):
         classify.run(database, GLOBAL, date(2010, 4, 1))
 
@@ -153,11 +153,11 @@ def test_the_pipeline_votes_once_a_weight_is_stated(database):
     def weigh(us: float) -> None:
         database.execute("update runtime.regions set weight = %s where region = 'US'", [us])
 
-    assert nightly.vote_if_wanted(database, V2, 63) is None
+    assert nightly.vote_if_wanted(database, V3, 63) is None
     weigh(0)
-    assert nightly.vote_if_wanted(database, V2, 63) is None
+    assert nightly.vote_if_wanted(database, V3, 63) is None
     weigh(2)
-    assert nightly.vote_if_wanted(database, V2, 63).series == GLOBAL
+    assert nightly.vote_if_wanted(database, V3, 63).series == GLOBAL
     # What is stored is kept up, whoever is left to vote.
     weigh(0)
     assert vote.is_wanted(database)
@@ -191,7 +191,7 @@ def test_the_auditors_views_show_the_vote_as_a_series_of_its_own(database):
     database.execute(
         "delete from runtime.regimes where region = 'US' and as_of_date = %s", [holiday]
     )
-    vote.vote(database, V2, 63)
+    vote.vote(database, V3, 63)
     stored = {day: row[0] for day, row in votes(database).items()}
     timeline = {
         day: row

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from bundled import V2
+from bundled import V3
 from commands import Process, environment, refusal, regime_command, succeed
 from project import ROOT
 from psycopg import sql
@@ -103,7 +103,7 @@ def start(settings: Settings, *arguments: str) -> Process:
 def hold(database: Database, instrument_id: str) -> None:
     """Be the writer of an instrument, so that a run stops when it comes to its batch."""
     database.execute("begin")
-    database.take_turns([f"embeddings/{instrument_id}/{V2}/{WINDOW_DAYS}"])
+    database.take_turns([f"embeddings/{instrument_id}/{V3}/{WINDOW_DAYS}"])
 
 
 def release(database: Database) -> None:
@@ -137,7 +137,7 @@ A_WRITER_WAITS = "select count(*) > 0 from pg_locks where not granted"
 
 
 @pytest.mark.both_servers
-@pytest.mark.parametrize("model_id", [V2, "num-regime-core-v1"])
+@pytest.mark.parametrize("model_id", [V3, "num-regime-core-v1"])
 def test_the_rows_are_those_of_run_byte_for_byte(database, regime, model_id):
     as_of = ("--model-id", model_id, "--as-of", "2018-06-23")  # a Saturday
     for instrument_id in ("SYN07", "SYN31"):

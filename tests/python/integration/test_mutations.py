@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -90,9 +91,9 @@ def audited(server, finished) -> Iterator[Audited]:
 # A day inside a spell of US that no run revised, the last day of US, and a change of US.
 DAY, LAST, CHANGE = "2010-05-20", "2010-12-31", "2010-05-06"
 OTHER_DAY = "2010-05-21"
-THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
+THAT_REGIME = f"region = 'US' and model_id = 'num-regime-core-v3' and as_of_date = '{DAY}'"
 THAT_EMBEDDING = (
-    f"entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v2' and as_of_date = '{DAY}'"
+    f"entity_id = 'GSPC.INDX' and model_id = 'num-regime-core-v3' and as_of_date = '{DAY}'"
 )
 THAT_VOTE = f"region = 'GLOBAL' and as_of_date = '{DAY}'"
 THAT_CHANGE = f"region = 'US' and as_of_date = '{CHANGE}'"
@@ -104,11 +105,11 @@ FORGET = "command = 'forget'"
 FAILED_RUN = "status = 'FAILED' and error = 'Killed'"
 NAN, INFINITY = "decode('0000c07f', 'hex')", "decode('000080ff', 'hex')"
 
-REGIME = {"region": "US", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
-EMBEDDING = {"entity_id": "GSPC.INDX", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
+REGIME = {"region": "US", "as_of_date": DAY, "model_id": "num-regime-core-v3"}
+EMBEDDING = {"entity_id": "GSPC.INDX", "as_of_date": DAY, "model_id": "num-regime-core-v3"}
 TRANSITION = {"region": "US", "as_of_date": CHANGE}
 MODEL = {"region": "US", "version": "2"}
-VOTE = {"region": "GLOBAL", "as_of_date": DAY, "model_id": "num-regime-core-v2"}
+VOTE = {"region": "GLOBAL", "as_of_date": DAY, "model_id": "num-regime-core-v3"}
 PRICE = {"instrument_id": "GSPC.INDX", "trade_date": DAY}
 
 
@@ -137,7 +138,12 @@ def other(table: str, column: str, condition: str) -> str:
     return f"(select {column} from {table} where {condition})"
 
 
-OTHER_ENCODERS = "model_id <> 'num-regime-core-v2'"
+def forged(number: int, value: float) -> str:
+    """The vector with another value as one of its numbers."""
+    return rf"overlay(vector placing '\x{struct.pack('<f', value).hex()}' from 1 + 4 * {number})"
+
+
+OTHER_ENCODERS = "model_id <> 'num-regime-core-v3'"
 OTHER_INSTRUMENT = THAT_EMBEDDING.replace("GSPC", "IXIC")
 RUN_OF_ONE_DAY = "'run' = command and rows_written ->> 'regimes' = '1'"
 OTHER_VECTOR = other(EMBEDDINGS, "vector", THAT_EMBEDDING.replace(DAY, OTHER_DAY))
@@ -265,6 +271,19 @@ MUTATIONS = (
                 + 4 * 183)), 'hex')
             where model_id = 'num-regime-core-v1'
             """, OF_WINDOWS, {"entity_id": "GSPC.INDX", "as_of_date": "2010-09-05"}),
+    *(
+        Corruption(f"{name}, with the vector's hash", of_embedding(f"""
+            vector = {forged},
+            vector_hash = encode(sha256({forged}), 'hex')
+            """), OF_WINDOWS, EMBEDDING)
+        for name, forged in (
+            ("range of a day forged", forged(189 + 30, 0.05)),
+            ("range of the first day forged", forged(189, 0.05)),
+            ("range said to be missing", forged(189 + 62, -0.0)),
+            ("overnight gap forged", forged(290 + 62, -0.02)),
+            ("overnight gap of the first day forged", forged(290, -0.02)),
+        )
+    ),
     Corruption("vector's hash edited", of_embedding("vector_hash = window_hash"), ENCODED, EMBEDDING),
     Corruption("embedding deleted", f"delete from {EMBEDDINGS} where {THAT_EMBEDDING}", STORED, REGIME),
     Corruption("embedding moved to a Saturday", of_embedding("as_of_date = '2010-05-22'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2010-05-22"}),
@@ -348,8 +367,12 @@ MUTATIONS = (
     Corruption("price deleted", f"delete from {PRICES} where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("price inserted in the past", copy_of(PRICES, THAT_PRICE, trade_date="'2010-05-22'"), OF_PRICES, PRICE | {"trade_date": "2010-05-22"}),
     Corruption("price that is NaN", f"update {PRICES} set close = 'NaN' where {THAT_PRICE}", OF_PRICES, PRICE),
+    Corruption("high restated", f"update {PRICES} set high = high * 1.01 where {THAT_PRICE}", OF_PRICES, PRICE),
+    Corruption("open restated", f"update {PRICES} set open = close where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("volume restated", f"update {PRICES} set volume = volume * 2 where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("feature edited", f"update {FEATURES} set adjusted_log_return = 0 where {THAT_PRICE}", OF_PRICES, PRICE),
+    Corruption("feature's range edited", f"update {FEATURES} set log_range = 0 where {THAT_PRICE}", OF_PRICES, PRICE),
+    Corruption("feature's gap taken away", f"update {FEATURES} set overnight_gap = null where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("feature edited, and its hash with it", f"""
             update {FEATURES}
             set relative_log_volume = 3,

@@ -22,8 +22,8 @@ LABELLED = (
     LabelledStretch("CARRY", date(2004, 1, 2), date(2004, 6, 30)),
 )
 FITS = {
-    "markov": (Series("US", "num-regime-core-v2", 63), Recipe("markov", 4)),
-    "prototypes found": (Series("US_TECH", "num-regime-core-v2", 63), Recipe("prototype", 4)),
+    "markov": (Series("US", "num-regime-core-v3", 63), Recipe("markov", 4)),
+    "prototypes found": (Series("US_TECH", "num-regime-core-v3", 63), Recipe("prototype", 4)),
     "prototypes given": (
         Series("US", "num-regime-core-v1", 21),
         Recipe("prototype", labelled=LABELLED),

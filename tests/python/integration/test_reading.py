@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 import pytest
-from bundled import GLOBAL, US, US_TECH, V2
+from bundled import GLOBAL, US, US_TECH, V3
 from click.testing import CliRunner
 from commands import environment, regime_command, succeed
 from servers import MODULE_DATABASE
@@ -21,7 +21,7 @@ from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import num_regime_core_v3
 from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
@@ -45,7 +45,7 @@ def settings(server, features_template) -> Iterator[Settings]:
             fit.fit(database, US, Recipe(), end=date(2005, 12, 30))
             classify.backfill(database, US, FIRST, LAST)
             classify.backfill(database, US_TECH, FIRST, date(2006, 12, 29))
-            vote.vote(database, V2, 63)
+            vote.vote(database, V3, 63)
         yield settings
 
 
@@ -283,7 +283,7 @@ def test_an_explanation_is_what_is_stored(database):
 def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
     day = date(2008, 10, 10)
     e = explain(database, US, day)
-    layout = num_regime_core_v2.layout(63)
+    layout = num_regime_core_v3.layout(63)
     in_sql = database.rows(
         """
             with stored as materialized (
@@ -304,7 +304,7 @@ def test_what_moved_is_what_sql_reads_out_of_the_embeddings(database):
             limit 5
         """,
         {
-            "places": [layout.index(name) + 1 for name in num_regime_core_v2.STATISTICS],
+            "places": [layout.index(name) + 1 for name in num_regime_core_v3.STATISTICS],
             "before": e.compared_with,
             "day": day,
         },
@@ -347,7 +347,7 @@ def ask(settings, monkeypatch):
     return lambda *arguments: CliRunner().invoke(regime, arguments)
 
 
-FORECAST = "select * from audit.regime_forecast('US', 'num-regime-core-v2', 63, '2009-12-31', {})"
+FORECAST = "select * from audit.regime_forecast('US', 'num-regime-core-v3', 63, '2009-12-31', {})"
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_the_tables_say_what_a_person_asks_for(database, ask):
         (("explain", "--region", "US", "--as-of", "2010-01-29"), "the last regime of region US up to 2010-01-29 is on 2009-12-31, 29 days before"),
         (("forecast", "--region", "US", "--score", "--horizon", "800"), "to score forecasts of 800 days, it needs 1053"),
         (("forecast", "--region", "US_TECH", "--score"), "region US_TECH has one label only, NEUTRAL"),
-        (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
+        (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v3 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
         (("explain", "--region", "MARS"), "unknown region 'MARS': known are US, US_TECH"),
     ],

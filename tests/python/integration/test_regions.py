@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from bundled import V2
+from bundled import V3
 from commands import refusal, regime_command, succeed
 from servers import MODULE_DATABASE
 from stored import FEATURES, PRICES
@@ -174,11 +174,11 @@ def test_a_region_without_prices_is_named_and_fails_no_night(own):
     assert "US_TECH: no prices of IXIC.INDX; not classified\n" in result.stderr
     assert "Regime as of 2018-12-31 for region US: " in result.stdout
     with pytest.raises(RegimeError, match=r"and no features of its instrument IXIC\.INDX: load"):
-        tables.history(own, Series("US_TECH", V2, 63))
+        tables.history(own, Series("US_TECH", V3, 63))
     # One that is asked for, and one that had prices when it was classified, is missed.
     own.execute("delete from historical.prices_daily")
     assert nightly.regions_with_prices(own) == (["US"], {"US_TECH": "IXIC.INDX"})
-    _, errors = nightly.classify_regions(own, V2, 63, progress, regions=["US_TECH", "US"])
+    _, errors = nightly.classify_regions(own, V3, 63, progress, regions=["US_TECH", "US"])
     assert {region: str(error) for region, error in errors.items()} == {
         "US": "no prices of GSPC.INDX: load them with `regime load`",
         "US_TECH": "no prices of IXIC.INDX: load them with `regime load`",

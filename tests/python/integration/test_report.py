@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bundled import US, US_TECH, V2
+from bundled import US, US_TECH, V3
 from commands import regime_command
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -50,7 +50,7 @@ def settings(server, features_template) -> Iterator:
 @pytest.fixture(scope="module")
 def report(settings) -> contents.Report:
     with connect(settings) as database:
-        return contents.read(database, (), V2, 63)
+        return contents.read(database, (), V3, 63)
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ def test_the_page_has_what_sql_answers(report, file, database):
 def test_what_the_views_and_the_audit_found_is_on_the_page(settings, database):
     def written(verdicts=None) -> str:
         with connect(settings) as other:
-            report = contents.read(other, ("US",), V2, 63, verdicts)
+            report = contents.read(other, ("US",), V3, 63, verdicts)
         return page.html(report, settings)
 
     assert "No fault found" in written()
@@ -390,7 +390,7 @@ def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
 
 def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):
     with pytest.raises(RegimeError, match="unknown region 'ATLANTIS': known are"):
-        contents.read(own, ("ATLANTIS",), V2, 63)
+        contents.read(own, ("ATLANTIS",), V3, 63)
     own.execute("truncate runtime.regimes")
     with pytest.raises(RegimeError, match="no regimes yet"):
-        contents.read(own, (), V2, 63)
+        contents.read(own, (), V3, 63)

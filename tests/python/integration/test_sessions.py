@@ -204,7 +204,7 @@ def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
     ]
     with connect(shared) as holder, holder.locked():
         holder.execute("lock table historical.prices_daily in share update exclusive mode")
-        holder.take_turns(["regimes/US/num-regime-core-v2/63"])
+        holder.take_turns(["regimes/US/num-regime-core-v3/63"])
         (pid,) = holder.one("select pg_backend_pid()")
         (since,) = holder.one(
             "select to_char(xact_start, 'YYYY-MM-DD HH24:MI:SS') || ' UTC' from pg_stat_activity where pid = pg_backend_pid()"

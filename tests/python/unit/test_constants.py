@@ -8,7 +8,7 @@ import yaml
 from regime_engine import encoders
 from regime_engine.cli import options
 from regime_engine.database import row_hash
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import num_regime_core_v2, num_regime_core_v3
 from regime_engine.notebook import features, prices
 from regime_engine.prices import survey
 from regime_engine.reading import forecast, rows
@@ -35,17 +35,19 @@ def macro(name: str) -> str:
 
 
 def test_the_places_in_a_vector_are_those_of_the_layout():
-    layout = num_regime_core_v2.LAYOUT
+    layout = num_regime_core_v3.LAYOUT
     # SQL counts from 1: a window's places 1, 2, 3 … come after the first number of the path.
-    assert numbers(r"\[(\d+) \+ ") == {layout.index("relative_log_volume_62_days_ago")}
+    paths = ("relative_log_volume", "log_range", "overnight_gap")
+    assert numbers(r"\[(\d+) \+ ") == {layout.index(f"{path}_62_days_ago") for path in paths}
     assert numbers(r"numbers(?: }})?\[(\d+)\]") == {layout.index("ln_100s") + 1}
 
 
 def test_the_columns_that_a_vector_repeats_begin_where_the_layout_has_them():
     declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]["encoders"]
     for model_id, encoder in encoders.ENCODERS.items():
-        oldest = f"{declared[model_id]['repeats'][0]}_62_days_ago"
-        assert declared[model_id]["repeats_from"] == encoder.layout(63).index(oldest), model_id
+        for block in declared[model_id]["repeats"]:
+            oldest = f"{block['columns'][0]}_62_days_ago"
+            assert block["from"] == encoder.layout(63).index(oldest), model_id
 
 
 def test_a_relative_volume_is_computed_alike():
@@ -74,8 +76,8 @@ def test_a_forecast_has_the_same_constants():
 
 
 def test_the_default_windows_of_the_commands_are_those_that_the_default_encoder_reads():
-    assert options.DEFAULT_MODEL_ID == num_regime_core_v2.MODEL_ID
-    assert options.DEFAULT_WINDOW_DAYS == num_regime_core_v2.WINDOW_DAYS
+    assert options.DEFAULT_MODEL_ID == encoders.DEFAULT.MODEL_ID
+    assert options.DEFAULT_WINDOW_DAYS == encoders.DEFAULT.WINDOW_DAYS
 
 
 def test_a_regime_counts_for_as_many_days_in_the_audit():

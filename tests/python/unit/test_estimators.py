@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from regime_engine import MarkovRegimes, PrototypeRegimes
+from regime_engine.encoders import num_regime_core_v2, num_regime_core_v3
 from regime_engine.engine.fit import HELD_OUT, score_states
 
 # It takes any columns, so that it can be fitted to the tables of scikit-learn's checks.
@@ -220,3 +221,21 @@ def test_a_pipeline_and_folds_in_the_order_of_time_take_the_estimators():
         scores.append(pipeline.set_params(markovregimes__n_states=2).fit(X[train]).score(X[test]))
     assert np.isfinite(scores).all()
     assert pipeline.predict(X).tolist() == pipeline[-1].predict(X).tolist()
+
+
+def test_a_markov_model_reads_the_embeddings_of_either_encoder_and_no_others():
+    returns, volumes, _ = markets.draw(362, 2, seed=1)
+    windows = markets.windows(returns, volumes)
+    of_v2 = num_regime_core_v2.encode(windows[:, :, :3])
+    v2, v3 = MarkovRegimes(2, "num-regime-core-v2").fit(of_v2), MarkovRegimes(2)
+    with pytest.raises(ValueError, match="not by num-regime-core-v3, since a range in them is neg"):
+        v3.fit(of_v2)
+    of_v3 = num_regime_core_v3.encode(windows)
+    v3.fit(of_v3)
+    assert v2.predict_proba(of_v2).tolist() == v3.predict_proba(of_v3).tolist()
+    for ask in (v3.predict, v3.novelty, v3.score):
+        with pytest.raises(ValueError, match="name the encoder that made them"):
+            ask(of_v2)
+    read = MarkovRegimes.from_json(v2.parameters_.labels, v2.to_json())
+    assert read.get_params() == v2.get_params()
+    assert read.predict(of_v2).tolist() == v2.predict(of_v2).tolist()

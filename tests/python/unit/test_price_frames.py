@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from regime_engine import daily_features, encode
+from regime_engine.encoders import num_regime_core_v3
 
 DAYS = pd.bdate_range("2019-10-01", periods=200)
 _CHANCE = np.random.default_rng(7)
@@ -126,6 +127,34 @@ def test_prices_that_cannot_be_used_are_refused_in_one_line(prices, error, messa
 def test_a_window_that_cannot_be_encoded_is_refused_in_one_line(arguments, error, message):
     with pytest.raises(error, match=message):
         encode(ARRAYS, *arguments)
+
+
+OF_RANGE = {"Open": CLOSE * 0.995, "HIGH": CLOSE * 1.01, "low": CLOSE * 0.99}
+
+
+def test_ranges_are_read_where_there_are_any_and_days_that_contradict_themselves_are_named():
+    plain = daily_features(ARRAYS)
+    assert np.isnan(plain["log_range"]).all()
+    assert np.isnan(plain["overnight_gap"]).all()
+
+    features = daily_features(PANDAS.assign(**OF_RANGE))
+    np.testing.assert_allclose(features["log_range"], np.log(1.01 / 0.99))
+    returns = np.diff(np.log(CLOSE))
+    np.testing.assert_allclose(features["overnight_gap"][1:], returns + np.log(0.995))
+    embeddings, _ = encode(ARRAYS | OF_RANGE)
+    decoded = num_regime_core_v3.decode(embeddings)
+    assert (decoded.log_ranges[:, -1] == features["log_range"][62:].astype(np.float32)).all()
+
+    wrong = ARRAYS | OF_RANGE | {"HIGH": np.where(np.arange(200) < 7, 1.01, 0.999) * CLOSE}
+    said = (
+        r"^these prices: open, high and low of 193 of 200 days are not used, the first of "
+        r"2019-10-10: close is below low or above high$"
+    )
+    with pytest.warns(UserWarning, match=said):
+        features = daily_features(wrong)
+    for name in ("open", "log_range", "overnight_gap"):
+        assert np.isnan(features[name][7:]).all()
+        assert not np.isnan(features[name][1:7]).any()
 
 
 def test_arrays_are_enough():

@@ -85,7 +85,7 @@ def test_a_bad_value_is_refused_with_its_reason(tmp_path, column, value, expecte
     ("column", "value"),
     [
         *(("close", value) for value in (" 10.5 ", "1e-320")),
-        *(("open", ""), ("high", "NA"), ("low", "null"), ("adjusted_close", "None")),
+        *(("open", ""), ("open", "0"), ("high", "NA"), ("low", "null"), ("adjusted_close", "None")),
         *(("volume", value) for value in ("", "0")),
         *(("trade_date", f"2020-01-02{end}") for end in (" 00:00:00", "T00:00:00.000000")),
         *(("trade_date", f"2020-01-02 00:00:00{zone}") for zone in ("+00:00", "-05:00")),
