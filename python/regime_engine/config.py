@@ -30,6 +30,7 @@ _AUDIT = (
     "run_ledger",
     "transition_matrix",
     "transition_reconciliation",
+    "volatility_forecasts",
 )
 # The layer of each model, seed and function that Python names.
 LAYER_OF = {

@@ -51,7 +51,10 @@ class History:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A label some days ahead, by column of the function regime_forecast."""
+    """A label some days ahead, by column of the function regime_forecast.
+
+    expected_volatility: of the regime of as_of_date, whatever the label and the horizon
+    """
 
     as_of_date: date
     horizon: int
@@ -63,6 +66,7 @@ class Forecast:
     probability_reached_or_worse: float
     probability_of_change: float
     observed_share: float
+    expected_volatility: float | None
 
 
 class Scores(TypedDict):
@@ -101,7 +105,11 @@ def forecast(
         select
             as_of_date, horizon, regime_label, label, probability_today, probability,
             probability_reached, probability_reached_or_worse, probability_of_change,
-            observed_share
+            observed_share,
+            (
+                select expected_volatility from {regimes}
+                where {is_series} and as_of_date = %(day)s
+            ) as expected_volatility
         from unnest(%(horizons)s::int[]) with ordinality as asked (days, which)
         cross join lateral {regime_forecast}(
             %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
@@ -109,6 +117,7 @@ def forecast(
         order by which, ordinality
         """,
         vars(series) | {"horizons": list(horizons), "day": day},
+        is_series=IS_SERIES,
     )
 
 

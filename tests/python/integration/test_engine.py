@@ -263,7 +263,7 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fi
             """
             insert into runtime.regimes
             values (
-                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, '', '{{}}', '',
+                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, null, '', '{{}}', '',
                 gen_random_uuid(), now()
             )
             """,

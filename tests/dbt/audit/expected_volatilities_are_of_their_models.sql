@@ -1,0 +1,88 @@
+with
+
+regimes as (
+
+    select * from {{ ref('regimes') }}
+
+),
+
+versions as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
+told as (
+
+    select
+        regimes.region,
+        regimes.as_of_date,
+        regimes.model_id,
+        regimes.window_days,
+
+        regimes.model_version,
+        versions.classifier,
+        regimes.expected_volatility,
+        (regimes.metadata ->> 'trading_days_a_year')::double precision as trading_days_a_year,
+        bool_or(regimes.expected_volatility is not null) over version_of_series
+            as is_told_on_some_day,
+        regimes.run_id
+
+    from regimes
+    left join versions
+        on
+            regimes.region = versions.region
+            and regimes.model_id = versions.model_id
+            and regimes.window_days = versions.window_days
+            and regimes.model_version = versions.version
+    where not {{ is_voted('regimes.region') }}
+    window version_of_series as (
+        partition by
+            regimes.region, regimes.model_id, regimes.window_days, regimes.model_version
+    )
+
+),
+
+judged as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        model_version,
+        classifier,
+        expected_volatility,
+        trading_days_a_year,
+        case
+            when
+                (model_version = 0 or classifier = 'prototype')
+                and (expected_volatility is not null or trading_days_a_year is not null)
+                then 'the model cannot tell a volatility'
+            when model_version = 0 or classifier = 'prototype' then null
+            when is_told_on_some_day and expected_volatility is null
+                then 'the model tells a volatility on every day'
+            -- NaN is greater than infinity in Postgres.
+            when expected_volatility <= 0 or expected_volatility >= 'infinity'
+                then 'the expected volatility is not a positive number'
+            when
+                (trading_days_a_year between 1 and 366) is not true
+                and is_told_on_some_day
+                then 'no year has so many trading days'
+        end as fault,
+        run_id
+
+    from told
+
+),
+
+faulty as (
+
+    select * from judged
+    where fault is not null
+
+)
+
+select * from faulty
+order by region, as_of_date
