@@ -85,7 +85,7 @@ AUC_EXPECTED, AUC_VOLATILITY = "auc_expected_label", "auc_expected_volatility"
 CALIBRATION, BRIER = "calibration_error", "brier_score"
 SWITCHES, SHARE = "switches_a_year", "share_of_days_"
 SHARPE, DRAWDOWN, RETURN = "sharpe_ratio", "worst_drawdown", "annual_return"
-TRADES, EXPOSURE = "trades_a_year", "exposure"
+TRADES, HELD = "trades_a_year", "share_of_days_held"
 
 DEFINITIONS = {
     RATIO: Definition(VOLATILITY, "Ratio, most to least stressed label", 1),
@@ -104,7 +104,7 @@ DEFINITIONS = {
     DRAWDOWN: Definition(RULE, "Worst drawdown", 1, "share", decides=True),
     RETURN: Definition(RULE, "Return a year", 1, "share"),
     TRADES: Definition(RULE, "Trades a year", 0, "count"),
-    EXPOSURE: Definition(RULE, "Share of days held", 0, "share"),
+    HELD: Definition(RULE, "Share of days held", 0, "share"),
 }
 
 
@@ -273,11 +273,19 @@ def score(
     stored = _stored(database, series, start, end)
     hold = _held_labels(rule, stored.names, list(seeds.labels(database)))
     prices = _prices(database, stored.instrument_id)
-    stored, place, volatility = _with_prices(series, stored, prices)
+    stored, place, volatility = _with_prices(stored, prices)
+    if len(place) < FEWEST_DAYS + DAYS_AHEAD:
+        raise _too_few(series, len(place), stored.left_out, is_stretch=bool(start or end))
+    if len(set(stored.labels)) == 1:
+        raise RegimeError(
+            f"all {len(place):,} walk-forward labels of region {series.region} are "
+            f"{stored.names[stored.labels[0]]}: there is nothing to score"
+        )
     days = _days(stored, prices, place, volatility, held=np.isin(stored.names, hold), rule=rule)
     found = _measures(days)
-    used = slice(place[0] + 1 - measures.HAR_FEWEST_DAYS, place[-1] + 1)
+    used = slice(max(place[0] + 1 - measures.HAR_FEWEST_DAYS, 0), place[-1] + 1)
     has_range = np.isfinite(prices.log_ranges[used]) & np.isfinite(prices.overnight_gaps[used])
+    har_on_ranges = float(has_range.mean())
     return Score(
         **vars(series),
         instrument_id=stored.instrument_id,
@@ -286,11 +294,11 @@ def score(
         days=len(stored.days),
         left_out=stored.left_out,
         days_a_year=prices.days_a_year,
-        har_on_ranges=float(has_range.mean()),
+        har_on_ranges=har_on_ranges,
         hold=hold,
         cost=rule.cost,
         level=LEVEL,
-        sections=_sections(found, hold, rule.cost),
+        sections=_sections(found, hold, rule.cost, har_on_ranges),
         notes=_notes(days, list(found.values())),
     )
 
@@ -304,10 +312,10 @@ def _stored(database: Database, series: Series, start: date | None, end: date | 
         is_of_trading_day=IS_OF_TRADING_DAY,
     ).fetchall()
     known = dict(database.execute("select label, severity from {regime_labels}").fetchall())
-    left_out = Counter(row[-1] for row in rows if row[-1])
+    left_out = Counter[str](row[-1] for row in rows if row[-1])
     scored = [row for row in rows if not row[-1]]
     if not scored:
-        raise _too_few(series, 0, left_out)
+        raise _too_few(series, 0, left_out, is_stretch=bool(start or end))
     instrument_id = scored[-1][1]
     left_out["of another instrument"] = sum(row[1] != instrument_id for row in scored)
     scored = [row for row in scored if row[1] == instrument_id]
@@ -333,13 +341,16 @@ def _stored(database: Database, series: Series, start: date | None, end: date | 
         )
 
 
-def _too_few(series: Series, n: int, left_out: Mapping[str, int]) -> RegimeError:
+def _too_few(series: Series, n: int, left_out: Mapping[str, int], is_stretch: bool) -> RegimeError:
+    """is_stretch: whether the user chose the first or the last date"""
     others = ", ".join(f"{count:,} {why}" for why, count in left_out.items())
+    commands = f"`regime fit --region {series.region} --walk-forward` and then `regime backfill "
     return RegimeError(
-        f"region {series.region} has {n:,} walk-forward label{'' if n == 1 else 's'} that can be "
-        f"scored{f' (left out: {others})' if others else ''}, and a score needs {FEWEST_DAYS}: "
-        f"`regime fit --region {series.region} --walk-forward` and `regime backfill --region "
-        f"{series.region}` write more, if there are earlier prices"
+        f"region {series.region} has {n:,} walk-forward label{'' if n == 1 else 's'} to score"
+        f"{' in this stretch' if is_stretch else ''}{f' (left out: {others})' if others else ''}, "
+        f"and a score needs {FEWEST_DAYS + DAYS_AHEAD}: "
+        f"{'choose a longer stretch, or let ' if is_stretch else ''}{commands}--region "
+        f"{series.region}` write more"
     )
 
 
@@ -376,13 +387,9 @@ def _prices(database: Database, instrument_id: str) -> _Prices:
     )
 
 
-def _with_prices(
-    series: Series, stored: _Stored, prices: _Prices
-) -> tuple[_Stored, Indices, dict[str, Floats]]:
+def _with_prices(stored: _Stored, prices: _Prices) -> tuple[_Stored, Indices, dict[str, Floats]]:
     """The labels of days that have a price and rival forecasts, where their days are among the
-    prices, and the rivals' forecasts of the annualised volatility of each of the prices' days.
-
-    raises RegimeError if there are too few of them, or if they are all the same
+    prices, and the rivals' forecasts of the annualised volatility on each of the prices' days.
     """
     n = len(prices.days)
     rivals = {EWM: np.full(n, np.nan), HAR: np.full(n, np.nan)}
@@ -397,8 +404,6 @@ def _with_prices(
     left_out = Counter(stored.left_out)
     left_out["without a price"] = int((~has_price).sum())
     left_out["before the rivals have a year of prices"] = int((has_price & ~has_rivals).sum())
-    if has_rivals.sum() < FEWEST_DAYS + DAYS_AHEAD:
-        raise _too_few(series, int(has_rivals.sum()), +left_out)
     kept = replace(
         stored,
         days=stored.days[has_rivals],
@@ -407,11 +412,6 @@ def _with_prices(
         expected_volatility=stored.expected_volatility[has_rivals],
         left_out=dict(+left_out),
     )
-    if len(set(kept.labels)) == 1:
-        raise RegimeError(
-            f"all {len(kept.days):,} walk-forward labels of region {series.region} are "
-            f"{kept.names[kept.labels[0]]}: there is nothing to score"
-        )
     return kept, place[has_rivals], rivals
 
 
@@ -636,7 +636,7 @@ def _of_rule(days: _Days, weights: Floats, drawn: Indices) -> dict[Key, Floats]:
         (NO_REGIME, np.zeros(len(days.trades)), np.ones(len(days.position))),
     ):
         found[TRADES, contender] = measures.mean(trades[days.traded], w) * days.days_a_year
-        found[EXPOSURE, contender] = measures.mean(position[days.traded], w)
+        found[HELD, contender] = measures.mean(position[days.traded], w)
     return found
 
 
@@ -654,12 +654,16 @@ def interval(measure: Measure) -> str:
     return "–" if measure.low is None else " to ".join(ends)
 
 
-def _sections(found: Mapping[str, Measure], hold: list[str], cost: float) -> list[Section]:
+def _sections(
+    found: Mapping[str, Measure], hold: list[str], cost: float, har_on_ranges: float
+) -> list[Section]:
+    ratio = (
+        "For EWM and HAR, the ratio compares as many days: those with the highest forecasts and "
+        "those with the lowest."
+    )
+    of_ranges = f" HAR reads the high and the low on {har_on_ranges:.0%} of the days."
     about = {
-        VOLATILITY: (
-            "For EWM and HAR, the ratio compares as many days: those of their highest forecasts with "
-            "those of their lowest."
-        ),
+        VOLATILITY: ratio + (of_ranges if har_on_ranges else ""),
         FALLS: "",
         FORECASTS: "Each day forecasts every label, from the labels up to that day.",
         LABELS: "",

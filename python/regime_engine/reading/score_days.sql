@@ -15,8 +15,8 @@ select
         when regimes.as_of_date < versions.valid_from then 'by a model that was not valid yet'
     end as why_left_out
 from (
-    select *, (to_jsonb(regimes) ->> 'expected_volatility')::double precision as expected_volatility
-    from {regimes} as regimes
+    select *
+    from {regimes}
     where
         {is_series}
         and {is_of_trading_day}
