@@ -18,7 +18,7 @@ HAR_DAYS = (1, 5, 21)
 HAR_FEWEST_DAYS = 252  # that a regression is fitted to
 HAR_REFIT_DAYS = 252
 # A day without a move has no log variance: averages count as at least this share of the usual one.
-HAR_FLOOR = 0.01
+HAR_FLOOR = 0.001
 
 Flags = NDArray[np.bool_]
 
@@ -122,6 +122,16 @@ def calibration_gaps(probabilities: Floats, came: NDArray[Any], n_bins: int = 10
 def error_of_gaps(gaps: Floats, weights: Floats) -> Floats:
     """(b,) sum over the bins of |mean gap of a day|; gaps: (n, n_bins)"""
     return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
+
+
+def log_errors(forecast: Floats, realised: Floats) -> Floats:
+    """(n,) |ln(forecast / realised)|, NaN on days on which nothing moved"""
+    return np.abs(_log(forecast) - _log(np.where(realised > 0, realised, np.nan)))
+
+
+def log_error(forecast: Floats, realised: Floats) -> float:
+    """Mean of |ln(forecast / realised)| of the days on which something moved."""
+    return float(np.nanmean(log_errors(forecast, realised)))
 
 
 def next_days(returns: Floats, days: int = DAYS_AHEAD) -> Floats:

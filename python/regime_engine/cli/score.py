@@ -125,21 +125,12 @@ def _paragraphs(found: "Score") -> Iterator[str]:
 
 
 def _table(section: "Section", level: float) -> str:
-    """A row each measure; rivals that the section does not have are left out."""
-    from regime_engine.reading.score import CONTENDERS, interval, shown
+    from regime_engine.reading.score import table as table_of
 
-    rivals = [name for name in CONTENDERS if any(name in each.rivals for each in section.measures)]
-    headings = ["", "ours", *(CONTENDERS[name] for name in rivals), f"{level:.0%} interval of ours"]
-    rows = [headings]
-    for each in section.measures:
-        theirs = [
-            shown(each.rivals[name].value if name in each.rivals else None, each.unit)
-            for name in rivals
-        ]
-        rows.append([each.title, shown(each.ours, each.unit), *theirs, interval(each)])
+    rows = table_of(section, level)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    headers, *cells = (
-        [row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
+    headings, *cells = (
+        [name, *(each.rjust(width) for each, width in zip(figures, widths[1:], strict=True))]
+        for name, *figures in rows
     )
-    return table(headers, cells)
+    return table(headings, cells)

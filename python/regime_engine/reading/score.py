@@ -39,6 +39,7 @@ SEED = 19_940_401
 LEVEL = 0.95
 FEWEST_TOLD = 0.95  # share of the resamples: one may have no day of a label
 
+MISSING = "–"
 AHEAD, BEHIND, ALIKE = "ahead", "behind", "not distinguishable"
 
 # What is scored, and what beside it.
@@ -53,7 +54,7 @@ class Heading(NamedTuple):
     no_regime: str
 
 
-CONSTANT = "a constant"
+CONSTANT = "no regime"
 VOLATILITY = Heading(f"Volatility of the next {DAYS_AHEAD} trading days", CONSTANT)
 FALLS = Heading(f"A fall of more than {FALL:.0%} in {DAYS_AHEAD} trading days", CONSTANT)
 FORECASTS = Heading(f"Forecasts of the label {DAYS_AHEAD} trading days ahead", "the base rate")
@@ -80,7 +81,8 @@ LABEL, EXPECTED_LABEL, EXPECTED_VOLATILITY = "label", "expected label", "expecte
 
 RATIO = "volatility_ratio"
 RANK_LABEL, RANK_EXPECTED = "rank_correlation_label", "rank_correlation_expected_label"
-RANK_VOLATILITY, BIAS = "rank_correlation_expected_volatility", "realised_over_expected_volatility"
+RANK_VOLATILITY, ERROR = "rank_correlation_expected_volatility", "log_error_expected_volatility"
+BIAS = "realised_over_expected_volatility"
 AUC_EXPECTED, AUC_VOLATILITY = "auc_expected_label", "auc_expected_volatility"
 CALIBRATION, BRIER = "calibration_error", "brier_score"
 SWITCHES, SHARE = "switches_a_year", "share_of_days_"
@@ -94,6 +96,7 @@ DEFINITIONS = {
     RANK_VOLATILITY: Definition(
         VOLATILITY, "Rank correlation, expected volatility", 1, decides=True
     ),
+    ERROR: Definition(VOLATILITY, "Mean error of ln(expected volatility)", -1),
     BIAS: Definition(VOLATILITY, "Realised ÷ expected volatility", 0),
     AUC_EXPECTED: Definition(FALLS, "AUC, expected label", 1, decides=True),
     AUC_VOLATILITY: Definition(FALLS, "AUC, expected volatility", 1, decides=True),
@@ -327,6 +330,12 @@ def _stored(database: Database, series: Series, start: date | None, end: date | 
                 "list, so its severity is not known: add it to the seed regime_labels"
             )
         names = sorted(occurring, key=lambda name: (known[name], name))
+        expected_volatility = np.array([row[4] for row in scored], float)
+        if not (
+            (0 < expected_volatility) & (expected_volatility < np.inf)
+            | np.isnan(expected_volatility)
+        ).all():
+            raise ValueError("a volatility is a positive number")
         return _Stored(
             instrument_id=instrument_id,
             names=names,
@@ -336,7 +345,7 @@ def _stored(database: Database, series: Series, start: date | None, end: date | 
             probabilities=np.array(
                 [[float(given.get(name, 0)) for name in names] for _, _, _, given, *_ in scored]
             ),
-            expected_volatility=np.array([row[4] for row in scored], float),
+            expected_volatility=expected_volatility,
             left_out=dict(+left_out),
         )
 
@@ -578,10 +587,13 @@ def _of_volatility(days: _Days, weights: Floats) -> dict[Key, Floats]:
             if auc:
                 found[auc, NO_REGIME] = none + 0.5
     if (RANK_VOLATILITY, OURS) in found:
-        w = weights[:, has_expected]
+        moved = has_expected & (days.size > 0)
+        w, size = weights[:, moved], days.size[moved]
         for contender, name in ((OURS, EXPECTED_VOLATILITY), (EWM, EWM), (HAR, HAR)):
-            expected = measures.mean(days.forecasts[name][has_expected], w)
-            found[BIAS, contender] = measures.mean(days.size[has_expected], w) / expected
+            expected = days.forecasts[name][moved]
+            errors = measures.log_errors(expected, size)
+            found[ERROR, contender] = measures.mean(errors, w)
+            found[BIAS, contender] = measures.mean(size, w) / measures.mean(expected, w)
 
     w, came = weights[:, days.known], days.came[days.known]
     labels = days.labels[days.known]
@@ -643,15 +655,22 @@ def _of_rule(days: _Days, weights: Floats, drawn: Indices) -> dict[Key, Floats]:
 def shown(value: float | None, unit: str, signed: bool = False) -> str:
     """A figure as a person reads it."""
     if value is None:
-        return "–"
+        return MISSING
     digits = {"number": ".3f", "count": ".1f", "share": ".1%"}[unit]
     return f"{value:{'+' if signed else ''}{digits}}"
 
 
-def interval(measure: Measure) -> str:
-    """The interval of a figure as a person reads it."""
-    ends = (shown(end, measure.unit) for end in (measure.low, measure.high))
-    return "–" if measure.low is None else " to ".join(ends)
+def table(section: Section, level: float) -> list[list[str]]:
+    """The headings, then a row each measure; rivals that the section does not have are left out."""
+    rivals = [name for name in CONTENDERS if any(name in each.rivals for each in section.measures)]
+    names = [section.no_regime if name == NO_REGIME else CONTENDERS[name] for name in rivals]
+    rows = [["", "ours", *names, f"{level:.0%} interval of ours"]]
+    for each in section.measures:
+        theirs = [each.rivals[name].value if name in each.rivals else None for name in rivals]
+        figures = [shown(figure, each.unit) for figure in (each.ours, *theirs)]
+        ends = [shown(end, each.unit) for end in (each.low, each.high)]
+        rows.append([each.title, *figures, MISSING if each.low is None else " to ".join(ends)])
+    return rows
 
 
 def _sections(
@@ -698,7 +717,7 @@ def _verdict(measure: Measure, heading: Heading) -> str:
     said: dict[str, list[str]] = {}
     for name, rival in measure.rivals.items():
         whom = heading.no_regime if name == NO_REGIME else CONTENDERS[name]
-        # The interval of ours tells the difference from a constant.
+        # Its figure is a constant, so that the interval of ours tells the difference.
         if rival.verdict and whom != CONSTANT:
             numbers = (rival.difference, rival.low, rival.high)
             whom += " ({}; {} to {})".format(

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
-from regime_engine.reading.score import CONTENDERS, Score, Section, interval, shown
+from regime_engine.reading.score import Score, Section
+from regime_engine.reading.score import table as score_table
 from regime_engine.report import charts
 from regime_engine.report.contents import ModelVersion, RegionReport
 
@@ -174,25 +175,11 @@ def _score_tables(score: Score | None) -> dict[str, Table]:
 
 
 def _score_table(section: Section, level: float) -> Table:
-    """A row each measure: ours, its interval, and the rivals that the section has."""
-    rivals = [name for name in CONTENDERS if any(name in each.rivals for each in section.measures)]
-    names = {name: CONTENDERS[name] for name in rivals}
-    if "no_regime" in names:
-        names["no_regime"] = section.no_regime
-    rows = [
-        [
-            each.title,
-            shown(each.ours, each.unit),
-            *(
-                shown(each.rivals[name].value, each.unit) if name in each.rivals else MISSING
-                for name in rivals
-            ),
-            interval(each),
-        ]
-        for each in section.measures
-    ]
-    headings = _numeric_headings("ours", *names.values(), f"{level:.0%} interval of ours")
-    return Table([Heading("Measure", False), *headings], [list(map(minus, row)) for row in rows])
+    (_, *headings), *rows = score_table(section, level)
+    return Table(
+        [Heading("Measure", False), *_numeric_headings(*headings)],
+        [list(map(minus, row)) for row in rows],
+    )
 
 
 def _parameters_table(version: ModelVersion) -> Table:

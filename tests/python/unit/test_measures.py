@@ -39,6 +39,11 @@ def test_auc_counts_pairs():
     assert measures.auc(np.array([1, 2, 2, 3]), events) == pytest.approx(3.5 / 4)
 
 
+def test_log_error_leaves_days_without_moves_out():
+    forecast, realised = np.array([2.0, 1.0, 3.0]), np.array([1.0, 4.0, 0.0])
+    assert measures.log_error(forecast, realised) == pytest.approx(np.log(8) / 2)
+
+
 def test_next_days_begin_tomorrow():
     after = measures.next_days(np.arange(6), days=2)
     assert after.tolist() == [[1, 2], [2, 3], [3, 4], [4, 5]]
@@ -98,7 +103,7 @@ def test_the_variance_of_a_day_is_of_its_range_and_gap_where_both_are_known():
 def test_har_is_the_regression_on_all_days_whose_future_is_known():
     squares = pd.Series(RETURNS**2)
     averages = pd.concat([squares.rolling(days).mean() for days in (1, 5, 21)], axis=1)
-    floor = 0.01 * squares.expanding().mean()
+    floor = 0.001 * squares.expanding().mean()
     x = np.log(averages.clip(lower=floor, axis=0)).to_numpy()
     ahead = np.sqrt(squares.rolling(21).mean().shift(-21))
     found = measures.har_volatility(RETURNS**2, RETURNS)
