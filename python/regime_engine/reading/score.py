@@ -34,7 +34,7 @@ DEFAULT_COST = 0.001
 # A day shares its next 21 days with its neighbours: a block is three times as long.
 MEAN_BLOCK = 63
 N_RESAMPLES = 1000
-RESAMPLES_AT_ONCE = 25  # whose arrays stay in the processor's cache
+RESAMPLES_AT_ONCE = 50  # whose arrays stay in the processor's cache
 SEED = 19_940_401
 LEVEL = 0.95
 FEWEST_TOLD = 0.95  # share of the resamples: one may have no day of a label
@@ -87,7 +87,7 @@ AUC_EXPECTED, AUC_VOLATILITY = "auc_expected_label", "auc_expected_volatility"
 CALIBRATION, BRIER = "calibration_error", "brier_score"
 SWITCHES, SHARE = "switches_a_year", "share_of_days_"
 SHARPE, DRAWDOWN, RETURN = "sharpe_ratio", "worst_drawdown", "annual_return"
-TRADES, HELD = "trades_a_year", "share_of_days_held"
+TRADES, HELD = "trades_a_year", "exposure"
 
 DEFINITIONS = {
     RATIO: Definition(VOLATILITY, "Ratio, most to least stressed label", 1),
@@ -233,6 +233,7 @@ class _Days:
     forecasts: of the coming volatility, by name
     came, size: the standard deviation and the root mean square of the next days' returns,
         annualised; fell: whether they fell; known: the days on which this is known
+    extremes: by contender, the days of which it expects the most and the least
     gaps, brier: by contender, (n, 10) and (n,); judged: the days that have them
     position, daily, market: of the rule, its returns and the instrument's; traded: the days with it
     """
@@ -245,6 +246,7 @@ class _Days:
     size: Floats
     fell: np.ndarray
     known: np.ndarray
+    extremes: Mapping[str, tuple[np.ndarray, np.ndarray]]
     gaps: Mapping[str, Floats]
     brier: Mapping[str, Floats]
     judged: np.ndarray
@@ -331,10 +333,8 @@ def _stored(database: Database, series: Series, start: date | None, end: date | 
             )
         names = sorted(occurring, key=lambda name: (known[name], name))
         expected_volatility = np.array([row[4] for row in scored], float)
-        if not (
-            (0 < expected_volatility) & (expected_volatility < np.inf)
-            | np.isnan(expected_volatility)
-        ).all():
+        told = expected_volatility[~np.isnan(expected_volatility)]
+        if not ((told > 0) & (told < np.inf)).all():
             raise ValueError("a volatility is a positive number")
         return _Stored(
             instrument_id=instrument_id,
@@ -458,6 +458,16 @@ def _days(
     market = np.where(traded, returns[np.minimum(place + 2, len(returns) - 1)], 0)
     position = held[stored.labels].astype(float)
     daily = measures.daily_results(market, position, cost=rule.cost, before=position[0])
+    known = np.isfinite(after).all(axis=1)
+    stressed, calm = (stored.labels == end(stored.labels) for end in (np.max, np.min))
+    extremes = {OURS: (stressed, calm)}
+    for contender in (EWM, HAR):
+        # As many days as have the labels.
+        order = np.flatnonzero(known)[np.argsort(volatility[contender][place][known])]
+        highest, lowest = np.zeros(n, bool), np.zeros(n, bool)
+        highest[order[len(order) - (stressed & known).sum() :]] = True
+        lowest[order[: (calm & known).sum()]] = True
+        extremes[contender] = highest, lowest
     return _Days(
         labels=stored.labels,
         names=stored.names,
@@ -472,7 +482,8 @@ def _days(
         came=after.std(axis=1) * year,
         size=np.sqrt((after**2).mean(axis=1)) * year,
         fell=after.sum(axis=1) < np.log(1 - FALL),
-        known=np.isfinite(after).all(axis=1),
+        known=known,
+        extremes=extremes,
         gaps=gaps,
         brier=brier,
         judged=is_judged,
@@ -485,6 +496,7 @@ def _days(
 
 
 Key = tuple[str, str]  # a measure and a contender
+Names = dict[str, tuple[str, str | None]]  # a forecast's rank correlation and its AUC, if told
 
 
 def _measures(days: _Days) -> dict[str, Measure]:
@@ -563,12 +575,15 @@ def _of_volatility(days: _Days, weights: Floats) -> dict[Key, Floats]:
     none = np.zeros(len(weights))
     found: dict[Key, Floats] = {}
     has_expected = days.known & np.isfinite(days.forecasts[EXPECTED_VOLATILITY])
-    for which, ours in (
-        (days.known, {LABEL: (RANK_LABEL, None), EXPECTED_LABEL: (RANK_EXPECTED, AUC_EXPECTED)}),
-        (has_expected, {EXPECTED_VOLATILITY: (RANK_VOLATILITY, AUC_VOLATILITY)}),
-    ):
-        if which.sum() < FEWEST_DAYS:
-            continue
+    of_labels: Names = {LABEL: (RANK_LABEL, None), EXPECTED_LABEL: (RANK_EXPECTED, AUC_EXPECTED)}
+    of_expected: Names = {EXPECTED_VOLATILITY: (RANK_VOLATILITY, AUC_VOLATILITY)}
+    if (has_expected == days.known).all():
+        groups = [(days.known, of_labels | of_expected)]
+    elif has_expected.sum() >= FEWEST_DAYS:
+        groups = [(days.known, of_labels), (has_expected, of_expected)]
+    else:
+        groups = [(days.known, of_labels)]
+    for which, ours in groups:
         w, came, fell = weights[:, which], days.came[which], days.fell[which]
         came_ranks = measures.mid_ranks(came, w)
         quality = {}
@@ -596,14 +611,8 @@ def _of_volatility(days: _Days, weights: Floats) -> dict[Key, Floats]:
             found[BIAS, contender] = measures.mean(size, w) / measures.mean(expected, w)
 
     w, came = weights[:, days.known], days.came[days.known]
-    labels = days.labels[days.known]
-    stressed, calm = labels == days.labels.max(), labels == days.labels.min()
-    found[RATIO, OURS] = _ratio(came, stressed, calm, w)
-    for contender in (EWM, HAR):
-        # As many days as have the labels, by the forecast: the highest, and the lowest.
-        place = np.argsort(np.argsort(days.forecasts[contender][days.known], kind="stable"))
-        highest, lowest = place >= len(place) - stressed.sum(), place < calm.sum()
-        found[RATIO, contender] = _ratio(came, highest, lowest, w)
+    for contender, (highest, lowest) in days.extremes.items():
+        found[RATIO, contender] = _ratio(came, highest[days.known], lowest[days.known], w)
     found[RATIO, NO_REGIME] = none + 1
     return found
 

@@ -485,7 +485,7 @@ def test_a_score_has_the_figures_of_pandas(database, scored_days, few_resamples)
     wealth = (1 + daily).cumprod()
     assert ours("worst_drawdown") == pytest.approx((wealth / wealth.cummax() - 1).min())
     assert ours("trades_a_year") == pytest.approx(traded.mean() * 252)
-    assert ours("share_of_days_held") == pytest.approx(held.mean())
+    assert ours("exposure") == pytest.approx(held.mean())
     market = figures["worst_drawdown"].rivals["no_regime"].value
     bought = (1 + days["return two days later"]).cumprod()
     assert market == pytest.approx((bought / bought.cummax() - 1).min())
