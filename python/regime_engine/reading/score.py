@@ -96,7 +96,7 @@ DEFINITIONS = {
     RANK_VOLATILITY: Definition(
         VOLATILITY, "Rank correlation, expected volatility", 1, decides=True
     ),
-    ERROR: Definition(VOLATILITY, "Mean error of ln(expected volatility)", -1),
+    ERROR: Definition(VOLATILITY, "Mean error of ln(expected volatility)", -1, decides=True),
     BIAS: Definition(VOLATILITY, "Realised ÷ expected volatility", 0),
     AUC_EXPECTED: Definition(FALLS, "AUC, expected label", 1, decides=True),
     AUC_VOLATILITY: Definition(FALLS, "AUC, expected volatility", 1, decides=True),
@@ -733,7 +733,10 @@ def _verdict(measure: Measure, heading: Heading) -> str:
                 *(shown(each, measure.unit, signed=True) for each in numbers)
             )
         said.setdefault(VERDICTS[rival.verdict], []).append(whom)
-    verdicts = [f"{verdict} {' and '.join(of)}" for verdict, of in said.items()]
+    verdicts = [
+        f"{verdict} {' and '.join(filter(None, (', '.join(of[:-1]), of[-1])))}"
+        for verdict, of in said.items()
+    ]
     return f"{measure.title}: {'; '.join(verdicts)}."
 
 
