@@ -66,9 +66,9 @@ judged as (
             -- NaN is greater than infinity in Postgres.
             when expected_volatility <= 0 or expected_volatility >= 'infinity'
                 then 'the expected volatility is not a positive number'
-            when
-                (trading_days_a_year between 1 and 366) is not true
-                and is_told_on_some_day
+            when (expected_volatility is null) <> (trading_days_a_year is null)
+                then 'only one of the volatility and its trading days a year is there'
+            when trading_days_a_year not between 1 and 366
                 then 'no year has so many trading days'
         end as fault,
         run_id
