@@ -147,12 +147,6 @@ def forged(change: str, condition: str = THAT_REGIME) -> list[str]:
     ]
 
 
-TOLD_ON_EVERY_DAY = f"""
-    update {REGIMES}
-    set expected_volatility = coalesce(expected_volatility, 0.2),
-        metadata = '{{"trading_days_a_year": 252}}' || metadata
-    where region = 'US' and model_id = 'num-regime-core-v2' and model_version > 0
-    """
 OF_PROTOTYPE = THAT_REGIME.replace("US", "US_TECH")
 OF_SEED_RULE = THAT_REGIME.replace(DAY, "2007-10-01")
 OTHER_ENCODERS = "model_id <> 'num-regime-core-v2'"
@@ -212,14 +206,14 @@ MUTATIONS = (
             probabilities = probabilities || jsonb_build_object('CARRY', -1, 'CRISIS',
                 (probabilities ->> 'CRISIS')::float8 + (probabilities ->> 'CARRY')::float8 + 1)
             """), PROBABILITIES, REGIME),
-    Corruption("expected volatility edited", of_regime("expected_volatility = coalesce(expected_volatility, 0.2) * 1.01"), CLASSIFIED, REGIME),
+    Corruption("expected volatility edited", of_regime("expected_volatility = expected_volatility * 1.01"), CLASSIFIED, REGIME),
     Corruption("expected volatility NaN, with the row's hash", forged("expected_volatility = 'NaN'"), VOLATILITY, REGIME),
     Corruption("expected volatility infinite, with the row's hash", forged("expected_volatility = 'infinity'"), VOLATILITY, REGIME),
     Corruption("expected volatility negative, with the row's hash", forged("expected_volatility = -0.2"), VOLATILITY, REGIME),
     Corruption("expected volatility of 0, with the row's hash", forged("expected_volatility = 0"), VOLATILITY, REGIME),
-    Corruption("expected volatility removed, with its days a year and the row's hash", [TOLD_ON_EVERY_DAY, *forged("expected_volatility = null, metadata = metadata - 'trading_days_a_year'")], VOLATILITY, REGIME),
-    Corruption("expected volatility without its days a year, with the row's hash", [TOLD_ON_EVERY_DAY, *forged("metadata = metadata - 'trading_days_a_year'")], VOLATILITY, REGIME),
-    Corruption("days a year that no year has, with the row's hash", [TOLD_ON_EVERY_DAY, *forged("metadata = metadata || '{\"trading_days_a_year\": 3650}'")], VOLATILITY, REGIME),
+    Corruption("expected volatility removed, with its days a year and the row's hash", forged("expected_volatility = null, metadata = metadata - 'trading_days_a_year'"), VOLATILITY, REGIME),
+    Corruption("expected volatility without its days a year, with the row's hash", forged("metadata = metadata - 'trading_days_a_year'"), VOLATILITY, REGIME),
+    Corruption("days a year that no year has, with the row's hash", forged("metadata = metadata || '{\"trading_days_a_year\": 3650}'"), VOLATILITY, REGIME),
     Corruption("expected volatility of a prototype, with the row's hash", forged("expected_volatility = 0.2", OF_PROTOTYPE), VOLATILITY, REGIME | {"region": "US_TECH"}),
     Corruption("expected volatility of the seed rule, with the row's hash", forged("expected_volatility = 0.2", OF_SEED_RULE), VOLATILITY, REGIME | {"as_of_date": "2007-10-01"}),
     Corruption("probabilities exchanged", of_regime("""
