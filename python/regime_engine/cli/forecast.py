@@ -7,7 +7,6 @@ import click
 from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
-from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 if TYPE_CHECKING:
@@ -90,20 +89,16 @@ def _print_scores(
     from regime_engine.reading import forecast as reading
     from regime_engine.reading import volatility
 
-    if not only_volatility:
-        rows = reading.score(database, series, horizons)
-        print_rows(rows.headers, rows.rows, output_format)
-        if output_format != "table":
-            return
-    try:
+    if only_volatility:
         rows = volatility.score(database, series)
-    except RegimeError:
-        if only_volatility:
-            raise
+        print_rows(rows.headers, rows.rows, output_format)
         return
-    if not only_volatility:
-        say("\nExpected volatility of the next 21 trading days:")
+    rows = reading.score(database, series, horizons)
+    below = volatility.score_if_any(database, series) if output_format == "table" else None
     print_rows(rows.headers, rows.rows, output_format)
+    if below:
+        say("\nExpected volatility of the next 21 trading days:")
+        say(table(below.headers, below.rows))
 
 
 def _print_by_horizon(region: str, forecasts: list["Forecast"]) -> None:

@@ -52,14 +52,21 @@ def score(database: Database, series: Series) -> Rows[Score]:
 
     raises RegimeError if no day can be scored
     """
+    found = score_if_any(database, series)
+    if found is None:
+        raise RegimeError(
+            f"region {series.region} has no days with an expected volatility of a model that was "
+            "fitted before them, and with 21 trading days after them: there is nothing to score. "
+            "Of the classifiers only markov tells a volatility, and the vote GLOBAL is not scored"
+        )
+    return found
+
+
+def score_if_any(database: Database, series: Series) -> Rows[Score] | None:
+    """As `score`; None if there are not two days that can be scored."""
     found = outcomes(database, series)
     if len(found) < 2:
-        raise RegimeError(
-            f"region {series.region} has {len(found) or 'no'} "
-            f"day{'' if len(found) == 1 else 's'} with an expected volatility and 21 trading days "
-            "after it: there is nothing to score. The classifier markov tells a volatility; "
-            "prototypes, the seed rule and the vote GLOBAL are not scored"
-        )
+        return None
     realised = np.array([each.realised_volatility for each in found])
     forecasts = {
         "model": np.array([each.expected_volatility for each in found]),

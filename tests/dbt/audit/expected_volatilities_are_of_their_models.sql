@@ -24,8 +24,10 @@ told as (
         versions.classifier,
         regimes.expected_volatility,
         (regimes.metadata ->> 'trading_days_a_year')::double precision as trading_days_a_year,
-        bool_or(regimes.expected_volatility is not null) over version_of_series
-            as is_told_on_some_day,
+        case
+            when regimes.model_version = 0 then false
+            else versions.parameters ? 'volatility'
+        end as is_told,
         regimes.run_id
 
     from regimes
@@ -36,10 +38,6 @@ told as (
             and regimes.window_days = versions.window_days
             and regimes.model_version = versions.version
     where not {{ is_voted('regimes.region') }}
-    window version_of_series as (
-        partition by
-            regimes.region, regimes.model_id, regimes.window_days, regimes.model_version
-    )
 
 ),
 
@@ -56,24 +54,23 @@ judged as (
         expected_volatility,
         trading_days_a_year,
         case
-            when
-                (model_version = 0 or classifier = 'prototype')
-                and (expected_volatility is not null or trading_days_a_year is not null)
-                then 'the model cannot tell a volatility'
-            when model_version = 0 or classifier = 'prototype' then null
-            when is_told_on_some_day and expected_volatility is null
+            when is_told and expected_volatility is null
                 then 'the model tells a volatility on every day'
+            when not is_told and expected_volatility is not null
+                then 'the model cannot tell a volatility'
             -- NaN is greater than infinity in Postgres.
             when expected_volatility <= 0 or expected_volatility >= 'infinity'
                 then 'the expected volatility is not a positive number'
-            when
-                (trading_days_a_year between 1 and 366) is not true
-                and is_told_on_some_day
+            when (expected_volatility is null) <> (trading_days_a_year is null)
+                then 'only one of the volatility and its trading days a year is there'
+            when trading_days_a_year not between 1 and 366
                 then 'no year has so many trading days'
         end as fault,
         run_id
 
     from told
+    -- Another test finds a version that is not stored.
+    where is_told is not null
 
 ),
 

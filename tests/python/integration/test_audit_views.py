@@ -202,7 +202,7 @@ def test_what_volatility_came_is_that_of_the_21_days_after_a_forecast(audited):
     add_regimes(audited, "TOLD", "RANDOM", [date(2021, 7, 17)], ["CARRY"], **forecast)
     add_regimes(audited, "GLOBAL", "RANDOM", days, labels, **forecast)
     audited.execute(
-        "update runtime.regimes set metadata = metadata || '{\"trading_days_a_year\": 300}'"
+        "update runtime.regimes set metadata = metadata || '{{\"trading_days_a_year\": 300}}'"
         " where region in ('TOLD', 'GLOBAL')"
     )
     found = of(audited, "volatility_forecasts", "TOLD", "as_of_date")

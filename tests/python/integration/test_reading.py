@@ -28,6 +28,7 @@ from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import forecast as forecasts
+from regime_engine.reading import volatility
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
@@ -350,7 +351,12 @@ def ask(settings, monkeypatch):
     return lambda *arguments: CliRunner().invoke(regime, arguments)
 
 
-FORECAST = "select * from audit.regime_forecast('US', 'num-regime-core-v2', 63, '2009-12-31', {})"
+FORECAST = """
+    select ahead.*, stored.expected_volatility
+    from audit.regime_forecast('US', 'num-regime-core-v2', 63, '2009-12-31', {}) as ahead
+    inner join runtime.regimes as stored using (as_of_date)
+    where stored.region = 'US'
+    """
 
 
 @pytest.mark.parametrize(
@@ -623,6 +629,7 @@ def test_a_rule_that_cannot_be_read_is_wrong_usage(ask, option, value, reason):
         (("score", "--region", "US_TECH"), "region US_TECH has 0 walk-forward labels to score (left out: 251 by the seed rule)"),
         (("score", "--region", "GLOBAL"), "GLOBAL is the vote of the regions and has no prices of its own"),
         (("score", "--region", "US", "--hold", "CARRY,CRISI"), "--hold CRISI: it is no label; there are CRISIS, "),
+        (("forecast", "--region", "US_TECH", "--score", "--volatility"), "region US_TECH has no days with an expected volatility"),
         (("matrix", "--region", "US", "--window-days", "21"), "no regimes of region US by num-regime-core-v2 with windows of 21 days"),
         (("forecast", "--region", "US", "--model-id", "v9"), "no regimes of region US by v9"),
         (("explain", "--region", "MARS"), "unknown region 'MARS': known are US, US_TECH"),
@@ -634,6 +641,96 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, arguments, reason):
     assert reason in str(result.exception)
     assert "\n" not in str(result.exception)
     assert result.stdout == ""
+
+
+@pytest.fixture
+def told(own) -> Database:
+    """US with the volatility of the 5 days before each day, as if a model had told it; from 2009 on
+    by a model that was trained on those days."""
+    own.execute(
+        """
+        update runtime.regimes
+        set
+            expected_volatility = told.volatility,
+            metadata = metadata || jsonb_build_object(
+                'trading_days_a_year', 252, 'in_sample', as_of_date > '2008-12-31'
+            )
+        from (
+            select
+                trade_date,
+                sqrt(252 * avg(adjusted_log_return ^ 2) over (
+                    order by trade_date rows between 4 preceding and current row
+                )) as volatility
+            from features.daily_features
+            where instrument_id = 'GSPC.INDX'
+        ) as told
+        where region = 'US' and as_of_date = told.trade_date
+        """
+    )
+    return own
+
+
+def test_the_volatility_is_scored_on_the_days_that_no_model_was_trained_on(told):
+    rows = told.rows(
+        "select trade_date, adjusted_log_return from features.daily_features"
+        " where instrument_id = 'GSPC.INDX' and adjusted_log_return is not null order by trade_date"
+    ).rows
+    days = np.array([day for day, _ in rows], "datetime64[D]")
+    squares = np.array([each for _, each in rows]) ** 2
+    asked = np.flatnonzero((days >= np.datetime64(FIRST)) & (days <= np.datetime64("2008-12-31")))
+    came = np.array([squares[n + 1 : n + 22].mean() for n in asked])
+    weights = 0.5 ** (np.arange(600)[::-1] / 10)
+    rivals = {
+        "model": np.array([squares[n - 4 : n + 1].mean() for n in asked]),
+        "ewm": np.array([np.average(squares[n - 599 : n + 1], weights=weights) for n in asked]),
+    }
+    model, ewm = volatility.score(told, US).records(volatility.Score)
+    for found in (model, ewm):
+        forecast = rivals[found.forecast]
+        ranks = [np.argsort(np.argsort(each)) for each in (forecast, came)]
+        assert (found.region, found.days) == ("US", len(asked))
+        assert found.rank_correlation == pytest.approx(np.corrcoef(*ranks)[0, 1])
+        errors = np.log(forecast / came) / 2
+        assert found.mean_log_error == pytest.approx(errors.mean())
+        assert found.mean_absolute_log_error == pytest.approx(np.abs(errors).mean())
+        assert found.share_within_factor == (np.abs(errors) <= np.log(1.5)).mean()
+
+
+def test_the_expected_volatility_is_shown_where_a_regime_is(told):
+    def ask(*arguments: str) -> str:
+        return succeed(regime_command(told.settings, *arguments)).stdout
+
+    (expected,) = told.one(
+        "select expected_volatility from runtime.regimes where region = 'US' and as_of_date = %s",
+        [LAST],
+    )
+    us = ("--region", "US")
+    (row,) = json.loads(ask("history", *us, "--limit", "1", "--format", "json"))
+    assert row["expected_volatility"] == expected
+    (series,) = [
+        each
+        for each in json.loads(ask("status", "--format", "json"))["series"]
+        if each["region"] == "US"
+    ]
+    assert series["expected_volatility"] == expected
+    said = f"xpected volatility of the next 21 trading days: {expected:.1%} a year"
+    assert said in ask("forecast", *us)
+    daily = expected / 252**0.5
+    assert f"{said}, {daily:.2%} a day (252 trading days a year)\n" in ask("explain", *us)
+    assert explain(told, US).expected_volatility == expected
+
+    labels, below = ask("forecast", *us, "--score").split("\n\n")
+    assert labels == ask("forecast", *us, "--score", "--horizon", "1", "--horizon", "5", "--horizon", "21", "--horizon", "63").split("\n\n")[0]  # fmt: skip
+    title, table = below.split("\n", 1)
+    assert title == "Expected volatility of the next 21 trading days:"
+    only = ("forecast", *us, "--score", "--volatility")
+    assert table == ask(*only)
+    scores = volatility.score(told, US).records(dict)
+    assert json.loads(ask(*only, "--format", "json")) == scores
+    in_csv = csv.DictReader(io.StringIO(ask(*only, "--format", "csv")))
+    assert [row["rank_correlation"] for row in in_csv] == [
+        str(score["rank_correlation"]) for score in scores
+    ]
 
 
 def test_a_regime_of_a_weekend_is_no_trading_day(own):
