@@ -76,6 +76,7 @@ observed as (
         regime.confidence,
         regime.runner_up_label,
         regime.probabilities,
+        regime.expected_volatility,
         regime.metadata,
         regime.model_version,
 
@@ -122,6 +123,7 @@ observed as (
         regimes.confidence,
         regimes.runner_up_label,
         regimes.probabilities,
+        regimes.expected_volatility,
         regimes.metadata,
         regimes.model_version,
 
@@ -190,6 +192,7 @@ timeline as (
         (probabilities ->> runner_up_label)::double precision as runner_up_probability,
         (metadata -> 'distances' ->> runner_up_label)::double precision as runner_up_distance,
         (metadata ->> 'novelty')::double precision as novelty,
+        expected_volatility,
 
         spell_number::integer as spell_number,
         case

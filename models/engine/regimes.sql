@@ -13,6 +13,7 @@ select
     null::double precision as confidence,
     null::jsonb as probabilities,
     null::text as runner_up_label,
+    null::double precision as expected_volatility,
     null::bytea as regime_embedding,
     null::jsonb as metadata,
     null::text as row_hash,

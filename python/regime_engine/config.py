@@ -21,6 +21,7 @@ _AUDIT = (
     "embedding_integrity",
     "float32_array",
     "label_profile",
+    "market_days",
     "model_lineage",
     "price_suspicions",
     "regime_forecast",
@@ -29,6 +30,7 @@ _AUDIT = (
     "run_ledger",
     "transition_matrix",
     "transition_reconciliation",
+    "volatility_forecasts",
 )
 # The layer of each model, seed and function that Python names.
 LAYER_OF = {

@@ -56,7 +56,7 @@ class Features:
 class Windows:
     """Windows of one instrument, one an as-of date.
 
-    as_of_dates, first_trade_dates, last_trade_dates: (n,) datetime64[D]
+    as_of_dates: (n,) datetime64[D]; trade_dates: (n, window_days) datetime64[D], oldest first
     values: (n, window_days, columns) float64, oldest row first, NaN where a feature is null
     hashes: (n,) uint64, the xor of each window's feature_hash: the macro window_hash_between in SQL
     """
@@ -64,18 +64,25 @@ class Windows:
     instrument_id: str
     columns: tuple[str, ...]
     as_of_dates: np.ndarray
-    first_trade_dates: np.ndarray
-    last_trade_dates: np.ndarray
+    trade_dates: np.ndarray
     values: np.ndarray
     hashes: np.ndarray
 
-    ARRAYS: ClassVar = ("as_of_dates", "first_trade_dates", "last_trade_dates", "values", "hashes")
+    ARRAYS: ClassVar = ("as_of_dates", "trade_dates", "values", "hashes")
 
     def __len__(self) -> int:
         return len(self.as_of_dates)
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Windows":
         return replace(self, **{name: getattr(self, name)[rows] for name in self.ARRAYS})
+
+    @property
+    def first_trade_dates(self) -> np.ndarray:
+        return self.trade_dates[:, 0]
+
+    @property
+    def last_trade_dates(self) -> np.ndarray:
+        return self.trade_dates[:, -1]
 
     @property
     def window_days(self) -> int:
@@ -97,14 +104,15 @@ def build(features: Features, stretch: Stretch) -> Windows:
     lasts = np.searchsorted(features.dates, as_of_dates, side="right") - 1
     firsts = lasts - window_days + 1
     before = np.bitwise_xor.accumulate(np.concatenate([np.zeros(1, np.uint64), features.hashes]))
+    trade_dates = sliding_window_view(features.dates, window_days)
     values = sliding_window_view(features.values, window_days, axis=0).transpose(0, 2, 1)
+    rows = slice(firsts[0], firsts[-1] + 1)
     return Windows(
         instrument_id=features.instrument_id,
         columns=features.columns,
         as_of_dates=as_of_dates,
-        first_trade_dates=features.dates[firsts],
-        last_trade_dates=features.dates[lasts],
-        values=values[firsts[0] : firsts[-1] + 1],
+        trade_dates=trade_dates[rows],
+        values=values[rows],
         hashes=before[lasts + 1] ^ before[firsts],
     )
 

@@ -63,6 +63,8 @@ def _paragraphs(e: "Explanation", as_of: date | None) -> Iterator[str]:
         for label, probability in e.probabilities.items()
     ]
     yield table(["label", "probability", *e.evidence], rows)
+    if e.expected_volatility is not None:
+        yield _volatility(e.expected_volatility, e.trading_days_a_year)
     if e.constituents:
         votes = [
             (each["region"], each["weight"], each["as_of_date"], each["regime_label"])
@@ -95,6 +97,13 @@ def _analogues(e: "Explanation") -> str:
     return "The earlier windows most like this one, and the return of the days after:\n" + table(
         ["as of", "distance", "label", "21 days", "63 days"], rows
     )
+
+
+def _volatility(annual: float, days_a_year: int | None) -> str:
+    text = f"Expected volatility of the next 21 trading days: {annual:.1%} a year"
+    if days_a_year is None:
+        return f"{text}, the weighted mean of the regions"
+    return f"{text}, {annual / days_a_year**0.5:.2%} a day ({days_a_year} trading days a year)"
 
 
 def _percent(share: float | None) -> str:

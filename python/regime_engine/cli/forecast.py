@@ -10,6 +10,7 @@ from regime_engine.config import Settings
 from regime_engine.series import Series
 
 if TYPE_CHECKING:
+    from regime_engine.database import Database
     from regime_engine.reading.forecast import Forecast
 
 LONGEST_HORIZON = 1000
@@ -35,6 +36,11 @@ SHOWN = {
 )
 @day_option("--as-of", "Use nothing after this date.  [default: use everything]")
 @click.option("--score", is_flag=True, help="Score past forecasts, out of sample.")
+@click.option(
+    "--volatility",
+    is_flag=True,
+    help="With --score: score only the expected volatility, also as JSON or CSV.",
+)
 @format_option
 @click.pass_obj
 def forecast(
@@ -43,28 +49,64 @@ def forecast(
     horizons: tuple[int, ...],
     as_of: date | None,
     score: bool,
+    volatility: bool,
     output_format: str,
 ) -> None:
-    """Forecast the label after some trading days, and the labels that may occur until then."""
+    """Forecast the label after some trading days, and the labels that may occur until then.
+
+    If the model of the region can tell, the expected volatility of the next 21 trading days is
+    shown too.
+    """
     if score and as_of:
         raise click.UsageError("--score is about the whole history: leave --as-of out")
+    if volatility and not score:
+        raise click.UsageError("--volatility belongs to --score; the forecast shows it anyway")
+    if volatility and horizons:
+        raise click.UsageError("the expected volatility is of 21 days: leave --horizon out")
     from regime_engine.database import connect
     from regime_engine.reading import forecast as reading
 
     horizons = tuple(dict.fromkeys(horizons))
     with connect(settings) as database:
         if score:
-            rows = reading.score(database, series, horizons or SCORED_HORIZONS)
-        else:
-            rows = reading.forecast(database, series, horizons=horizons or (21,), as_of=as_of)
-    if score or output_format != "table":
+            _print_scores(database, series, horizons or SCORED_HORIZONS, volatility, output_format)
+            return
+        rows = reading.forecast(database, series, horizons=horizons or (21,), as_of=as_of)
+    if output_format != "table":
         print_rows(rows.headers, rows.rows, output_format)
     else:
         _print_by_horizon(series.region, rows.records(reading.Forecast))
 
 
+def _print_scores(
+    database: "Database",
+    series: Series,
+    horizons: tuple[int, ...],
+    only_volatility: bool,
+    output_format: str,
+) -> None:
+    """The scores of the labels' forecasts; in a table for a person, the volatility's below them."""
+    from regime_engine.reading import forecast as reading
+    from regime_engine.reading import volatility
+
+    if only_volatility:
+        rows = volatility.score(database, series)
+        print_rows(rows.headers, rows.rows, output_format)
+        return
+    rows = reading.score(database, series, horizons)
+    below = volatility.score_if_any(database, series) if output_format == "table" else None
+    print_rows(rows.headers, rows.rows, output_format)
+    if below:
+        say("\nExpected volatility of the next 21 trading days:")
+        say(table(below.headers, below.rows))
+
+
 def _print_by_horizon(region: str, forecasts: list["Forecast"]) -> None:
-    say(f"{region} on {forecasts[0].as_of_date}: {forecasts[0].regime_label}")
+    first = forecasts[0]
+    say(f"{region} on {first.as_of_date}: {first.regime_label}")
+    expected = first.expected_volatility
+    if expected is not None:
+        say(f"Expected volatility of the next 21 trading days: {expected:.1%} a year")
     for horizon, group in groupby(forecasts, lambda each: each.horizon):
         labels = list(group)
         days = f"{horizon:,} trading day{'s' if horizon > 1 else ''}"

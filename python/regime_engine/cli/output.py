@@ -63,10 +63,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence], digits: int = 3) -> 
 
 
 def last_regime(outcome: "Outcome") -> str:
-    return (
-        f"Regime as of {outcome.last} for region {outcome.series.region}: "
-        f"label={outcome.label}, confidence={outcome.confidence:.3f}"
-    )
+    regime = f"label={outcome.label}, confidence={outcome.confidence:.3f}"
+    if outcome.expected_volatility is not None:
+        regime += f", expected_volatility={outcome.expected_volatility:.3f}"
+    return f"Regime as of {outcome.last} for region {outcome.series.region}: {regime}"
 
 
 def dates_written(outcome: "Outcome") -> str:

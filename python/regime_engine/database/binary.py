@@ -5,6 +5,7 @@ flags, header extension; a row is an int16 field count, a field an int32 length 
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -98,6 +99,11 @@ def jsonb(value: str) -> bytes:
 def bytea(values: np.ndarray | None) -> bytes:
     """A bytea field with its length, the bytes of an array; null is length -1."""
     return NULL if values is None else _with_length(values.tobytes())
+
+
+def float8(value: float | None) -> bytes:
+    """A double precision field with its length; null is length -1."""
+    return NULL if value is None else _with_length(struct.pack(">d", value))
 
 
 def _with_length(content: bytes) -> bytes:

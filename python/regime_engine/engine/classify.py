@@ -16,7 +16,8 @@ from regime_engine.model_versions import FittedModel
 from regime_engine.seeds import instrument_of
 from regime_engine.series import MAX_STALENESS_DAYS, Series
 from regime_engine.store.regimes import Regimes, write_batch
-from regime_engine.windows import Stretch, embed
+from regime_engine.trading_days import trading_days_a_year
+from regime_engine.windows import Stretch, Windows, embed
 
 BATCH_WINDOWS = 2000
 
@@ -44,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run wrote, and the regime of its last date."""
+    """What a run wrote, and the regime of its last date.
+
+    expected_volatility: None if the model cannot tell
+    """
 
     series: Series
     instrument_id: str
@@ -53,6 +57,7 @@ class Outcome:
     n_windows: int
     label: str
     confidence: float
+    expected_volatility: float | None
     written: dict[str, int]
     window_end: date
 
@@ -137,7 +142,7 @@ def classify(
     for begin in range(0, len(found), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
         batch, vectors = found[rows], embeddings[rows]
-        regimes = _classify(versions, batch.as_of_dates, vectors, marks)
+        regimes = _classify(versions, batch, vectors, marks)
         # The batches answer for the whole span, the days between two of them included.
         done = begin + len(batch)
         until = last if done == len(found) else batch.as_of_dates[-1].item()
@@ -153,6 +158,7 @@ def classify(
         n_windows=len(found),
         label=regimes.labels[-1],
         confidence=float(regimes.confidence[-1]),
+        expected_volatility=regimes.expected_volatility[-1],
         written=dict(total),
         window_end=found.last_trade_dates[-1].item(),
     )
@@ -160,7 +166,7 @@ def classify(
 
 def _classify(
     versions: list[FittedModel],
-    as_of_dates: np.ndarray,
+    windows: Windows,
     embeddings: np.ndarray,
     marks: dict[str, bool],
 ) -> Regimes:
@@ -168,11 +174,12 @@ def _classify(
 
     marks: what the metadata of each regime says besides
     """
+    as_of_dates, n = windows.as_of_dates, len(windows)
     valid = model_versions.valid_on(versions, as_of_dates)
-    n = len(as_of_dates)
     labels, runners_up = np.empty(n, object), np.empty(n, object)
     probabilities: list[dict[str, float]] = [{}] * n
     metadata: list[dict[str, object]] = [{}] * n
+    expected_volatility: list[float | None] = [None] * n
     confidence, version_numbers = np.empty(n), np.zeros(n, int)
     for position in np.unique(valid).tolist():
         rows = np.flatnonzero(valid == position)
@@ -194,11 +201,18 @@ def _classify(
         for row, values, evidence, is_in_sample in found:
             probabilities[row] = dict(zip(classification.labels, values, strict=True))
             metadata[row] = evidence | {"in_sample": bool(is_in_sample)} | marks
+        if classification.daily_volatility is not None:
+            days_a_year = trading_days_a_year(windows.trade_dates[rows])
+            annualised = classification.daily_volatility * np.sqrt(days_a_year)
+            told = zip(rows, annualised.tolist(), days_a_year.tolist(), strict=True)
+            for row, expected_volatility[row], days in told:
+                metadata[row]["trading_days_a_year"] = days
     return Regimes(
         labels=labels.tolist(),
         confidence=confidence,
         probabilities=probabilities,
         runner_up_labels=runners_up.tolist(),
+        expected_volatility=expected_volatility,
         metadata=metadata,
         model_versions=version_numbers,
     )

@@ -26,6 +26,7 @@ class Voter:
     as_of_date: date
     regime_label: str
     probabilities: dict[str, float]
+    expected_volatility: float | None
     run_id: str
     first_trade_date: str
     in_sample: bool
@@ -117,6 +118,7 @@ def write(database: Database, run: runs.Run, called: Voting) -> Outcome:
         n_windows=len(dates),
         label=regimes.labels[-1],
         confidence=float(regimes.confidence[-1]),
+        expected_volatility=regimes.expected_volatility[-1],
         written=written,
         window_end=dates[-1],
     )
@@ -166,7 +168,7 @@ def _voters(database: Database, series: Series, weights: dict[str, float]) -> li
     rows = database.execute(
         """
         select
-            region, as_of_date, regime_label, probabilities, run_id::text,
+            region, as_of_date, regime_label, probabilities, expected_volatility, run_id::text,
             metadata ->> 'first_trade_date',
             coalesce((metadata ->> 'in_sample')::boolean, false)
         from {regimes}
@@ -191,6 +193,7 @@ def _count(
     dates: list[date] = []
     vectors: list[np.ndarray] = []
     votes: list[dict[str, float]] = []
+    volatilities: list[float | None] = []
     metadata: list[dict[str, object]] = []
     last: dict[str, Voter] = {}
     for day, of_day in groupby(voters, key=lambda voter: voter.as_of_date):
@@ -200,6 +203,7 @@ def _count(
         dates.append(day)
         vectors.append(vector)
         votes.append(shares)
+        volatilities.append(_mean_volatility(present))
         metadata.append(_lineage(present, list(shares), day))
     # Of equal shares the calmer label's comes first.
     ranked = [sorted(shares, key=lambda label: -shares[label]) for shares in votes]
@@ -208,6 +212,7 @@ def _count(
         confidence=np.array([max(shares.values()) for shares in votes]),
         probabilities=votes,
         runner_up_labels=[labels[1] if len(labels) > 1 else None for labels in ranked],
+        expected_volatility=volatilities,
         metadata=metadata,
         model_versions=np.zeros(len(votes), int),
     )
@@ -230,6 +235,16 @@ def _weighted_mean(voters: list[Voter], severity: list[str]) -> tuple[np.ndarray
     return shares.ravel(), dict(zip(names, (totals / totals.sum()).tolist(), strict=True))
 
 
+def _mean_volatility(voters: list[Voter]) -> float | None:
+    """The weighted mean of the expected volatilities; None if a voter has none."""
+    known = [voter for voter in voters if voter.expected_volatility is not None]
+    if len(known) < len(voters):
+        return None
+    weights = np.array([voter.weight for voter in known])
+    volatilities = np.array([voter.expected_volatility for voter in known])
+    return float((weights * volatilities).sum() / weights.sum())
+
+
 def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, object]:
     return {
         "labels": names,
@@ -239,6 +254,7 @@ def _lineage(voters: list[Voter], names: list[str], day: date) -> dict[str, obje
                 "weight": voter.weight,
                 "as_of_date": voter.as_of_date.isoformat(),
                 "regime_label": voter.regime_label,
+                "expected_volatility": voter.expected_volatility,
                 "run_id": voter.run_id,
             }
             for voter in voters

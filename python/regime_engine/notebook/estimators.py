@@ -1,5 +1,6 @@
 """The engine's classifiers with the conventions of scikit-learn, which is not required."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
@@ -14,6 +15,7 @@ from regime_engine.arrays import Floats, Floats32
 from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
 from regime_engine.encoders import DEFAULT, regime_core
 from regime_engine.errors import value_errors
+from regime_engine.trading_days import OF_FIVE_DAYS
 
 
 class _Regimes:
@@ -193,6 +195,25 @@ class MarkovRegimes(_Regimes):
         embeddings by another encoder than model_id
         """
         return self._fit(X, None)
+
+    def expected_volatility(
+        self, X: ArrayLike, trading_days_a_year: float = OF_FIVE_DAYS
+    ) -> Floats:
+        """The annualised volatility that is expected of the 21 trading days after each embedding.
+
+        X: (n, d); trading_days_a_year: of the instrument, such as 365 for a market that never
+            closes
+        returns (n,), 0.2 for 20 % a year
+
+        raises ValueError as `predict`, for a number of days that is not above 0, and for a stored
+        model of an older version, which cannot tell a volatility
+        """
+        if not 0 < trading_days_a_year < math.inf:
+            raise ValueError(f"trading_days_a_year is above 0, not {trading_days_a_year!r}")
+        daily = self._classify(X).daily_volatility
+        if daily is None:
+            raise ValueError("this model cannot tell a volatility: fit it again")
+        return np.asarray(daily * math.sqrt(trading_days_a_year))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean log density of each row's last return given the days before it, in nats: out

@@ -77,6 +77,8 @@ class Explanation:
     probabilities: label → probability, the highest first
     evidence: name → label → number, what the classifier saw: distances to the centres, or the
         filter's probabilities before they were calibrated
+    expected_volatility: of the next 21 trading days, annualised by trading_days_a_year; both are
+        None if the model cannot tell, and a vote has no trading days of its own
     novelty: the share of the training windows that were less unusual, 0 to 100, or None
     first_day: of the series; the spread of a statistic is over its embeddings from then to
         as_of_date
@@ -102,6 +104,8 @@ class Explanation:
     runner_up_label: str | None
     probabilities: dict[str, float]
     evidence: dict[str, dict[str, float]]
+    expected_volatility: float | None
+    trading_days_a_year: int | None
     novelty: float | None
     in_sample: bool | None
     instrument_id: str
@@ -130,6 +134,7 @@ class _Stored:
     regime_label: str
     confidence: float
     runner_up_label: str | None
+    expected_volatility: float | None
     probabilities: dict[str, float]
     metadata: dict[str, Any]
     embedding: bytes
@@ -178,6 +183,8 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
         runner_up_label=stored.runner_up_label,
         probabilities=dict(sorted(stored.probabilities.items(), key=lambda each: -each[1])),
         evidence={name: value for name, value in metadata.items() if isinstance(value, dict)},
+        expected_volatility=stored.expected_volatility,
+        trading_days_a_year=metadata.get("trading_days_a_year"),
         novelty=metadata.get("novelty"),
         in_sample=metadata.get("in_sample"),
         instrument_id=stored.instrument_id,

@@ -5,6 +5,7 @@ select
     stored.regime_label,
     stored.confidence,
     stored.runner_up_label,
+    stored.expected_volatility,
     stored.probabilities,
     stored.metadata,
     stored.regime_embedding as embedding,

@@ -51,7 +51,10 @@ class History:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A label some days ahead, by column of the function regime_forecast."""
+    """A label some days ahead, by column of the function regime_forecast.
+
+    expected_volatility: of the regime of as_of_date, whatever the label and the horizon
+    """
 
     as_of_date: date
     horizon: int
@@ -63,6 +66,7 @@ class Forecast:
     probability_reached_or_worse: float
     probability_of_change: float
     observed_share: float
+    expected_volatility: float | None
 
 
 class Scores(TypedDict):
@@ -101,7 +105,11 @@ def forecast(
         select
             as_of_date, horizon, regime_label, label, probability_today, probability,
             probability_reached, probability_reached_or_worse, probability_of_change,
-            observed_share
+            observed_share,
+            (
+                select expected_volatility from {regimes}
+                where {is_series} and as_of_date = %(day)s
+            ) as expected_volatility
         from unnest(%(horizons)s::int[]) with ordinality as asked (days, which)
         cross join lateral {regime_forecast}(
             %(region)s, %(model_id)s, %(window_days)s, %(day)s, days
@@ -109,6 +117,7 @@ def forecast(
         order by which, ordinality
         """,
         vars(series) | {"horizons": list(horizons), "day": day},
+        is_series=IS_SERIES,
     )
 
 
@@ -198,8 +207,7 @@ def scores(
     n, k = probabilities.shape
     is_label = np.eye(k)[labels]
     matrices = smoothed_probabilities(transitions_so_far(labels, k))
-    base_rate = is_label.cumsum(axis=0) + 1
-    base_rate /= base_rate.sum(axis=1, keepdims=True)
+    base_rate = base_rates(labels, k)
     found = {}
     for horizon in horizons:
         days = np.arange(first, n - horizon)
@@ -218,6 +226,27 @@ def scores(
     return found
 
 
+def past_forecasts(
+    labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The days from the first on whose outcome is known, the forecast of each and what came.
+
+    The arguments are those of scores; returns (m,) days, (m, k) probabilities, (m, k) 0 or 1
+    """
+    n, k = probabilities.shape
+    is_label = np.eye(k)[labels]
+    days = np.arange(first, n - horizon)
+    matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
+    forecasts = law(is_label[days], probabilities[days], matrices, horizon=horizon)
+    return days, forecasts, is_label[days + horizon]
+
+
+def base_rates(labels: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) the shares of the labels up to each day, with one day added to each label"""
+    counted = np.eye(k)[labels].cumsum(axis=0) + 1
+    return counted / counted.sum(axis=1, keepdims=True)
+
+
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
 ) -> list[Calibration]:
@@ -225,12 +254,8 @@ def reliability(
 
     Each day from the first on forecasts every label; the arguments are those of scores.
     """
-    n, k = probabilities.shape
-    is_label = np.eye(k)[labels]
-    days = np.arange(first, n - horizon)
-    matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
-    forecasts = law(is_label[days], probabilities[days], matrices, horizon=horizon).ravel()
-    came = is_label[days + horizon].ravel()
+    _, forecasts, came = past_forecasts(labels, probabilities, horizon, first)
+    forecasts, came = forecasts.ravel(), came.ravel()
     tenth = np.minimum((forecasts * 10).astype(int), 9)
     members = (tenth == place for place in range(10))
     return [

@@ -32,7 +32,8 @@ select
     spans.first_date,
     spans.last_date,
     latest.regime_label as last_label,
-    latest.confidence
+    latest.confidence,
+    latest.expected_volatility
 from spans
 inner join {regimes} as latest
     on

@@ -20,14 +20,15 @@ def history(
     end: date | None = None,
     limit: int | None = None,
 ) -> Rows:
-    """Date, label, confidence, runner-up, instrument and model version, oldest first.
+    """Date, label, confidence, runner-up, volatility, instrument and version, oldest first.
 
     limit: the newest rows only
     raises RegimeError if the series has no regime at all
     """
     query = """
         select
-            as_of_date, regime_label, confidence, runner_up_label, instrument_id, model_version
+            as_of_date, regime_label, confidence, runner_up_label, expected_volatility,
+            instrument_id, model_version
         from {regimes}
     """
     return _newest(database, series, query, {"start": start, "end": end, "limit": limit})

@@ -18,6 +18,7 @@ from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
+from regime_engine.reading.score import Score, score
 from regime_engine.reading.suspicions import Suspicions, suspicions
 from regime_engine.series import Series
 
@@ -137,7 +138,8 @@ class RegionReport:
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
-    why_empty: the reason why analogues or calibration is empty, by name of the field
+    score: None if it cannot be told
+    why_empty: the reason why analogues, calibration or score is empty, by name of the field
     """
 
     series: Series
@@ -154,6 +156,7 @@ class RegionReport:
     forecast: list[Forecast]
     calibration: list[Calibration]
     analogues: list[Analogue]
+    score: Score | None
     suspicions: Suspicions | None
     why_empty: dict[str, str]
 
@@ -272,6 +275,11 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             why_empty[panel] = str(error)
             return []
 
+    try:
+        scored = score(database, series)
+    except RegimeError as error:
+        scored, why_empty["score"] = None, str(error)
+
     return RegionReport(
         series=series,
         description=description,
@@ -289,6 +297,7 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             "calibration", calibration, Calibration, horizon=CALIBRATED_HORIZON
         ),
         analogues=unless_refused("analogues", analogues, Analogue),
+        score=scored,
         suspicions=next(iter(suspicions(database, [series])), None),
         why_empty=why_empty,
     )

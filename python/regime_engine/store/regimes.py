@@ -27,6 +27,7 @@ REGIMES = Table(
         "confidence",
         "probabilities",
         "runner_up_label",
+        "expected_volatility",
         "regime_embedding",
         "metadata",
         "row_hash",
@@ -35,7 +36,8 @@ REGIMES = Table(
 )
 REGIME_HASH = row_hash("""
     region, as_of_date, model_id, window_days, instrument_id, model_version, regime_label,
-    probabilities, runner_up_label, encode(sha256(regime_embedding), 'hex'), metadata
+    probabilities, runner_up_label, expected_volatility, encode(sha256(regime_embedding), 'hex'),
+    metadata
 """)
 
 
@@ -44,6 +46,7 @@ class Regimes:
     """Regimes of n windows, row by row.
 
     confidence: (n,) float64, 0 to 1; model_versions: (n,) int, 0 for the seed rule
+    expected_volatility: annualised, of the next 21 trading days; None where it is not known
     probabilities: label → probability; metadata: the evidence, without the window's dates
     """
 
@@ -51,6 +54,7 @@ class Regimes:
     confidence: np.ndarray
     probabilities: list[dict[str, float]]
     runner_up_labels: list[str | None]
+    expected_volatility: list[float | None]
     metadata: list[dict[str, object]]
     model_versions: np.ndarray
 
@@ -75,6 +79,7 @@ _INCOMING_REGIMES = sql.SQL("""
             %(region)s::text as region, as_of_date, %(model_id)s::text as model_id,
             %(window_days)s::int as window_days, %(instrument_id)s::text as instrument_id,
             model_version, regime_label, confidence, probabilities, runner_up_label,
+            expected_volatility,
             coalesce(regime_embedding, embeddings.vector) as regime_embedding, metadata
         from incoming_regimes
         left join incoming_embeddings as embeddings using (as_of_date)
@@ -243,6 +248,7 @@ def _send_incoming(
             confidence double precision,
             regime_label text,
             runner_up_label text,
+            expected_volatility double precision,
             probabilities jsonb,
             metadata jsonb,
             regime_embedding bytea
@@ -257,6 +263,7 @@ def _send_incoming(
         [
             [binary.text(label) for label in regimes.labels],
             [binary.text(label) for label in regimes.runner_up_labels],
+            [binary.float8(each) for each in regimes.expected_volatility],
             [binary.jsonb(json.dumps(row)) for row in regimes.probabilities],
             [binary.jsonb(json.dumps(row)) for row in regimes.metadata],
             [binary.bytea(vector) for vector in vectors or repeat(None, len(as_of_dates))],

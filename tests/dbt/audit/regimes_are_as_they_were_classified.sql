@@ -27,6 +27,7 @@ hashed as (
             'regime_label',
             'probabilities',
             'runner_up_label',
+            'expected_volatility',
             "encode(sha256(regime_embedding), 'hex')",
             'metadata',
         ]) }} as row_hash_today,

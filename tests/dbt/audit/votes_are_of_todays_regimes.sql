@@ -92,6 +92,7 @@ shares as (
         voters.weight,
         voters.as_of_date as constituent_date,
         voters.regime_label,
+        voters.expected_volatility,
         voters.run_id,
         voters.probabilities
 
@@ -118,6 +119,7 @@ lineage as (
                 'weight', weight,
                 'as_of_date', constituent_date,
                 'regime_label', regime_label,
+                'expected_volatility', expected_volatility,
                 'run_id', run_id
             )
             order by constituent collate "C"

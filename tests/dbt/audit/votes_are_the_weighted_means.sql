@@ -17,6 +17,7 @@ votes as (
         regime_label,
         runner_up_label,
         probabilities,
+        expected_volatility,
         {{ function('float32_array') }}(regime_embedding) as numbers,
         metadata -> 'constituents' as voters,
         metadata -> 'labels' as keys,
@@ -73,6 +74,31 @@ means as (
 
 ),
 
+-- The mean is null if a constituent has no expected volatility.
+volatilities as (
+
+    select
+        votes.region,
+        votes.as_of_date,
+        votes.model_id,
+        votes.window_days,
+
+        case
+            when bool_and(voters.voter ->> 'expected_volatility' is not null)
+                then
+                    sum(
+                        (voters.voter ->> 'weight')::double precision
+                        * (voters.voter ->> 'expected_volatility')::double precision
+                    )
+                    / nullif(sum((voters.voter ->> 'weight')::double precision), 0)
+        end as expected_volatility
+
+    from votes
+    cross join lateral jsonb_array_elements(votes.voters) as voters (voter)
+    group by votes.region, votes.as_of_date, votes.model_id, votes.window_days
+
+),
+
 judged as (
 
     select
@@ -85,6 +111,8 @@ judged as (
         votes.runner_up_label,
         votes.probabilities,
         means.expected_probabilities,
+        votes.expected_volatility,
+        volatilities.expected_volatility as mean_expected_volatility,
         case
             when
                 cardinality(votes.numbers) <> votes.n_labels * jsonb_array_length(votes.voters)
@@ -99,6 +127,11 @@ judged as (
                 or coalesce((votes.probabilities ->> votes.runner_up_label)::double precision, -1)
                 <> coalesce(differences.highest_of_others, -1)
                 then 'the runner-up is not the most probable of the other labels'
+            when
+                (votes.expected_volatility is null) <> (volatilities.expected_volatility is null)
+                or abs(votes.expected_volatility - volatilities.expected_volatility)
+                > 1e-9 * abs(volatilities.expected_volatility)
+                then 'the expected volatility is not the weighted mean of its constituents'
         end as fault
 
     from votes
@@ -108,6 +141,12 @@ judged as (
             and votes.as_of_date = means.as_of_date
             and votes.model_id = means.model_id
             and votes.window_days = means.window_days
+    left join volatilities
+        on
+            votes.region = volatilities.region
+            and votes.as_of_date = volatilities.as_of_date
+            and votes.model_id = volatilities.model_id
+            and votes.window_days = volatilities.window_days
     cross join lateral (
 
         select

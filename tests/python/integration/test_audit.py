@@ -173,7 +173,7 @@ def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str
         (
             "regimes_have_unique_keys",
             ["alter table runtime.regimes drop constraint regimes_pkey",
-             *["insert into runtime.regimes values ('US', '2010-06-01', 'm', 63, 'i', 0, 'NEUTRAL', 1, '{}', null, '', '{}', '', gen_random_uuid(), now())"] * 2],
+             *["insert into runtime.regimes values ('US', '2010-06-01', 'm', 63, 'i', 0, 'NEUTRAL', 1, '{}', null, null, '', '{}', '', gen_random_uuid(), now())"] * 2],
             {"US", date(2010, 6, 1), 2},
         ),
         (

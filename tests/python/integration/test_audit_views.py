@@ -20,6 +20,7 @@ from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit, nightly
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
+from regime_engine.trading_days import trading_days_a_year
 
 pytestmark = pytest.mark.one_server
 
@@ -56,13 +57,14 @@ def add_prices(database, instrument: str, days, closes, adjusted=None, volumes=N
 def add_regimes(
     database, region: str, instrument: str, days, labels, confidences=None, **columns
 ) -> None:
-    values = {"model_id": V1, "window_days": 63, "model_version": 0, "run_id": RUN} | columns
+    values = {"model_id": V1, "window_days": 63, "model_version": 0, "run_id": RUN}
+    values |= {"expected_volatility": None} | columns
     confidences = [0.75] * len(days) if confidences is None else confidences
     with database.connection.cursor() as cursor:
         cursor.executemany(
             "insert into runtime.regimes values (%(region)s, %(day)s, %(model_id)s,"
             " %(window_days)s, %(instrument)s, %(model_version)s, %(label)s, %(confidence)s,"
-            " %(probabilities)s, 'CARRY', '', %(metadata)s, '', %(run_id)s, now())",
+            " %(probabilities)s, 'CARRY', %(expected_volatility)s, '', %(metadata)s, '', %(run_id)s, now())",
             [
                 values
                 | {"region": region, "day": day, "instrument": instrument, "label": label}
@@ -189,6 +191,46 @@ def test_the_timeline_has_every_trading_day_and_every_regime(audited):
     assert crisis["drawdown"] == pytest.approx(99 / 110 - 1)
     assert crisis["volatility_21_days"] is None
     assert timeline[-1]["close"] is None
+
+
+def test_what_volatility_came_is_that_of_the_21_days_after_a_forecast(audited):
+    closes, labels = random_market()
+    days, returns = RANDOM_DAYS[100:], np.diff(np.log(closes))
+    forecast = {"expected_volatility": 0.3}
+    add_regimes(audited, "TOLD", "RANDOM", days, labels, **forecast)
+    add_regimes(audited, "TOLD", "RANDOM", [date(2021, 7, 17)], ["CARRY"], **forecast)
+    add_regimes(audited, "GLOBAL", "RANDOM", days, labels, **forecast)
+    audited.execute(
+        "update runtime.regimes set metadata = metadata || '{{\"trading_days_a_year\": 300}}'"
+        " where region in ('TOLD', 'GLOBAL')"
+    )
+    found = of(audited, "volatility_forecasts", "TOLD", "as_of_date")
+    assert [row["as_of_date"] for row in found] == days
+    assert {(row["expected_volatility"], row["trading_days_a_year"]) for row in found} == {
+        (0.3, 300)
+    }
+    came = [row["realised_volatility_21_days_after"] for row in found]
+    # The return of day n stands at n - 1.
+    expected = [math.sqrt((returns[n : n + 21] ** 2).mean() * 300) for n in range(100, 379)]
+    assert came[:-21] == pytest.approx(expected)
+    assert came[-21:] == [None] * 21
+    # No model told a volatility of RANDOM, and a vote is of no instrument.
+    for region in ("RANDOM", "GLOBAL"):
+        assert of(audited, "volatility_forecasts", region, "as_of_date") == []
+    (timeline,) = of(audited, "regime_timeline", "TOLD", "as_of_date", as_of_date=days[7])
+    assert timeline["expected_volatility"] == 0.3
+
+
+@pytest.mark.parametrize("instrument", [*CALENDARS, "HAND", "RANDOM"])
+def test_windows_are_annualised_by_the_days_of_the_whole_history(audited, instrument):
+    rows = audited.rows(
+        "select trade_date, trading_days_a_year from audit.market_days"
+        " where instrument_id = %s order by trade_date",
+        [instrument],
+    ).rows
+    dates = np.array([day for day, _ in rows], "datetime64[D]")
+    windows = np.lib.stride_tricks.sliding_window_view(dates, min(63, len(dates)))
+    assert set(trading_days_a_year(windows).tolist()) == {days for _, days in rows}
 
 
 def test_spells_are_unbroken_stretches_with_what_the_market_did_in_them(audited):

@@ -6,6 +6,7 @@ import random
 import subprocess
 import time
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from servers import follow_prices, wait_until
 from stored import EMBEDDINGS, OF_A_RUN, REGIMES, REVISIONS, TRANSITIONS, contents, versions
 
 from regime_engine import demo
+from regime_engine.classifiers import prototype
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
@@ -263,7 +265,7 @@ def test_a_killed_run_is_shown_as_died_until_the_next_run_closes_it(database, fi
             """
             insert into runtime.regimes
             values (
-                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, '', '{{}}', '',
+                %s, %s, %s, %s, 'instrument', 0, 'NEUTRAL', 1, '{{}}', null, null, '', '{{}}', '',
                 gen_random_uuid(), now()
             )
             """,
@@ -329,6 +331,86 @@ def test_a_deleted_price_takes_its_regime_with_it(database, fitted, monkeypatch,
     for table in TABLES:
         if table != REVISIONS:
             assert followed[table] == anew[table]
+
+
+def tell(monkeypatch, daily_volatility: float) -> None:
+    """Let prototypes tell a volatility of a day, which only other classifiers can."""
+    classify_as_before = prototype.classify
+
+    def with_volatility(*arguments):
+        found = classify_as_before(*arguments)
+        return replace(found, daily_volatility=np.full(len(found.winners), daily_volatility))
+
+    monkeypatch.setattr(prototype, "classify", with_volatility)
+
+
+def test_an_expected_volatility_is_annualised_and_a_changed_one_is_a_revision(
+    database, fitted, monkeypatch
+):
+    def stored() -> list[tuple]:
+        return database.rows(
+            "select model_version, expected_volatility, metadata -> 'trading_days_a_year', row_hash"
+            " from runtime.regimes order by as_of_date"
+        ).rows
+
+    with monkeypatch.context() as patch:
+        tell(patch, 0.01)
+        assert classify.backfill(database, US, START, END).expected_volatility == 0.01 * 252**0.5
+        before = stored()
+        assert not any(classify.backfill(database, US, START, END).written.values())
+        # A weekend has the window of the Friday before.
+        assert classify.run(database, US, date(2007, 1, 1)).expected_volatility == 0.01 * 252**0.5
+        database.execute("delete from runtime.regimes where as_of_date = '2007-01-01'")
+    expected = {0: (None, None), 1: (0.01 * 252**0.5, 252)}
+    assert {(version, tuple(row)) for version, *row, _ in before} == set(expected.items())
+
+    # As long as nothing else changes, neither do the other columns.
+    tell(monkeypatch, 0.02)
+    classify.backfill(database, US, START, END)
+    after = stored()
+    changed = [row for row in before if row[0] == 1]
+    assert [row[:3] for row in after] == [
+        (version, value and 2 * value, days) for version, value, days, _ in before
+    ]
+    assert [one[3] == other[3] for one, other in zip(before, after, strict=True)] == [
+        version == 0 for version, *_ in before
+    ]
+    revised = database.rows(
+        "select (old_row ->> 'expected_volatility')::float8, old_row ->> 'row_hash'"
+        " from runtime.regime_revisions where table_name = 'regimes'"
+        " order by old_row ->> 'as_of_date'"
+    ).rows
+    assert revised == [(row[1], row[3]) for row in changed]
+
+
+def test_an_expected_volatility_does_not_depend_on_the_batch_or_on_later_days(
+    database, fitted, monkeypatch
+):
+    """Prices of every day of the week from 2006 on: the windows pass from one week to the other."""
+    database.execute(
+        "insert into historical.prices_daily (instrument_id, trade_date, close, adjusted_close, volume)"
+        " select instrument_id, day::date, close, adjusted_close, volume"
+        " from historical.prices_daily,"
+        " generate_series(trade_date + 1, trade_date + 2, '1 day') as day"
+        " where instrument_id = 'GSPC.INDX' and extract(isodow from trade_date) = 5"
+        " and trade_date between '2006-01-01' and '2007-12-31'"
+        " on conflict do nothing"
+    )
+    follow_prices(database)
+    tell(monkeypatch, 0.01)
+    classify.backfill(database, US, date(2005, 12, 1), date(2006, 6, 30))
+    days = database.rows(
+        "select as_of_date, (metadata -> 'trading_days_a_year')::int, expected_volatility"
+        " from runtime.regimes order by as_of_date"
+    ).rows
+    # For a few days, only one of the two new weekdays has half as many prices as the others.
+    assert sorted({each for _, each, _ in days}) == [252, 302, 365]
+    assert [each for _, each, _ in days] == sorted(each for _, each, _ in days)
+    first = next(day for day, each, _ in days if each == 365)
+    for day, each, volatility in days:
+        if abs((day - first).days) < 4:
+            assert classify.run(database, US, day).written["regimes"] == 0
+            assert volatility == 0.01 * each**0.5
 
 
 def test_writers_of_different_series_do_not_wait_for_each_other(database, fitted):

@@ -70,6 +70,33 @@ def test_the_vote_is_the_weighted_mean_of_the_regions_probabilities(database):
     assert told[1] == pytest.approx([tech["CARRY"], 0, tech["CRISIS"]], abs=1e-6)
 
 
+def test_the_votes_volatility_is_the_weighted_mean_if_every_voter_has_one(own):
+    def expected() -> dict[date, float | None]:
+        rows = own.execute(
+            "select as_of_date, expected_volatility from runtime.regimes where region = 'GLOBAL'"
+        )
+        return dict(rows.fetchall())
+
+    own.execute("update runtime.regions set weight = 3 where region = 'US_TECH'")
+    own.execute(
+        "update runtime.regimes set expected_volatility = case region when 'US' then 0.1 else 0.3 end"
+        " where as_of_date <> '2010-04-01' or region = 'US'"
+    )
+    vote.vote(own, V2, 63)
+    found = expected()
+    assert found[date(2010, 3, 31)] == pytest.approx(0.25 * 0.1 + 0.75 * 0.3, rel=1e-15)
+    assert found[date(2010, 2, 26)] == 0.1
+    assert found[date(2010, 4, 1)] is None
+    volatilities = {
+        day: [c["expected_volatility"] for c in row[3]["constituents"]]
+        for day, row in votes(own).items()
+    }
+    assert volatilities[date(2010, 4, 1)] == [0.1, None]
+    own.execute("update runtime.regimes set expected_volatility = 0.3 where region = 'US_TECH'")
+    assert vote.vote(own, V2, 63).written["regimes"] == 1
+    assert expected()[date(2010, 4, 1)] == found[date(2010, 3, 31)]
+
+
 def test_a_region_counts_for_a_week_after_its_last_regime(database):
     vote.vote(database, V3, 63)
     constituents = {

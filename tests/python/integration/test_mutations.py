@@ -19,6 +19,7 @@ from regime_engine.engine import classify, fit, forget, nightly, vote
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
+from regime_engine.store.regimes import REGIME_HASH
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
 
@@ -138,11 +139,22 @@ def other(table: str, column: str, condition: str) -> str:
     return f"(select {column} from {table} where {condition})"
 
 
-def forged(number: int, value: float) -> str:
+def other_number(number: int, value: float) -> str:
     """The vector with another value as one of its numbers."""
     return rf"overlay(vector placing '\x{struct.pack('<f', value).hex()}' from 1 + 4 * {number})"
 
 
+def forged(change: str, condition: str = THAT_REGIME) -> list[str]:
+    """The regime changed by someone who knows how its hash is made."""
+    row_hash = REGIME_HASH.as_string()
+    return [
+        f"update {REGIMES} set {change} where {condition}",
+        f"update {REGIMES} set row_hash = {row_hash} where {condition}",
+    ]
+
+
+OF_PROTOTYPE = THAT_REGIME.replace("US", "US_TECH")
+OF_SEED_RULE = THAT_REGIME.replace(DAY, "2007-10-01")
 OTHER_ENCODERS = "model_id <> 'num-regime-core-v3'"
 OTHER_INSTRUMENT = THAT_EMBEDDING.replace("GSPC", "IXIC")
 RUN_OF_ONE_DAY = "'run' = command and rows_written ->> 'regimes' = '1'"
@@ -165,6 +177,7 @@ REVISED = "revisions_are_as_they_were_recorded"
 OF_PRICES = "features_match_the_prices"
 HAD_COME = "rows_are_of_days_that_had_come"
 CASE = "keys_differ_by_more_than_case"
+VOLATILITY = "expected_volatilities_are_of_their_models"
 MEANS = "votes_are_the_weighted_means"
 OF_TODAY = "votes_are_of_todays_regimes"
 
@@ -199,6 +212,16 @@ MUTATIONS = (
             probabilities = probabilities || jsonb_build_object('CARRY', -1, 'CRISIS',
                 (probabilities ->> 'CRISIS')::float8 + (probabilities ->> 'CARRY')::float8 + 1)
             """), PROBABILITIES, REGIME),
+    Corruption("expected volatility edited", of_regime("expected_volatility = expected_volatility * 1.01"), CLASSIFIED, REGIME),
+    Corruption("expected volatility NaN, with the row's hash", forged("expected_volatility = 'NaN'"), VOLATILITY, REGIME),
+    Corruption("expected volatility infinite, with the row's hash", forged("expected_volatility = 'infinity'"), VOLATILITY, REGIME),
+    Corruption("expected volatility negative, with the row's hash", forged("expected_volatility = -0.2"), VOLATILITY, REGIME),
+    Corruption("expected volatility of 0, with the row's hash", forged("expected_volatility = 0"), VOLATILITY, REGIME),
+    Corruption("expected volatility removed, with its days a year and the row's hash", forged("expected_volatility = null, metadata = metadata - 'trading_days_a_year'"), VOLATILITY, REGIME),
+    Corruption("expected volatility without its days a year, with the row's hash", forged("metadata = metadata - 'trading_days_a_year'"), VOLATILITY, REGIME),
+    Corruption("days a year that no year has, with the row's hash", forged("metadata = metadata || '{\"trading_days_a_year\": 3650}'"), VOLATILITY, REGIME),
+    Corruption("expected volatility of a prototype, with the row's hash", forged("expected_volatility = 0.2", OF_PROTOTYPE), VOLATILITY, REGIME | {"region": "US_TECH"}),
+    Corruption("expected volatility of the seed rule, with the row's hash", forged("expected_volatility = 0.2", OF_SEED_RULE), VOLATILITY, REGIME | {"as_of_date": "2007-10-01"}),
     Corruption("probabilities exchanged", of_regime("""
             probabilities = probabilities || jsonb_build_object('CARRY',
                 probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')
@@ -277,11 +300,11 @@ MUTATIONS = (
             vector_hash = encode(sha256({forged}), 'hex')
             """), OF_WINDOWS, EMBEDDING)
         for name, forged in (
-            ("range of a day forged", forged(189 + 30, 0.05)),
-            ("range of the first day forged", forged(189, 0.05)),
-            ("range said to be missing", forged(189 + 62, -0.0)),
-            ("overnight gap forged", forged(290 + 62, -0.02)),
-            ("overnight gap of the first day forged", forged(290, -0.02)),
+            ("range of a day forged", other_number(189 + 30, 0.05)),
+            ("range of the first day forged", other_number(189, 0.05)),
+            ("range said to be missing", other_number(189 + 62, -0.0)),
+            ("overnight gap forged", other_number(290 + 62, -0.02)),
+            ("overnight gap of the first day forged", other_number(290, -0.02)),
         )
     ),
     Corruption("vector's hash edited", of_embedding("vector_hash = window_hash"), ENCODED, EMBEDDING),
@@ -396,6 +419,8 @@ MUTATIONS = (
             probabilities = probabilities || jsonb_build_object('CARRY',
                 probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')
             """), MEANS, VOTE),
+    Corruption("vote's expected volatility edited", of_vote("expected_volatility = coalesce(expected_volatility, 0.2) * 1.01"), MEANS, VOTE),
+    Corruption("expected volatility of a vote's constituent", of_vote("metadata = jsonb_set(metadata, '{constituents, 1, expected_volatility}', '0.9')"), OF_TODAY, VOTE),
     Corruption("vote's vector cut short", of_vote("regime_embedding = substr(regime_embedding, 1, 16)"), MEANS, VOTE),
     Corruption("vote's weight edited", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')"), MEANS, VOTE),
     Corruption("vote's constituent of another label", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), OF_TODAY, VOTE),

@@ -22,8 +22,9 @@ from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
+from regime_engine.reading.score import score, shown
 from regime_engine.report import charts, contents, page
-from regime_engine.report.tables import tables
+from regime_engine.report.tables import minus, tables
 
 pytestmark = pytest.mark.one_server
 
@@ -297,6 +298,17 @@ def test_the_page_has_what_sql_answers(report, file, database):
         assert len(database.connection.execute(check.look_further).fetchall()) == check.found
     assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
     assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
+    assert us.score == score(database, US)
+    for section in us.score.sections:
+        for verdict in section.verdicts:
+            assert f"<p>{minus(verdict)}</p>" in text
+    held = next(each for each in us.score.sections[-1].measures if each.name == "exposure")
+    assert ["Share of days held", shown(held.ours, "share"), "100.0%"] in [
+        row[:3] for row in tables(us)["score 4"].rows
+    ]
+    assert tech.score is None
+    assert f"Not known: {tech.why_empty['score']}" in text
+    assert tech.why_empty["score"].startswith("region US_TECH has 0 walk-forward labels to score")
 
 
 def test_what_the_views_and_the_audit_found_is_on_the_page(settings, database):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from regime_engine import encoders
+from regime_engine import encoders, trading_days
 from regime_engine.cli import options
 from regime_engine.database import row_hash
 from regime_engine.encoders import num_regime_core_v2, num_regime_core_v3
@@ -56,6 +56,17 @@ def test_a_relative_volume_is_computed_alike():
     assert numbers(r"\b(1e\d+)\b", "usual_log_volume") == {features.LOG_UNITS}
     (clip,) = re.findall(r"greatest\(-(.+?), least\((.+?), ln", SQL["daily_features"])
     assert set(map(float, clip)) == {features.LARGEST_RELATIVE}
+
+
+def test_trading_days_are_counted_alike():
+    text = macro("trading_weeks")
+    assert set(map(int, re.findall(r"weeks >= (\d+)", text))) == {trading_days.FEWEST_WEEKS}
+    days = dict(re.findall(r"weekday_count = (\d) then (\d+)", text))
+    assert days == {"6": str(trading_days.OF_SIX_DAYS), "7": str(trading_days.OF_ALL_DAYS)}
+    (otherwise,) = re.findall(r"else (\d+)\s+end::integer", text)
+    assert int(otherwise) == trading_days.OF_FIVE_DAYS
+    rates = set(map(float, re.findall(r"round\(([\d.]+) \*", text)))
+    assert rates == {trading_days.DAYS_A_YEAR, trading_days.WEEKS_A_YEAR}
 
 
 def test_prices_have_the_same_range():
