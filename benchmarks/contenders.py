@@ -8,8 +8,9 @@ States are numbered by volatility, the calmest first.
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import arch
 import numpy as np
 import pandas as pd
 from hmmlearn.hmm import GaussianHMM
@@ -21,6 +22,9 @@ from scipy import stats
 from sklearn.cluster import KMeans
 from statsmodels.tsa.regime_switching.markov_regression import MarkovRegression
 
+from regime_engine.cli.options import DEFAULT_MODEL_ID
+
+COMING_DAYS = 21
 logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # of starts that do not converge
 warnings.filterwarnings("ignore", module="statsmodels")
 warnings.filterwarnings("ignore", module="sklearn")
@@ -28,11 +32,17 @@ warnings.filterwarnings("ignore", module="sklearn")
 
 @dataclass(frozen=True)
 class Reading:
-    """labels: (n,) 0 … k-1; probabilities: (n, k); severity: (n,), the expected label"""
+    """labels: (n,) 0 … k-1; probabilities: (n, k); severity: (n,), the expected label
+
+    volatility: (n,) of a day, expected for the next 21; None if the contender has none
+    novelty: (n,) percentile; None if the contender has none
+    """
 
     labels: np.ndarray
     probabilities: np.ndarray
     severity: np.ndarray
+    volatility: np.ndarray | None = None
+    novelty: np.ndarray | None = None
 
 
 def reading(probabilities: np.ndarray, labels: np.ndarray | None = None) -> Reading:
@@ -75,31 +85,40 @@ def calmest_first(labels: np.ndarray, returns: np.ndarray, n_states: int) -> np.
 # ---- the engine -------------------------------------------------------------------------------
 
 
-def markov(path: Path, begin: int, end: int, n_states: int) -> Read:
+def markov(
+    path: Path, begin: int, end: int, n_states: int, model_id: str = DEFAULT_MODEL_ID
+) -> Read:
     from regime_engine.classifiers import markov as classifier
 
-    return _read_by(classifier, classifier.fit(_embeddings(path, begin, end), n_states=n_states))
+    embeddings = _embeddings(path, begin, end, model_id)
+    return _read_by(classifier, classifier.fit(embeddings, n_states, model_id), model_id)
+
+
+def markov_without_ranges(path: Path, begin: int, end: int, n_states: int) -> Read:
+    return markov(replace(path, opens=None, highs=None, lows=None), begin, end, n_states)
 
 
 def prototype(path: Path, begin: int, end: int, n_states: int) -> Read:
     from regime_engine.classifiers import prototype as classifier
 
-    model = classifier.fit_k_means(_embeddings(path, begin, end), n_states)
-    return _read_by(classifier, model)
+    embeddings = _embeddings(path, begin, end, DEFAULT_MODEL_ID)
+    return _read_by(classifier, classifier.fit_k_means(embeddings, n_states), DEFAULT_MODEL_ID)
 
 
-def _embeddings(path: Path, begin: int, end: int) -> np.ndarray:
+def _embeddings(path: Path, begin: int, end: int, model_id: str) -> np.ndarray:
     """(n, 384) the windows whose 63 days all lie in begin … end-1."""
-    return path.embeddings[begin : end - WINDOW_DAYS + 1]
+    return path.embeddings(model_id)[begin : end - WINDOW_DAYS + 1]
 
 
-def _read_by(classifier, model) -> Read:
+def _read_by(classifier, model, model_id: str) -> Read:
     severities = {"CARRY": 0, "NEUTRAL": 1, "RISK_OFF": 2, "CRISIS": 3}
     order = np.argsort([severities[label] for label in model.labels])
 
     def read(path: Path, begin: int, end: int) -> Reading:
-        told = classifier.classify(model, _embeddings(path, begin - WINDOW_DAYS + 1, end))
-        return reading(told.probabilities[:, order], np.argsort(order)[told.winners])
+        embeddings = _embeddings(path, begin - WINDOW_DAYS + 1, end, model_id)
+        told = classifier.classify(model, embeddings)
+        found = reading(told.probabilities[:, order], np.argsort(order)[told.winners])
+        return replace(found, volatility=told.daily_volatility, novelty=told.novelty)
 
     return read
 
@@ -301,3 +320,58 @@ def ten_day_volatility(path: Path, begin: int, end: int, n_states: int) -> Read:
         return Reading(labels, np.eye(n_states)[labels], size)
 
     return read
+
+
+# ---- forecasts of volatility ------------------------------------------------------------------
+
+Forecast = Callable[[Path, int, int], np.ndarray]
+FitForecast = Callable[[Path, int, int], Forecast]
+
+
+def ewm(path: Path, begin: int, end: int) -> Forecast:
+    """Squared returns, exponentially weighted with a half-life of 10 days; nothing is learnt."""
+    return lambda path, begin, end: _mean_variance(path.returns**2, 10)[begin:end] ** 0.5
+
+
+def garch(path: Path, begin: int, end: int) -> Forecast:
+    """GARCH(1,1) with Student-t noise, by the library arch: its mean variance of the next days."""
+    spread = path.returns[begin:end].std()
+
+    def model(path: Path, begin: int, end: int) -> arch.univariate.base.ARCHModel:
+        returns = path.returns[begin:end] / spread
+        return arch.arch_model(returns, mean="Constant", vol="GARCH", dist="t", rescale=False)
+
+    parameters = model(path, begin, end).fit(disp="off", show_warning=False).params
+
+    def forecast(path: Path, begin: int, end: int) -> np.ndarray:
+        fixed = model(path, 0, end).fix(parameters)
+        coming = fixed.forecast(horizon=COMING_DAYS, start=begin, reindex=False).variance
+        return spread * coming.to_numpy().mean(axis=1) ** 0.5
+
+    return forecast
+
+
+def har(path: Path, begin: int, end: int, ranges: bool = False) -> Forecast:
+    """The heterogeneous autoregression (Corsi 2009) in logarithms: ln volatility of the next days
+    on that of the last day, 5 days and 21 days, by least squares."""
+
+    def regressors(path: Path) -> np.ndarray:
+        variance = pd.Series(path.day_variances if ranges else path.returns**2)
+        least = 1e-3 * variance.expanding(2).mean().bfill()
+        means = [variance.rolling(days, min_periods=1).mean() for days in (1, 5, 21)]
+        columns = [0.5 * np.log(np.maximum(mean, least)) for mean in means]
+        return np.column_stack([np.ones(len(variance)), *columns])
+
+    days = np.arange(begin + COMING_DAYS, end - COMING_DAYS)
+    after = sliding_window_view(path.returns[1:] ** 2, COMING_DAYS)[days].mean(axis=1)
+    known = regressors(path)[days]
+    weights = np.linalg.lstsq(known, 0.5 * np.log(after), rcond=None)[0]
+    return lambda path, begin, end: np.exp(regressors(path)[begin:end] @ weights)
+
+
+def har_on_ranges(path: Path, begin: int, end: int) -> Forecast:
+    return har(path, begin, end, ranges=True)
+
+
+def _mean_variance(variance: np.ndarray, half_life: float) -> np.ndarray:
+    return pd.Series(variance).ewm(halflife=half_life).mean().to_numpy()

@@ -1,7 +1,7 @@
 """The markets of the benchmark: simulated ones with known states, and the bundled indexes."""
 
 from bisect import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path as File
 
@@ -10,21 +10,30 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 import regime_engine
+from regime_engine import encoders
 
 WINDOW_DAYS = 63
 HISTORY_DAYS = 252  # in the mean that relative_log_volume is measured against
 LEAST_DAYS = 20  # at least, of each state in each half of a simulated path
+INTRADAY_STEPS = 78  # five minutes each
+NIGHT = 0.2  # the share of a day's variance that comes before its open
 INDEXES = {"S&P 500": "GSPC.INDX", "NASDAQ": "IXIC.INDX"}
 
 
 @dataclass(frozen=True)
 class Path:
-    """One price history. returns: (T,) log returns; closes, volumes: (T,); dates: (T,) or None"""
+    """One price history, (T,) each.
+
+    returns: log returns of the closes; dates, opens, highs, lows: None where they are not known
+    """
 
     returns: np.ndarray
     closes: np.ndarray
     volumes: np.ndarray
     dates: np.ndarray | None = None
+    opens: np.ndarray | None = None
+    highs: np.ndarray | None = None
+    lows: np.ndarray | None = None
 
     @cached_property
     def relative_log_volumes(self) -> np.ndarray:
@@ -41,27 +50,85 @@ class Path:
         return np.where(days > 0, np.clip(log_volumes - usual, -3, 3), 0.0)
 
     @cached_property
-    def embeddings(self) -> np.ndarray:
-        """(T - 62, 384) by num-regime-core-v2; the first window ends on day 62"""
-        from regime_engine.encoders import num_regime_core_v2
+    def log_ranges(self) -> np.ndarray:
+        """(T,) ln(high / low)"""
+        if self.highs is None or self.lows is None:
+            return np.full(len(self.closes), np.nan)
+        return np.log(self.highs / self.lows)
 
-        features = np.column_stack([self.returns, self.closes, self.relative_log_volumes])
-        windows = sliding_window_view(features, WINDOW_DAYS, axis=0).transpose(0, 2, 1)
-        return num_regime_core_v2.encode(windows)
+    @cached_property
+    def overnight_gaps(self) -> np.ndarray:
+        """(T,) the return without that from open to close"""
+        if self.opens is None:
+            return np.full(len(self.closes), np.nan)
+        return self.returns - np.log(self.closes / self.opens)
+
+    @cached_property
+    def day_variances(self) -> np.ndarray:
+        """(T,) a day's variance from its range (Parkinson 1980) and its gap"""
+        return self.log_ranges**2 / (4 * np.log(2)) + self.overnight_gaps**2
+
+    @cached_property
+    def _known_embeddings(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def embeddings(self, model_id: str) -> np.ndarray:
+        """(T - 62, 384) by an encoder of windows of 63 days; the first window ends on day 62"""
+        if model_id not in self._known_embeddings:
+            encoder = encoders.get(model_id, WINDOW_DAYS)
+            columns = {
+                "adjusted_log_return": self.returns,
+                "adjusted_close": self.closes,
+                "relative_log_volume": self.relative_log_volumes,
+                "log_range": self.log_ranges,
+                "overnight_gap": self.overnight_gaps,
+            }
+            features = np.column_stack([columns[name] for name in encoder.COLUMNS])
+            windows = sliding_window_view(features, WINDOW_DAYS, axis=0).transpose(0, 2, 1)
+            self._known_embeddings[model_id] = encoder.encode(windows)
+        return self._known_embeddings[model_id]
 
     def until(self, end: int) -> "Path":
         """The first `end` days."""
-        dates = None if self.dates is None else self.dates[:end]
-        return Path(self.returns[:end], self.closes[:end], self.volumes[:end], dates)
+        known = {name: None if of is None else of[:end] for name, of in self._arrays().items()}
+        return Path(**known)
 
     def rescaled(self, price: float, volume: float) -> "Path":
-        closes = self.closes * price
-        return Path(_log_returns(closes), closes, self.volumes * volume, self.dates)
+        return self._with_prices(np.full(len(self.closes), price), self.volumes * volume)
+
+    def with_split(self, day: int, ratio: float) -> "Path":
+        """Every price before the day times the ratio: a split that no adjusted close tells of."""
+        before = np.arange(len(self.closes)) < day
+        return self._with_prices(np.where(before, ratio, 1.0), self.volumes)
 
     def with_noise(self, size: float, seed: int = 0) -> "Path":
         noise = size * np.random.default_rng(seed).standard_normal(len(self.closes))
         closes = self.closes * np.exp(noise)
-        return Path(_log_returns(closes), closes, self.volumes, self.dates)
+        return replace(self, returns=_log_returns(closes), closes=closes)
+
+    def with_moves(self, factor: np.ndarray) -> "Path":
+        """Every move within a day and over night times the day's factor; factor: (T,)"""
+        moved = 100 * np.exp(np.cumsum(self.returns * factor))
+        before = np.append(100.0, moved[:-1])
+        last = np.append(self.closes[0] / np.exp(self.returns[0]), self.closes[:-1])
+        known = {
+            name: before * (of / last) ** factor
+            for name, of in self._arrays().items()
+            if name in ("opens", "highs", "lows") and of is not None
+        }
+        return replace(self, returns=self.returns * factor, closes=moved, **known)
+
+    def _arrays(self) -> dict[str, np.ndarray | None]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _with_prices(self, factor: np.ndarray, volumes: np.ndarray) -> "Path":
+        """Prices times the day's factor, (T,)."""
+        prices = {
+            name: of * factor
+            for name, of in self._arrays().items()
+            if name in ("closes", "opens", "highs", "lows") and of is not None
+        }
+        return replace(self, returns=_log_returns(prices["closes"]), volumes=volumes, **prices)
 
 
 def _log_returns(closes: np.ndarray) -> np.ndarray:
@@ -72,8 +139,16 @@ def index(name: str) -> Path:
     folder = File(regime_engine.__file__).parent / "demo"
     rows = pd.read_csv(folder / f"{INDEXES[name]}.csv.gz", parse_dates=["trade_date"])
     closes = rows.adjusted_close.to_numpy(float)
-    dates = rows.trade_date.to_numpy().astype("datetime64[D]")
-    return Path(_log_returns(closes), closes, rows.volume.to_numpy(float), dates)
+    adjustment = closes / rows.close.to_numpy(float)
+    return Path(
+        returns=_log_returns(closes),
+        closes=closes,
+        volumes=rows.volume.to_numpy(float),
+        dates=rows.trade_date.to_numpy().astype("datetime64[D]"),
+        opens=rows.open.to_numpy(float) * adjustment,
+        highs=rows.high.to_numpy(float) * adjustment,
+        lows=rows.low.to_numpy(float) * adjustment,
+    )
 
 
 @dataclass(frozen=True)
@@ -125,11 +200,44 @@ class Market:
             noise = random.standard_normal(n_days)
         else:
             noise = random.standard_t(self.tail, n_days) * np.sqrt((self.tail - 2) / self.tail)
-        returns = self.mean[states] + self.scale[states] * np.exp(h) * noise
+        scale = self.scale[states] * np.exp(h)
+        returns = self.mean[states] + scale * noise
         log_volume = 20 + self.volume_noise * random.standard_normal(n_days) + shown * h
         if self.volume is not None:
             log_volume += self.volume[states]
-        return Path(returns, 100 * np.exp(np.cumsum(returns)), np.exp(log_volume)), states
+        closes = 100 * np.exp(np.cumsum(returns))
+        # A stream of its own: the returns of a seed are the same with and without highs and lows.
+        moves = self._draw_moves(np.random.default_rng([seed, 1]), returns, scale, noise)
+        before = closes / np.exp(returns)
+        opens, highs, lows = (before * np.exp(each) for each in moves)
+        return Path(
+            returns=returns,
+            closes=closes,
+            volumes=np.exp(log_volume),
+            opens=opens,
+            highs=highs,
+            lows=lows,
+        ), states
+
+    def _draw_moves(
+        self, random: np.random.Generator, returns: np.ndarray, scale: np.ndarray, noise: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """ln of open, high and low over the close before, given the day's return; (T,) each.
+
+        A day is a Brownian motion that ends at its return, of which the first fifth is the night.
+        Student-t noise is normal with a variance of the day, which is drawn given the noise.
+        """
+        variance = scale**2
+        if self.tail is not None:
+            shape = (self.tail + 1) / 2
+            rate = (self.tail - 2 + noise**2) / 2
+            variance = variance * rate / random.standard_gamma(shape, len(noise))
+        steps = np.full(INTRADAY_STEPS + 1, (1 - NIGHT) / INTRADAY_STEPS)
+        steps[0] = NIGHT
+        shocks = np.sqrt(steps) * random.standard_normal((len(returns), len(steps)))
+        walk = np.sqrt(variance)[:, None] * np.cumsum(shocks, axis=1)
+        walk += (returns - walk[:, -1])[:, None] * np.cumsum(steps)  # a bridge to the return
+        return walk[:, 0], walk.max(axis=1), walk.min(axis=1)
 
     def _draw_states(self, random: np.random.Generator, n_days: int) -> np.ndarray:
         rows = [list(row) for row in np.cumsum(self.transition, axis=1)[:, :-1]]

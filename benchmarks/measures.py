@@ -76,6 +76,12 @@ def auc(scores: np.ndarray, events: np.ndarray) -> float:
     return float((ranks(scores)[events].sum() - n * (n + 1) / 2) / (n * (len(events) - n)))
 
 
+def log_error(forecast: np.ndarray, realised: np.ndarray) -> float:
+    """Mean of |ln(forecast / realised)| of the days on which something moved."""
+    moved = realised > 0
+    return float(np.abs(np.log(forecast[moved] / realised[moved])).mean())
+
+
 def next_days(returns: np.ndarray, days: int = 21) -> np.ndarray:
     """(T - days, days): the returns of the days after each day."""
     return np.lib.stride_tricks.sliding_window_view(returns[1:], days)

@@ -57,6 +57,11 @@ def test_auc_counts_pairs():
     assert measures.auc(np.array([1, 2, 2, 3]), events) == pytest.approx(3.5 / 4)
 
 
+def test_log_error_leaves_days_without_moves_out():
+    forecast, realised = np.array([2.0, 1.0, 3.0]), np.array([1.0, 4.0, 0.0])
+    assert measures.log_error(forecast, realised) == pytest.approx(np.log(8) / 2)
+
+
 def test_next_days_begin_tomorrow():
     after = measures.next_days(np.arange(6), days=2)
     assert after.tolist() == [[1, 2], [2, 3], [3, 4], [4, 5]]
