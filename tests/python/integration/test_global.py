@@ -82,7 +82,7 @@ def test_the_votes_volatility_is_the_weighted_mean_if_every_voter_has_one(own):
         "update runtime.regimes set expected_volatility = case region when 'US' then 0.1 else 0.3 end"
         " where as_of_date <> '2010-04-01' or region = 'US'"
     )
-    vote.vote(own, V2, 63)
+    vote.vote(own, V3, 63)
     found = expected()
     assert found[date(2010, 3, 31)] == pytest.approx(0.25 * 0.1 + 0.75 * 0.3, rel=1e-15)
     assert found[date(2010, 2, 26)] == 0.1
@@ -93,7 +93,7 @@ def test_the_votes_volatility_is_the_weighted_mean_if_every_voter_has_one(own):
     }
     assert volatilities[date(2010, 4, 1)] == [0.1, None]
     own.execute("update runtime.regimes set expected_volatility = 0.3 where region = 'US_TECH'")
-    assert vote.vote(own, V2, 63).written["regimes"] == 1
+    assert vote.vote(own, V3, 63).written["regimes"] == 1
     assert expected()[date(2010, 4, 1)] == found[date(2010, 3, 31)]
 
 
