@@ -1,9 +1,10 @@
-"""Two hidden Markov filters that read an embedding: one returns, the other returns and volumes.
+"""Filters that read an embedding: two hidden Markov chains and a volatility that moves by itself.
 
+One chain reads returns, the other returns and volumes; the volatility expert returns and ranges.
 Their log probabilities are averaged, since they err on different days. docs/formulas.md has the
 formulas and their sources.
 
-Shapes: T days, k states, U values of the usual volume, n windows.
+Shapes: T days, k states, U values of the usual volume, G nodes of the volatility, n windows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine.arrays import F, Floats, Floats32, Indices
+from regime_engine.classifiers import stochastic_volatility
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
@@ -33,13 +35,15 @@ from regime_engine.classifiers.hidden_markov import (
     student_t,
     transition_counts,
 )
-from regime_engine.encoders import Encoder, num_regime_core_v2
+from regime_engine.classifiers.stochastic_volatility import StochasticVolatility
+from regime_engine.encoders import DEFAULT, Encoder, num_regime_core_v2, num_regime_core_v3
 from regime_engine.encoders.decoded import Decoded
 from regime_engine.errors import RegimeError
 
 # How the embeddings that it reads are decoded, by their encoder.
 DECODERS: dict[str, Callable[[Floats32], Decoded]] = {
-    num_regime_core_v2.MODEL_ID: num_regime_core_v2.decode
+    num_regime_core_v3.MODEL_ID: num_regime_core_v3.decode,
+    num_regime_core_v2.MODEL_ID: num_regime_core_v2.decode,
 }
 FEWEST_WINDOWS = 126
 CLIP_DEVIATIONS = 20.0
@@ -67,11 +71,16 @@ OFFSETS = np.linspace(-2, 2, 5)  # of the usual volume, in its standard deviatio
 _LEAST_VARIANCE = 1e-6
 _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
+# The volatility expert: the share of its log probabilities, and how sharp its states are.
+VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.5}
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.7, 3: 0.7, 4: 1.4}  # nats; with more labels, they change more often
+HYSTERESIS = {2: 0.5, 3: 0.5, 4: 1.4}  # nats; with more labels, they change more often
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
+# Novelty: the days that a dead quote has at the least, and the size at which returns are the same.
+LAST_DAYS = 10
+_SAME_SIZE = 0.05
 _SCORED_WINDOWS = 800
 _FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of no state
 _SMALLEST = 1e-9
@@ -82,7 +91,7 @@ _CHUNK = 4096  # windows side by side: as many as the cache holds
 class Expert:
     """A hidden Markov filter; states in order of sigma, calmest first.
 
-    share: the weight of its log probabilities in the mean
+    share: the weight of its log probabilities in the mean of the Markov experts
     mu, sigma: (k,) of a day's return over the model's scale, Student-t with nu degrees of freedom
     transition_matrix: (k, k), rows sum to 1
     volume_weight: 0 if volume is not read; volume_mean: (k,); volume_scale: the noise around it
@@ -103,22 +112,40 @@ class Expert:
 
 
 @dataclass(frozen=True)
+class Typical:
+    """The percentiles 0 … 100 of what is known of the training windows, (101,) each.
+
+    log_score: mean ln density of a day's return given the days before it
+    size, last_size: mean ln |return|, over the model's scale, of all 63 days and of the last 10
+    rarest: the highest of their three tail probabilities, from 0 to 100
+    """
+
+    log_score: Floats
+    size: Floats
+    last_size: Floats
+    rarest: Floats
+
+
+@dataclass(frozen=True)
 class Markov(Learned):
-    """The experts (the first alone if volume is not read) and the rule that labels.
+    """The Markov experts (the first alone if volume is not read), the volatility expert, and the
+    rule that labels.
 
     model_id: the encoder of the embeddings that it reads
     labels: k names; scale: standard deviation of the training returns
+    volatility_share: the weight of the volatility expert's log probabilities
     prior_power, hysteresis: the rule that keeps a label; beta: the power of the probabilities
-    novelty_percentiles: (101,) of the log scores of training windows, in nats a day
     """
 
     model_id: str
     scale: float
     experts: tuple[Expert, ...]
+    volatility: StochasticVolatility
+    volatility_share: float
     prior_power: float
     hysteresis: float
     beta: float
-    novelty_percentiles: Floats
+    typical: Typical
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
@@ -127,12 +154,15 @@ def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
     for expert in experts:
         if len(expert.mu) != len(labels):
             raise ValueError(f"{len(labels)} labels for {len(expert.mu)} states")
-    return Markov(labels=tuple(labels), **arrays({**parameters, "experts": experts}))
+    parts = {
+        "experts": experts,
+        "volatility": StochasticVolatility(**parameters["volatility"]),
+        "typical": Typical(**arrays(parameters["typical"])),
+    }
+    return Markov(labels=tuple(labels), **{**parameters, **parts})
 
 
-def fit(
-    embeddings: Floats32, n_states: int = 4, model_id: str = num_regime_core_v2.MODEL_ID
-) -> Markov:
+def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_ID) -> Markov:
     """A model of n consecutive trading days; embeddings: (n, 384) by the encoder of this id
 
     raises RegimeError for too few days, and for prices that never move
@@ -141,19 +171,26 @@ def fit(
         raise RegimeError(f"a Markov model has 2, 3 or 4 states, not {n_states}")
     path = training_path(embeddings, model_id)
     scale = float(path.returns.std())
-    experts = _experts(path.returns / scale, path.volumes, n_states)
+    x = path.returns / scale
+    experts = _experts(x, path.volumes, n_states)
     model = Markov(
         labels=STATE_LABELS[n_states],
         model_id=model_id,
         scale=scale,
         experts=experts,
+        volatility=stochastic_volatility.fit(
+            x,
+            stochastic_volatility.log_range(path.log_ranges, path.overnight_gaps, scale),
+            np.log(np.maximum(_volatility(x), LEAST_VOLATILITY)),
+        ),
+        volatility_share=VOLATILITY_SHARE[n_states],
         prior_power=PRIOR_POWER,
         hysteresis=HYSTERESIS[n_states],
         beta=_beta(experts),
-        novelty_percentiles=np.zeros(101),
+        typical=Typical(*np.zeros((4, 101))),
     )
     some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
-    return replace(model, novelty_percentiles=percentiles(_filter(model, some).log_scores))
+    return replace(model, typical=_typical(_filter(model, some)))
 
 
 def classify(model: Markov, embeddings: Floats32) -> Classification:
@@ -174,18 +211,19 @@ def classify(model: Markov, embeddings: Floats32) -> Classification:
             "hysteresis": model.hysteresis,
             "volume_weight": model.experts[-1].volume_weight,
         },
-        novelty=100 - percentile_of(filtered.log_scores, model.novelty_percentiles),
+        novelty=percentile_of(_rarity(filtered, model.typical), model.typical.rarest),
+        daily_volatility=model.scale * np.sqrt(filtered.variances),
     )
 
 
 def train(
     embeddings: Floats32, encoder: Encoder, n_states: int = 4, labels: ArrayLike | None = None
 ) -> Markov:
-    """`fit` to the embeddings of consecutive trading days by num-regime-core-v2."""
+    """`fit` to the embeddings of consecutive trading days by one of DECODERS."""
     if encoder.MODEL_ID not in DECODERS:
         raise RegimeError(
             f"the markov classifier reads {' and '.join(DECODERS)}, not {encoder.MODEL_ID}: "
-            f"give --model-id {num_regime_core_v2.MODEL_ID}, or --classifier prototype"
+            f"give --model-id {DEFAULT.MODEL_ID}, or --classifier prototype"
         )
     if labels is not None:
         raise RegimeError(
@@ -457,12 +495,37 @@ class _Filtered(NamedTuple):
     """p: (k, n) probability of each state on the last day; winners: (n,) the label kept
     log_scores: (n,) mean over the window of the ln density of a return given the days before it;
     last_log_scores: (n,) that of the last day
+    sizes, last_sizes: (n,) mean ln (|x| + 0.05) of all days and of the last 10
+    variances: (n,) expected of a day within the next 21, over the squared scale
     """
 
     p: Floats
     winners: Indices
     log_scores: Floats32
     last_log_scores: Floats32
+    sizes: Floats32
+    last_sizes: Floats32
+    variances: Floats
+
+
+def _typical(training: _Filtered) -> Typical:
+    """The percentiles of training windows."""
+    typical = Typical(
+        log_score=percentiles(training.log_scores),
+        size=percentiles(training.sizes),
+        last_size=percentiles(training.last_sizes),
+        rarest=np.zeros(101),
+    )
+    return replace(typical, rarest=percentiles(_rarity(training, typical)))
+
+
+def _rarity(filtered: _Filtered, typical: Typical) -> Floats:
+    """How far a window lies in the tails of the training windows: too wild for the model, too calm,
+    or too calm in its last days. (n,) from 0 to 100"""
+    wild = percentile_of(filtered.log_scores, typical.log_score)
+    calm = percentile_of(filtered.sizes, typical.size)
+    lately = percentile_of(filtered.last_sizes, typical.last_size)
+    return np.asarray(100 - np.minimum(wild, np.minimum(calm, lately)))
 
 
 def _filter(model: Markov, embeddings: Floats32) -> _Filtered:
@@ -475,25 +538,43 @@ def _filter(model: Markov, embeddings: Floats32) -> _Filtered:
 def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     """embeddings: (n, 384)
 
-    Sums go over states, usual volumes and experts in a fixed order, never over windows: so the
-    numbers of a window do not depend on the others.
+    Sums go over states, usual volumes, nodes and experts in a fixed order, never over windows: so
+    the numbers of a window do not depend on the others.
     """
     paths = decode(embeddings, model.model_id)
     # (63, n), and float32, as the embeddings are.
-    x, v32 = (
+    x, v, y = (
         each.astype(np.float32, order="C")
-        for each in (paths.returns.T / model.scale, paths.volumes.T)
+        for each in (
+            paths.returns.T / model.scale,
+            paths.volumes.T,
+            stochastic_volatility.log_range(
+                paths.log_ranges.T, paths.overnight_gaps.T, model.scale
+            ),
+        )
     )
-    experts, windows = model.experts, np.arange(len(embeddings))
-    winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
+    volatility, state_shares = model.volatility, _state_shares(model)
+    markov = 1 - model.volatility_share
+    shares = np.array([*(markov * each.share for each in model.experts), model.volatility_share])
+    priors = [each.initial.sum(axis=1) for each in model.experts]
+    priors.append(state_shares @ stochastic_volatility.stationary())
     # ln π^0.7
-    log_prior = _sum(e.share * model.prior_power * np.log(e.initial.sum(axis=1)) for e in experts)
-    log_prior = log_prior[:, None].astype(np.float32)
+    log_prior = model.prior_power * (shares @ np.log(priors)).astype(np.float32)[:, None]
+    state_shares, shares = state_shares.astype(np.float32), shares.astype(np.float32)
 
     def pooled(terms: Iterable[Floats32]) -> Floats32:
-        return _sum(np.float32(e.share) * each for e, each in zip(experts, terms, strict=True))
+        return _sum(share * each for share, each in zip(shares, terms, strict=True))
 
-    for t, filtered in enumerate(zip(*(_forward(each, x, v32) for each in experts), strict=True)):
+    windows = np.arange(len(embeddings))
+    winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
+    days = zip(
+        *(_forward(each, x, v) for each in model.experts),
+        stochastic_volatility.forward(volatility, x, y),
+        strict=True,
+    )
+    for t, (*chains, (nodes, density)) in enumerate(days):
+        states = _sum(share[:, None] * p for share, p in zip(state_shares.T, nodes, strict=True))
+        filtered = [*chains, (states, density)]
         # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
         log_p = pooled(np.log(np.maximum(p, _SMALLEST)) for p, _ in filtered)
         densities[t] = pooled(density for _, density in filtered)
@@ -503,12 +584,23 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         changes = log_odds[best, windows] > model.hysteresis + log_odds[winners, windows]
         winners = np.where(changes | (t == 0), best, winners)
     p, log_scores = np.exp(log_p.astype(float)), np.log(densities)
+    sizes = np.log(np.abs(x) + np.float32(_SAME_SIZE))
+    expected = zip(stochastic_volatility.expected_variance(volatility), nodes, strict=True)
     return _Filtered(
         p=p / _sum(p),
         winners=winners,
-        log_scores=(_sum(log_scores) / len(x)).astype(np.float32),
+        log_scores=_mean(log_scores),
         last_log_scores=log_scores[-1],
+        sizes=_mean(sizes),
+        last_sizes=_mean(sizes[-LAST_DAYS:]),
+        variances=_sum(variance * p.astype(float) for variance, p in expected),
     )
+
+
+def _state_shares(model: Markov) -> Floats:
+    """(k, G) the states of each node: those of the Markov experts, by their mean ln σ."""
+    log_sigma = _sum(each.share * np.log(each.sigma) for each in model.experts)
+    return stochastic_volatility.state_shares(model.volatility, log_sigma)
 
 
 def _forward(expert: Expert, x: Floats32, v: Floats32) -> Iterator[tuple[Floats32, Floats32]]:
@@ -555,6 +647,11 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> Iterator[tuple[Floats3
             total = _sum(state)
         p /= total
         yield state / total, density
+
+
+def _mean(days: Floats32) -> Floats32:
+    """Over the first axis."""
+    return np.asarray(_sum(days) / len(days), np.float32)
 
 
 def _sum(terms: Iterable[NDArray[F]]) -> NDArray[F]:

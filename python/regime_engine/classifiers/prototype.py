@@ -19,7 +19,7 @@ from regime_engine.classifiers.classification import (
     percentile_of,
     percentiles,
 )
-from regime_engine.encoders import Encoder, num_regime_core_v2
+from regime_engine.encoders import DEFAULT, Encoder, regime_core
 from regime_engine.errors import RegimeError
 
 SEED_LABEL = "NEUTRAL"
@@ -28,8 +28,8 @@ WINDOWS_A_STATE = 21
 _STARTS, _ROUNDS = 3, 30
 _LEAST_DEVIATION = 1e-6
 
-_STATISTICS = num_regime_core_v2.STATISTICS_PLACES
-_VOLATILITY = num_regime_core_v2.LAYOUT.index("ln_volatility_half_life_8")
+_STATISTICS = regime_core.STATISTICS_PLACES
+_VOLATILITY = DEFAULT.LAYOUT.index("ln_volatility_half_life_8")
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def fit(embeddings: Floats32, labels: ArrayLike, standardise: bool = False) -> P
     """Each centre is the mean embedding of a label.
 
     embeddings: (n, d); labels: n
-    standardise: for num-regime-core-v2: distances are between its statistics alone, each less its
-        training mean and over its training deviation
+    standardise: for num-regime-core-v2 and -v3: distances are between their statistics alone, each
+        less its training mean and over its training deviation
     """
     names, members = np.unique(np.asarray(labels), return_inverse=True)
     mean, scale = _moments_of_statistics(embeddings) if standardise else (None, None)
@@ -98,7 +98,8 @@ def fit_k_means(
     """Centres and states of consecutive days that minimise Σ_t ‖x_t - c_{s_t}‖² + penalty · jumps:
     a jump model (Bemporad and others 2018).
 
-    embeddings: (n, 384) of num-regime-core-v2; states are named in the order of their volatility
+    embeddings: (n, 384) of num-regime-core-v2 or -v3
+    States are named in the order of their volatility.
     """
     if n_states not in STATE_LABELS:
         raise RegimeError(f"prototypes have 2, 3 or 4 states, not {n_states}")
@@ -182,10 +183,10 @@ def _moments_of_statistics(embeddings: Floats32) -> tuple[Floats, Floats]:
 
     embeddings: (n, 384)
     """
-    if embeddings.shape[1] != num_regime_core_v2.DIMENSION:
+    if embeddings.shape[1] != regime_core.DIMENSION:
         raise RegimeError(
-            f"standardised prototypes read {num_regime_core_v2.MODEL_ID}: embeddings of "
-            f"{num_regime_core_v2.DIMENSION} numbers, not {embeddings.shape[1]}"
+            f"standardised prototypes read {DEFAULT.MODEL_ID}: embeddings of "
+            f"{regime_core.DIMENSION} numbers, not {embeddings.shape[1]}"
         )
     mean, scale = np.zeros((2, embeddings.shape[1]))
     statistics = embeddings[:, _STATISTICS].astype(float)

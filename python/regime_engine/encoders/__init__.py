@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from regime_engine.arrays import Floats, Floats32
-from regime_engine.encoders import num_regime_core_v1, num_regime_core_v2, numeric_simple_v1
+from regime_engine.encoders import (
+    num_regime_core_v1,
+    num_regime_core_v2,
+    num_regime_core_v3,
+    numeric_simple_v1,
+)
 from regime_engine.errors import RegimeError
 
 
@@ -34,7 +39,13 @@ class Encoder(Protocol):
         """windows: (n, window_days, columns), oldest row first; returns (n, dimension)"""
 
 
-_ALL: tuple[Encoder, ...] = (numeric_simple_v1, num_regime_core_v1, num_regime_core_v2)
+_ALL: tuple[Encoder, ...] = (
+    numeric_simple_v1,
+    num_regime_core_v1,
+    num_regime_core_v2,
+    num_regime_core_v3,
+)
+DEFAULT = num_regime_core_v3
 ENCODERS = {encoder.MODEL_ID: encoder for encoder in _ALL}
 
 

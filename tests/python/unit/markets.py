@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from regime_engine.encoders import num_regime_core_v2
+from regime_engine.encoders import num_regime_core_v3
 
 SIGMA = {2: [0.006, 0.022], 3: [0.005, 0.012, 0.03], 4: [0.004, 0.009, 0.018, 0.04]}
 
@@ -27,12 +27,21 @@ def embedded(days: int, k: int = 2, seed: int = 0, stay: float = 0.985):
     return embeddings(returns, volumes), states[62:]
 
 
-def windows(returns: np.ndarray, volumes: np.ndarray, price: float = 100.0) -> np.ndarray:
-    """(days - 62, 63, 3) of num-regime-core-v2's columns"""
+def windows(
+    returns: np.ndarray,
+    volumes: np.ndarray,
+    price: float = 100.0,
+    log_ranges: np.ndarray | None = None,
+    overnight_gaps: np.ndarray | None = None,
+) -> np.ndarray:
+    """(days - 62, 63, 5) of num-regime-core-v3's columns; ranges and gaps are missing if not given"""
     closes = price * np.exp(np.cumsum(returns))
-    features = np.column_stack([returns, closes, volumes])
+    missing = np.full(len(returns), np.nan)
+    ranges = [missing if path is None else path for path in (log_ranges, overnight_gaps)]
+    features = np.column_stack([returns, closes, volumes, *ranges])
     return sliding_window_view(features, 63, axis=0).transpose(0, 2, 1)
 
 
-def embeddings(returns: np.ndarray, volumes: np.ndarray, price: float = 100.0) -> np.ndarray:
-    return num_regime_core_v2.encode(windows(returns, volumes, price))
+def embeddings(returns: np.ndarray, volumes: np.ndarray, *others: object) -> np.ndarray:
+    """(days - 62, 384) by num-regime-core-v3; others: of `windows`"""
+    return num_regime_core_v3.encode(windows(returns, volumes, *others))

@@ -7,9 +7,9 @@ from regime_engine import encoders
 from regime_engine.errors import RegimeError
 
 
-def some_windows(n: int, window_days: int, seed: int) -> np.ndarray:
+def some_windows(n: int, window_days: int, seed: int, columns: int = 3) -> np.ndarray:
     chance = np.random.default_rng(seed)
-    windows = chance.lognormal(3, 2, (n, window_days, 3))
+    windows = chance.lognormal(3, 2, (n, window_days, columns))
     windows[:, 0, 2] = np.nan  # an instrument's first row has no return
     return windows
 
@@ -44,11 +44,12 @@ def test_core_v1_keeps_the_newest_128_days_of_a_longer_window():
     [
         *((v1, n) for v1 in ("numeric-simple-v1", "num-regime-core-v1") for n in (2, 63, 128, 252)),
         ("num-regime-core-v2", 63),
+        ("num-regime-core-v3", 63),
     ],
 )
 def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, window_days):
     encoder = encoders.get(model_id, window_days)
-    windows = some_windows(7, window_days, 3)
+    windows = some_windows(7, window_days, 3, len(encoder.COLUMNS))
     together = encoder.encode(windows)
     assert together.shape == (7, encoder.dimension(window_days))
     assert len(encoder.layout(window_days)) == together.shape[1]
@@ -58,12 +59,12 @@ def test_a_batch_of_one_equals_its_row_of_a_larger_batch_to_the_bit(model_id, wi
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_encoding_leaves_the_windows_as_they_were(order):
-    windows = np.array(some_windows(3, 63, 5), order=order)
-    windows[:, 0, 0] = np.nan
-    before = windows.copy()
     for encoder in encoders.ENCODERS.values():
+        windows = np.array(some_windows(3, 63, 5, len(encoder.COLUMNS)), order=order)
+        windows[:, 0, 0] = np.nan
+        before = windows.copy()
         encoder.encode(windows)
-    np.testing.assert_array_equal(windows, before)
+        np.testing.assert_array_equal(windows, before)
 
 
 def test_an_unknown_model_id_is_refused_with_the_known_ones():

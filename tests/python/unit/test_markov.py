@@ -82,12 +82,20 @@ def test_volume_makes_labels_better_where_returns_tell_little():
 def test_the_experts_are_pooled_by_the_mean_of_their_log_probabilities(market):
     embeddings, _, fitted = market
     rows = embeddings[::50]
-    log_p = sum(
-        expert.share * np.log(markov.classify(alone, rows).probabilities)
+    share = fitted.volatility_share
+    alone = [
+        (
+            (1 - share) * expert.share,
+            replace(fitted, experts=(replace(expert, share=1.0),), volatility_share=0.0),
+        )
         for expert in fitted.experts
-        for alone in [replace(fitted, beta=1.0, experts=(replace(expert, share=1.0),))]
+    ]
+    alone.append((share, replace(fitted, volatility_share=1.0)))
+    log_p = sum(
+        weight * np.log(markov.classify(replace(expert, beta=1.0), rows).probabilities)
+        for weight, expert in alone
     )
-    assert sum(expert.share for expert in fitted.experts) == pytest.approx(1)
+    assert sum(weight for weight, _ in alone) == pytest.approx(1)
     together = np.exp(log_p) / np.exp(log_p).sum(axis=1, keepdims=True)
     found = markov.classify(replace(fitted, beta=1.0), rows)
     np.testing.assert_allclose(found.probabilities, together, atol=1e-7)
@@ -223,5 +231,5 @@ def test_an_unadjusted_split_in_the_training_years_does_not_change_the_states():
         for r in (returns, split)
     ]
     assert (found[0].winners == found[1].winners).mean() > 0.97
-    path = markov.training_path(markets.embeddings(split, volumes)[:1300], "num-regime-core-v2")
+    path = markov.training_path(markets.embeddings(split, volumes)[:1300], "num-regime-core-v3")
     assert np.flatnonzero(path.is_clipped).tolist() == [700]

@@ -13,7 +13,7 @@ from regime_engine.errors import RegimeError
 
 def some_windows(n: int = 40, seed: int = 0) -> np.ndarray:
     returns, volumes, _ = markets.draw(n + 62, seed=seed)
-    return markets.windows(returns, volumes).copy()
+    return markets.windows(returns, volumes)[:, :, :3].copy()
 
 
 def test_the_layout_names_384_numbers_once_each():
@@ -94,3 +94,26 @@ def test_named_statistics_equal_their_formulas():
 def test_another_window_length_is_refused():
     with pytest.raises(RegimeError, match="63 days, not 252: give --window-days 63"):
         encoders.get(core.MODEL_ID, 252)
+
+
+def test_the_numbers_of_a_window_are_those_of_the_first_release():
+    days = np.arange(63)
+    returns, volumes = 0.02 * np.sin(days * days), np.cos(days)
+    window = np.column_stack([returns, np.exp(np.cumsum(returns)), volumes])
+    (embedding,) = core.encode(window[None])
+    pinned = [
+        1.0194602,
+        -1.1285855,
+        0.5449772,
+        0.5403023,
+        0.0730639,
+        0.333687,
+        -0.123888,
+        -0.0603903,
+        -0.0224523,
+        0.3733157,
+        -0.1028877,
+        0.1207519,
+    ]
+    places = [1, 62, 64, 127, 200, 252, 262, 275, 280, 289, 290, 383]
+    assert embedding[places].tolist() == pytest.approx(pinned, abs=1e-6)

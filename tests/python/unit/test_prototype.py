@@ -105,5 +105,5 @@ def test_too_few_windows_for_k_means_are_counted():
 
 
 def test_standardising_the_embeddings_of_another_encoder_is_refused():
-    with pytest.raises(RegimeError, match="read num-regime-core-v2: embeddings of 384 numbers"):
+    with pytest.raises(RegimeError, match="read num-regime-core-v3: embeddings of 384 numbers"):
         prototype.fit(np.zeros((4, 189), np.float32), ["CARRY"] * 4, standardise=True)
