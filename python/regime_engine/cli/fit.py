@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from datetime import date
 
 import click
@@ -7,8 +6,11 @@ from regime_engine.cli.options import (
     day,
     day_option,
     instrument_option,
+    period,
     quiet_option,
     series_options,
+    train_option,
+    train_years,
 )
 from regime_engine.cli.output import say, table
 from regime_engine.cli.progress import Phases
@@ -25,18 +27,6 @@ def labelled_window(text: str) -> tuple[str, date, date]:
             f"{text!r} is not LABEL=FROM:TO, such as CRISIS=2008-09-15:2009-03-31"
         )
     return label, day(start), day(end)
-
-
-def period(unit: str, longest: int) -> Callable[[str], int]:
-    """The type of an option: a number with its unit, such as 6m or 8y."""
-
-    def convert(text: str) -> int:
-        number = text.removesuffix(unit)
-        if not number.isdecimal() or not 1 <= int(number) <= longest:
-            raise click.BadParameter(f"{text!r} is not a period from 1{unit} to {longest}{unit}")
-        return int(number)
-
-    return convert
 
 
 @click.command()
@@ -70,7 +60,7 @@ def period(unit: str, longest: int) -> Callable[[str], int]:
 @click.option(
     "--walk-forward",
     is_flag=True,
-    help="Fit a version every --every, each trained on the --train before it.",
+    help="Fit a version every --every, each trained on days before it.",
 )
 @click.option(
     "--every",
@@ -78,13 +68,7 @@ def period(unit: str, longest: int) -> Callable[[str], int]:
     metavar="Nm",
     help="Calendar months between versions.  [default: 6m]",
 )
-@click.option(
-    "--train",
-    type=period("y", longest=100),
-    metavar="Ny",
-    help="Train each version on this many years before it, or on as many as there are. Without "
-    "--start, the first version has at least three.  [default: 8y]",
-)
+@train_option
 @quiet_option
 @click.pass_obj
 def fit(
@@ -99,7 +83,7 @@ def fit(
     valid_from: date | None,
     walk_forward: bool,
     every: int | None,
-    train: int | None,
+    train: int | str | None,
     quiet: bool,
 ) -> None:
     """Fit a classifier and store it as a new model version of the series.
@@ -112,8 +96,8 @@ def fit(
     \b
     regime fit --region US
 
-    Fit a version for every half-year, each trained on the eight years before it, so that every date
-    is labelled by a model of its past. Stored versions are not fitted again:
+    Fit a version for every half-year, each trained on all the days before it, so that every date is
+    labelled by a model of its past. Stored versions are not fitted again:
 
     \b
     regime fit --region US --walk-forward
@@ -140,6 +124,7 @@ def fit(
         n_states=None if states == "auto" else int(states or 4),
         labelled=tuple(fit.LabelledStretch(*each) for each in labelled),
     )
+    warnings: list[str] = []
     with Phases(quiet) as phases, connect(settings) as database:
         progress = phases.begin(f"fitting {series.region}")
         if walk_forward:
@@ -147,11 +132,12 @@ def fit(
                 database,
                 series,
                 recipe,
-                fit.WalkForward(every or 6, train or 8),
+                fit.WalkForward(every or 6, train_years(train)),
                 start=start,
                 end=end,
                 instrument_id=instrument_id,
                 progress=progress,
+                warn=warnings.append,
             )
         else:
             model = fit.fit(
@@ -164,6 +150,8 @@ def fit(
                 instrument_id=instrument_id,
             )
             models = [model]
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
     for model in models:
         if tried := model.metrics.get("states_tried"):
             best = max(tried.values())

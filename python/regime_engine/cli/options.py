@@ -104,6 +104,37 @@ def table_or_json_option(json: str) -> Callable[[Command], Command]:
     )
 
 
+def period(unit: str, longest: int) -> Callable[[str], int]:
+    """The type of an option: a number with its unit, such as 6m or 8y."""
+
+    def convert(text: str) -> int:
+        number = text.removesuffix(unit)
+        if not number.isdecimal() or not 1 <= int(number) <= longest:
+            raise click.BadParameter(f"{text!r} is not a period from 1{unit} to {longest}{unit}")
+        return int(number)
+
+    return convert
+
+
+def training(text: str) -> int | str:
+    """`all`, or a number of years: the type of an option."""
+    return text if text == "all" else period("y", longest=100)(text)
+
+
+def train_years(train: int | str | None) -> int | None:
+    """What --train says as a number of years; None: all the past"""
+    return train if isinstance(train, int) else None
+
+
+train_option = click.option(
+    "--train",
+    type=training,
+    metavar="all|Ny",
+    help="Train each version on all the days before it, or on at most so many years. Without "
+    "--start, the first version has at least three years.  [default: all]",
+)
+
+
 def stretch_options(command: Command) -> Command:
     """--start and --end, both included."""
     command = day_option("--end", "Last date.  [default: the last one]")(command)

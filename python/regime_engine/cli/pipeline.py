@@ -3,7 +3,13 @@ import sys
 import click
 
 from regime_engine.cli.audit import print_verdicts
-from regime_engine.cli.options import encoding_options, quiet_option, regions_option
+from regime_engine.cli.options import (
+    encoding_options,
+    quiet_option,
+    regions_option,
+    train_option,
+    train_years,
+)
 from regime_engine.cli.output import last_regime, rows_written, say
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
@@ -18,6 +24,7 @@ from regime_engine.config import Settings
     help="First fit and store the versions that `regime fit --walk-forward` would; it does not fit "
     "a stored version again.",
 )
+@train_option
 @quiet_option
 @click.pass_obj
 def pipeline(
@@ -26,6 +33,7 @@ def pipeline(
     model_id: str,
     window_days: int,
     walk_forward: bool,
+    train: int | str | None,
     quiet: bool,
 ) -> None:
     """Build the features, classify every region, let the regions vote, and run the dbt audit.
@@ -35,6 +43,8 @@ def pipeline(
     prices. Rows that are equal stay as they are. If a region cannot be classified, the others
     continue. The exit code is 1 if a region could not be classified or a test failed.
     """
+    if train and not walk_forward:
+        raise click.UsageError("--train goes with --walk-forward")
     from regime_engine.database import connect
     from regime_engine.engine import nightly
     from regime_engine.engine.fit import WalkForward
@@ -43,24 +53,28 @@ def pipeline(
     from regime_engine.series import GLOBAL
 
     with Phases(quiet) as phases, connect(settings) as database:
-        warnings = nightly.build_features(database, phases.begin("building the features"))
+        refused = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
-        for warning in warnings:
+        for warning in refused:
             say(f"warning: {nightly.in_words(database, warning)}", err=True)
         chosen = list(dict.fromkeys(regions))
         if not chosen:
             chosen, without = nightly.regions_with_prices(database)
             for region, instrument_id in without.items():
                 say(f"{region}: no prices of {instrument_id}; not classified", err=True)
+        warnings: list[str] = []
         outcomes, errors = nightly.classify_regions(
             database,
             model_id,
             window_days,
             progress=phases.begin,
             regions=chosen,
-            schedule=WalkForward() if walk_forward else None,
+            schedule=WalkForward(train_years=train_years(train)) if walk_forward else None,
+            warn=warnings.append,
         )
         phases.end()
+        for line in warnings:
+            say(f"warning: {line}", err=True)
         try:
             if voted := nightly.vote_if_wanted(database, model_id, window_days):
                 outcomes.append(voted)

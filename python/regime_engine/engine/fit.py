@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,10 +22,18 @@ from regime_engine.series import Series
 from regime_engine.store.regimes import lock_series
 from regime_engine.windows import Stretch, Windows, embed
 
+# Called with a line that the user should read.
+Warn: TypeAlias = Callable[[str], None]
+
 # Three years of days: what a version of a walk-forward history is trained on at the least.
 FEWEST_WALK_FORWARD_WINDOWS = 756
 # The share of the training days that the number of states is chosen without.
 HELD_OUT = 0.3
+DAYS_OF_A_YEAR = 365.25
+
+
+def no_warning(line: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class WalkForward:
-    """A version every so many months of the calendar, each trained on the years before it."""
+    """A version every so many months of the calendar.
+
+    train_years: how many years before a version it is trained on; None: on all the past
+    """
 
     every_months: int = 6
-    train_years: int = 8
+    train_years: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {"every_months": self.every_months, "train_years": self.train_years or "all"}
 
 
 @dataclass(frozen=True)
@@ -117,18 +133,20 @@ def walk_forward(
     end: date | None = None,
     instrument_id: str | None = None,
     progress: Progress = no_progress,
+    warn: Warn = no_warning,
 ) -> list[FittedModel]:
-    """Store a version for each date of the schedule, trained on the years before that date.
+    """Store a version for each date of the schedule, trained on the days before that date.
 
     start: the first `valid_from`, default the first of the schedule with three years before it
     end: the last possible one, default the last priced day
+    warn: called with a line for the user
     A version that is stored already is not fitted again, so that this can run every night.
     """
     if recipe.labelled:
         raise RegimeError("a walk-forward fit finds its states itself: leave --window out")
     instrument_id = instrument_of(database, series.region, instrument_id)
     _require_usable(recipe, seeds.labels(database))
-    parameters = _parameters(series, instrument_id, recipe) | vars(schedule)
+    parameters = _parameters(series, instrument_id, recipe) | schedule.to_json()
     with runs.ledger(database, "fit", parameters | {"start": start, "end": end}) as run:
         training = _read_training(database, series, instrument_id, recipe=recipe, end=end)
         days = training.windows.as_of_dates
@@ -136,11 +154,13 @@ def walk_forward(
         due = _due_dates(days, schedule, start)
         fitted = []
         for done, valid_from in enumerate(due, 1):
-            first = np.datetime64(_years_before(valid_from, schedule.train_years), "D")
+            first = _first_trained(days, valid_from, schedule)
             rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
             version = _fit_version(training[rows], recipe, valid_from, series=series, stored=stored)
             fitted.append(version)
             progress(done, len(due))
+        if replaced := _trained_otherwise(stored, fitted):
+            warn(_in_words(series, schedule, replaced))
         with database.transaction():
             lock_series(database, instrument_id, series)
             return model_versions.save(database, run, fitted)
@@ -267,6 +287,39 @@ def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> l
             "another --start, --end or --every"
         )
     return due
+
+
+def _first_trained(days: np.ndarray, valid_from: date, schedule: WalkForward) -> np.datetime64:
+    if schedule.train_years is None:
+        return days[0]
+    return np.datetime64(_years_before(valid_from, schedule.train_years), "D")
+
+
+def _trained_otherwise(stored: list[FittedModel], fitted: list[FittedModel]) -> list[FittedModel]:
+    """The stored versions that new ones replace since their training begins on another day."""
+    replaced = []
+    for new in fitted:
+        known = model_versions.in_force(stored, new.valid_from)
+        if known and not new.version and known.trained_from != new.trained_from:
+            replaced.append(known)
+    return replaced
+
+
+def _in_words(series: Series, schedule: WalkForward, replaced: list[FittedModel]) -> str:
+    days = max((each.valid_from - each.trained_from).days for each in replaced)
+    years = max(round(days / DAYS_OF_A_YEAR), 1)
+    now = f"{schedule.train_years} years" if schedule.train_years else "all the past"
+    versions = sorted(each.version for each in replaced)
+    which = (
+        f"version {versions[0]} was"
+        if len(versions) == 1
+        else (f"{len(versions)} versions from {versions[0]} to {versions[-1]} were")
+    )
+    return (
+        f"{series.region}: {which} trained on at most {years} years, and this fit trains on {now}: "
+        "new versions take their place, and labels will change. To go back, fit with "
+        f"--train {years}y"
+    )
 
 
 def _years_before(day: date, years: int) -> date:

@@ -12,7 +12,7 @@ from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.classify import Outcome
-from regime_engine.engine.fit import Recipe, WalkForward
+from regime_engine.engine.fit import Recipe, WalkForward, Warn, no_warning
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
@@ -157,12 +157,14 @@ def classify_regions(
     progress: Callable[[str], Callable[[int, int], None]],
     regions: Iterable[str],
     schedule: WalkForward | None = None,
+    warn: Warn = no_warning,
 ) -> tuple[list[Outcome], dict[str, RegimeError]]:
     """Backfill each region over its whole history, so that restated prices are followed too.
 
     A region that cannot be classified does not stop the others; its error is returned.
     progress: what is done → a callback of how many are done and how many there are
     schedule: store the Markov versions that are due first, and begin with the first of them
+    warn: called with each line for the user
     """
     outcomes: list[Outcome] = []
     errors: dict[str, RegimeError] = {}
@@ -172,7 +174,9 @@ def classify_regions(
             begins = [_first_date(database, series)]
             if schedule:
                 fitting = progress(f"fitting {region}")
-                versions = fit.walk_forward(database, series, Recipe(), schedule, progress=fitting)
+                versions = fit.walk_forward(
+                    database, series, Recipe(), schedule, progress=fitting, warn=warn
+                )
                 begins.append(versions[0].valid_from)
             start = min(filter(None, begins), default=None)
             classifying = progress(f"classifying {region}")
