@@ -1,8 +1,9 @@
-"""Filters that read an embedding: two hidden Markov chains and a volatility that moves by itself.
+"""Experts that read an embedding: two hidden Markov chains, a volatility that moves by itself and,
+for four states, a recurrent network.
 
-One chain reads returns, the other returns and volumes; the volatility expert returns and ranges.
-Their log probabilities are averaged, since they err on different days. docs/formulas.md has the
-formulas and their sources.
+One chain reads returns, the other returns and volumes; the volatility expert returns and ranges;
+the network reads all of them. Their log probabilities are averaged, since they err on different
+days. docs/formulas.md has the formulas and their sources.
 
 Shapes: T days, k states, U values of the usual volume, G nodes of the volatility, n windows.
 """
@@ -10,6 +11,7 @@ Shapes: T days, k states, U values of the usual volume, G nodes of the volatilit
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import repeat
 from operator import add
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine.arrays import F, Floats, Floats32, Indices
-from regime_engine.classifiers import stochastic_volatility
+from regime_engine.classifiers import recurrent, stochastic_volatility
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
@@ -72,9 +74,10 @@ _LEAST_VARIANCE = 1e-6
 _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
-VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.5}
+VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.25}
+RECURRENT_SHARE = 0.5  # for four states
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.5, 3: 0.5, 4: 1.4}  # nats; with more labels, they change more often
+HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
@@ -128,12 +131,14 @@ class Typical:
 
 @dataclass(frozen=True)
 class Markov(Learned):
-    """The Markov experts (the first alone if volume is not read), the volatility expert, and the
-    rule that labels.
+    """The Markov experts (the first alone if volume is not read), the volatility expert, for four
+    states the recurrent one, and the rule that labels.
 
     model_id: the encoder of the embeddings that it reads
     labels: k names; scale: standard deviation of the training returns
-    volatility_share: the weight of the volatility expert's log probabilities
+    volatility_share, recurrent_share: the weight of these experts' log probabilities; the chains
+        have the rest
+    context: what the recurrent expert knows of the training path; None if it has no share
     prior_power, hysteresis: the rule that keeps a label; beta: the power of the probabilities
     """
 
@@ -142,10 +147,12 @@ class Markov(Learned):
     experts: tuple[Expert, ...]
     volatility: StochasticVolatility
     volatility_share: float
+    recurrent_share: float
     prior_power: float
     hysteresis: float
     beta: float
     typical: Typical
+    context: Floats | None = None
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
@@ -184,10 +191,12 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
             np.log(np.maximum(_volatility(x), LEAST_VOLATILITY)),
         ),
         volatility_share=VOLATILITY_SHARE[n_states],
+        recurrent_share=RECURRENT_SHARE if n_states == recurrent.N_STATES else 0.0,
         prior_power=PRIOR_POWER,
         hysteresis=HYSTERESIS[n_states],
         beta=_beta(experts),
         typical=Typical(*np.zeros((4, 101))),
+        context=recurrent.context(*path[:4]) if n_states == recurrent.N_STATES else None,
     )
     some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
     return replace(model, typical=_typical(_filter(model, some)))
@@ -541,43 +550,13 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     Sums go over states, usual volumes, nodes and experts in a fixed order, never over windows: so
     the numbers of a window do not depend on the others.
     """
-    paths = decode(embeddings, model.model_id)
-    # (63, n), and float32, as the embeddings are.
-    x, v, y = (
-        each.astype(np.float32, order="C")
-        for each in (
-            paths.returns.T / model.scale,
-            paths.volumes.T,
-            stochastic_volatility.log_range(
-                paths.log_ranges.T, paths.overnight_gaps.T, model.scale
-            ),
-        )
-    )
-    volatility, state_shares = model.volatility, _state_shares(model)
-    markov = 1 - model.volatility_share
-    shares = np.array([*(markov * each.share for each in model.experts), model.volatility_share])
-    priors = [each.initial.sum(axis=1) for each in model.experts]
-    priors.append(state_shares @ stochastic_volatility.stationary())
-    # ln π^0.7
-    log_prior = model.prior_power * (shares @ np.log(priors)).astype(np.float32)[:, None]
-    state_shares, shares = state_shares.astype(np.float32), shares.astype(np.float32)
-
-    def pooled(terms: Iterable[Floats32]) -> Floats32:
-        return _sum(share * each for share, each in zip(shares, terms, strict=True))
-
+    paths = Decoded(*(each.T for each in decode(embeddings, model.model_id)))  # (63, n) each
+    x = (paths.returns / model.scale).astype(np.float32, order="C")  # as the embeddings are
+    log_prior = _log_prior(model)[:, None]
     windows = np.arange(len(embeddings))
     winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
-    days = zip(
-        *(_forward(each, x, v) for each in model.experts),
-        stochastic_volatility.forward(volatility, x, y),
-        strict=True,
-    )
-    for t, (*chains, (nodes, density)) in enumerate(days):
-        states = _sum(share[:, None] * p for share, p in zip(state_shares.T, nodes, strict=True))
-        filtered = [*chains, (states, density)]
-        # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
-        log_p = pooled(np.log(np.maximum(p, _SMALLEST)) for p, _ in filtered)
-        densities[t] = pooled(density for _, density in filtered)
+    for t, (log_p, density, nodes) in enumerate(_pooled(model, paths, x)):  # noqa: B007
+        densities[t] = density
         # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
         log_odds = log_p - log_prior
         best = log_odds.argmax(axis=0)
@@ -585,7 +564,7 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         winners = np.where(changes | (t == 0), best, winners)
     p, log_scores = np.exp(log_p.astype(float)), np.log(densities)
     sizes = np.log(np.abs(x) + np.float32(_SAME_SIZE))
-    expected = zip(stochastic_volatility.expected_variance(volatility), nodes, strict=True)
+    expected = zip(stochastic_volatility.expected_variance(model.volatility), nodes, strict=True)
     return _Filtered(
         p=p / _sum(p),
         winners=winners,
@@ -595,6 +574,54 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         last_sizes=_mean(sizes[-LAST_DAYS:]),
         variances=_sum(variance * p.astype(float) for variance, p in expected),
     )
+
+
+def _pooled(
+    model: Markov, paths: Decoded, x: Floats32
+) -> Iterator[tuple[Floats32, Floats32, Floats32]]:
+    """Day by day, ln p of each state by all experts, not normalised, (k, n); the density of the
+    day's return given the days before it, (n,); the volatility expert's probabilities, (G, n).
+
+    paths: (63, n) each; x: (63, n) returns over the scale
+    """
+    y = stochastic_volatility.log_range(paths.log_ranges, paths.overnight_gaps, model.scale)
+    v, y32 = (each.astype(np.float32, order="C") for each in (paths.volumes, y))
+    chains = [_forward(each, x, v) for each in model.experts]
+    grid = stochastic_volatility.forward(model.volatility, x, y32)
+    network: Iterable[Floats32 | None] = repeat(None, len(x))
+    if model.context is not None:
+        network = recurrent.filtered(model.context, *paths)
+    of_nodes = _state_shares(model).astype(np.float32).T[:, :, None]  # (G, k, 1)
+    with_density = [np.float32(share) for share in _shares_with_density(model)]
+    rest = 1 - model.volatility_share - model.recurrent_share
+    shares = [np.float32(rest * each.share) for each in model.experts]
+    for *filtered, (nodes, density), log_network in zip(*chains, grid, network, strict=True):
+        # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
+        states = _sum(share * p for share, p in zip(of_nodes, nodes, strict=True))
+        log_p = np.float32(model.volatility_share) * np.log(np.maximum(states, _SMALLEST))
+        for share, (p, _) in zip(shares, filtered, strict=True):
+            log_p += share * np.log(np.maximum(p, _SMALLEST))
+        if log_network is not None:
+            log_p += np.float32(model.recurrent_share) * log_network
+        densities = [*(each for _, each in filtered), density]
+        weighted = (share * each for share, each in zip(with_density, densities, strict=True))
+        yield log_p, _sum(weighted), nodes
+
+
+def _log_prior(model: Markov) -> Floats32:
+    """ln π^0.7, (k,), averaged over the experts as ln p is. The network was trained to the
+    frequencies of the states, which the chains have too: its share counts as theirs."""
+    priors = [each.initial.sum(axis=1) for each in model.experts]
+    priors.append(_state_shares(model) @ stochastic_volatility.stationary())
+    shares = _shares_with_density(model)
+    terms = (share * np.log(prior) for share, prior in zip(shares, priors, strict=True))
+    return np.asarray(model.prior_power * _sum(terms), np.float32)
+
+
+def _shares_with_density(model: Markov) -> list[float]:
+    """The shares without the network's, which says nothing of returns: the chains have it."""
+    chains = 1 - model.volatility_share
+    return [*(chains * each.share for each in model.experts), model.volatility_share]
 
 
 def _state_shares(model: Markov) -> Floats:

@@ -21,7 +21,7 @@ HORIZON_DAYS = 21
 PERSISTENCE = 0.99
 # Return and range of a day tell partly the same, and neither is as the model says.
 RETURN_SHARE, RANGE_SHARE = 0.5, 0.8
-SHARPNESS = 0.35  # of the states that it is read into
+STATE_WIDTH = 0.7  # of the states that it is read into, in their mean distance
 FARTHEST_RANGE = 5.0  # noises: what a wrong high or low can say at the most
 
 _FREEDOM = FREEDOM[FREEDOM <= 20].tolist()
@@ -103,11 +103,11 @@ def expected_variance(model: StochasticVolatility) -> Floats:
 
 def state_shares(model: StochasticVolatility, log_sigma: Floats) -> Floats:
     """(k, G) the probability of each state at each node, ∝ exp(-½ ((h - ln σ_k) / width)²), with a
-    width of 0.35 times the mean distance of neighbouring states.
+    width of 0.7 times the mean distance of neighbouring states.
 
     log_sigma: (k,) of the states in order, on the scale of the nodes
     """
-    width = SHARPNESS * np.diff(log_sigma).mean()
+    width = STATE_WIDTH * np.diff(log_sigma).mean()
     ln = -0.5 * ((nodes(model) - log_sigma[:, None]) / width) ** 2
     share = np.exp(ln - ln.max(axis=0))
     return np.asarray(share / share.sum(axis=0))
