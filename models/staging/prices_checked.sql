@@ -84,9 +84,9 @@ from (
             -- A negative zero becomes zero.
             {{ price_column('volume', 'double precision') }} + 0 as volume,
             -- Many sources write 0 if they know no opening price.
-            nullif({{ price_column('open', 'double precision') }}, 0) as open,
-            {{ price_column('high', 'double precision') }} as high,
-            {{ price_column('low', 'double precision') }} as low,
+            nullif({{ price_column_if_there('open', 'double precision') }}, 0) as open,
+            {{ price_column_if_there('high', 'double precision') }} as high,
+            {{ price_column_if_there('low', 'double precision') }} as low,
             {{ price_column('currency', 'text') }} as currency,
             {{ price_column('loaded_at', 'timestamp with time zone') }} as loaded_at
 

@@ -318,16 +318,23 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
     volume: shares
 """,
     )
+    # The name of open stays, and the table has no such column.
+    change(
+        project / "dbt_project.yml",
+        "    high: high\n    low: low\n",
+        "    high: Top\n    low: floor\n",
+    )
     settings = replace(empty_settings, project_directory=project)
     with connect(settings) as database:
         database.execute("create schema historical")
         database.execute(
             'create table historical.prices_daily ("Ticker" varchar(20), "Trading Day" timestamp,'
-            " last numeric(12, 4), shares bigint, close text)"
+            ' last numeric(12, 4), shares bigint, close text, "Top" numeric(12, 4), floor float4)'
         )
         database.execute(
             "insert into historical.prices_daily"
-            " select 'GSPC.INDX', day, 1000 + extract(doy from day), 1000000, 'not a number'"
+            " select 'GSPC.INDX', day, 1000 + extract(doy from day), 1000000, 'not a number',"
+            " 2000, 1000"
             " from generate_series(now() at time zone 'UTC' - '100 days'::interval,"
             " now() at time zone 'UTC', '1 day') as day"
         )
@@ -335,10 +342,11 @@ def test_a_teams_own_table_is_read_by_the_names_that_a_var_gives(
         found = database.one(
             "select count(*), bool_and(adjusted_close = close), bool_and(volume = 1000000),"
             " bool_and(adjusted_log_return is not distinct from log_return),"
-            " max(trade_date) = (now() at time zone 'UTC')::date"
+            " max(trade_date) = (now() at time zone 'UTC')::date,"
+            " bool_and(log_range = ln(2::float)), bool_and(overnight_gap is null)"
             " from features.daily_features where instrument_id = 'GSPC.INDX'"
         )
-        assert found == (101, True, True, True, True)
+        assert found == (101, True, True, True, True, True, True)
         outcome = classify.backfill(database, US)
         assert outcome.n_windows == 101 - 62
         assert nightly.audit(database)[1] == []
