@@ -81,6 +81,7 @@ LEAST_BETA = 0.4
 # Novelty: the days that a dead quote has at the least, and the size at which returns are the same.
 LAST_DAYS = 10
 _SAME_SIZE = 0.05
+_STILL_STEPS = 20  # of EM for one Student-t, which has the volatility of all days
 _SCORED_WINDOWS = 800
 _FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of no state
 _SMALLEST = 1e-9
@@ -243,6 +244,42 @@ def scores(
     """
     last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
     return {"log_score": float(last.mean())}
+
+
+def gain_over_one_state(model: Markov, embeddings: Floats32) -> float:
+    """How much better the chains tell each window's last return from the days before it than one
+    state does, in nats over all windows.
+
+    One state is the better of two: a volatility that moves by itself, and one that stands still.
+    embeddings: (n, 384) of the fit
+    """
+    x, v, _ = _observations(model, embeddings)
+    no_ranges = np.full_like(x, np.nan)  # the chains do not read them either
+    chains = [_last(_forward(each, x, v)) for each in model.experts]
+    of_chains = np.log(_sum(e.share * f for e, f in zip(model.experts, chains, strict=True)))
+    moving = np.log(_last(stochastic_volatility.forward(model.volatility, x, no_ranges)))
+    still = np.log(_still_density(x[-1].astype(float)))
+    return float(of_chains.sum() - max(moving.sum(), still.sum()))
+
+
+def _last(days: Iterable[tuple[Floats32, Floats32]]) -> Floats:
+    """The density of the last day's return, (n,)"""
+    *_, (_, density) = days
+    return density.astype(float)
+
+
+def _still_density(x: Floats) -> Floats:
+    """The highest t_ν(x / σ) / σ of all ν, each with its own σ; x: (n,)"""
+    best = np.zeros(len(x))
+    for nu in FREEDOM.tolist():
+        variance = float(x.var())
+        for _ in range(_STILL_STEPS):
+            # σ² = Σ u x² / n, u = (ν + 1) / (ν + x²/σ²)
+            variance = float(((nu + 1) / (nu + x * x / variance) * x * x).mean())
+        density = student_t(x * x / variance, nu) / np.sqrt(variance)
+        if not best.any() or np.log(density).sum() > np.log(best).sum():
+            best = density
+    return best
 
 
 class TrainingPath(NamedTuple):
@@ -541,18 +578,7 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     Sums go over states, usual volumes, nodes and experts in a fixed order, never over windows: so
     the numbers of a window do not depend on the others.
     """
-    paths = decode(embeddings, model.model_id)
-    # (63, n), and float32, as the embeddings are.
-    x, v, y = (
-        each.astype(np.float32, order="C")
-        for each in (
-            paths.returns.T / model.scale,
-            paths.volumes.T,
-            stochastic_volatility.log_range(
-                paths.log_ranges.T, paths.overnight_gaps.T, model.scale
-            ),
-        )
-    )
+    x, v, y = _observations(model, embeddings)
     volatility, state_shares = model.volatility, _state_shares(model)
     markov = 1 - model.volatility_share
     shares = np.array([*(markov * each.share for each in model.experts), model.volatility_share])
@@ -595,6 +621,20 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         last_sizes=_mean(sizes[-LAST_DAYS:]),
         variances=_sum(variance * p.astype(float) for variance, p in expected),
     )
+
+
+def _observations(model: Markov, embeddings: Floats32) -> tuple[Floats32, Floats32, Floats32]:
+    """(63, n) each: returns over the scale, relative volumes, and log ranges, NaN where missing; in
+    float32, as the embeddings are."""
+    paths = decode(embeddings, model.model_id)
+    ranges = stochastic_volatility.log_range(
+        paths.log_ranges.T, paths.overnight_gaps.T, model.scale
+    )
+    x, v, y = (
+        each.astype(np.float32, order="C")
+        for each in (paths.returns.T / model.scale, paths.volumes.T, ranges)
+    )
+    return x, v, y
 
 
 def _state_shares(model: Markov) -> Floats:

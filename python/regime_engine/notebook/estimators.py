@@ -1,6 +1,7 @@
 """The engine's classifiers with the conventions of scikit-learn, which is not required."""
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from numbers import Integral
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from regime_engine import encoders
 from regime_engine.arrays import Floats, Floats32
 from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
+from regime_engine.classifiers.grounds import grounds
 from regime_engine.encoders import num_regime_core_v2
 from regime_engine.errors import value_errors
 
@@ -124,6 +126,9 @@ class _Regimes:
                 )
             labels = None if y is None else _labels(y, len(embeddings))
             learned = self._classifier.train(embeddings, encoder, self.n_states, labels)
+        if labels is None:
+            for doubt in grounds(embeddings, self.model_id, learned).doubts.values():
+                warnings.warn(doubt, UserWarning, stacklevel=3)
         return self._with(learned, embeddings.shape[1], names)
 
     def _with(self, learned: Learned, dimension: int, names: NDArray[Any] | None) -> Self:
@@ -185,6 +190,7 @@ class MarkovRegimes(_Regimes):
         """X: (n, 384), the embeddings of n consecutive trading days, oldest first; y: not read
 
         raises ValueError for fewer than 126 rows, prices that never move, and another n_states
+        warns with UserWarning of each doubt about the fit
         """
         return self._fit(X, None)
 
@@ -220,6 +226,7 @@ class PrototypeRegimes(_Regimes):
         y: (n,) labels; if None, a jump-penalised k-means finds the states
         raises ValueError for a y of another length or with missing labels; without y, for too few
         rows and another n_states
+        warns without y as MarkovRegimes does
         """
         return self._fit(X, y)
 
