@@ -22,7 +22,7 @@ STRANGE = 99.0  # a novelty from which on a day counts as unusual
 MOST_TICK = 0.4  # of a day's volatility
 MOST_UNCHANGED = 0.2
 MOST_WITHOUT_VOLUME = 0.05
-MOST_STRANGE = 1 / 3
+MOST_STRANGE = 0.75
 # Nats over one state, in all and a day. On simulated histories of 1,500 to 4,000 days without
 # regimes the gain stays below them, with regimes it stays above.
 LEAST_GAIN, LEAST_DAILY_GAIN = 10.0, 0.005

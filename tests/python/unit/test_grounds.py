@@ -103,10 +103,10 @@ def test_days_unlike_those_before_them_are_named():
     returns, volumes, _ = SOUND
     embeddings = markets.embeddings(returns, volumes)
     model = markov.fit(embeddings, 4, MODEL_ID)
-    novelty = np.repeat([99.5, 50.0], [60, 40])
+    novelty = np.repeat([99.5, 50.0], [80, 20])
     found = grounds(embeddings, MODEL_ID, model, held_out_novelty=novelty)
-    assert "60% of the last 100 days are more unusual" in found.doubts["changed series"]
-    assert not grounds(embeddings, MODEL_ID, model, held_out_novelty=novelty[60:]).doubts
+    assert "80% of the last 100 days are more unusual" in found.doubts["changed series"]
+    assert not grounds(embeddings, MODEL_ID, model, held_out_novelty=novelty[10:]).doubts
 
 
 def test_an_encoder_that_keeps_no_returns_gives_no_grounds():
