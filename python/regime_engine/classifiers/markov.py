@@ -84,6 +84,7 @@ LEAST_BETA = 0.4
 # Novelty: the days that a dead quote has at the least, and the size at which returns are the same.
 LAST_DAYS = 10
 _SAME_SIZE = 0.05
+_STILL_STEPS = 20  # of EM for one Student-t, which has the volatility of all days
 _SCORED_WINDOWS = 800
 _FARTHEST = 18.0  # σ of the stormiest state: further out, float32 holds the density of no state
 _SMALLEST = 1e-9
@@ -252,6 +253,42 @@ def scores(
     """
     last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
     return {"log_score": float(last.mean())}
+
+
+def gain_over_one_state(model: Markov, embeddings: Floats32) -> float:
+    """How much better the chains tell each window's last return from the days before it than one
+    state does, in nats over all windows.
+
+    One state is the better of two: a volatility that moves by itself, and one that stands still.
+    embeddings: (n, 384) of the fit
+    """
+    _, x, v = _observations(model, embeddings)
+    no_ranges = np.full_like(x, np.nan)  # the chains do not read them either
+    chains = [_last(_forward(each, x, v)) for each in model.experts]
+    of_chains = np.log(_sum(e.share * f for e, f in zip(model.experts, chains, strict=True)))
+    moving = np.log(_last(stochastic_volatility.forward(model.volatility, x, no_ranges)))
+    still = np.log(_still_density(x[-1].astype(float)))
+    return float(of_chains.sum() - max(moving.sum(), still.sum()))
+
+
+def _last(days: Iterable[tuple[Floats32, Floats32]]) -> Floats:
+    """The density of the last day's return, (n,)"""
+    *_, (_, density) = days
+    return density.astype(float)
+
+
+def _still_density(x: Floats) -> Floats:
+    """The highest t_ν(x / σ) / σ of all ν, each with its own σ; x: (n,)"""
+    best = np.zeros(len(x))
+    for nu in FREEDOM.tolist():
+        variance = float(x.var())
+        for _ in range(_STILL_STEPS):
+            # σ² = Σ u x² / n, u = (ν + 1) / (ν + x²/σ²)
+            variance = float(((nu + 1) / (nu + x * x / variance) * x * x).mean())
+        density = student_t(x * x / variance, nu) / np.sqrt(variance)
+        if not best.any() or np.log(density).sum() > np.log(best).sum():
+            best = density
+    return best
 
 
 class TrainingPath(NamedTuple):
@@ -550,12 +587,11 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     Sums go over states, usual volumes, nodes and experts in a fixed order, never over windows: so
     the numbers of a window do not depend on the others.
     """
-    paths = Decoded(*(each.T for each in decode(embeddings, model.model_id)))  # (63, n) each
-    x = (paths.returns / model.scale).astype(np.float32, order="C")  # as the embeddings are
+    paths, x, v = _observations(model, embeddings)
     log_prior = _log_prior(model)[:, None]
     windows = np.arange(len(embeddings))
     winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
-    for t, (log_p, density, nodes) in enumerate(_pooled(model, paths, x)):  # noqa: B007
+    for t, (log_p, density, nodes) in enumerate(_pooled(model, paths, x, v)):  # noqa: B007
         densities[t] = density
         # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
         log_odds = log_p - log_prior
@@ -577,17 +613,16 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
 
 
 def _pooled(
-    model: Markov, paths: Decoded, x: Floats32
+    model: Markov, paths: Decoded, x: Floats32, v: Floats32
 ) -> Iterator[tuple[Floats32, Floats32, Floats32]]:
     """Day by day, ln p of each state by all experts, not normalised, (k, n); the density of the
     day's return given the days before it, (n,); the volatility expert's probabilities, (G, n).
 
-    paths: (63, n) each; x: (63, n) returns over the scale
+    paths, x, v: as of `_observations`
     """
     y = stochastic_volatility.log_range(paths.log_ranges, paths.overnight_gaps, model.scale)
-    v, y32 = (each.astype(np.float32, order="C") for each in (paths.volumes, y))
     chains = [_forward(each, x, v) for each in model.experts]
-    grid = stochastic_volatility.forward(model.volatility, x, y32)
+    grid = stochastic_volatility.forward(model.volatility, x, y.astype(np.float32, order="C"))
     network: Iterable[Floats32 | None] = repeat(None, len(x))
     if model.context is not None:
         network = recurrent.filtered(model.context, *paths)
@@ -622,6 +657,16 @@ def _shares_with_density(model: Markov) -> list[float]:
     """The shares without the network's, which says nothing of returns: the chains have it."""
     chains = 1 - model.volatility_share
     return [*(chains * each.share for each in model.experts), model.volatility_share]
+
+
+def _observations(model: Markov, embeddings: Floats32) -> tuple[Decoded, Floats32, Floats32]:
+    """The paths of each window, returns over the scale, and relative volumes, (63, n) each; the
+    last two in float32, as the embeddings are."""
+    paths = Decoded(*(each.T for each in decode(embeddings, model.model_id)))
+    x, v = (
+        each.astype(np.float32, order="C") for each in (paths.returns / model.scale, paths.volumes)
+    )
+    return paths, x, v
 
 
 def _state_shares(model: Markov) -> Floats:

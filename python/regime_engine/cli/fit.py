@@ -150,7 +150,7 @@ def fit(
                 instrument_id=instrument_id,
             )
             models = [model]
-    for warning in warnings:
+    for warning in warnings + fit.doubts(models):
         say(f"warning: {warning}", err=True)
     for model in models:
         if tried := model.metrics.get("states_tried"):

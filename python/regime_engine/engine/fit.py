@@ -2,17 +2,19 @@
 
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from regime_engine import classifiers, encoders, features, model_versions, runs, seeds, windows
 from regime_engine.classifiers import markov
+from regime_engine.classifiers.grounds import grounds
 from regime_engine.database import Database
 from regime_engine.engine.classify import Progress, no_progress
 from regime_engine.errors import RegimeError
@@ -81,6 +83,11 @@ class _Training:
         labels = None if self.labels is None else self.labels[rows]
         return _Training(self.windows[rows], self.embeddings[rows], labels)
 
+    def days(self) -> np.ndarray:
+        """(n + window_days - 1,) the days of consecutive windows."""
+        first = self.windows.first_trade_dates[: self.windows.window_days - 1]
+        return np.concatenate([first, self.windows.last_trade_dates])
+
     def hash(self) -> str:
         """sha-256 (hex) over label, date and window hash of each window, in order."""
         labels = self.labels or [""] * len(self.windows)
@@ -91,6 +98,11 @@ class _Training:
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Suspicious(NamedTuple):
+    day: date
+    kind: str
 
 
 def fit(
@@ -118,7 +130,10 @@ def fit(
         if valid_from is None:
             valid_from = training.windows.as_of_dates[-1].item() + timedelta(days=1)
         stored = model_versions.load(database, series)
-        model = _fit_version(training, recipe, valid_from, series=series, stored=stored)
+        suspicious = _suspicious_prices(database, instrument_id)
+        model = _fit_version(
+            training, recipe, valid_from, series=series, stored=stored, suspicious=suspicious
+        )
         with database.transaction():
             lock_series(database, instrument_id, series)
             return model_versions.save(database, run, [model])[0]
@@ -152,11 +167,19 @@ def walk_forward(
         days = training.windows.as_of_dates
         stored = model_versions.load(database, series)
         due = _due_dates(days, schedule, start)
+        suspicious = _suspicious_prices(database, instrument_id)
         fitted = []
         for done, valid_from in enumerate(due, 1):
             first = _first_trained(days, valid_from, schedule)
             rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
-            version = _fit_version(training[rows], recipe, valid_from, series=series, stored=stored)
+            version = _fit_version(
+                training[rows],
+                recipe,
+                valid_from,
+                series=series,
+                stored=stored,
+                suspicious=suspicious,
+            )
             fitted.append(version)
             progress(done, len(due))
         if replaced := _trained_otherwise(stored, fitted):
@@ -166,15 +189,15 @@ def walk_forward(
             return model_versions.save(database, run, fitted)
 
 
-def score_states(embeddings: np.ndarray) -> list[tuple[int, float]]:
+def score_states(embeddings: np.ndarray, model_id: str) -> list[tuple[int, float]]:
     """(states, mean log score in nats a day) of Markov models of 2, 3 and 4 states: fitted to the
     first 70 % of the days, they tell each return of the rest from the days before it.
 
-    embeddings: (n, 384) of n consecutive trading days
+    embeddings: (n, 384) of n consecutive trading days by the encoder of this id
     """
     training, held_out = _split(embeddings)
     return [
-        (k, markov.scores(markov.fit(training, k), held_out)["log_score"])
+        (k, markov.scores(markov.fit(training, k, model_id), held_out)["log_score"])
         for k in classifiers.STATE_LABELS
     ]
 
@@ -191,16 +214,17 @@ def _fit_version(
     *,
     series: Series,
     stored: list[FittedModel],
+    suspicious: list[_Suspicious],
 ) -> FittedModel:
     """A version of the training, or the one that is stored for it."""
     training_hash = training.hash()
     known = model_versions.in_force(stored, valid_from)
     if known and known.training_hash == training_hash and _is_by(recipe, known):
         return known
-    metrics: dict[str, object] = {}
+    metrics: dict[str, Any] = {}
     n_states = recipe.n_states
     if n_states is None:
-        tried = score_states(training.embeddings)
+        tried = score_states(training.embeddings, series.model_id)
         n_states, _ = max(tried, key=lambda k_and_score: k_and_score[1])
         metrics["states_tried"] = {str(k): score for k, score in tried}
     classifier = classifiers.get(recipe.classifier)
@@ -210,10 +234,27 @@ def _fit_version(
     metrics |= {f"in_sample_{name}": score for name, score in in_sample.items()}
     if training.labels is None:
         first, held_out = _split(training.embeddings)
+        novelty = None
         # A history that is just long enough for the fit has no days to spare.
         with contextlib.suppress(RegimeError):
-            out_of_sample = classifier.scores(train(first), held_out)
+            before = train(first)
+            out_of_sample = classifier.scores(before, held_out)
             metrics |= {f"held_out_{name}": score for name, score in out_of_sample.items()}
+            novelty = classifier.classify(before, held_out).novelty
+        metrics |= grounds(
+            training.embeddings, series.model_id, parameters, training.days(), novelty
+        ).to_json()
+    first_day, last_day = (
+        training.windows.first_trade_dates.min().item(),
+        training.windows.last_trade_dates.max().item(),
+    )
+    kinds = Counter(each.kind for each in suspicious if first_day <= each.day <= last_day)
+    if kinds:
+        found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        metrics.setdefault("doubts", {})["suspicious prices"] = (
+            f"its training has suspicious prices ({found}): see them in audit.price_suspicions, "
+            "correct them, and fit again"
+        )
     return FittedModel(
         series=series,
         version=0,
@@ -227,6 +268,31 @@ def _fit_version(
         metrics=metrics,
         valid_from=valid_from,
     )
+
+
+def _suspicious_prices(database: Database, instrument_id: str) -> list[_Suspicious]:
+    """What price_suspicions has of an instrument; nothing where dbt has not built the view yet."""
+    if not seeds.is_built(database, "price_suspicions"):
+        return []
+    rows = database.execute(
+        "select trade_date, kind from {price_suspicions} where instrument_id = %s", [instrument_id]
+    )
+    return [_Suspicious(*row) for row in rows]
+
+
+def doubts(models: list[FittedModel]) -> list[str]:
+    """A line for each doubt about the fits of a series; of several versions, that of the newest."""
+    doubted: dict[str, list[FittedModel]] = {}
+    for model in models:
+        for kind in model.metrics.get("doubts", {}):
+            doubted.setdefault(kind, []).append(model)
+    lines = []
+    for kind, versions in doubted.items():
+        newest, others = versions[-1], len(versions) - 1
+        also = f" and {others} more" if others else ""
+        named = f"{newest.series.region} version {newest.version}{also}"
+        lines.append(f"{named}: {newest.metrics['doubts'][kind]}")
+    return lines
 
 
 def _is_by(recipe: Recipe, model: FittedModel) -> bool:

@@ -178,6 +178,8 @@ def classify_regions(
                     database, series, Recipe(), schedule, progress=fitting, warn=warn
                 )
                 begins.append(versions[0].valid_from)
+                for line in fit.doubts(versions[-1:]):
+                    warn(line)
             start = min(filter(None, begins), default=None)
             classifying = progress(f"classifying {region}")
             outcomes.append(classify.backfill(database, series, start, progress=classifying))

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from numbers import Integral
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from regime_engine import encoders
 from regime_engine.arrays import Floats, Floats32
 from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
+from regime_engine.classifiers.grounds import grounds
 from regime_engine.encoders import DEFAULT, regime_core
 from regime_engine.errors import value_errors
 from regime_engine.trading_days import OF_FIVE_DAYS
@@ -129,6 +131,9 @@ class _Regimes:
                 )
             labels = None if y is None else _labels(y, len(embeddings))
             learned = self._classifier.train(embeddings, encoder, self.n_states, labels)
+        if labels is None:
+            for doubt in grounds(embeddings, self.model_id, learned).doubts.values():
+                warnings.warn(doubt, UserWarning, stacklevel=3)
         return self._with(learned, embeddings.shape[1], names)
 
     def _with(self, learned: Learned, dimension: int, names: NDArray[Any] | None) -> Self:
@@ -193,6 +198,7 @@ class MarkovRegimes(_Regimes):
 
         raises ValueError for fewer than 126 rows, prices that never move, another n_states, and
         embeddings by another encoder than model_id
+        warns with UserWarning of each doubt about the fit
         """
         return self._fit(X, None)
 
@@ -249,6 +255,7 @@ class PrototypeRegimes(_Regimes):
         y: (n,) labels; if None, a jump-penalised k-means finds the states
         raises ValueError for a y of another length or with missing labels; without y, for too few
         rows and another n_states
+        warns without y as MarkovRegimes does
         """
         return self._fit(X, y)
 

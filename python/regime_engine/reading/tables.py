@@ -128,7 +128,11 @@ def models(database: Database, region: str | None = None) -> Rows:
             array_to_string(labels, ', ') as labels,
             trained_from, trained_to, n_windows, valid_from,
             (metrics ->> 'in_sample_log_score')::double precision as in_sample_log_score,
-            (metrics ->> 'held_out_log_score')::double precision as held_out_log_score
+            (metrics ->> 'held_out_log_score')::double precision as held_out_log_score,
+            (
+                select string_agg(kind, ', ' order by kind)
+                from jsonb_object_keys(metrics -> 'doubts') as kind
+            ) as doubts
         from {regime_models}
         where region = coalesce(%(region)s, region)
         order by region, model_id, window_days, valid_from, version

@@ -186,7 +186,8 @@ def _parameters_table(version: ModelVersion) -> Table:
     """The parameters and metrics that are one number, or one a label."""
     labels = version.labels or []
     rows = []
-    for named in (version.parameters, version.metrics):
+    metrics = {name: each for name, each in (version.metrics or {}).items() if name != "doubts"}
+    for named in (version.parameters, metrics):
         for name, value in flat("", named or {}):
             values = value if isinstance(value, list) else [value]
             are_plain = all(isinstance(each, (int, float, str)) for each in values)

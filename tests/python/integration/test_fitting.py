@@ -64,7 +64,7 @@ def test_each_date_is_labelled_by_a_version_that_was_trained_before_it(walked):
     for day, version, valid_from, trained_from, trained_to, n_windows, in_sample in rows:
         assert (valid_from, version) == (date(day.year, 1, 1), day.year - 2004)
         assert trained_to < valid_from <= day
-        assert trained_from == date(1999, 4, 6)  # the first whole window: on all the past
+        assert trained_from == date(1999, 4, 5)  # the first whole window: on all the past
         assert n_windows > 1000
         assert in_sample == "false"
 
@@ -323,3 +323,55 @@ def test_versions_are_records_of_their_training(walked):
     assert refitted.training_hash == first.training_hash
     assert refitted.parameters == first.parameters
     assert replace(refitted, version=1, valid_from=first.valid_from) == first
+
+
+def test_a_fit_says_what_is_doubtful_about_its_training(walked):
+    """A 10:1 split and a dead quote of 15 days amid the S&P 500."""
+    regime = partial(regime_command, walked.settings)
+    walked.execute("""
+        update historical.prices_daily
+        set
+            open = open / 10, high = high / 10, low = low / 10, close = close / 10,
+            adjusted_close = adjusted_close / 10
+        where instrument_id = 'GSPC.INDX' and trade_date < '2004-03-01'
+    """)
+    walked.execute("""
+        update historical.prices_daily
+        set open = 1200, high = 1200, low = 1200, close = 1200, adjusted_close = 1200
+        where instrument_id = 'GSPC.INDX' and trade_date between '2005-02-01' and '2005-02-22'
+    """)
+    nightly.build_features(walked)
+    asked = ("--region", "US", "--model-id", US.model_id)
+    done = succeed(regime("fit", *asked, "--end", "2006-12-29", "--valid-from", "2031-01-01"))
+    warned = [
+        line for line in done.stderr.splitlines() if line.startswith("warning: US version 15: ")
+    ]
+    found = sorted(line.split(": ", 2)[2] for line in warned)
+    assert [line.split(":")[0].split(" (log score")[0] for line in found] == [
+        "4 states tell the returns hardly better than one state whose volatility moves",
+        "its training has suspicious prices (1 extreme return, 1 stale close, 1 unadjusted split)",
+        "the close stays the same for 10 days or more once, the longest time 15 days from 2005-02-01",
+        "the return of 2004-03-01 (+910%) cut to 20 times the usual size",
+    ]
+    row = regime("models", *asked, "--format", "csv").stdout.splitlines()[-1]
+    assert row.endswith('"cut returns, dead quotes, one state is enough, suspicious prices"')
+    shown = regime("models", *asked, "--show", "15").stdout
+    assert "['2004-03-01']" in shown
+
+
+def test_versions_of_other_training_years_are_replaced_with_a_word(walked):
+    regime = partial(regime_command, walked.settings)
+    asked = ("--region", "US", "--model-id", US.model_id, "--walk-forward", "--every", "12m")
+    years = ("--start", "2012-01-01", "--end", "2013-06-30")
+    done = succeed(regime("fit", *asked, *years, "--train", "3y"))
+    assert "2 versions from 8 to 9 were trained on at most 14 years" in done.stderr
+    done = succeed(regime("fit", *asked, *years))
+    assert (
+        "2 versions from 15 to 16 were trained on at most 3 years, and this fit trains on all"
+        in done.stderr
+    )
+    assert "To go back, fit with --train 3y" in done.stderr
+    parameters = walked.one(
+        "select parameters ->> 'train_years' from runtime.regime_runs order by started_at desc limit 1"
+    )
+    assert parameters == ("all",)

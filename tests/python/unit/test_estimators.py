@@ -209,7 +209,7 @@ def test_a_search_for_the_number_of_states_scores_as_the_engine_does():
     first, rest = np.split(np.arange(len(X)), [int(len(X) * (1 - HELD_OUT))])
     search = GridSearchCV(MarkovRegimes(), {"n_states": [2, 3, 4]}, cv=[(first, rest)]).fit(X)
     found = dict(zip((2, 3, 4), search.cv_results_["mean_test_score"].tolist(), strict=True))
-    assert found == dict(score_states(X))
+    assert found == dict(score_states(X, MarkovRegimes.model_id))
     assert search.best_params_["n_states"] == max(found, key=found.get)
 
 
