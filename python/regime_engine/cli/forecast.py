@@ -7,6 +7,7 @@ import click
 from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 if TYPE_CHECKING:
@@ -94,8 +95,14 @@ def _print_scores(
         print_rows(rows.headers, rows.rows, output_format)
         return
     rows = reading.score(database, series, horizons)
-    below = volatility.score_if_any(database, series) if output_format == "table" else None
     print_rows(rows.headers, rows.rows, output_format)
+    if output_format != "table":
+        return
+    try:
+        below = volatility.score_if_any(database, series)
+    except RegimeError as error:
+        say(f"The expected volatility is not scored: {error}", err=True)
+        return
     if below:
         say("\nExpected volatility of the next 21 trading days:")
         say(table(below.headers, below.rows))

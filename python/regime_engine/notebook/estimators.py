@@ -211,14 +211,12 @@ class MarkovRegimes(_Regimes):
             closes
         returns (n,), 0.2 for 20 % a year
 
-        raises ValueError as `predict`, for a number of days that is not above 0, and for a stored
-        model of an older version, which cannot tell a volatility
+        raises ValueError as `predict`, and for a number of days that is not above 0
         """
         if not 0 < trading_days_a_year < math.inf:
             raise ValueError(f"trading_days_a_year is above 0, not {trading_days_a_year!r}")
         daily = self._classify(X).daily_volatility
-        if daily is None:
-            raise ValueError("this model cannot tell a volatility: fit it again")
+        assert daily is not None  # a Markov model always tells one
         return np.asarray(daily * math.sqrt(trading_days_a_year))
 
     def score(self, X: ArrayLike, y: object = None) -> float:

@@ -150,10 +150,11 @@ def theme(palette: Palette, n_labels: int) -> dict[str, object]:
 
 
 def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLevelMixin]:
-    """The charts over time, by name: price, lanes, probabilities, drawdown, novelty.
+    """The charts over time, by name: price, lanes, probabilities, volatility, drawdown, novelty.
 
-    Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels) and spells (label,
-    start, until). Parameters: from, to and cursor, in milliseconds since 1970.
+    Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels; expected and came
+    of the volatility) and spells (label, start, until). Parameters: from, to and cursor, in
+    milliseconds since 1970.
     """
     days, spells = alt.NamedData("days"), alt.NamedData("spells")
     cursor = (
@@ -170,6 +171,7 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
         "price": drawn(_price(labels, days, spells), 300),
         "lanes": drawn(_lanes(labels, spells), 26 * len(labels)),
         "probabilities": drawn(_probabilities(labels, days), 190),
+        "volatility": drawn(_volatility(days), 190),
         "drawdown": drawn(_drawdown(days), 150),
         "novelty": drawn(_novelty(days), 120),
     }
@@ -412,6 +414,17 @@ def _probabilities(labels: list[str], days: alt.NamedData) -> alt.Chart:
         y=_share("probability:Q"),
         color=_colour(labels),
         order=alt.Order("severity:Q"),
+    )
+
+
+def _volatility(days: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
+    """What was expected as a line over the area of what came, so that print tells them apart."""
+    axis = _axis(format=".0%", tickCount=5)
+    came = _in_sight(days, "isValid(datum.came)").mark_area(clip=True, opacity=0.35)
+    expected = _in_sight(days, "isValid(datum.expected)").mark_line(clip=True, strokeWidth=1.3)
+    return alt.layer(
+        came.encode(x=_dates("date"), y=alt.Y("came:Q", title=None, axis=axis)),
+        expected.encode(x=_dates("date"), y=alt.Y("expected:Q", title=None, axis=axis)),
     )
 
 

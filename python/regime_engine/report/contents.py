@@ -14,6 +14,7 @@ from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
+from regime_engine.reading import volatility
 from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
@@ -33,6 +34,8 @@ CALIBRATED_HORIZON = 21
 class Day:
     """A trading day of the view regime_timeline. probabilities: label → probability
 
+    realised_volatility_21_days_after: of the view volatility_forecasts; no label may depend on it
+
     The fields of a regime are None, and probabilities is empty, on a day without a regime.
     """
 
@@ -42,6 +45,8 @@ class Day:
     confidence: float | None
     probabilities: dict[str, float]
     novelty: float | None
+    expected_volatility: float | None
+    realised_volatility_21_days_after: float | None
     days_since_change: int | None
     model_version: int | None
     is_in_sample: bool | None
@@ -139,7 +144,8 @@ class RegionReport:
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
     score: None if it cannot be told
-    why_empty: the reason why analogues, calibration or score is empty, by name of the field
+    why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
+        field
     """
 
     series: Series
@@ -155,6 +161,7 @@ class RegionReport:
     runs: list[LedgerRun]
     forecast: list[Forecast]
     calibration: list[Calibration]
+    volatility: list[volatility.Score]
     analogues: list[Analogue]
     score: Score | None
     suspicions: Suspicions | None
@@ -296,6 +303,7 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         calibration=unless_refused(
             "calibration", calibration, Calibration, horizon=CALIBRATED_HORIZON
         ),
+        volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
         score=scored,
         suspicions=next(iter(suspicions(database, [series])), None),

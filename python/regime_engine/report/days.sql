@@ -7,6 +7,8 @@ select
     timeline.confidence,
     coalesce(regimes.probabilities, '{{}}') as probabilities,
     timeline.novelty,
+    timeline.expected_volatility,
+    forecasts.realised_volatility_21_days_after,
     timeline.days_since_change,
     timeline.model_version,
     timeline.is_in_sample,
@@ -15,5 +17,6 @@ select
     timeline.run_id
 from {regime_timeline} as timeline
 left join {regimes} as regimes using (region, as_of_date, model_id, window_days)
+left join {volatility_forecasts} as forecasts using (region, as_of_date, model_id, window_days)
 where {is_series}
 order by as_of_date

@@ -25,6 +25,8 @@ from regime_engine.report.tables import minus, moment, number, percent, signed, 
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
+# A chart over time → the column without which it is left out.
+EMPTY_WITHOUT = {"drawdown": "drawdown", "novelty": "novelty", "volatility": "expected"}
 # Days ahead for which the page says how likely a change of label is.
 CHANGE_HORIZONS = (5, 21, 63)
 
@@ -136,6 +138,8 @@ def _data(region: RegionReport) -> dict[str, object]:
         "close": [_significant(day.close) for day in days],
         "drawdown": [_rounded(day.drawdown, 4) for day in days],
         "novelty": [_rounded(day.novelty, 1) for day in days],
+        "expected": [_rounded(day.expected_volatility, 4) for day in days],
+        "came": [_rounded(day.realised_volatility_21_days_after, 4) for day in days],
     }
     for place, label in enumerate(labels):
         columns[f"p{place}"] = [
@@ -143,8 +147,8 @@ def _data(region: RegionReport) -> dict[str, object]:
             for day in days
         ]
     drawn = charts.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
-    for name in ("drawdown", "novelty"):
-        if not any(value is not None for value in columns[name]):
+    for name, column in EMPTY_WITHOUT.items():
+        if not any(value is not None for value in columns[column]):
             del drawn[name]
     drawn |= _small_charts(region)
     return {

@@ -12,10 +12,16 @@ from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
 from regime_engine.reading.score import Score, Section
 from regime_engine.reading.score import table as score_table
+from regime_engine.reading.volatility import EWM_HALF_LIFE, FACTOR
 from regime_engine.report import charts
 from regime_engine.report.contents import ModelVersion, RegionReport
 
 MISSING = "–"
+# Of a volatility: the forecasts that are scored, by their name in the scores.
+FORECASTS = {
+    "model": "the model",
+    "ewm": f"weighted mean of the past, half-life {EWM_HALF_LIFE} days",
+}
 
 
 class Heading(NamedTuple):
@@ -98,6 +104,21 @@ def tables(region: RegionReport) -> dict[str, Table]:
                 Column("Forecast", "forecast", percent),
                 Column("Came true", "realised", percent),
                 Column("Forecasts", "forecasts", number),
+            ],
+        ),
+        "volatility": _table(
+            region.volatility,
+            [
+                Column("Forecast", lambda score: FORECASTS[score.forecast], text),
+                Column("Days", "days", number),
+                Column("Rank correlation", "rank_correlation", lambda value: number(value, 2)),
+                Column(f"Within a factor of {FACTOR}", "share_within_factor", percent),
+                Column(
+                    "Mean absolute log error",
+                    "mean_absolute_log_error",
+                    lambda value: number(value, 2),
+                ),
+                Column("Mean log error", "mean_log_error", lambda value: number(value, 2)),
             ],
         ),
         "runs": _table(

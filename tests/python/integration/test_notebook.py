@@ -102,11 +102,14 @@ def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(sto
     assert (list(model.parameters_.labels), model.to_json()) == (labels, parameters)
 
     history = stored.rows(
-        "select as_of_date, regime_label, probabilities, (metadata -> 'novelty')::float"
+        "select as_of_date, regime_label, probabilities, (metadata -> 'novelty')::float,"
+        " expected_volatility"
         " from runtime.regimes where (region, model_id) = (%s, %s) order by as_of_date",
         [series.region, series.model_id],
     ).rows
-    as_of_dates, regime_labels, probabilities, novelty = zip(*history, strict=True)
+    as_of_dates, regime_labels, probabilities, novelty, expected_volatility = zip(
+        *history, strict=True
+    )
     asked = embeddings[np.isin(days, np.array(as_of_dates, "datetime64[D]"))]
     for each in (model, type(model).from_json(labels, parameters)):
         assert each.predict(asked).tolist() == list(regime_labels)
@@ -115,6 +118,10 @@ def test_a_model_of_the_same_days_and_what_it_says_are_those_that_are_stored(sto
         ]
         assert told == list(probabilities)
         assert each.novelty(asked).tolist() == list(novelty)
+        if recipe.classifier == "markov":
+            assert each.expected_volatility(asked).tolist() == list(expected_volatility)
+        else:
+            assert set(expected_volatility) == {None}
 
 
 def test_the_session_of_the_documentation_prints_what_is_shown(stored, monkeypatch, capsys):

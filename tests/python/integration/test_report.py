@@ -22,6 +22,7 @@ from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
+from regime_engine.reading import volatility
 from regime_engine.reading.score import score, shown
 from regime_engine.report import charts, contents, page
 from regime_engine.report.tables import minus, tables
@@ -164,7 +165,7 @@ def test_all_charts_are_drawn_without_a_complaint_or_a_request(browser, width, s
     browser.complaints(), browser.requests()
     browser.open(width, scheme).draw_all()
     charts = browser.find(".panel:not([hidden]) .chart svg")
-    assert len(charts) == 11
+    assert len(charts) == 12
     assert all(0 < chart.rect["width"] <= width for chart in charts)
     browser.find("[role=tab]")[1].click()
     browser.draw_all()
@@ -190,7 +191,9 @@ def test_the_colours_are_those_of_the_readers_scheme(browser):
     assert brightness["dark"][1] < 200 < 600 < brightness["dark"][0]
 
 
-@pytest.mark.parametrize("chart", ["price", "lanes", "probabilities", "drawdown", "novelty"])
+@pytest.mark.parametrize(
+    "chart", ["price", "lanes", "probabilities", "volatility", "drawdown", "novelty"]
+)
 def test_pointing_at_a_day_shows_its_date_and_label(browser, database, chart):
     if chart == "price":
         browser.open()
@@ -289,6 +292,15 @@ def test_the_page_has_what_sql_answers(report, file, database):
         (day, label, pytest.approx(confidence, abs=1e-4), pytest.approx(close, rel=1e-5))
         for day, label, confidence, close in rows
     ]
+    volatilities = database.rows(
+        "select expected_volatility, realised_volatility_21_days_after"
+        " from audit.volatility_forecasts where region = 'US' order by as_of_date"
+    ).rows
+    assert list(zip(days["expected"], days["came"], strict=True)) == [
+        tuple(each and pytest.approx(each, abs=1e-4) for each in row) for row in volatilities
+    ]
+    # The features end with the regimes.
+    assert [each is None for each in days["came"]] == [False] * (len(rows) - 21) + [True] * 21
     (n_spells,) = database.one("select count(*) from audit.regime_spells where region = 'US'")
     assert len(stored["spells"]) == n_spells
     assert len(text) < 3_000_000
@@ -297,6 +309,10 @@ def test_the_page_has_what_sql_answers(report, file, database):
     for check in us.checks:
         assert len(database.connection.execute(check.look_further).fetchall()) == check.found
     assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
+    assert us.volatility == volatility.score(database, US).records(volatility.Score)
+    assert {score.days for score in us.volatility} == {len(rows) - 21}
+    assert tech.why_empty["volatility"].startswith("region US_TECH has no days with an expected")
+    assert text.count("None: no model of this region tells a volatility.") == 1
     assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")
     assert us.score == score(database, US)
     for section in us.score.sections:

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from regime_engine import MarkovRegimes, PrototypeRegimes
+from regime_engine.classifiers import markov
 from regime_engine.encoders import num_regime_core_v2, num_regime_core_v3
 from regime_engine.engine.fit import HELD_OUT, score_states
 
@@ -67,7 +68,9 @@ def fitted(kind: type):
 
 
 def answers(model, X) -> list[np.ndarray]:
-    return [model.predict(X), model.predict_proba(X), model.novelty(X)]
+    found = [model.predict(X), model.predict_proba(X), model.novelty(X)]
+    is_told = isinstance(model, MarkovRegimes)
+    return [*found, model.expected_volatility(X)] if is_told else found
 
 
 def bits(arrays) -> list[list]:
@@ -83,12 +86,23 @@ def test_a_fit_returns_itself_and_keeps_its_hyperparameters(estimator):
     assert model.n_features_in_ == 384
     assert not hasattr(model, "feature_names_in_")
     assert model.classes_.tolist() == ["CARRY", "CRISIS", "NEUTRAL"]
-    label, probabilities, novelty = answers(model, X)
+    label, probabilities, novelty, *_ = answers(model, X)
     assert set(label) == set(model.classes_)
     assert probabilities.shape == (300, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
     assert novelty.min() >= 0
     assert novelty.max() <= 100
+
+
+def test_the_expected_volatility_is_annualised_by_the_days_that_are_asked_for():
+    X, model = market(3), fitted(MarkovRegimes)
+    daily = markov.classify(model.parameters_, X.astype(np.float32)).daily_volatility
+    assert model.expected_volatility(X) == pytest.approx(daily * 252**0.5, rel=1e-15)
+    assert model.expected_volatility(X, 365) == pytest.approx(daily * 365**0.5, rel=1e-15)
+    for days in (0, -252, np.nan, np.inf):
+        with pytest.raises(ValueError, match="trading_days_a_year is above 0"):
+            model.expected_volatility(X, days)
+    assert not hasattr(fitted(PrototypeRegimes), "expected_volatility")
 
 
 @BOTH

@@ -1,6 +1,7 @@
 """Imports run one way, downwards, and a notebook needs no database."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ import regime_engine
 PACKAGE = Path(regime_engine.__file__).parent
 # A room imports those before it.
 ROOMS = (
-    *("errors", "series", "config", "arrays", "measures", "encoders", "classifiers"),
+    *(
+        "errors",
+        "series",
+        "config",
+        "arrays",
+        "measures",
+        "trading_days",
+        "encoders",
+        "classifiers",
+    ),
     *("database", "seeds", "prices", "windows", "features"),
     *("runs", "model_versions", "store", "roles", "dbt"),
     *("engine", "reading", "report", "notebook", "demo", "cli", "__main__"),
@@ -51,6 +61,24 @@ def test_every_import_is_of_a_lower_room():
         if room and imported not in allowed.get(room, ()):  # the package itself is above all rooms
             wrong.append(where)
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_came_of_a_forecast_is_read_only_by_what_people_read():
+    """The view looks into the future: nothing that gives labels may depend on it."""
+    project = PACKAGE.parents[1]
+    texts = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]
+    texts += [*(project / "models").rglob("*.sql"), *(project / "macros").rglob("*.sql")]
+    readers = {
+        str(path.relative_to(project))
+        for path in texts
+        if re.search("volatility_forecasts|realised_volatility", path.read_text())
+    }
+    assert readers == {
+        "models/audit/volatility_forecasts.sql",
+        "python/regime_engine/config.py",
+        "python/regime_engine/reading/volatility.py",
+        *(f"python/regime_engine/report/{name}" for name in ("contents.py", "days.sql", "page.py")),
+    }
 
 
 def test_no_import_closes_a_circle():

@@ -95,6 +95,10 @@
     if (label) labels.forEach((name, k) => facts.push([name, percent(days[`p${k}`][place])]));
     facts.push(["close", number(days.close[place], 2)]);
     facts.push(["drawdown", percent(days.drawdown[place])]);
+    if (days.expected[place] != null) {
+      facts.push(["expected volatility", percent(days.expected[place])]);
+      facts.push(["came in 21 days", percent(days.came[place])]);
+    }
     facts.push(["novelty", number(days.novelty[place], 1)]);
     return { title: `${dated(days.date[place] * DAY)} · ${label ?? "no regime"}`, facts };
   }
@@ -186,6 +190,7 @@
   const columnsOf = {
     price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
     probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
+    volatility: () => [["Expected", "expected"], ["Came", "came"]],
     drawdown: () => [["Drawdown", "drawdown"]],
     novelty: () => [["Novelty", "novelty"]],
   };
