@@ -409,14 +409,15 @@ def _sections(found: Mapping[str, Measure], days: ScoredDays, rule: Rule) -> lis
         "those with the lowest."
     )
     of_ranges = f" HAR reads the high and the low on {days.har_on_ranges:.0%} of the days."
+    held = ", ".join(days.trading.hold) or "no label"
     about = {
         VOLATILITY: ratio + (of_ranges if days.har_on_ranges else ""),
         FALLS: "",
         FORECASTS: "Each day forecasts every label, from the labels up to that day.",
         LABELS: "",
         RULE: (
-            f"Hold on {', '.join(days.trading.hold) or 'no label'}; {rule.cost * 1e4:g} bp a trade; "
-            "a label is traded at the close of the next day; cash earns nothing."
+            f"Hold on {held}; {rule.cost * 1e4:g} bp a trade; a label is traded at the close of the "
+            "next day; cash earns nothing."
         ),
     }
     order = [*DEFINITIONS, *(name for name in found if name not in DEFINITIONS)]
