@@ -416,8 +416,8 @@ def _sections(found: Mapping[str, Measure], days: ScoredDays, rule: Rule) -> lis
         FORECASTS: "Each day forecasts every label, from the labels up to that day.",
         LABELS: "",
         RULE: (
-            f"Hold on {held}; {rule.cost * 1e4:g} bp a trade; a label is traded at the close of the "
-            "next day; cash earns nothing."
+            f"Hold on {held}; {rule.cost * 1e4:g} bp a trade; a label is traded at the close of "
+            "the next day; cash earns nothing."
         ),
     }
     order = [*DEFINITIONS, *(name for name in found if name not in DEFINITIONS)]
