@@ -3,6 +3,7 @@
 Only labels count whose model was valid on their day and had not seen it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -212,9 +213,7 @@ def _labels(database: Database, series: Series, start: date | None, end: date | 
                 "list, so its severity is not known: add it to the seed regime_labels"
             )
         names = sorted(occurring, key=lambda name: (known[name], name))
-        expected_volatility = np.array([row[4] for row in scored], float)
-        told = expected_volatility[~np.isnan(expected_volatility)]
-        if not ((told > 0) & (told < np.inf)).all():
+        if not all(row[4] is None or 0 < row[4] < math.inf for row in scored):
             raise ValueError("a volatility is a positive number")
         return _Labels(
             instrument_id=instrument_id,
@@ -225,7 +224,7 @@ def _labels(database: Database, series: Series, start: date | None, end: date | 
             probabilities=np.array(
                 [[float(given.get(name, 0)) for name in names] for _, _, _, given, *_ in scored]
             ),
-            expected_volatility=expected_volatility,
+            expected_volatility=np.array([row[4] for row in scored], float),
             left_out=dict(+left_out),
         )
 

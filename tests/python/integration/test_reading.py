@@ -754,6 +754,8 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         ("""probabilities = '{{"CRISIS": null}}'""", explain),
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
         ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
+        ("probabilities = '[]'", score),
+        ("expected_volatility = 'NaN'", score),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
