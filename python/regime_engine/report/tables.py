@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from regime_engine.measures import EWM_HALF_LIFE
 from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
 from regime_engine.reading.score import Score, Section
 from regime_engine.reading.score import table as score_table
-from regime_engine.reading.volatility import EWM_HALF_LIFE, FACTOR
+from regime_engine.reading.volatility import FACTOR
 from regime_engine.report import charts
 from regime_engine.report.contents import ModelVersion, RegionReport
 

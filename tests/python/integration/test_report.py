@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from bundled import US, US_TECH, V3
-from commands import regime_command
+from commands import refusal, regime_command
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -317,7 +317,7 @@ def test_the_page_has_what_sql_answers(report, file, database):
     assert us.score == score(database, US)
     for section in us.score.sections:
         for verdict in section.verdicts:
-            assert f"<p>{minus(verdict)}</p>" in text
+            assert minus(verdict.partition(": ")[2]) in text
     held = next(each for each in us.score.sections[-1].measures if each.name == "exposure")
     assert ["Share of days held", shown(held.ours, "share"), "100.0%"] in [
         row[:3] for row in tables(us)["score 4"].rows
@@ -412,8 +412,7 @@ def test_a_page_that_is_there_is_replaced_whole(tmp_path):
 def test_an_empty_database_is_told_in_a_line(empty_settings, tmp_path):
     result = regime_command(empty_settings, "report", "--output", f"{tmp_path}/report.html")
     assert (result.returncode, result.stdout, os.listdir(tmp_path)) == (1, "", [])
-    assert len(result.stderr.splitlines()) == 1
-    assert "regime init" in result.stderr
+    assert "regime init" in refusal(result)
 
 
 def test_an_unknown_region_and_a_database_without_regimes_are_told_in_a_line(own):

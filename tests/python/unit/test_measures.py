@@ -86,9 +86,10 @@ def test_the_error_of_several_cases_a_day_is_that_of_all_cases():
         assert error == pytest.approx(measures.calibration_error(chances[days], came[days]))
 
 
-def test_ewm_is_that_of_pandas():
-    expected = pd.Series(RETURNS**2).ewm(halflife=10).mean()
-    np.testing.assert_allclose(measures.ewm_variance(RETURNS), expected)
+@pytest.mark.parametrize("half_life", [2, 10])
+def test_ewm_is_that_of_pandas(half_life):
+    expected = pd.Series(RETURNS**2).ewm(halflife=half_life).mean()
+    np.testing.assert_allclose(measures.ewm_variance(RETURNS, half_life), expected)
 
 
 def test_the_variance_of_a_day_is_of_its_range_and_gap_where_both_are_known():
