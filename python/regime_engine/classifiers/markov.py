@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine.arrays import F, Floats, Floats32, Indices
-from regime_engine.classifiers import stochastic_volatility
+from regime_engine.classifiers import recurrent, stochastic_volatility
 from regime_engine.classifiers.classification import (
     STATE_LABELS,
     Classification,
@@ -74,7 +74,8 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.5}
 PRIOR_POWER = 0.7
-HYSTERESIS = {2: 0.5, 3: 0.5, 4: 1.4}  # nats; with more labels, they change more often
+NETWORK_SHARE = 0.5  # of the recurrent network's log probabilities, with four states
+HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats; with more labels, they change more often
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
 
@@ -135,6 +136,8 @@ class Markov(Learned):
     labels: k names; scale: standard deviation of the training returns
     volatility_share: the weight of the volatility expert's log probabilities
     prior_power, hysteresis: the rule that keeps a label; beta: the power of the probabilities
+    network: (C + 1,) what the recurrent network remembers of the training days; None if not four
+        states
     """
 
     model_id: str
@@ -146,6 +149,7 @@ class Markov(Learned):
     hysteresis: float
     beta: float
     typical: Typical
+    network: Floats | None = None
 
 
 def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
@@ -159,6 +163,8 @@ def from_json(labels: Sequence[Any], parameters: Mapping[str, Any]) -> Markov:
         "volatility": StochasticVolatility(**parameters["volatility"]),
         "typical": Typical(**arrays(parameters["typical"])),
     }
+    if "network" in parameters:
+        parts["network"] = np.array(parameters["network"])
     return Markov(labels=tuple(labels), **{**parameters, **parts})
 
 
@@ -188,6 +194,7 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
         hysteresis=HYSTERESIS[n_states],
         beta=_beta(experts),
         typical=Typical(*np.zeros((4, 101))),
+        network=recurrent.context(*path[:4]) if n_states == recurrent.N_STATES else None,
     )
     some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
     return replace(model, typical=_typical(_filter(model, some)))
@@ -565,6 +572,9 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
     def pooled(terms: Iterable[Floats32]) -> Floats32:
         return _sum(share * each for share, each in zip(shares, terms, strict=True))
 
+    network = None
+    if model.network is not None:
+        network = recurrent.filtered(model.network, *(each.T for each in paths))
     windows = np.arange(len(embeddings))
     winners, densities = np.zeros(len(windows), np.intp), np.empty_like(x)
     days = zip(
@@ -577,6 +587,8 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         filtered = [*chains, (states, density)]
         # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
         log_p = pooled(np.log(np.maximum(p, _SMALLEST)) for p, _ in filtered)
+        if network is not None:
+            log_p += np.float32(NETWORK_SHARE) * (next(network) - log_p)
         densities[t] = pooled(density for _, density in filtered)
         # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
         log_odds = log_p - log_prior
