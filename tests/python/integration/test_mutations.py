@@ -43,7 +43,13 @@ def kill(done: int, total: int) -> None:
 
 def write_everything(database: Database) -> None:
     """Two regions, versions of both classifiers, the seed rule, runs that ended in every way, a
-    restated and a deleted price, the revisions of their rows, and a series that was forgotten."""
+    restated and a deleted price, days without ranges, the revisions of their rows, and a series that
+    was forgotten."""
+    database.execute(
+        "update historical.prices_daily set open = null, low = null"
+        " where instrument_id = 'IXIC.INDX' and trade_date between '2009-06-01' and '2010-05-20'"
+    )
+    follow_prices(database)
     yearly = WalkForward(every_months=12, train_years=3)
     fit.walk_forward(database, US, Recipe(), yearly, date(2008, 1, 1), date(2010, 12, 31))
     fit.fit(database, US_TECH, PROTOTYPES)
