@@ -1,11 +1,39 @@
 """The measures of the quality benchmark: pure functions over arrays, numpy only.
 
-Labels and states are numbers 0 … k-1 in order of stress; n paths of T days each.
+Labels and states are numbers 0 … k-1 in order of stress; n paths of T days each. What is measured
+on real series is measured as `regime score` does.
 """
 
 import numpy as np
 
-DAYS_A_YEAR = 252
+from regime_engine.measures import (
+    DAYS_A_YEAR,
+    auc,
+    calibration_error,
+    daily_results,
+    log_error,
+    max_drawdown,
+    n_switches,
+    next_days,
+    rank_correlation,
+    sharpe,
+)
+
+__all__ = [
+    "DAYS_A_YEAR",
+    "auc",
+    "balanced_accuracy",
+    "brier",
+    "calibration_error",
+    "delays",
+    "hold_unless_stressed",
+    "log_error",
+    "max_drawdown",
+    "n_switches",
+    "next_days",
+    "rank_correlation",
+    "sharpe",
+]
 
 
 def balanced_accuracy(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -18,11 +46,6 @@ def balanced_accuracy(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
         for k in range(states.max() + 1)
     ]
     return np.mean(found, axis=0)
-
-
-def n_switches(labels: np.ndarray) -> int:
-    """Changes of label from one day to the next, in all paths together; labels: (…, T)"""
-    return int((labels[..., 1:] != labels[..., :-1]).sum())
 
 
 def delays(labels: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -48,45 +71,6 @@ def brier(probabilities: np.ndarray, states: np.ndarray) -> float:
     return float(((probabilities - truth) ** 2).sum(axis=-1).mean())
 
 
-def calibration_error(confidences: np.ndarray, right: np.ndarray, n_bins: int = 10) -> float:
-    """Mean over days of |mean confidence - share right| in the day's bin; bins of equal width.
-
-    confidences, right: same shape; the probability of the label, and whether it is right
-    """
-    confidences, right = confidences.ravel(), right.ravel()
-    bins = np.minimum((confidences * n_bins).astype(int), n_bins - 1)
-    gaps = np.bincount(bins, confidences - right, n_bins)  # days × (confidence - share right)
-    return float(np.abs(gaps).sum() / len(bins))
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """1 … n; equal values share the mean of their ranks."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[which]
-
-
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
-
-
-def auc(scores: np.ndarray, events: np.ndarray) -> float:
-    """Probability that a day before an event scores higher than another day; a tie counts half."""
-    n = events.sum()
-    return float((ranks(scores)[events].sum() - n * (n + 1) / 2) / (n * (len(events) - n)))
-
-
-def log_error(forecast: np.ndarray, realised: np.ndarray) -> float:
-    """Mean of |ln(forecast / realised)| of the days on which something moved."""
-    moved = realised > 0
-    return float(np.abs(np.log(forecast[moved] / realised[moved])).mean())
-
-
-def next_days(returns: np.ndarray, days: int = 21) -> np.ndarray:
-    """(T - days, days): the returns of the days after each day."""
-    return np.lib.stride_tricks.sliding_window_view(returns[1:], days)
-
-
 def hold_unless_stressed(
     log_returns: np.ndarray, stressed: np.ndarray, delay: int = 1, cost: float = 0.001
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -97,15 +81,4 @@ def hold_unless_stressed(
     """
     position = np.ones(len(stressed))
     position[delay + 1 :] = ~stressed[: -delay - 1]
-    traded = np.abs(np.diff(position, prepend=1.0))
-    return position * np.expm1(log_returns) - cost * traded, position
-
-
-def sharpe(daily: np.ndarray) -> float:
-    return float(daily.mean() / daily.std() * np.sqrt(DAYS_A_YEAR))
-
-
-def max_drawdown(daily: np.ndarray) -> float:
-    """The deepest fall of wealth below its earlier peak, as a negative share of that peak."""
-    wealth = np.cumprod(np.r_[1.0, 1 + daily])
-    return float((wealth / np.maximum.accumulate(wealth) - 1).min())
+    return daily_results(log_returns, position, cost=cost, before=1.0), position

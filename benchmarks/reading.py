@@ -26,6 +26,7 @@ CALLS = {  # and the seconds that each may take
     "explain": 0.5,
     "explain --as-of 2008-10-10": 0.5,
     "analogues": 0.7,
+    "score": 2,
 }
 REGIONS = ("US", "US_TECH")
 RIVALS = ("base_rate", "no_change")

@@ -47,6 +47,7 @@ GUIDES = {
     "forecast": "[how to read it](reading.md#forecast-the-next-weeks)",
     "explain": "[how to read it](reading.md#ask-why-a-day-has-its-label)",
     "analogues": "[how to read it](reading.md#find-similar-days-in-the-past)",
+    "score": "[how to read it](reading.md#does-it-hold-on-my-series)",
     "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
     "db": "[settings](settings.md)",

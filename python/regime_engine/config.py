@@ -21,6 +21,7 @@ _AUDIT = (
     "embedding_integrity",
     "float32_array",
     "label_profile",
+    "market_days",
     "model_lineage",
     "price_suspicions",
     "regime_forecast",

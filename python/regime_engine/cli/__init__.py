@@ -38,6 +38,7 @@ COMMANDS = {
     "region": "region",
     "report": "report",
     "run": "classify",
+    "score": "score",
     "status": "status",
     "transitions": "read",
 }

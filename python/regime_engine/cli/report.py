@@ -4,6 +4,7 @@ import click
 
 from regime_engine.cli.options import encoding_options, regions_option
 from regime_engine.cli.output import say
+from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
 
 DEFAULT_OUTPUT = Path("regime-report.html")
@@ -48,8 +49,10 @@ def report(
 
     if png and output and png.resolve() == output.resolve():
         raise click.UsageError("--output and --png name the same file")
-    with connect(settings) as database:
+    with connect(settings) as database, Phases() as phases:
+        phases.begin("auditing" if audit else "reading the regimes")
         verdicts = contents.audit(database) if audit else None
+        phases.begin("reading the regimes")
         stored = contents.read(
             database, regions, model_id=model_id, window_days=window_days, fresh=verdicts
         )

@@ -207,8 +207,7 @@ def scores(
     n, k = probabilities.shape
     is_label = np.eye(k)[labels]
     matrices = smoothed_probabilities(transitions_so_far(labels, k))
-    base_rate = is_label.cumsum(axis=0) + 1
-    base_rate /= base_rate.sum(axis=1, keepdims=True)
+    base_rate = base_rates(labels, k)
     found = {}
     for horizon in horizons:
         days = np.arange(first, n - horizon)
@@ -227,6 +226,27 @@ def scores(
     return found
 
 
+def past_forecasts(
+    labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The days from the first on whose outcome is known, the forecast of each and what came.
+
+    The arguments are those of scores; returns (m,) days, (m, k) probabilities, (m, k) 0 or 1
+    """
+    n, k = probabilities.shape
+    is_label = np.eye(k)[labels]
+    days = np.arange(first, n - horizon)
+    matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
+    forecasts = law(is_label[days], probabilities[days], matrices, horizon=horizon)
+    return days, forecasts, is_label[days + horizon]
+
+
+def base_rates(labels: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) the shares of the labels up to each day, with one day added to each label"""
+    counted = np.eye(k)[labels].cumsum(axis=0) + 1
+    return counted / counted.sum(axis=1, keepdims=True)
+
+
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, horizon: int, first: int
 ) -> list[Calibration]:
@@ -234,12 +254,8 @@ def reliability(
 
     Each day from the first on forecasts every label; the arguments are those of scores.
     """
-    n, k = probabilities.shape
-    is_label = np.eye(k)[labels]
-    days = np.arange(first, n - horizon)
-    matrices = smoothed_probabilities(transitions_so_far(labels, k)[days])
-    forecasts = law(is_label[days], probabilities[days], matrices, horizon=horizon).ravel()
-    came = is_label[days + horizon].ravel()
+    _, forecasts, came = past_forecasts(labels, probabilities, horizon, first)
+    forecasts, came = forecasts.ravel(), came.ravel()
     tenth = np.minimum((forecasts * 10).astype(int), 9)
     members = (tenth == place for place in range(10))
     return [

@@ -9,15 +9,14 @@ from datetime import date
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from regime_engine.arrays import Floats
 from regime_engine.database import Database
 from regime_engine.errors import RegimeError
+from regime_engine.measures import ewm_variance, rank_correlation
 from regime_engine.reading.rows import IS_SERIES, Rows, as_written, fetch_audit, require_regimes
 from regime_engine.series import Series
 
-EWM_HALF_LIFE = 10
 FACTOR = 1.5
 
 
@@ -122,46 +121,17 @@ def _ewm_by_day(database: Database, instrument_id: str) -> dict[date, float]:
         """,
         [instrument_id],
     ).fetchall()
-    volatilities = ewm_volatility(np.array([each for _, each in rows]))
+    volatilities = np.sqrt(ewm_variance(np.array([each for _, each in rows])))
     return dict(zip((day for day, _ in rows), volatilities.tolist(), strict=True))
-
-
-def ewm_volatility(returns: Floats, half_life: float = EWM_HALF_LIFE) -> Floats:
-    """√(Σ_i w^i r²_{t-i} / Σ_i w^i) with w = 0.5^(1 / half_life), from the first return on.
-
-    returns: (n,); returns (n,), of a day
-    """
-    weight = 0.5 ** (1 / half_life)
-    squares, weights = 0.0, 0.0
-    variances = np.empty(len(returns))
-    for t, square in enumerate((returns**2).tolist()):
-        squares, weights = weight * squares + square, weight * weights + 1
-        variances[t] = squares / weights
-    return np.sqrt(variances)
 
 
 def accuracy(forecasts: Floats, realised: Floats) -> tuple[float | None, float, float, float]:
     """The four measures of `Score`; forecasts, realised: (n,), above 0"""
     errors = np.log(forecasts / realised)
+    correlation = rank_correlation(forecasts, realised)
     return (
-        rank_correlation(forecasts, realised),
+        None if math.isnan(correlation) else correlation,
         float(errors.mean()),
         float(np.abs(errors).mean()),
         float((np.abs(errors) <= math.log(FACTOR)).mean()),
     )
-
-
-def rank_correlation(one: Floats, other: Floats) -> float | None:
-    """Spearman's: the correlation of the ranks; None if one is constant. one, other: (n,)"""
-    a, b = _ranks(one), _ranks(other)
-    a, b = a - a.mean(), b - b.mean()
-    spread = math.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / spread) if spread else None
-
-
-def _ranks(values: Floats) -> NDArray[np.float64]:
-    """0 … n-1; equal values have the mean of their ranks. values: (n,)"""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = counts.cumsum()
-    ranks = np.asarray(2 * ends - counts - 1, float) / 2
-    return ranks[place]

@@ -19,6 +19,7 @@ from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
+from regime_engine.reading.score import Score, score
 from regime_engine.reading.suspicions import Suspicions, suspicions
 from regime_engine.series import Series
 
@@ -142,7 +143,9 @@ class RegionReport:
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
-    why_empty: the reason why analogues, calibration or volatility is empty, by name of the field
+    score: None if it cannot be told
+    why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
+        field
     """
 
     series: Series
@@ -160,6 +163,7 @@ class RegionReport:
     calibration: list[Calibration]
     volatility: list[volatility.Score]
     analogues: list[Analogue]
+    score: Score | None
     suspicions: Suspicions | None
     why_empty: dict[str, str]
 
@@ -278,6 +282,11 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             why_empty[panel] = str(error)
             return []
 
+    try:
+        scored = score(database, series)
+    except RegimeError as error:
+        scored, why_empty["score"] = None, str(error)
+
     return RegionReport(
         series=series,
         description=description,
@@ -296,6 +305,7 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         ),
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
+        score=scored,
         suspicions=next(iter(suspicions(database, [series])), None),
         why_empty=why_empty,
     )

@@ -21,7 +21,7 @@ from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.report import charts
 from regime_engine.report.contents import CALIBRATED_HORIZON, RegionReport, Report
-from regime_engine.report.tables import moment, number, percent, signed, tables, text
+from regime_engine.report.tables import minus, moment, number, percent, signed, tables, text
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
@@ -42,7 +42,7 @@ def html(report: Report, settings: Settings) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    for shown in (percent, signed, number, moment, text):
+    for shown in (percent, signed, number, minus, moment, text):
         environment.filters[shown.__name__] = shown
     n_labels = max(len(region.labels) for region in report.regions)
     script, *_ = loader.get_source(environment, "page.js")

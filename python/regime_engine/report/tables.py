@@ -1,15 +1,19 @@
 """The numbers of a report, as a reader is shown them."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from regime_engine.measures import EWM_HALF_LIFE
 from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
-from regime_engine.reading.volatility import EWM_HALF_LIFE, FACTOR
+from regime_engine.reading.score import Score, Section
+from regime_engine.reading.score import table as score_table
+from regime_engine.reading.volatility import FACTOR
 from regime_engine.report import charts
 from regime_engine.report.contents import ModelVersion, RegionReport
 
@@ -93,6 +97,7 @@ def tables(region: RegionReport) -> dict[str, Table]:
                 Column("+63 days", "next_63_days_return", signed),
             ],
         ),
+        **_score_tables(region.score),
         "parameters": _parameters_table(region.version),
         "calibration": _table(
             region.calibration,
@@ -182,6 +187,23 @@ def _durations_table(region: RegionReport) -> Table:
     return Table([Heading("Trading days", False), *_numeric_headings(*region.labels)], rows)
 
 
+def _score_tables(score: Score | None) -> dict[str, Table]:
+    if score is None:
+        return {}
+    return {
+        f"score {place}": _score_table(section, score.level)
+        for place, section in enumerate(score.sections)
+    }
+
+
+def _score_table(section: Section, level: float) -> Table:
+    (_, *headings), *rows = score_table(section, level)
+    return Table(
+        [Heading("Measure", False), *_numeric_headings(*headings)],
+        [list(map(minus, row)) for row in rows],
+    )
+
+
 def _parameters_table(version: ModelVersion) -> Table:
     """The parameters and metrics that are one number, or one a label."""
     labels = version.labels or []
@@ -208,6 +230,11 @@ def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:
 
 def signed(value: float | None) -> str:
     return percent(value, signed=True)
+
+
+def minus(text: str) -> str:
+    """The text with a minus sign before each negative number."""
+    return re.sub(r"-(?=\d)", "−", text)
 
 
 def text(value: object) -> str:

@@ -121,7 +121,8 @@ def same_answer(shown: str, printed: str) -> bool:
 
     def same(one: str, other: str) -> bool:
         try:
-            return math.isclose(float(one), float(other), rel_tol=0.02, abs_tol=0.002)
+            numbers = [float(each.strip("(),;:%")) for each in (one, other)]
+            return math.isclose(*numbers, rel_tol=0.02, abs_tol=0.002)
         except ValueError:
             return one == other or set(one + other) <= {"-", "+"}
 

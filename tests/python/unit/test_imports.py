@@ -13,7 +13,8 @@ import regime_engine
 PACKAGE = Path(regime_engine.__file__).parent
 # A room imports those before it.
 ROOMS = (
-    *("errors", "series", "config", "arrays", "trading_days", "encoders", "classifiers"),
+    *("errors", "series", "config", "arrays", "measures", "trading_days"),
+    *("encoders", "classifiers"),
     *("database", "seeds", "prices", "windows", "features"),
     *("runs", "model_versions", "store", "roles", "dbt"),
     *("engine", "reading", "report", "notebook", "demo", "cli", "__main__"),
