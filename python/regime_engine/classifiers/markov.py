@@ -74,7 +74,9 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.5}
 PRIOR_POWER = 0.7
-NETWORK_SHARE = 0.5  # of the recurrent network's log probabilities, with four states
+# The recurrent network, with four states: the share of its log probabilities, and the β that makes
+# the pool's probabilities the share of labels that are right.
+NETWORK_SHARE, NETWORK_BETA = 0.5, 0.9
 HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats; with more labels, they change more often
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
@@ -192,7 +194,7 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
         volatility_share=VOLATILITY_SHARE[n_states],
         prior_power=PRIOR_POWER,
         hysteresis=HYSTERESIS[n_states],
-        beta=_beta(experts),
+        beta=NETWORK_BETA if n_states == recurrent.N_STATES else _beta(experts),
         typical=Typical(*np.zeros((4, 101))),
         network=recurrent.context(*path[:4]) if n_states == recurrent.N_STATES else None,
     )
