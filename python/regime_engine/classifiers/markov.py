@@ -75,7 +75,8 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.25}
-RECURRENT_SHARE = 0.5  # for four states
+# For four states: the share of the network, and the β that makes p the share of labels that are right.
+RECURRENT_SHARE, RECURRENT_BETA = 0.5, 1.0
 PRIOR_POWER = 0.7
 HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats
 CALM_STAY_DAYS = 100.0
@@ -195,7 +196,7 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
         recurrent_share=RECURRENT_SHARE if n_states == recurrent.N_STATES else 0.0,
         prior_power=PRIOR_POWER,
         hysteresis=HYSTERESIS[n_states],
-        beta=_beta(experts),
+        beta=RECURRENT_BETA if n_states == recurrent.N_STATES else _beta(experts),
         typical=Typical(*np.zeros((4, 101))),
         context=recurrent.context(*path[:4]) if n_states == recurrent.N_STATES else None,
     )
