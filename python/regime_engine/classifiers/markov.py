@@ -75,7 +75,7 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.25}
-# For four states: the share of the network, and the β that makes p the share of labels that are right.
+# For four states: the share of the network, and the β with which p is the share of right labels.
 RECURRENT_SHARE, RECURRENT_BETA = 0.5, 1.0
 PRIOR_POWER = 0.7
 HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats
