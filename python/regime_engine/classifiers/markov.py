@@ -596,8 +596,8 @@ def _filter_chunk(model: Markov, embeddings: Floats32) -> _Filtered:
         densities[t] = density
         # The label stays unless the p / π^0.7 of another is e^hysteresis times its own.
         log_odds = log_p - log_prior
-        best = log_odds.argmax(axis=0)
-        changes = log_odds[best, windows] > model.hysteresis + log_odds[winners, windows]
+        best, highest = _highest(log_odds)
+        changes = highest > model.hysteresis + log_odds[winners, windows]
         winners = np.where(changes | (t == 0), best, winners)
     p, log_scores = np.exp(log_p.astype(float)), np.log(densities)
     sizes = np.log(np.abs(x) + np.float32(_SAME_SIZE))
@@ -631,9 +631,12 @@ def _pooled(
     with_density = [np.float32(share) for share in _shares_with_density(model)]
     rest = 1 - model.volatility_share - model.recurrent_share
     shares = [np.float32(rest * each.share) for each in model.experts]
+    part = np.empty((len(model.labels), x.shape[1]), np.float32)
     for *filtered, (nodes, density), log_network in zip(*chains, grid, network, strict=True):
         # A logarithmic pool (Genest and Zidek 1986): ln p = Σ_e λ_e ln p_e. Density: Σ_e λ_e f_e.
-        states = _sum(share * p for share, p in zip(of_nodes, nodes, strict=True))
+        states = of_nodes[0] * nodes[0]
+        for share, p in zip(of_nodes[1:], nodes[1:], strict=True):
+            states += np.multiply(share, p, out=part)
         log_p = np.float32(model.volatility_share) * np.log(np.maximum(states, _SMALLEST))
         for share, (p, _) in zip(shares, filtered, strict=True):
             log_p += share * np.log(np.maximum(p, _SMALLEST))
@@ -720,6 +723,18 @@ def _forward(expert: Expert, x: Floats32, v: Floats32) -> Iterator[tuple[Floats3
             total = _sum(state)
         p /= total
         yield state / total, density
+
+
+def _highest(values: Floats32) -> tuple[Indices, Floats32]:
+    """The place of the highest value, the first of equals, and the value; faster than argmax.
+
+    values: (k, n); returns (n,) each
+    """
+    place, highest = np.zeros(values.shape[1], np.intp), values[0].copy()
+    for k in range(1, len(values)):
+        np.copyto(place, k, where=values[k] > highest)
+        np.maximum(highest, values[k], out=highest)
+    return place, highest
 
 
 def _mean(days: Floats32) -> Floats32:
