@@ -75,7 +75,7 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.25}
-RECURRENT_SHARE = 0.5  # for four states
+RECURRENT_SHARE = 0.5  # for four states: that of the network
 PRIOR_POWER = 0.7
 HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats
 CALM_STAY_DAYS = 100.0

@@ -47,7 +47,7 @@ class StochasticVolatility:
     mean, deviation: m, and the deviation of h in the long run; h: ln volatility over the scale
     persistence: φ; leverage: -1 to 1, how far a fall moves h upwards and a rise downwards
     range_offset, range_noise: of y, the log of a day's range; None if there were no ranges
-    level: what true variances are of those that the grid expects
+    level: what realised variances are of those that the grid expects
     """
 
     mean: float
@@ -222,15 +222,14 @@ def _log_prior(theta: Floats) -> Floats:
 def _level(
     model: StochasticVolatility, xs: Floats32, ys: Floats32, x: Floats, ends: np.ndarray
 ) -> float:
-    """The mean of realised over expected variance: the factor that minimises the loss QLIKE (Patton
-    2011). Only of windows with 21 days after them."""
+    """The geometric mean of realised over expected variance, of windows with 21 days after them: so
+    that ln volatility is expected without bias."""
     *_, (p, _) = forward(model, xs, ys)
     expected = expected_variance(model) @ p
-    known = ends + HORIZON_DAYS < len(x)
-    if not known.any():
-        return 1.0
-    after = x[ends[known] + np.arange(1, HORIZON_DAYS + 1)[:, None]]
-    return float(((after**2).mean(axis=0) / expected[known]).mean())
+    after = x[np.minimum(ends + np.arange(1, HORIZON_DAYS + 1)[:, None], len(x) - 1)]
+    realised = (after**2).mean(axis=0)
+    known = (ends + HORIZON_DAYS < len(x)) & (realised > 0)
+    return float(np.exp(np.log(realised[known] / expected[known]).mean())) if known.any() else 1.0
 
 
 def _forward(

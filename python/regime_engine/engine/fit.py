@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from regime_engine import classifiers, encoders, features, model_versions, runs, seeds, windows
-from regime_engine.classifiers import markov
+from regime_engine.classifiers import Learned, markov
 from regime_engine.classifiers.grounds import grounds
 from regime_engine.database import Database
 from regime_engine.engine.classify import Progress, no_progress
@@ -31,6 +31,7 @@ Warn: TypeAlias = Callable[[str], None]
 FEWEST_WALK_FORWARD_WINDOWS = 756
 # The share of the training days that the number of states is chosen without.
 HELD_OUT = 0.3
+_SCORED_WINDOWS = 800  # about as many of the training windows give the score in sample
 DAYS_OF_A_YEAR = 365.25
 
 
@@ -168,7 +169,7 @@ def walk_forward(
         stored = model_versions.load(database, series)
         due = _due_dates(days, schedule, start)
         suspicious = _suspicious_prices(database, instrument_id)
-        fitted = []
+        fitted: list[FittedModel] = []
         for done, valid_from in enumerate(due, 1):
             first = _first_trained(days, valid_from, schedule)
             rows = slice(*np.searchsorted(days, [first, np.datetime64(valid_from, "D")]).tolist())
@@ -179,6 +180,7 @@ def walk_forward(
                 series=series,
                 stored=stored,
                 suspicious=suspicious,
+                before=fitted[-1] if fitted else None,
             )
             fitted.append(version)
             progress(done, len(due))
@@ -215,8 +217,12 @@ def _fit_version(
     series: Series,
     stored: list[FittedModel],
     suspicious: list[_Suspicious],
+    before: FittedModel | None = None,
 ) -> FittedModel:
-    """A version of the training, or the one that is stored for it."""
+    """A version of the training, or the one that is stored for it.
+
+    before: the version before it of a walk-forward history, whose later days are held out of it
+    """
     training_hash = training.hash()
     known = model_versions.in_force(stored, valid_from)
     if known and known.training_hash == training_hash and _is_by(recipe, known):
@@ -230,17 +236,17 @@ def _fit_version(
     classifier = classifiers.get(recipe.classifier)
     train = partial(classifier.train, encoder=encoders.get(series.model_id), n_states=n_states)
     parameters = train(training.embeddings, labels=training.labels)
-    in_sample = classifier.scores(parameters, training.embeddings, training.labels)
+    some = training[:: -max(1, len(training.windows) // _SCORED_WINDOWS)]
+    in_sample = classifier.scores(parameters, some.embeddings, some.labels)
     metrics |= {f"in_sample_{name}": score for name, score in in_sample.items()}
     if training.labels is None:
-        first, held_out = _split(training.embeddings)
         novelty = None
         # A history that is just long enough for the fit has no days to spare.
         with contextlib.suppress(RegimeError):
-            before = train(first)
-            out_of_sample = classifier.scores(before, held_out)
+            earlier, held_out = _held_out(training, train, before)
+            out_of_sample = classifier.scores(earlier, held_out)
             metrics |= {f"held_out_{name}": score for name, score in out_of_sample.items()}
-            novelty = classifier.classify(before, held_out).novelty
+            novelty = classifier.classify(earlier, held_out).novelty
         metrics |= grounds(
             training.embeddings, series.model_id, parameters, training.days(), novelty
         ).to_json()
@@ -268,6 +274,19 @@ def _fit_version(
         metrics=metrics,
         valid_from=valid_from,
     )
+
+
+def _held_out(
+    training: _Training, train: Callable[[np.ndarray], Learned], before: FittedModel | None
+) -> tuple[Learned, np.ndarray]:
+    """A model that does not know the last days of the training, and their embeddings: the version
+    before, or a fit to the first 70 % of the days."""
+    if before is not None:
+        is_later = training.windows.as_of_dates > np.datetime64(before.trained_to, "D")
+        learned = classifiers.read(before.classifier, before.labels, before.parameters)
+        return learned, training.embeddings[is_later]
+    first, held_out = _split(training.embeddings)
+    return train(first), held_out
 
 
 def _suspicious_prices(database: Database, instrument_id: str) -> list[_Suspicious]:

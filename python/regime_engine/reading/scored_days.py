@@ -3,7 +3,6 @@
 Only labels count whose model was valid on their day and had not seen it.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -213,8 +212,6 @@ def _labels(database: Database, series: Series, start: date | None, end: date | 
                 "list, so its severity is not known: add it to the seed regime_labels"
             )
         names = sorted(occurring, key=lambda name: (known[name], name))
-        if not all(row[4] is None or 0 < row[4] < math.inf for row in scored):
-            raise ValueError("a volatility is a positive number")
         return _Labels(
             instrument_id=instrument_id,
             names=names,

@@ -529,22 +529,6 @@ def test_a_score_is_the_same_twice_in_each_format(database, ask, few_resamples):
         assert all(verdict in table for verdict in section["verdicts"])
 
 
-def test_a_verdict_is_that_of_the_interval_of_the_difference(database):
-    figures = [each for section in score(database, US).sections for each in section.measures]
-    verdicts = set()
-    for each in figures:
-        for rival in each.rivals.values():
-            if rival.verdict:
-                less_is_better = each.name in ("calibration_error", "brier_score")
-                low, high = sorted(
-                    (-rival.low, -rival.high) if less_is_better else (rival.low, rival.high)
-                )
-                expected = "ahead" if low > 0 else "behind" if high < 0 else "not distinguishable"
-                assert rival.verdict == expected
-                verdicts.add(expected)
-    assert len(verdicts) > 1
-
-
 def test_only_labels_of_models_that_were_valid_and_had_not_seen_the_day_are_scored(
     own, few_resamples
 ):
@@ -572,7 +556,9 @@ def test_only_labels_of_models_that_were_valid_and_had_not_seen_the_day_are_scor
     assert left_out() == {"in sample": first_year, "by the seed rule": 2, "without a price": 1}
 
 
-def test_an_expected_volatility_that_comes_true_is_ahead(own, few_resamples):
+def test_an_expected_volatility_of_the_right_order_and_twice_the_size_is_ahead_and_behind(
+    own, few_resamples
+):
     own.execute("update runtime.regimes set expected_volatility = null where region = 'US'")
     assert "do not tell an expected volatility" in score(own, US).notes[0]
     own.execute("""
@@ -597,7 +583,10 @@ def test_an_expected_volatility_that_comes_true_is_ahead(own, few_resamples):
     rank = figures["rank_correlation_expected_volatility"]
     assert rank.ours > 0.99
     assert {rival.verdict for rival in rank.rivals.values()} == {"ahead"}
-    assert figures["auc_expected_volatility"].rivals["ewm"].verdict
+    assert rank.rivals["ewm"].low > 0
+    error = figures["log_error_expected_volatility"]
+    assert error.ours == pytest.approx(np.log(2))
+    assert {rival.verdict for rival in error.rivals.values()} == {"behind"}
     assert figures["realised_over_expected_volatility"].ours == pytest.approx(0.5)
 
 
@@ -755,7 +744,6 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
         ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
         ("probabilities = '[]'", score),
-        ("expected_volatility = 'NaN'", score),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):

@@ -310,7 +310,7 @@ def test_the_page_has_what_sql_answers(report, file, database):
         assert len(database.connection.execute(check.look_further).fetchall()) == check.found
     assert sum(row.forecasts for row in us.calibration) == (len(rows) - 252 - 21) * 4
     assert us.volatility == volatility.score(database, US).records(volatility.Score)
-    assert {score.days for score in us.volatility} == {len(rows) - 21}
+    assert {each.days for each in us.volatility} == {len(rows) - 21}
     assert tech.why_empty["volatility"].startswith("region US_TECH has no days with an expected")
     assert text.count("None: no model of this region tells a volatility.") == 1
     assert tech.why_empty["calibration"].startswith("region US_TECH has one label only, NEUTRAL")

@@ -5,7 +5,7 @@ import markets
 import numpy as np
 import pytest
 
-from regime_engine.classifiers import STATE_LABELS, Classification, markov
+from regime_engine.classifiers import STATE_LABELS, Classification, markov, recurrent
 from regime_engine.errors import RegimeError
 
 
@@ -165,6 +165,33 @@ def test_a_model_read_back_from_json_classifies_to_the_bit(market):
     read = markov.from_json(fitted.labels, json.loads(json.dumps(fitted.to_json())))
     assert bits(markov.classify(read, embeddings)) == bits(markov.classify(fitted, embeddings))
     assert read.labels == fitted.labels
+
+
+def test_the_recurrent_network_has_half_a_say_with_four_states_and_none_with_fewer(market):
+    embeddings, _ = markets.embedded(1062, k=4, seed=3)
+    fitted = markov.fit(embeddings[:700], 4)
+    together = markov.classify(fitted, embeddings[700:])
+    others = markov.classify(
+        replace(
+            fitted,
+            context=None,
+            recurrent_share=0.0,
+            volatility_share=2 * fitted.volatility_share,
+        ),
+        embeddings[700:],
+    )
+    days = (each.T for each in markov.decode(embeddings[700:], fitted.model_id))
+    *_, log_p = recurrent.filtered(fitted.context, *days)
+    p = np.sqrt(others.evidence["filtered"] * np.exp(log_p.T))
+    expected = p / p.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(together.evidence["filtered"], expected, rtol=1e-4)
+
+    read = markov.from_json(fitted.labels, json.loads(json.dumps(fitted.to_json())))
+    assert bits(markov.classify(read, embeddings[700:])) == bits(together)
+    for row in (0, 1, 299):
+        alone = markov.classify(fitted, embeddings[700 + row : 701 + row])
+        assert bits(alone) == bits(together, row)
+    assert market[2].context is None
 
 
 def test_fitting_twice_gives_the_same_model(market):

@@ -43,15 +43,8 @@ def market():
 def test_the_most_probable_state_is_the_true_one_on_most_days(market):
     context, days, states = market
     log_p = filtered(context, days)
-    assert balanced_accuracy(log_p, states) > 0.75
+    assert balanced_accuracy(log_p, states) > 0.9
     np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_the_probability_of_the_most_probable_state_is_how_often_it_is_true(market):
-    context, days, states = market
-    p = np.exp(filtered(context, days)[-1])
-    right = p.argmax(axis=0) == states
-    assert p.max(axis=0).mean() == pytest.approx(right.mean(), abs=0.06)
 
 
 def test_ranges_tell_the_state_better_and_a_series_without_them_is_read_too():
