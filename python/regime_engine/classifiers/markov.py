@@ -75,12 +75,13 @@ _SMOOTHING_HALF_LIFE, _SMOOTHING_DAYS = 10, 40
 
 # The volatility expert: the share of its log probabilities, and how sharp its states are.
 VOLATILITY_SHARE = {2: 0.2, 3: 0.35, 4: 0.25}
-# For four states: the share of the network, and the β with which p is the share of right labels.
-RECURRENT_SHARE, RECURRENT_BETA = 0.5, 1.0
+RECURRENT_SHARE = 0.5  # for four states: that of the network
 PRIOR_POWER = 0.7
 HYSTERESIS = {2: 0.5, 3: 0.5, 4: 0.7}  # nats
 CALM_STAY_DAYS = 100.0
 LEAST_BETA = 0.4
+SEEN_POWERS = np.linspace(0.6, 1.6, 101)
+SEEN_DAYS = 252.0  # of training at which what was seen counts by half
 
 # Novelty: the days that a dead quote has at the least, and the size at which returns are the same.
 LAST_DAYS = 10
@@ -181,7 +182,7 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
     path = training_path(embeddings, model_id)
     scale = float(path.returns.std())
     x = path.returns / scale
-    experts = _experts(x, path.volumes, n_states)
+    experts, posterior = _experts(x, path.volumes, n_states)
     model = Markov(
         labels=STATE_LABELS[n_states],
         model_id=model_id,
@@ -196,12 +197,15 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
         recurrent_share=RECURRENT_SHARE if n_states == recurrent.N_STATES else 0.0,
         prior_power=PRIOR_POWER,
         hysteresis=HYSTERESIS[n_states],
-        beta=RECURRENT_BETA if n_states == recurrent.N_STATES else _beta(experts),
+        beta=1.0,
         typical=Typical(*np.zeros((4, 101))),
         context=recurrent.context(*path[:4]) if n_states == recurrent.N_STATES else None,
     )
-    some = embeddings[:: -max(1, len(embeddings) // _SCORED_WINDOWS)]  # some 800 of the windows
-    return replace(model, typical=_typical(_filter(model, some)))
+    some = slice(None, None, -max(1, len(embeddings) // _SCORED_WINDOWS))  # some 800 windows
+    filtered = _filter(model, embeddings[some])
+    smoothed = posterior[:, -len(embeddings) :][:, some]
+    beta = _beta(experts, filtered.p, smoothed, len(embeddings))
+    return replace(model, beta=beta, typical=_typical(filtered))
 
 
 def classify(model: Markov, embeddings: Floats32) -> Classification:
@@ -346,8 +350,9 @@ def _usual_returns(r: Floats) -> tuple[float, float]:
     return median - CLIP_DEVIATIONS * deviation, median + CLIP_DEVIATIONS * deviation
 
 
-def _experts(x: Floats, v: Floats, k: int) -> tuple[Expert, ...]:
-    """The filter of returns, and if the states differ in volume, that of returns and volumes.
+def _experts(x: Floats, v: Floats, k: int) -> tuple[tuple[Expert, ...], Floats]:
+    """The filter of returns, and if the states differ in volume, that of returns and volumes; and
+    the probability of each state given all days, (k, T), by the experts together.
 
     x, v: (T,) returns over their deviation, relative volumes
 
@@ -367,10 +372,16 @@ def _experts(x: Floats, v: Floats, k: int) -> tuple[Expert, ...]:
     )
     spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
     reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
-    return _shared(
-        _expert(chains[row], smoothed.posterior[row], volume, v.mean())
-        for row in ((0, 1) if reads_volume else (0,))
+    rows = (0, 1) if reads_volume else (0,)
+    experts = _shared(
+        _expert(chains[row], smoothed.posterior[row], volume, v.mean()) for row in rows
     )
+    log_posterior = _sum(
+        expert.share * np.log(smoothed.posterior[row][np.argsort(chains.sigma[row])] + _SMALLEST)
+        for expert, row in zip(experts, rows, strict=True)
+    )
+    posterior = np.exp(log_posterior)
+    return experts, posterior / posterior.sum(axis=0)
 
 
 def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:
@@ -527,15 +538,32 @@ def _usual_volume(A: Floats, stationary: Floats, volume_mean: Floats) -> tuple[F
     return offsets, chance / chance.sum(axis=1, keepdims=True)
 
 
-def _beta(experts: Sequence[Expert]) -> float:
-    """β = 1 - ½ ln(100 Σ_e λ_e Σ_k π_ek (1 - A_ekk)), between 0.4 and 1.
+def _beta(experts: Sequence[Expert], p: Floats, smoothed: Floats, n_windows: int) -> float:
+    """The power that makes p^β / Σ p^β the share of labels that are right, at least 0.4:
+    β = √β_left · β_seen^(n / (n + 252)).
 
-    States that a fit leaves often are states that it mistakes. On simulated markets, with and
-    without stochastic volatility, this β makes p^β / Σ p^β the share of labels that are right.
+    p, smoothed: (k, some windows) what the filter says of a window's last day, and the chains given
+    all the training days
+
+    β_seen has the least cross entropy of p^β / Σ p^β to what the chains say: experts that err on
+    different days are surer together than the mean of their logarithms is. The chains themselves
+    are too sure where a fit leaves its states often, which are states that it mistakes:
+    β_left = 1 - ½ ln(100 Σ_e λ_e Σ_k π_ek (1 - A_ekk)), at most 1.
     """
     stays = [each.initial.sum(axis=1) @ np.diag(each.transition_matrix) for each in experts]
     leave = sum(each.share * (1 - stay) for each, stay in zip(experts, stays, strict=True))
-    return float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
+    left = float(np.clip(1 - 0.5 * np.log(leave * CALM_STAY_DAYS), LEAST_BETA, 1))
+    log_p = np.log(np.maximum(p, _SMALLEST))
+    entropies = [
+        float(
+            (
+                np.log(np.exp(power * log_p).sum(axis=0)) - power * (smoothed * log_p).sum(axis=0)
+            ).sum()
+        )
+        for power in SEEN_POWERS
+    ]
+    seen = float(SEEN_POWERS[int(np.argmin(entropies))])
+    return float(max(left**0.5 * seen ** (n_windows / (n_windows + SEEN_DAYS)), LEAST_BETA))
 
 
 class _Filtered(NamedTuple):

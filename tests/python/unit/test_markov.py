@@ -207,7 +207,31 @@ def test_states_are_named_by_their_number_calmest_first(k):
         assert (np.diff(expert.sigma) > 0).all()
         np.testing.assert_allclose(expert.transition_matrix.sum(axis=1), 1)
         assert expert.initial.sum() == pytest.approx(1)
-    assert 0.4 <= fitted.beta <= 1
+    assert 0.4 <= fitted.beta <= 1.6
+
+
+@pytest.mark.parametrize("mistaken", [0.0, 0.4])
+def test_the_power_makes_probabilities_as_sure_as_they_are_right(market, mistaken):
+    """A filter that says p^0.75 where p is right needs the power 4/3; the least power if many of the
+    states that the chains see are mistakes; less if the states are left often."""
+    _, _, fitted = market
+    chance = np.random.default_rng(3)
+    right = 1 / (1 + np.exp(-chance.normal(0, 2, 4000)))
+    said = np.array([right, 1 - right]) ** 0.75
+    state = (chance.random(4000) > right) ^ (chance.random(4000) < mistaken)
+    (expert, *_) = fitted.experts
+    calm = replace(expert, share=1.0, transition_matrix=np.array([[0.999, 0.001], [0.001, 0.999]]))
+    restless = replace(calm, transition_matrix=np.array([[0.97, 0.03], [0.03, 0.97]]))
+    smoothed = np.eye(2)[state.astype(int)].T
+    beta = markov._beta([calm], said / said.sum(axis=0), smoothed, 10**6)
+    left = 1 - 0.5 * np.log(100 * 0.03)
+    assert beta == pytest.approx(0.6 if mistaken else 4 / 3, abs=0.05)
+    assert markov._beta([restless], said / said.sum(axis=0), smoothed, 10**6) == pytest.approx(
+        max(left**0.5 * beta, 0.4), abs=1e-9
+    )
+    # Of few windows less is believed.
+    few = markov._beta([calm], said / said.sum(axis=0), smoothed, 252)
+    assert few == pytest.approx(beta**0.5, abs=0.01)
 
 
 def test_novelty_is_100_for_windows_unlike_all_training_windows(market):
