@@ -10,7 +10,7 @@ Shapes: T days, k states, U values of the usual volume, G nodes of the volatilit
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from itertools import repeat
 from operator import add
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ from regime_engine.classifiers.hidden_markov import (
     TRANSITION_COUNT,
     VOLUME_LIMIT,
     Chains,
+    Smoothed,
     expectation_maximisation,
     student_t,
     transition_counts,
@@ -55,6 +56,8 @@ PRIOR_QUANTILES = {2: (0.05, 0.99), 3: (0.05, 0.99), 4: (0.05, 0.97)}
 LEAST_RATIO = {2: 2.1, 3: 2.1, 4: 1.4}  # of the typical volatilities of neighbouring states
 SIGMA_COUNT = 10.0
 LEAST_VOLATILITY = 0.01
+# Long histories begin from the states of their first years: so many days, and pseudo-counts of σ.
+ANCHOR_DAYS, ANCHOR_COUNT = (756, 1512, 3024, 6048, 12096), 500.0
 START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats: the fit goes on while a step gains so much
 _VOLATILITY_HALF_LIFE, _VOLATILITY_DAYS, _VOLATILITY_FACTOR = 10, 100, 0.85
@@ -182,7 +185,9 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
     path = training_path(embeddings, model_id)
     scale = float(path.returns.std())
     x = path.returns / scale
-    experts, posterior = _experts(x, path.volumes, n_states)
+    raw = _path(embeddings, model_id)
+    anchor = _rescaled(_anchor(raw.returns, raw.volumes, n_states), scale)
+    experts, posterior = _experts(x, path.volumes, n_states, anchor)
     model = Markov(
         labels=STATE_LABELS[n_states],
         model_id=model_id,
@@ -321,17 +326,20 @@ def training_path(embeddings: Floats32, model_id: str) -> TrainingPath:
             f"a Markov model needs {FEWEST_WINDOWS} training windows, and there are "
             f"{len(embeddings)}: train on a longer stretch"
         )
-    paths = decode(embeddings, model_id)
-    path = Decoded(*(np.append(each[0], each[1:, -1]) for each in paths))
+    path = _path(embeddings, model_id)
     if path.returns.std() < num_regime_core_v2.SMALLEST_SCALE:
         raise RegimeError(
             f"the prices of the {len(embeddings)} training windows never move: there are no "
             "regimes to fit"
         )
-    low, high = _usual_returns(path.returns)
-    is_clipped = (path.returns < low) | (path.returns > high)
-    clipped = path._replace(returns=np.clip(path.returns, low, high))
-    return TrainingPath(*clipped, is_clipped=is_clipped)
+    returns = _clipped(path.returns)
+    return TrainingPath(*path._replace(returns=returns), is_clipped=returns != path.returns)
+
+
+def _path(embeddings: Floats32, model_id: str) -> Decoded:
+    """The first window's days and the last day of each later window, (n + 62,) each."""
+    paths = decode(embeddings, model_id)
+    return Decoded(*(np.append(each[0], each[1:, -1]) for each in paths))
 
 
 def decode(embeddings: Floats32, model_id: str) -> Decoded:
@@ -339,37 +347,28 @@ def decode(embeddings: Floats32, model_id: str) -> Decoded:
     return DECODERS[model_id](embeddings)
 
 
-def _usual_returns(r: Floats) -> tuple[float, float]:
-    """The median ± 20 robust standard deviations, 1.4826 · median |r - median| (Hampel 1974), of
-    the returns that are not 0; r: (T,)"""
+def _clipped(r: Floats) -> Floats:
+    """The returns, at most 20 robust standard deviations from their median: 1.4826 ·
+    median |r - median| (Hampel 1974), of those that are not 0. r: (T,)"""
     moves = r[r != 0]
-    median = float(np.median(moves))
-    deviation = _NORMAL_DEVIATIONS * float(np.median(np.abs(moves - median)))
+    median = np.median(moves)
+    deviation = _NORMAL_DEVIATIONS * np.median(np.abs(moves - median))
     if deviation < num_regime_core_v2.SMALLEST_SCALE:
-        return float(r.min()), float(r.max())
-    return median - CLIP_DEVIATIONS * deviation, median + CLIP_DEVIATIONS * deviation
+        return r
+    limit = CLIP_DEVIATIONS * deviation
+    return np.asarray(np.clip(r, median - limit, median + limit))
 
 
-def _experts(x: Floats, v: Floats, k: int) -> tuple[tuple[Expert, ...], Floats]:
+def _experts(
+    x: Floats, v: Floats, k: int, anchor: Chains | None
+) -> tuple[tuple[Expert, ...], Floats]:
     """The filter of returns, and if the states differ in volume, that of returns and volumes; and
     the probability of each state given all days, (k, T), by the experts together.
 
-    x, v: (T,) returns over their deviation, relative volumes
-
-    Each chain is the best of 3 starts of 12 steps, with up to 48 steps more.
+    x, v: (T,) returns over their deviation, relative volumes; anchor: as `_anchor` gives it, for x
     """
-    starts, volume = len(START_QUANTILES), _log_volume(v)
-
-    def many(path: Floats, chains: int) -> Floats:
-        return np.tile(path, (chains, 1))
-
-    chains, _, log_posterior = expectation_maximisation(
-        many(x, 2 * starts), many(volume, 2 * starts), _starts(x, v, volume, k), START_STEPS
-    )
-    best = log_posterior.reshape(2, starts).argmax(axis=1) + starts * np.arange(2)
-    chains, smoothed, _ = expectation_maximisation(
-        many(x, 2), many(volume, 2), chains[best], MORE_STEPS, ENOUGH_GAIN
-    )
+    volume = _log_volume(v)
+    chains, smoothed = _chains(x, v, volume, k, anchor)
     spread = np.ptp(chains.volume_mean[1]) / chains.volume_scale[1]
     reads_volume = chains.volume_weight[1] and spread > LEAST_STATE_SPREAD
     rows = (0, 1) if reads_volume else (0,)
@@ -382,6 +381,76 @@ def _experts(x: Floats, v: Floats, k: int) -> tuple[tuple[Expert, ...], Floats]:
     )
     posterior = np.exp(log_posterior)
     return experts, posterior / posterior.sum(axis=0)
+
+
+def _anchor(r: Floats, v: Floats, k: int) -> tuple[float, Chains] | None:
+    """The scale and the two chains of the first 3, 6, 12, … years, as many as are half of the days
+    or fewer; None if there are not.
+
+    r, v: (T,) returns, not clipped, and relative volumes
+
+    States that are fitted to all the past begin from there and stay near: so a label means the same
+    from one refit to the next.
+    """
+    years = [days for days in ANCHOR_DAYS if 2 * days <= len(r)]
+    if not years:
+        return None
+    first = slice(years[-1])
+    return _fitted_anchor(r[first].tobytes(), v[first].tobytes(), k)
+
+
+# The versions of a walk-forward history have the same few anchors.
+@lru_cache(maxsize=32)
+def _fitted_anchor(r: bytes, v: bytes, k: int) -> tuple[float, Chains]:
+    """r, v: (T,) float64"""
+    returns, volumes = np.frombuffer(r), np.frombuffer(v)
+    clipped = _clipped(returns)
+    scale = max(float(clipped.std()), num_regime_core_v2.SMALLEST_SCALE)
+    anchor = _rescaled(_anchor(returns, volumes, k), scale)
+    return scale, _chains(clipped / scale, volumes, _log_volume(volumes), k, anchor)[0]
+
+
+def _rescaled(anchor: tuple[float, Chains] | None, scale: float) -> Chains | None:
+    """The chains of an anchor for returns over another scale; their σ is the prior's too."""
+    if anchor is None:
+        return None
+    before, chains = anchor
+    sigma = chains.sigma * (before / scale)
+    count = np.full(len(sigma), ANCHOR_COUNT)
+    mu = chains.mu * (before / scale)
+    return replace(chains, mu=mu, sigma=sigma, typical_sigma=sigma, sigma_count=count)
+
+
+def _chains(
+    x: Floats, v: Floats, volume: Floats, k: int, anchor: Chains | None
+) -> tuple[Chains, Smoothed]:
+    """The two chains of the highest posterior, without and with volume, and their smoothed days.
+
+    x, v, volume: (T,)
+
+    Each chain begins from the anchor, or from the best of 3 starts after 12 steps. Up to 48 steps
+    follow.
+    """
+
+    def many(path: Floats, chains: int) -> Floats:
+        return np.tile(path, (chains, 1))
+
+    n_starts = len(START_QUANTILES)
+    starts = _starts(x, v, volume, k)
+    if anchor is None:
+        chains, _, log_posterior = expectation_maximisation(
+            many(x, 2 * n_starts), many(volume, 2 * n_starts), starts, START_STEPS
+        )
+        best = log_posterior.reshape(2, n_starts).argmax(axis=1) + n_starts * np.arange(2)
+        chains = chains[best]
+    else:
+        of_volume = ("volume_mean", "volume_scale", "volume_weight")
+        known = anchor if anchor.volume_weight[1] else starts[np.arange(2) * n_starts]
+        chains = replace(anchor, **{name: getattr(known, name) for name in of_volume})
+    chains, smoothed, _ = expectation_maximisation(
+        many(x, 2), many(volume, 2), chains, MORE_STEPS, ENOUGH_GAIN
+    )
+    return chains, smoothed
 
 
 def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:
