@@ -35,8 +35,8 @@ _MEDIAN_DEVIATION, _DEVIATION_SPREAD = 0.45, 0.4  # of ln
 _LEVERAGE, _LEVERAGE_SPREAD, _MOST_LEVERAGE = 0.4, 0.5, 0.95
 _MEDIAN_NOISE, _NOISE_SPREAD = 0.45, 0.3  # of ln
 _STEPS = np.array([0.12, 0.25, 0.25, 0.08, 0.2])
-_ROUNDS, _ENOUGH_GAIN = 2, 0.5
-_BURN_IN, _STRIDE, _WINDOWS = 42, 21, 50
+_ROUNDS, _ENOUGH_GAIN = 3, 0.5
+_BURN_IN, _STRIDE, _WINDOWS = 42, 21, 40
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.1, 1.2
 
 
@@ -125,7 +125,7 @@ def fit(x: Floats, y: Floats, log_volatility: Floats) -> StochasticVolatility:
     log_volatility: (T,) a first guess of h
 
     Its log likelihood is that of one-step-ahead densities inside windows of 63 days of which the
-    first 42 are not counted: so each day counts once, and as a window sees it.
+    first 42 are not counted: so each day counts at most once, and as a window sees it.
     """
     n_windows = (len(x) - _BURN_IN) // _STRIDE
     stride = _STRIDE * max(1, n_windows // _WINDOWS)
@@ -137,22 +137,21 @@ def fit(x: Floats, y: Floats, log_volatility: Floats) -> StochasticVolatility:
     theta = np.array([mean, np.log(deviation), _LEVERAGE])
     if np.isfinite(y).any():
         theta = np.append(theta, [np.nanmean(y) - mean, np.log(_MEDIAN_NOISE)])
-    theta = _search(theta, _START_FREEDOM, xs, ys)
+    theta = _search(theta, xs, ys)
     models = [_model(theta, nu) for nu in _FREEDOM]
-    nu = models[_log_likelihood(models, xs, ys).argmax()].nu
-    model = _model(_search(theta, nu, xs, ys), nu)
+    model = models[_log_likelihood(models, xs, ys).argmax()]
     return replace(model, level=_level(model, xs, ys, x, ends))
 
 
-def _search(theta: Floats, nu: float, xs: Floats32, ys: Floats32) -> Floats:
+def _search(theta: Floats, xs: Floats32, ys: Floats32) -> Floats:
     """Each round tries a step in both directions of each parameter, then a joint Newton step.
 
     theta: (3,) mean, ln deviation, leverage; (5,) with offset and ln noise of the ranges
-    xs, ys: (63, windows)
+    xs, ys: (63, windows); ν is 8 meanwhile
     """
 
     def log_posterior(tried: Floats) -> Floats:
-        models = [_model(each, nu) for each in tried]
+        models = [_model(each, _START_FREEDOM) for each in tried]
         return _log_likelihood(models, xs, ys) + _log_prior(tried)
 
     n, steps, best = len(theta), _STEPS[: len(theta)], log_posterior(theta[None])[0]

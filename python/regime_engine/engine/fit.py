@@ -31,7 +31,7 @@ Warn: TypeAlias = Callable[[str], None]
 FEWEST_WALK_FORWARD_WINDOWS = 756
 # The share of the training days that the number of states is chosen without.
 HELD_OUT = 0.3
-_SCORED_WINDOWS = 800  # about as many of the training windows give the score in sample
+_SCORED_WINDOWS = 400  # about as many of the training windows give the score in sample
 DAYS_OF_A_YEAR = 365.25
 
 
