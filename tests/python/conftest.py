@@ -1,9 +1,13 @@
 """How the tests are shared out among the processes of pytest-xdist."""
 
+import os
 from pathlib import PurePath
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+# As the command line does; commands that the tests fork have the numpy of the tests.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The rest takes seconds: so all processes end together.
 DEAREST_FIRST = (

@@ -82,6 +82,9 @@ def regime(context: click.Context, database_url: str | None) -> None:
 
 def main() -> None:
     """Run `regime`; whatever a user can cause ends in one line on stderr and exit code 1 or 2."""
+    # The matrices are small: a second thread costs more than it brings, and on a busy machine many
+    # times more. Read when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_streams()
     try:
         code = _run()
