@@ -290,11 +290,16 @@ def _held_out(
 
 
 def _suspicious_prices(database: Database, instrument_id: str) -> list[_Suspicious]:
-    """What price_suspicions has of an instrument; nothing where dbt has not built the view yet."""
+    """What price_suspicions has of an instrument; nothing where dbt has not built the view yet.
+
+    Without calendar gaps, for which the view reads the prices of all instruments.
+    """
     if not seeds.is_built(database, "price_suspicions"):
         return []
     rows = database.execute(
-        "select trade_date, kind from {price_suspicions} where instrument_id = %s", [instrument_id]
+        "select trade_date, kind from {price_suspicions}"
+        " where instrument_id = %s and kind <> 'calendar gap'",
+        [instrument_id],
     )
     return [_Suspicious(*row) for row in rows]
 
