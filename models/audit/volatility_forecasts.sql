@@ -38,60 +38,6 @@ forecasts as not materialized (
 
 ),
 
-series as (
-
-    select distinct
-        region,
-        model_id,
-        window_days,
-        instrument_id
-
-    from forecasts
-
-),
-
-outcomes as (
-
-    select
-        instrument_id,
-        trade_date,
-
-        case
-            when count(adjusted_log_return) over next_21_days = 21
-                then sqrt(avg(adjusted_log_return ^ 2) over next_21_days)
-        end as daily_volatility_21_days_after
-
-    from features
-    window next_21_days as (
-        partition by instrument_id
-        order by trade_date
-        rows between 1 following and 21 following
-    )
-
-),
-
-came as (
-
-    select
-        series.region,
-        series.model_id,
-        series.window_days,
-
-        outcome.*
-
-    from series
-    inner join lateral (
-
-        select outcomes.*
-        from outcomes
-        where outcomes.instrument_id = series.instrument_id
-        -- Keeps the look-up by instrument below the window function of outcomes.
-        offset 0 -- noqa: AM09, PRS
-
-    ) as outcome on true
-
-),
-
 annualised as (
 
     select
@@ -106,20 +52,36 @@ annualised as (
         forecasts.is_in_sample,
 
         forecasts.expected_volatility,
-        came.daily_volatility_21_days_after * sqrt(forecasts.trading_days_a_year)
+        came.daily_volatility * sqrt(forecasts.trading_days_a_year)
             as realised_volatility_21_days_after,
         forecasts.trading_days_a_year,
 
         forecasts.run_id
 
     from forecasts
-    inner join came
+    inner join features
         on
-            forecasts.region = came.region
-            and forecasts.model_id = came.model_id
-            and forecasts.window_days = came.window_days
-            and forecasts.instrument_id = came.instrument_id
-            and forecasts.as_of_date = came.trade_date
+            forecasts.instrument_id = features.instrument_id
+            and forecasts.as_of_date = features.trade_date
+    -- A look-up by key for each day. A join with the days of the market takes minutes if the
+    -- planner has no statistics yet, as after a first backfill.
+    inner join lateral (
+
+        select case when count(*) = 21 then sqrt(avg(adjusted_log_return ^ 2)) end
+            as daily_volatility
+        from (
+
+            select later.adjusted_log_return
+            from features as later
+            where
+                later.instrument_id = forecasts.instrument_id
+                and later.trade_date > forecasts.as_of_date
+            order by later.trade_date
+            limit 21
+
+        ) as next_21_days
+
+    ) as came on true
 
 )
 
