@@ -296,11 +296,14 @@ def _suspicious_prices(database: Database, instrument_id: str) -> list[_Suspicio
     """
     if not seeds.is_built(database, "price_suspicions"):
         return []
-    rows = database.execute(
-        "select trade_date, kind from {price_suspicions}"
-        " where instrument_id = %s and kind <> 'calendar gap'",
-        [instrument_id],
-    )
+    with database.transaction():
+        # Without statistics, as after a first load, the planner joins by nested loops for minutes.
+        database.execute("set local enable_nestloop = off")
+        rows = database.execute(
+            "select trade_date, kind from {price_suspicions}"
+            " where instrument_id = %s and kind <> 'calendar gap'",
+            [instrument_id],
+        ).fetchall()
     return [_Suspicious(*row) for row in rows]
 
 
