@@ -23,6 +23,7 @@ MOST_TICK = 0.4  # of a day's volatility
 MOST_UNCHANGED = 0.2
 MOST_WITHOUT_VOLUME = 0.05
 MOST_STRANGE = 0.75
+FEWEST_HELD_OUT = 63  # days of which it is said
 # Nats over one state, in all and a day. On simulated histories of 1,500 to 4,000 days without
 # regimes the gain stays below them, with regimes it stays above.
 LEAST_GAIN, LEAST_DAILY_GAIN = 10.0, 0.005
@@ -121,7 +122,7 @@ def grounds(
             "times the usual size: if a split or an error is behind it, correct the prices and fit "
             "again"
         )
-    if held_out_novelty is not None:
+    if held_out_novelty is not None and len(held_out_novelty) >= FEWEST_HELD_OUT:
         found["share_held_out_strange"] = strange = float((held_out_novelty >= STRANGE).mean())
         if strange > MOST_STRANGE:
             doubts["changed series"] = (
@@ -149,7 +150,7 @@ def _first_and_last(embeddings: Floats32, model_id: str) -> tuple[Floats, Floats
 
 
 def _tick_over_volatility(r: Floats) -> float:
-    """The median over blocks of 63 days of the smallest move over the deviation of moves; r: (T,)
+    """The median over blocks of 63 days of the smallest move over the root mean square; r: (T,)
 
     Prices that move freely have about 1/50.
     """
@@ -158,7 +159,7 @@ def _tick_over_volatility(r: Floats) -> float:
         block = r[first : first + _TICK_DAYS]
         moves = np.abs(block[block != 0])
         if len(moves):
-            ratios.append(moves.min() / block.std())
+            ratios.append(moves.min() / np.sqrt((block * block).mean()))
     return float(np.median(ratios)) if ratios else 0.0
 
 

@@ -58,6 +58,7 @@ SIGMA_COUNT = 10.0
 LEAST_VOLATILITY = 0.01
 # Long histories begin from the states of their first years: so many days, and pseudo-counts of σ.
 ANCHOR_DAYS, ANCHOR_COUNT = (756, 1512, 3024, 6048, 12096), 500.0
+ANCHOR_REACH = 0.8  # in ln, between their stormiest state and what is typical of all the days
 START_STEPS, MORE_STEPS = 12, 48
 ENOUGH_GAIN = 0.01  # nats: the fit goes on while a step gains so much
 _VOLATILITY_HALF_LIFE, _VOLATILITY_DAYS, _VOLATILITY_FACTOR = 10, 100, 0.85
@@ -291,10 +292,11 @@ def _still_density(x: Floats) -> Floats:
     """The highest t_ν(x / σ) / σ of all ν, each with its own σ; x: (n,)"""
     best = np.zeros(len(x))
     for nu in FREEDOM.tolist():
-        variance = float(x.var())
+        variance = max(float(x.var()), LEAST_VOLATILITY**2)
         for _ in range(_STILL_STEPS):
             # σ² = Σ u x² / n, u = (ν + 1) / (ν + x²/σ²)
             variance = float(((nu + 1) / (nu + x * x / variance) * x * x).mean())
+            variance = max(variance, LEAST_VOLATILITY**2)
         density = student_t(x * x / variance, nu) / np.sqrt(variance)
         if not best.any() or np.log(density).sum() > np.log(best).sum():
             best = density
@@ -351,6 +353,8 @@ def _clipped(r: Floats) -> Floats:
     """The returns, at most 20 robust standard deviations from their median: 1.4826 ·
     median |r - median| (Hampel 1974), of those that are not 0. r: (T,)"""
     moves = r[r != 0]
+    if not len(moves):
+        return r
     median = np.median(moves)
     deviation = _NORMAL_DEVIATIONS * np.median(np.abs(moves - median))
     if deviation < num_regime_core_v2.SMALLEST_SCALE:
@@ -393,9 +397,9 @@ def _anchor(r: Floats, v: Floats, k: int) -> tuple[float, Chains] | None:
     from one refit to the next.
     """
     years = [days for days in ANCHOR_DAYS if 2 * days <= len(r)]
-    if not years:
+    first = slice(years[-1] if years else 0)
+    if not years or r[first].std() < num_regime_core_v2.SMALLEST_SCALE:
         return None
-    first = slice(years[-1])
     return _fitted_anchor(r[first].tobytes(), v[first].tobytes(), k)
 
 
@@ -437,7 +441,7 @@ def _chains(
 
     n_starts = len(START_QUANTILES)
     starts = _starts(x, v, volume, k)
-    if anchor is None:
+    if anchor is None or not _is_near(anchor, starts):
         chains, _, log_posterior = expectation_maximisation(
             many(x, 2 * n_starts), many(volume, 2 * n_starts), starts, START_STEPS
         )
@@ -451,6 +455,14 @@ def _chains(
         many(x, 2), many(volume, 2), chains, MORE_STEPS, ENOUGH_GAIN
     )
     return chains, smoothed
+
+
+def _is_near(anchor: Chains, starts: Chains) -> bool:
+    """Whether the stormiest states of the first years are at most e^0.8 times as volatile as is
+    typical of all the days, or as calm: the first years of a market that changed since, such as a
+    currency that was pegged, say nothing of its states."""
+    typical = starts.typical_sigma[np.arange(2) * len(START_QUANTILES), -1]
+    return bool((np.abs(np.log(anchor.sigma.max(axis=1) / typical)) < ANCHOR_REACH).all())
 
 
 def _starts(x: Floats, v: Floats, volume: Floats, k: int) -> Chains:

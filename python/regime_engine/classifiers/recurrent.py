@@ -26,7 +26,7 @@ _LEAST_UNIT = 1e-7
 _LEAST_SIZE, _LEAST_SQUARE, _MOST_SQUARE = 0.05, 0.01, 36.0
 _MOST_INPUT = 4.0
 _PARKINSON = 4 * np.log(2)
-_MOST_DAYS = 500  # of a training path, that the network reads; of a longer one each second, …
+_READ_DAYS = 500  # at least, of a training path that is longer: each second of 1,000 days, and so on
 
 # Half-lives of the means over the days before and after a day, by what is averaged.
 _HALF_LIVES = {
@@ -232,7 +232,7 @@ def summary(
         "range": np.clip(span, -_MOST_INPUT, _MOST_INPUT),
         "return": signed,
     }
-    stride = max(1, len(returns) // _MOST_DAYS)
+    stride = max(1, len(returns) // _READ_DAYS)
     some = slice(stride // 2, None, stride)
     before, after = (each[some].copy() for each in _smoothed(today))
     for each in (before, after):

@@ -136,7 +136,7 @@ def fit(x: Floats, y: Floats, log_volatility: Floats) -> StochasticVolatility:
     deviation = np.clip(deviation, 2 * _LEAST_DEVIATION, _MOST_DEVIATION)
     theta = np.array([mean, np.log(deviation), _LEVERAGE])
     if np.isfinite(y).any():
-        theta = np.append(theta, [np.nanmean(y) - mean, np.log(_MEDIAN_NOISE)])
+        theta = np.append(theta, [np.nanmean(y - log_volatility), np.log(_MEDIAN_NOISE)])
     theta = _search(theta, xs, ys)
     models = [_model(theta, nu) for nu in _FREEDOM]
     model = models[_log_likelihood(models, xs, ys).argmax()]

@@ -283,8 +283,9 @@ def _held_out(
     before, or a fit to the first 70 % of the days."""
     if before is not None:
         is_later = training.windows.as_of_dates > np.datetime64(before.trained_to, "D")
-        learned = classifiers.read(before.classifier, before.labels, before.parameters)
-        return learned, training.embeddings[is_later]
+        if is_later.any():
+            learned = classifiers.read(before.classifier, before.labels, before.parameters)
+            return learned, training.embeddings[is_later]
     first, held_out = _split(training.embeddings)
     return train(first), held_out
 
@@ -296,14 +297,11 @@ def _suspicious_prices(database: Database, instrument_id: str) -> list[_Suspicio
     """
     if not seeds.is_built(database, "price_suspicions"):
         return []
-    with database.transaction():
-        # Without statistics, as after a first load, the planner joins by nested loops for minutes.
-        database.execute("set local enable_nestloop = off")
-        rows = database.execute(
-            "select trade_date, kind from {price_suspicions}"
-            " where instrument_id = %s and kind <> 'calendar gap'",
-            [instrument_id],
-        ).fetchall()
+    rows = database.execute(
+        "select trade_date, kind from {price_suspicions}"
+        " where instrument_id = %s and kind <> 'calendar gap'",
+        [instrument_id],
+    )
     return [_Suspicious(*row) for row in rows]
 
 
