@@ -301,10 +301,15 @@ gaps as (
 
 ),
 
+-- The days of an instrument go through arrays: a join of steps with its medians is done once a day
+-- where Postgres has no statistics of an instrument yet, and takes minutes.
 medians as (
 
     select
         instrument_id,
+        array_agg(previous_trade_date) as previous_trade_dates,
+        array_agg(trade_date) as trade_dates,
+        array_agg(adjusted_log_return) as adjusted_log_returns,
         percentile_cont(0.5) within group (order by adjusted_log_return) as median_return
 
     from steps
@@ -315,42 +320,50 @@ medians as (
 deviations as (
 
     select
-        steps.instrument_id,
-        min(medians.median_return) as median_return,
-        -- The factor makes it the standard deviation of normal returns.
-        1.4826 * percentile_cont(0.5) within group (
-            order by abs(steps.adjusted_log_return - medians.median_return)
-        ) as robust_deviation
+        medians.*,
+        spread.robust_deviation
 
-    from steps
-    inner join medians on steps.instrument_id = medians.instrument_id
-    group by steps.instrument_id
+    from medians
+    cross join lateral (
+
+        -- The factor makes it the standard deviation of normal returns.
+        select
+            1.4826 * percentile_cont(0.5) within group (
+                order by abs(adjusted_log_return - medians.median_return)
+            ) as robust_deviation
+        from unnest(medians.adjusted_log_returns) as adjusted_log_return
+
+    ) as spread
 
 ),
 
 extreme as (
 
     select
-        steps.instrument_id,
-        steps.previous_trade_date as first_date,
-        steps.trade_date as last_date,
+        deviations.instrument_id,
+        days.previous_trade_date as first_date,
+        days.trade_date as last_date,
 
         'extreme return' as kind,
-        (steps.adjusted_log_return - deviations.median_return) / deviations.robust_deviation
+        (days.adjusted_log_return - deviations.median_return) / deviations.robust_deviation
             as value,
         {{ limits.extreme_deviations }} as threshold,
         format(
             'the adjusted log return is %s, the instrument''s median %s and robust deviation %s',
-            round(steps.adjusted_log_return::numeric, 4),
+            round(days.adjusted_log_return::numeric, 4),
             round(deviations.median_return::numeric, 4),
             round(deviations.robust_deviation::numeric, 4)
         ) as evidence
 
-    from steps
-    inner join deviations on steps.instrument_id = deviations.instrument_id
+    from deviations
+    cross join lateral unnest(
+        deviations.previous_trade_dates,
+        deviations.trade_dates,
+        deviations.adjusted_log_returns
+    ) as days (previous_trade_date, trade_date, adjusted_log_return)
     where
         deviations.robust_deviation > 0
-        and abs(steps.adjusted_log_return - deviations.median_return)
+        and abs(days.adjusted_log_return - deviations.median_return)
         > {{ limits.extreme_deviations }} * deviations.robust_deviation
 
 ),
