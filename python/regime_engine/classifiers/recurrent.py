@@ -26,7 +26,9 @@ _LEAST_UNIT = 1e-7
 _LEAST_SIZE, _LEAST_SQUARE, _MOST_SQUARE = 0.05, 0.01, 36.0
 _MOST_INPUT = 4.0
 _PARKINSON = 4 * np.log(2)
-_READ_DAYS = 500  # at least, of a training path that is longer: each second of 1,000 days, and so on
+_READ_DAYS = (
+    500  # at least, of a training path that is longer: each second of 1,000 days, and so on
+)
 
 # Half-lives of the means over the days before and after a day, by what is averaged.
 _HALF_LIVES = {
