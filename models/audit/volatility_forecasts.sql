@@ -67,8 +67,10 @@ annualised as (
     -- planner has no statistics yet, as after a first backfill.
     inner join lateral (
 
-        select case when count(*) = 21 then sqrt(avg(adjusted_log_return ^ 2)) end
-            as daily_volatility
+        select
+            case
+                when count(*) = 21 then sqrt(avg(adjusted_log_return ^ 2))
+            end as daily_volatility
         from (
 
             select later.adjusted_log_return
