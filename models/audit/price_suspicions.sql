@@ -356,11 +356,12 @@ extreme as (
         ) as evidence
 
     from deviations
-    cross join lateral unnest(
-        deviations.previous_trade_dates,
-        deviations.trade_dates,
-        deviations.adjusted_log_returns
-    ) as days (previous_trade_date, trade_date, adjusted_log_return)
+    cross join
+        lateral unnest(
+            deviations.previous_trade_dates,
+            deviations.trade_dates,
+            deviations.adjusted_log_returns
+        ) as days (previous_trade_date, trade_date, adjusted_log_return)
     where
         deviations.robust_deviation > 0
         and abs(days.adjusted_log_return - deviations.median_return)
