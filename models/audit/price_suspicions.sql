@@ -1,3 +1,6 @@
+{# `regime fit` says which suspicious prices a training has. #}
+{{ config(grants={'select': ['regime_auditor', 'regime_engine']}) }}
+
 {%- set limits = var('price_suspicions') -%}
 
 with

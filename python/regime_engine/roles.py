@@ -34,7 +34,7 @@ def create(database: Database) -> None:
             _grant(database, "usage, create on schema", BUILDER, schema)
         for schema in (*engine, *built):
             _grant(database, "usage on schema", AUDITOR, schema)
-        for schema in (*engine, features, staging):
+        for schema in (*engine, features, staging, audit):
             _grant(database, "usage on schema", ENGINE, schema)
         database.create_locks()
         _grant(database, "select, insert, update on table", ENGINE, *settings.table("regime_locks"))
@@ -51,7 +51,7 @@ def create(database: Database) -> None:
         )
         for schema in (features, audit, failures):
             _grant(database, "select on all tables in schema", AUDITOR, schema)
-        for model in ("daily_features", "stg_prices_daily"):
+        for model in ("daily_features", "stg_prices_daily", "price_suspicions"):
             _grant_select(database, ENGINE, *settings.table(model))
         _grant_select(database, AUDITOR, *settings.table("stg_prices_daily"))
 
