@@ -186,8 +186,7 @@ def fit(embeddings: Floats32, n_states: int = 4, model_id: str = DEFAULT.MODEL_I
     path = training_path(embeddings, model_id)
     scale = float(path.returns.std())
     x = path.returns / scale
-    raw = _path(embeddings, model_id)
-    anchor = _rescaled(_anchor(raw.returns, raw.volumes, n_states), scale)
+    anchor = _rescaled(_anchor(path.uncut_returns, path.volumes, n_states), scale)
     experts, posterior = _experts(x, path.volumes, n_states, anchor)
     model = Markov(
         labels=STATE_LABELS[n_states],
@@ -307,15 +306,20 @@ class TrainingPath(NamedTuple):
     """What a model is fitted to, (T,) each: the first window's days and the last day of each later
     window, with the names of `Decoded`.
 
-    is_clipped: the days whose return was farther than 20 robust standard deviations from the
-        median, and was moved to there; most are splits that no adjusted close tells of
+    uncut_returns: the returns as they were; in `returns`, one that is farther than 20 robust
+        standard deviations from the median is moved to that limit
     """
 
     returns: Floats
     volumes: Floats
     log_ranges: Floats
     overnight_gaps: Floats
-    is_clipped: NDArray[np.bool_]
+    uncut_returns: Floats
+
+    @property
+    def is_clipped(self) -> NDArray[np.bool_]:
+        """(T,) the days whose return was moved; most are splits that no adjusted close shows."""
+        return np.asarray(self.returns != self.uncut_returns)
 
 
 def training_path(embeddings: Floats32, model_id: str) -> TrainingPath:
@@ -328,20 +332,15 @@ def training_path(embeddings: Floats32, model_id: str) -> TrainingPath:
             f"a Markov model needs {FEWEST_WINDOWS} training windows, and there are "
             f"{len(embeddings)}: train on a longer stretch"
         )
-    path = _path(embeddings, model_id)
+    paths = decode(embeddings, model_id)
+    path = Decoded(*(np.append(each[0], each[1:, -1]) for each in paths))
     if path.returns.std() < num_regime_core_v2.SMALLEST_SCALE:
         raise RegimeError(
             f"the prices of the {len(embeddings)} training windows never move: there are no "
             "regimes to fit"
         )
-    returns = _clipped(path.returns)
-    return TrainingPath(*path._replace(returns=returns), is_clipped=returns != path.returns)
-
-
-def _path(embeddings: Floats32, model_id: str) -> Decoded:
-    """The first window's days and the last day of each later window, (n + 62,) each."""
-    paths = decode(embeddings, model_id)
-    return Decoded(*(np.append(each[0], each[1:, -1]) for each in paths))
+    clipped = path._replace(returns=_clipped(path.returns))
+    return TrainingPath(*clipped, uncut_returns=path.returns)
 
 
 def decode(embeddings: Floats32, model_id: str) -> Decoded:
@@ -626,9 +625,9 @@ def _beta(experts: Sequence[Expert], p: Floats, smoothed: Floats, n_windows: int
     p, smoothed: (k, some windows) what the filter says of a window's last day, and the chains given
     all the training days
 
-    β_seen has the least cross entropy of p^β / Σ p^β to what the chains say: experts that err on
-    different days are surer together than the mean of their logarithms is. The chains themselves
-    are too sure where a fit leaves its states often, which are states that it mistakes:
+    β_seen has the least cross entropy of p^β / Σ p^β to what the chains say. It is usually above 1:
+    when experts err on different days, the truth is more certain than the mean of their logarithms
+    says. A fit that leaves its states often also mistakes them, and its chains are too certain:
     β_left = 1 - ½ ln(100 Σ_e λ_e Σ_k π_ek (1 - A_ekk)), at most 1.
     """
     stays = [each.initial.sum(axis=1) @ np.diag(each.transition_matrix) for each in experts]

@@ -19,7 +19,7 @@ from regime_engine.classifiers.hidden_markov import FREEDOM, student_t
 NODES = 17
 HORIZON_DAYS = 21
 PERSISTENCE = 0.99
-# Return and range of a day tell partly the same, and neither is as the model says.
+# The return and the range of a day partly say the same, and neither is quite as the model says.
 RETURN_SHARE, RANGE_SHARE = 0.5, 0.8
 STATE_WIDTH = 0.7  # of the states that it is read into, in their mean distance
 FARTHEST_RANGE = 5.0  # noises: what a wrong high or low can say at the most
