@@ -120,11 +120,13 @@ def same_answer(shown: str, printed: str) -> bool:
     """Word by word; numbers but for what another processor rounds elsewhere in a fit."""
 
     def same(one: str, other: str) -> bool:
+        if one == other or set(one + other) <= {"-", "+"}:
+            return True
         try:
             numbers = [float(each.strip("(),;:%")) for each in (one, other)]
-            return math.isclose(*numbers, rel_tol=0.02, abs_tol=0.002)
         except ValueError:
-            return one == other or set(one + other) <= {"-", "+"}
+            return False
+        return math.isclose(*numbers, rel_tol=0.02, abs_tol=0.002)
 
     shown_words, printed_words = shown.split(), printed.split()
     return len(shown_words) == len(printed_words) and all(map(same, shown_words, printed_words))
