@@ -97,10 +97,11 @@ CHECKS_CONCLUSION = """\
 
 The audit computes everything again that follows from other rows: features from prices, transitions
 from labels, the hash of a window from its features. A number that only Python can compute has a
-hash beside it, which was written with the row and which SQL recomputes: `vector_hash` of an
-embedding, `parameters_hash` of a model version, `row_hash` of a regime, a revision and a run. The
-macro `row_hash` is the sha-256 of the canonical text of the columns as a JSON array. The rows that
-a run counted must exist, in force or as revisions, so the audit also notices a deleted row.
+hash beside it, which was written with the row and which SQL recomputes: `row_hash` of an
+embedding, a regime, a revision and a run, `parameters_hash` of a model version. The macro
+`row_hash` is the sha-256 of the canonical text of the columns as a JSON array; for an embedding,
+the bytes of the vector follow the text. The rows that a run counted must exist, in force or as
+revisions, so the audit also notices a deleted row.
 
 The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
 and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.

@@ -124,8 +124,8 @@ checked as (
                         then 'vector: a number is not finite'
                 end,
                 case
-                    when encode(sha256(vector), 'hex') <> vector_hash
-                        then 'vector: not as it was written'
+                    when {{ embedding_hash('judged') }} <> row_hash
+                        then 'row: not as it was written'
                 end,
                 case
                     when (

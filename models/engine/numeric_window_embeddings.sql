@@ -19,7 +19,7 @@ select
     null::bytea as vector,
     null::integer as dimension,
     null::text as window_hash,
-    null::text as vector_hash,
+    null::text as row_hash,
     null::uuid as run_id,
     null::timestamp with time zone as created_at
 where false

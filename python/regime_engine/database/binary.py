@@ -172,10 +172,23 @@ def rows(
     return b"".join([field for row in zip(*parts, strict=True) for field in row])
 
 
-def sha256(content: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """(n, 32) uint8, as sha256() in SQL gives it, of the `size` bytes from each of n starts on."""
-    view = content.data.cast("B")
-    digests = [hashlib.sha256(view[start : start + size]).digest() for start in starts.tolist()]
+def joined(parts: Sequence[np.ndarray | bytes], n: int) -> np.ndarray:
+    """n rows of bytes, part after part: (n, bytes a row) uint8
+
+    parts: (n, width) uint8 each, or the bytes that are the same on every row
+    """
+    columns = [np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part for part in parts]
+    return np.hstack([np.broadcast_to(column, (n, column.shape[-1])) for column in columns])
+
+
+def text_of_dates(dates: np.ndarray) -> np.ndarray:
+    """(n,) datetime64[D] → (n, 10) uint8, YYYY-MM-DD"""
+    return fixed_bytes(dates.astype("S10")[:, None])
+
+
+def sha256(content: np.ndarray) -> np.ndarray:
+    """(n, bytes) uint8 → (n, 32) uint8, as sha256() in SQL gives it"""
+    digests = [hashlib.sha256(row).digest() for row in content]
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
 

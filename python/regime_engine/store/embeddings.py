@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -19,7 +19,7 @@ from regime_engine.windows import Windows
 EMBEDDINGS = Table(
     name="numeric_window_embeddings",
     key=("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
-    content=("window_spec", "vector", "dimension", "window_hash", "vector_hash"),
+    content=("window_spec", "vector", "dimension", "window_hash", "row_hash"),
     window_column="window_spec",
 )
 _COLUMNS = names((*EMBEDDINGS.columns, "run_id", "created_at"))
@@ -78,8 +78,25 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
     embeddings: (n, dimension) float32, one a window
     """
     vectors = np.ascontiguousarray(embeddings, "<f4")
-    size = vectors.shape[1] * vectors.itemsize
-    digests = binary.sha256(vectors, np.arange(len(vectors)) * size, size)
+    n, dimension = vectors.shape
+    numbers = binary.fixed_bytes(vectors)
+    window_spec, window_hashes = _window_spec(windows), hash_text(windows.hashes)
+    # What the macro embedding_hash hashes: the canonical text of a JSON array, then the vector.
+    key = ["INSTRUMENT", windows.instrument_id, "DATE", model_id, windows.window_days]
+    before_date, after_date = _json(key)[:-1].encode().split(b"DATE")
+    hashed = binary.joined(
+        [
+            before_date,
+            binary.text_of_dates(windows.as_of_dates),
+            after_date + b", ",
+            window_spec,
+            f', {dimension}, "'.encode(),
+            window_hashes,
+            b'"]',
+            numbers,
+        ],
+        n,
+    )
     return binary.pack(
         [
             b"INSTRUMENT",
@@ -87,15 +104,15 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
             binary.fixed("date", windows.as_of_dates),
             model_id.encode(),
             windows.window_days.to_bytes(4, "big"),
-            _window_spec(windows),
-            binary.fixed_bytes(vectors),
-            vectors.shape[1].to_bytes(4, "big"),
-            hash_text(windows.hashes),
-            binary.hex_digits(digests),
+            binary.joined([b"\x01", window_spec], n),  # version 1 of jsonb on the wire
+            numbers,
+            dimension.to_bytes(4, "big"),
+            window_hashes,
+            binary.hex_digits(binary.sha256(hashed)),
             run.run_id.bytes,
             bytes(8),  # created_at, which send_straight fills in
         ],
-        len(windows),
+        n,
     )
 
 
@@ -219,18 +236,20 @@ def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray])
 
 
 def _window_spec(windows: Windows) -> np.ndarray:
-    """(n, bytes) uint8, the jsonb of each window; only its dates differ from row to row."""
-    any_day = "0000-00-00"
-    spec = {
-        "first_trade_date": any_day,
-        "last_trade_date": any_day,
-        "rows": windows.window_days,
-        "columns": windows.columns,
-    }
-    text = b"\x01" + json.dumps(spec).encode()  # version 1 of jsonb on the wire
-    specs = np.tile(np.frombuffer(text, np.uint8), (len(windows), 1))
-    position = 0
-    for dates in (windows.first_trade_dates, windows.last_trade_dates):
-        position = text.index(any_day.encode(), position + 1)
-        specs[:, position : position + len(any_day)] = binary.fixed_bytes(dates.astype("S10"))
-    return specs
+    """(n, bytes) uint8, the window_spec of each window, its keys in the order of jsonb's text."""
+    return binary.joined(
+        [
+            f'{{"rows": {windows.window_days}, "columns": {_json(windows.columns)}, '.encode(),
+            b'"last_trade_date": "',
+            binary.text_of_dates(windows.last_trade_dates),
+            b'", "first_trade_date": "',
+            binary.text_of_dates(windows.first_trade_dates),
+            b'"}',
+        ],
+        len(windows),
+    )
+
+
+def _json(value: Sequence[object]) -> str:
+    """As Postgres writes jsonb that has these values."""
+    return json.dumps(value, ensure_ascii=False)

@@ -72,6 +72,22 @@ def forged(change: str, condition: str = THAT_REGIME) -> list[str]:
     ]
 
 
+def embedding_hash(vector: str = "t.vector") -> str:
+    """The expression for the hash of the embedding `t`."""
+    columns = ["entity_type", "entity_id", "as_of_date", "model_id", "window_days"]
+    columns += ["window_spec", "dimension", "window_hash"]
+    text = f"jsonb_build_array({', '.join(f't.{column}' for column in columns)})::text"
+    return f"encode(sha256(convert_to({text}, 'UTF8') || {vector}), 'hex')"
+
+
+def forged_embedding(change: str, condition: str = THAT_EMBEDDING) -> list[str]:
+    """The embedding changed by someone who knows how its hash is made."""
+    return [
+        f"update {EMBEDDINGS} set {change} where {condition}",
+        f"update {EMBEDDINGS} as t set row_hash = {embedding_hash()} where {condition}",
+    ]
+
+
 OF_PROTOTYPE = THAT_REGIME.replace("US", "US_TECH")
 OF_SEED_RULE = THAT_REGIME.replace(DAY, "2007-10-01")
 OTHER_ENCODERS = "model_id <> 'num-regime-core-v3'"
@@ -84,7 +100,7 @@ STORED = "regime_embeddings_are_the_stored_windows"
 CHANGES = "regime_transitions_are_the_label_changes"
 PROBABILITIES = "regime_probabilities_are_the_models"
 AGREE = "rows_agree_with_their_run"
-ENCODED = "vectors_are_as_they_were_encoded"
+ENCODED = "embeddings_are_as_they_were_encoded"
 DIMENSION = "embeddings_have_their_dimension"
 OF_WINDOWS = "vectors_are_of_their_windows"
 WINDOWS = "embedding_windows_end_by_their_date"
@@ -199,26 +215,20 @@ SLIPS = (
     Corruption("vectors swapped between two dates, with their hashes", f"""
             update {EMBEDDINGS} as t
             set vector = o.vector,
-                vector_hash = o.vector_hash
+                row_hash = {embedding_hash("o.vector")}
             from {EMBEDDINGS} as o
             where (t.entity_id, t.model_id) = (o.entity_id, o.model_id)
             and t.as_of_date in ('{DAY}', '{OTHER_DAY}')
             and o.as_of_date in ('{DAY}', '{OTHER_DAY}')
             and t.as_of_date <> o.as_of_date
             """, OF_WINDOWS, EMBEDDING),
-    Corruption("vector of a price that never was, with its hash", rf"""
-            update {EMBEDDINGS}
-            set vector = overlay(vector placing '\x00000045' from 1 + 4 * 183),
-                vector_hash = encode(sha256(overlay(vector placing '\x00000045' from 1
-                + 4 * 183)), 'hex')
-            where model_id = 'num-regime-core-v1'
-            """, OF_WINDOWS, {"entity_id": "GSPC.INDX", "as_of_date": "2010-09-05"}),
+    Corruption("vector of a price that never was, with its hash", forged_embedding(
+            r"vector = overlay(vector placing '\x00000045' from 1 + 4 * 183)",
+            "model_id = 'num-regime-core-v1'",
+            ), OF_WINDOWS, {"entity_id": "GSPC.INDX", "as_of_date": "2010-09-05"}),
     *(
-        Corruption(f"{name}, with the vector's hash", of_embedding(f"""
-            vector = {forged},
-            vector_hash = encode(sha256({forged}), 'hex')
-            """), OF_WINDOWS, EMBEDDING)
-        for name, forged in (
+        Corruption(f"{name}, with the row's hash", forged_embedding(f"vector = {vector}"), OF_WINDOWS, EMBEDDING)
+        for name, vector in (
             ("range of a day forged", other_number(189 + 30, 0.05)),
             ("range of the first day forged", other_number(189, 0.05)),
             ("range said to be missing", other_number(189 + 62, -0.0)),
@@ -226,7 +236,7 @@ SLIPS = (
             ("overnight gap of the first day forged", other_number(290, -0.02)),
         )
     ),
-    Corruption("vector's hash edited", of_embedding("vector_hash = window_hash"), ENCODED, EMBEDDING),
+    Corruption("embedding's hash edited", of_embedding("row_hash = window_hash"), ENCODED, EMBEDDING),
     Corruption("embedding deleted", f"delete from {EMBEDDINGS} where {THAT_EMBEDDING}", STORED, REGIME),
     Corruption("embedding moved to a Saturday", of_embedding("as_of_date = '2010-05-22'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2010-05-22"}),
     Corruption("embedding of another type of entity", of_embedding("entity_type = 'sector'"), HASHES, EMBEDDING | {"entity_type": "sector"}),
@@ -244,7 +254,7 @@ SLIPS = (
             """), STORED, REGIME),
     Corruption("window's rows", of_embedding("window_spec = jsonb_set(window_spec, '{rows}', '64')"), WINDOWS, EMBEDDING),
     Corruption("window's columns", of_embedding("window_spec = jsonb_set(window_spec, '{columns, 0}', '\"log_return\"')"), WINDOWS, EMBEDDING),
-    Corruption("window's hash", of_embedding("window_hash = vector_hash"), HASHES, EMBEDDING),
+    Corruption("window's hash", of_embedding("window_hash = reverse(window_hash)"), ENCODED, EMBEDDING),
     Corruption("transition deleted", f"delete from {TRANSITIONS} where {THAT_CHANGE}", CHANGES, TRANSITION),
     Corruption("transition added", copy_of(TRANSITIONS, THAT_CHANGE, as_of_date=f"'{DAY}'"), CHANGES, REGIME),
     Corruption("transition moved a day", of_transition("as_of_date = as_of_date + 1"), CHANGES, {"as_of_date": "2010-05-07"}),

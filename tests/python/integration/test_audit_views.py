@@ -812,7 +812,7 @@ def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
     )
     row = integrity(classified)
     assert row["status"] == "current"
-    assert row["faults"] == ["vector: a number is not finite", "vector: not as it was written"]
+    assert row["faults"] == ["vector: a number is not finite", "row: not as it was written"]
     assert not row["is_finite"]
     classified.execute(
         f"update {table} set vector = '\\x0000803f', dimension = 1,"

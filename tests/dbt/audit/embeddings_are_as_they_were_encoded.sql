@@ -15,8 +15,8 @@ hashed as (
         model_id,
         window_days,
 
-        vector_hash,
-        encode(sha256(vector), 'hex') as vector_hash_today,
+        row_hash,
+        {{ embedding_hash('embeddings') }} as row_hash_today,
         run_id
 
     from embeddings
@@ -26,7 +26,7 @@ hashed as (
 edited as (
 
     select * from hashed
-    where vector_hash is distinct from vector_hash_today
+    where row_hash is distinct from row_hash_today
 
 )
 
