@@ -1,35 +1,23 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from psycopg import sql
 
 from regime_engine import dbt, features, roles, seeds
 from regime_engine.config import ENGINE_TABLES
-from regime_engine.database import Database, Rows
+from regime_engine.database import Database
 from regime_engine.dbt import NodeResult
-from regime_engine.engine import classify, fit, vote
+from regime_engine.engine import catalog, classify, fit, kept, vote
 from regime_engine.engine.classify import Outcome
 from regime_engine.engine.fit import Recipe, WalkForward, Warn, no_warning
+from regime_engine.engine.kept import Finding
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 # Instruments that a message names.
 MOST_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A test that did not pass, and its first offending rows.
-
-    look_further: the SQL that gives all of them
-    """
-
-    test: NodeResult
-    rows: Rows
-    look_further: str
 
 
 def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
@@ -91,27 +79,56 @@ def audit(
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
     with database.locked(roles.builder_of(database)):
-        results = dbt.test(database, "audit", progress)
-        broken = [result for result in results if result.status == "error"]
+        tested = dbt.test(database, "audit", progress)
+        faults = catalog.faults(database, tested.objects)
+        broken = [result for result in tested.results if result.status == "error"]
         if broken:
-            _require_relations(database, results)
+            _require_relations(database, tested.results)
+            _require_objects(faults)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
-        found = [result for result in results if result.status in ("fail", "warn")]
-        return results, [_finding(database, result, rows_shown) for result in found]
+        results = [_of_objects(database, faults), *tested.results]
+        return results, kept.keep(database, results, rows_shown)
 
 
 def _require_relations(database: Database, results: list[NodeResult]) -> None:
     """raises RegimeError naming what the audit's test of the project's relations did not find"""
     for result in results:
         if result.name == "relations_exist" and result.status == "fail":
-            missing = _finding(database, result, limit=1000).rows.rows
-            names = sorted(f"{schema}.{name}" for schema, name, *_ in missing)
+            missing = database.execute(sql.SQL(result.query.strip()))
+            rows = [(f"{schema}.{name}", command) for schema, name, _, command in missing]
+            names = sorted(name for name, _ in rows)
             more = f" and {len(names) - 9} more" if len(names) > 9 else ""
-            commands = " and then ".join(sorted({f"`{command}`" for *_, command in missing}))
+            commands = " and then ".join(sorted({f"`{command}`" for _, command in rows}))
             raise RegimeError(
                 "the audit could not be carried out: the database lacks "
                 f"{', '.join(names[:9])}{more}: run {commands}"
             )
+
+
+def _require_objects(faults: Sequence[catalog.Fault]) -> None:
+    """raises RegimeError naming the first object that is not as the project builds it"""
+    if faults:
+        first, *others = faults
+        more = f" (and {len(others)} more faults)" if others else ""
+        raise RegimeError(
+            f"the audit could not be carried out: {first.kind} {first.object} {first.fault} "
+            f"{first.found}: {first.what_to_run}{more}"
+        )
+
+
+def _of_objects(database: Database, faults: Sequence[catalog.Fault]) -> NodeResult:
+    """The comparison of the database's objects, as a test."""
+    query = catalog.as_query(faults).as_string(database.connection)
+    return NodeResult(
+        name=catalog.NAME,
+        resource_type="test",
+        status="fail" if faults else "pass",
+        message="",
+        failures=len(faults),
+        description=catalog.DESCRIPTION,
+        query=query,
+        failures_table=(database.settings.failures_schema, catalog.NAME),
+    )
 
 
 def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
@@ -216,20 +233,3 @@ def _require_failures_can_be_kept(database: Database) -> None:
             f"{roles.BUILDER}, or read what the last one found in the schema "
             f"{database.settings.failures_schema}"
         )
-
-
-def _finding(database: Database, test: NodeResult, limit: int) -> Finding:
-    if test.failures_table is None:
-        query = sql.Composed([sql.SQL(test.query.strip())])
-    else:
-        # By Postgres's own quoting, since a person is to type it.
-        (failures,) = database.one(
-            "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
-        )
-        query = sql.SQL("select * from {}").format(sql.SQL(failures))
-    rows = database.rows(
-        "select * from (\n{query}\n) as failures limit {limit}",
-        query=query,
-        limit=sql.Literal(limit),
-    )
-    return Finding(test, rows, query.as_string(database.connection))

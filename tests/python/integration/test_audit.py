@@ -150,10 +150,10 @@ def generic(server, features_template) -> Iterator[tuple[Database, dict[str, str
         server.database(MODULE_DATABASE, features_template) as settings,
         connect(settings) as database,
     ):
-        results = dbt.test(database, "features")
+        results = dbt.test(database, "features").results
         assert {result.status for result in results} == {"pass"}
         queries = {result.name: result.query for result in results}
-        queries |= {result.name: result.query for result in dbt.test(database, "audit")}
+        queries |= {result.name: result.query for result in dbt.test(database, "audit").results}
         yield database, queries
 
 

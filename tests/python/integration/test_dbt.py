@@ -531,7 +531,7 @@ def test_the_docs_are_one_file_and_no_column_of_the_catalog_is_undocumented(
 
 def test_a_failing_test_shows_the_row_and_not_its_null_alone(database):
     database.execute("update runtime.regions set instrument_id = null where region = 'US'")
-    tested = dbt.test(database, "features")
+    tested = dbt.test(database, "features").results
     (failing,) = [node for node in tested if node.status == "fail"]
     assert failing.name == "not_null_regions_instrument_id"
     (row,) = database.connection.execute(failing.query)

@@ -1,0 +1,69 @@
+"""Keeps what the tests of an audit found: a table for each test, in the schema audit_failures."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from regime_engine import roles
+from regime_engine.database import Database, Rows
+from regime_engine.dbt import NodeResult
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A test that did not pass, and its first offending rows.
+
+    look_further: the SQL that gives all of them
+    """
+
+    test: NodeResult
+    rows: Rows
+    look_further: str
+
+
+def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list[Finding]:
+    """Keep the rows of each test in place of the last audit's; returns what failed or warned.
+
+    The table of a test that found nothing is empty.
+    """
+    builder = roles.builder_of(database)
+    findings = []
+    with database.transaction():
+        if builder:
+            database.execute("set local role {builder}", builder=sql.Identifier(builder))
+        for result in results:
+            has_found = result.status in ("fail", "warn")
+            query = sql.SQL(result.query.strip())
+            if result.failures_table:
+                query = _kept(database, result.failures_table, query, has_found)
+            if has_found:
+                findings.append(_finding(database, result, query, rows_shown))
+    return findings
+
+
+def _kept(
+    database: Database, table: tuple[str, str], query: sql.SQL, has_found: bool
+) -> sql.SQL:
+    """Create the table; returns a query for the rows: of the table, if it has them all."""
+    schema, _ = table
+    # By Postgres's own quoting, since a person is to type it.
+    (name,) = database.one("select format('%%I.%%I', %s::text, %s::text)", table)
+    slots = {"table": sql.Identifier(*table), "query": query}
+    database.execute("create schema if not exists {schema}", schema=sql.Identifier(schema))
+    database.execute("drop table if exists {table} cascade", **slots)
+    data = sql.SQL("" if has_found else "with no data")
+    created = database.execute("create table {table} as (\n{query}\n) {data}", data=data, **slots)
+    if not has_found:
+        return query
+    (stored,) = database.one("select count(*) from {table}", **slots)
+    # A trigger on events may have emptied it.
+    return sql.SQL(f"select * from {name}") if stored == created.rowcount else query
+
+
+def _finding(database: Database, test: NodeResult, query: sql.SQL, limit: int) -> Finding:
+    rows = database.rows(
+        "select * from (\n{query}\n) as failures limit {limit}",
+        query=query,
+        limit=sql.Literal(limit),
+    )
+    return Finding(test, rows, query.as_string(database.connection))
