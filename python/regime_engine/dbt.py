@@ -110,7 +110,7 @@ def test(
     """
     with _dbt(database, progress, keeps_search_path=False) as dbt:
         manifest = dbt.parse()
-        kept = {}
+        kept: dict[str, tuple[str, str]] = {}
         for node in manifest.nodes.values():
             if node.resource_type == "test" and node.should_store_failures:
                 kept[node.unique_id] = (node.schema, node.alias)
@@ -170,18 +170,14 @@ class _Dbt:
             # What follows are the macros that led there.
             reason = str(outcome.exception).split("> in macro")[0]
             if isinstance(outcome.exception, UnicodeError):
-                reason += (
-                    " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
-                )
+                reason += " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
             reason = " ".join(reason.split())
             raise RegimeError(f"dbt cannot {command} {self.project}: {reason}")
         return outcome.result
 
 
 @contextlib.contextmanager
-def _dbt(
-    database: Database, progress: Progress, keeps_search_path: bool = True
-) -> Iterator[_Dbt]:
+def _dbt(database: Database, progress: Progress, keeps_search_path: bool = True) -> Iterator[_Dbt]:
     """dbt on the connection's database; one at a time a database.
 
     progress: called with the nodes done, the nodes in all, and the name of one that begins or ends
@@ -291,7 +287,7 @@ def project_objects(dbt: _Dbt, manifest: "Manifest") -> list[ProjectObject]:
     written = [node for node in nodes if _kind(node) != "table"]
     selected = ["fqn:" + ".".join(node.fqn) for node in written]
     compiled = {
-        result.node.unique_id: result.node.compiled_code
+        result.node.unique_id: result.node.compiled_code or ""  # type: ignore[union-attr]
         for result in dbt.run(
             "compile", "--indirect-selection", "empty", "--no-populate-cache", "--select", *selected
         )
@@ -512,9 +508,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _node_result(
-    result: "RunResult", failures_table: tuple[str, str] | None = None
-) -> NodeResult:
+def _node_result(result: "RunResult", failures_table: tuple[str, str] | None = None) -> NodeResult:
     node = result.node
     return NodeResult(
         name=node.name,

@@ -33,7 +33,7 @@ def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list
             database.execute("set local role {builder}", builder=sql.Identifier(builder))
         for result in results:
             has_found = result.status in ("fail", "warn")
-            query = sql.SQL(result.query.strip())
+            query = sql.Composed([sql.SQL(result.query.strip())])
             if result.failures_table:
                 query = _kept(database, result.failures_table, query, has_found)
             if has_found:
@@ -42,8 +42,8 @@ def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list
 
 
 def _kept(
-    database: Database, table: tuple[str, str], query: sql.SQL, has_found: bool
-) -> sql.SQL:
+    database: Database, table: tuple[str, str], query: sql.Composed, has_found: bool
+) -> sql.Composed:
     """Create the table; returns a query for the rows: of the table, if it has them all."""
     schema, _ = table
     # By Postgres's own quoting, since a person is to type it.
@@ -57,10 +57,11 @@ def _kept(
         return query
     (stored,) = database.one("select count(*) from {table}", **slots)
     # A trigger on events may have emptied it.
-    return sql.SQL(f"select * from {name}") if stored == created.rowcount else query
+    is_whole = stored == created.rowcount
+    return sql.SQL("select * from {}").format(sql.SQL(name)) if is_whole else query
 
 
-def _finding(database: Database, test: NodeResult, query: sql.SQL, limit: int) -> Finding:
+def _finding(database: Database, test: NodeResult, query: sql.Composed, limit: int) -> Finding:
     rows = database.rows(
         "select * from (\n{query}\n) as failures limit {limit}",
         query=query,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import forgeries_of_objects
 import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
@@ -13,8 +14,10 @@ from corruptions import SLIPS, Corruption
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
+from regime_engine import dbt
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, forget, nightly, vote
+from regime_engine.dbt import ProjectObject
+from regime_engine.engine import catalog, classify, fit, forget, nightly, vote
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
@@ -101,16 +104,22 @@ def rows_of(database: Database, query: str) -> list[dict[str, str]]:
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
 
-@pytest.fixture(scope="module")
-def unprotected(audited) -> Audited:
+@pytest.fixture
+def unprotected(audited) -> Iterator[Audited]:
     """Without the checks that would refuse a corruption: they are not what is tested."""
-    checks = audited.database.rows(
-        "select conrelid::regclass::text, conname from pg_constraint"
-        " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
-    ).rows
-    for table, name in checks:
-        audited.database.execute(f'alter table {table} drop constraint "{name}"')
-    return audited
+    with audited.database.transaction(force_rollback=True):
+        checks = audited.database.rows(
+            "select conrelid::regclass::text, conname from pg_constraint"
+            " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
+        ).rows
+        for table, name in checks:
+            audited.database.execute(f'alter table {table} drop constraint "{name}"')
+        yield audited
+
+
+@pytest.fixture(scope="module")
+def objects(audited) -> list[ProjectObject]:
+    return dbt.test(audited.database, "audit").objects
 
 
 def corrupt(database: Database, corruption: Corruption) -> None:
@@ -135,7 +144,45 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
 
 
 def test_every_audit_test_finds_something(audited):
-    assert {corruption.found_by for corruption in MUTATIONS} == set(audited.queries)
+    found = {corruption.found_by for corruption in MUTATIONS} | {catalog.NAME}
+    assert found == set(audited.queries)
+
+
+@pytest.mark.parametrize("forgery", forgeries_of_objects.FORGERIES, ids=lambda each: each.name)
+def test_the_audit_finds_a_changed_object_and_names_it(audited, objects, forgery):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgery.sql:
+            audited.database.connection.execute(statement)
+        found = catalog.faults(audited.database, objects)
+    assert any(
+        (fault.object, fault.fault) == (forgery.object, forgery.fault)
+        and forgery.found in fault.found
+        and fault.what_to_run
+        for fault in found
+    ), found[:3]
+
+
+def test_objects_beside_ours_are_no_fault(audited, objects):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgeries_of_objects.BESIDE_OURS:
+            audited.database.connection.execute(statement)
+        assert catalog.faults(audited.database, objects) == []
+
+
+@pytest.mark.one_server
+def test_neither_a_shadow_nor_an_event_trigger_hides_a_row(server, finished):
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        corrupt(database, next(each for each in MUTATIONS if each.name == "label flipped"))
+        for statement in forgeries_of_objects.SHADOWS:
+            database.connection.execute(statement)
+        result = regime_command(settings, "audit", "--format", "json")
+        assert result.returncode == 1
+        tests = {each["name"]: each for each in json.loads(result.stdout)["tests"]}
+        found = tests["regimes_are_as_they_were_classified"]
+        assert (found["verdict"], found["failures"], len(found["rows"])) == ("FAIL", 1, 1)
+        assert "audit_failures" not in found["look_further"]
+        named = {row["object"] for row in tests[catalog.NAME]["rows"]}
+        assert named == {"empties"}
 
 
 @pytest.mark.one_server

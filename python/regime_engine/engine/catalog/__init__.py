@@ -22,10 +22,10 @@ NAME = "objects_are_as_the_project_builds_them"
 SECTION = "Tables and views"
 DESCRIPTION = (
     "The tables, views and functions in the database are those that the installed project would "
-    "build: kinds, definitions, columns, constraints, keys, owners, rights to write, and the rows of "
-    "the seeds. Nothing beside them changes what the audit reads: triggers, rules, row security, "
-    "inheritance, event triggers, casts, and functions or operators added to pg_catalog. "
-    "`what_to_run` says how to repair each. A build repairs views and functions only."
+    "build: kinds, definitions, columns, constraints, keys, owners, rights to write, and the rows "
+    "of the seeds. Nothing beside them changes what the audit reads: triggers, rules, row "
+    "security, inheritance, event triggers, casts, and functions or operators added to "
+    "pg_catalog. Finds each difference, and says in what_to_run how to repair it."
 )
 CHECKS = (
     "relations",
@@ -86,9 +86,7 @@ def as_query(faults: Sequence[Fault]) -> sql.Composed:
     return query.format(
         columns=names(Fault._fields),
         faults=sql.Literal(json.dumps([fault._asdict() for fault in faults])) + sql.SQL("::jsonb"),
-        typed=sql.SQL(", ").join(
-            sql.Identifier(name) + sql.SQL(" text") for name in Fault._fields
-        ),
+        typed=sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" text") for name in Fault._fields),
     )
 
 
@@ -123,8 +121,14 @@ def _create_candidates(database: Database, objects: Sequence[ProjectObject]) -> 
                 raise
             expected = "the project's definition fits the objects that it reads"
             candidates.faults.append(
-                Fault(each.kind, f"{each.schema}.{each.alias}", "cannot be compared", expected,
-                      reason, each.built_by)
+                Fault(
+                    each.kind,
+                    f"{each.schema}.{each.alias}",
+                    "cannot be compared",
+                    expected,
+                    reason,
+                    each.built_by,
+                )
             )
         else:
             candidates.names.append(name)
@@ -199,7 +203,7 @@ def _faults_of_rows(database: Database, seed: ProjectObject, candidate: str) -> 
             statement(__package__, "rows_of_one"), one=one, other=other, names=compared
         )
         for (row,) in rows:
-            sides = ("", row) if one is table else (row, "")
+            in_file, in_table = ("", row) if one is table else (row, "")
             name = f"{seed.schema}.{seed.alias}"
-            found.append(Fault("seed", name, fault, *sides, repair))
+            found.append(Fault("seed", name, fault, in_file, in_table, repair))
     return found

@@ -69,8 +69,8 @@ select
         when present.attname is null then 'lacks a column'
         else 'has another column'
     end as fault,
-    coalesce(format('%%I %%s', expected.attname, expected.definition), '') as expected,
-    coalesce(format('%%I %%s', present.attname, present.definition), '') as found,
+    coalesce(quote_ident(expected.attname) || ' ' || expected.definition, '') as expected,
+    coalesce(quote_ident(present.attname) || ' ' || present.definition, '') as found,
     format('alter table %%s …', tables.object) as what_to_run
 from expected
 full join present using (oid, attname)

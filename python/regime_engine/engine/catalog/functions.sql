@@ -107,7 +107,7 @@ union all
 select
     kind,
     object,
-    'has another ' || item as fault,
+    'differs in its ' || item as fault,
     coalesce(expected_line, '') as expected,
     coalesce(found_line, '') as found,
     built_by as what_to_run

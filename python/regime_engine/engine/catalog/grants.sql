@@ -39,7 +39,7 @@ writing as (
     select
         *,
         case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role_name,
-        lower(privilege_type) || coalesce(format(' (%%I)', column_name), '') as privilege
+        lower(privilege_type) || coalesce(' (' || quote_ident(column_name) || ')', '') as privilege
 
     from granted
     where
