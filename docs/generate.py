@@ -18,6 +18,7 @@ from regime_engine import encoders
 from regime_engine.cli import COMMANDS, regime
 from regime_engine.cli.options import DEFAULT_WINDOW_DAYS
 from regime_engine.config import LAYER_OF
+from regime_engine.engine import catalog
 
 DOCS = Path(__file__).parent
 PROJECT = DOCS.parent
@@ -79,11 +80,10 @@ defaults. You can rename them ([settings](settings.md)).
 CHECKS_INTRODUCTION = """\
 # What the audit checks
 
-`regime audit` runs every check below and prints its verdict. The same checks run with
-`dbt test --profiles-dir profiles --selector audit`. A failure means that a row is wrong. A warning
-means that the world changed since the row was written: a price was restated, or a model was fitted.
-`--format json` prints the verdicts for a program. The exit code is 1 if a check failed or was not
-run.
+`regime audit` runs every check below and prints its verdict. A failure means that a row is wrong.
+A warning means that the world changed since the row was written: a price was restated, or a model
+was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check
+failed or was not run.
 
 The rows that a check finds stay in a table with the name of the check. The next audit makes the
 table anew, and drops any view on it:
@@ -91,6 +91,15 @@ table anew, and drops any view on it:
 ```sql
 select * from audit_failures.regime_transitions_are_the_label_changes;
 ```
+
+`dbt test --profiles-dir profiles --selector audit` runs the same checks from the shell, except
+for `objects_are_as_the_project_builds_them`. `regime audit` is stricter in two more ways:
+
+- A verdict comes from the query of the check. dbt counts the rows of the table that keeps them,
+  which a trigger on events can empty.
+- Its sessions set `search_path` to `pg_catalog, pg_temp`, whatever the login, the database or
+  your dbt profile says. So nobody can put a function, an operator or a type before that of
+  Postgres.
 """
 CHECKS_CONCLUSION = """\
 ## How an edit is found
@@ -105,6 +114,28 @@ revisions, so the audit also notices a deleted row.
 
 The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
 and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.
+
+## How the objects are compared
+
+The check `objects_are_as_the_project_builds_them` reads nothing that the database says about
+itself. It lets dbt compile the installed project, creates each view and function from that as a
+temporary one, and each table's columns and constraints as a temporary table. Postgres then
+describes both, and the two descriptions must be equal. All of this is rolled back. The login
+needs the right to create temporary tables, as for a build.
+
+- **Owners.** All objects have one owner, the one that most of them have.
+- **Rights to write.** The owner has them, and the roles in the `grants` of the project. Any other
+  role is named. Rights to read are free.
+- **What you may add.** Views, tables, functions and indexes of your own, and foreign keys to our
+  tables. A column, a constraint, a trigger or a rule on one of our tables is named.
+- **Partitions** of `numeric_window_embeddings` may be of any years, and have checks of their own.
+- **Event triggers** run code whenever an object changes, so the audit names each that is enabled
+  and is not of an extension. If one is yours, put its name into `REGIME_KNOWN_EVENT_TRIGGERS`, a
+  list with commas.
+- **Casts** between two types of Postgres that call a function are named, and so are functions and
+  operators in `pg_catalog` that have the name of one of Postgres.
+- **Seeds** have the rows of their files. `regime init` puts them back. To change a region, use
+  `regime region add` or `regime region remove`.
 
 ## How the checks are tested
 
@@ -268,6 +299,8 @@ def checks_page() -> str:
         for check in checks:
             warning = " (warning)" if check["config"].get("severity") == "warn" else ""
             page.append(f"| {_code(check['name'])}{warning} | {_cell(check['description'])} |")
+        if section == catalog.SECTION:
+            page.append(f"| {_code(catalog.NAME)} | {_cell(catalog.DESCRIPTION)} |")
         if section == "Keys":
             for model in _read("models/engine/*.yml", "models"):
                 for test in model.get("data_tests", []):

@@ -8,6 +8,14 @@ from regime_engine import roles
 from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
 
+TABLE = sql.SQL("table")
+# Of what may have taken the place of a table: pg_class.relkind → its name in SQL.
+KINDS = {
+    "v": sql.SQL("view"),
+    "m": sql.SQL("materialized view"),
+    "f": sql.SQL("foreign table"),
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -50,7 +58,9 @@ def _kept(
     (name,) = database.one("select format('%%I.%%I', %s::text, %s::text)", table)
     slots = {"table": sql.Identifier(*table), "query": query}
     database.execute("create schema if not exists {schema}", schema=sql.Identifier(schema))
-    database.execute("drop table if exists {table} cascade", **slots)
+    found = database.first("select relkind from pg_class where oid = to_regclass(%s)", [name])
+    if found:
+        database.execute("drop {kind} {table} cascade", kind=KINDS.get(found[0], TABLE), **slots)
     data = sql.SQL("" if has_found else "with no data")
     created = database.execute("create table {table} as (\n{query}\n) {data}", data=data, **slots)
     if not has_found:

@@ -86,7 +86,7 @@ def audit(
             _require_relations(database, tested.results)
             _require_objects(faults)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
-        results = [_of_objects(database, faults), *tested.results]
+        results = [_of_objects(database, faults, tested.results), *tested.results]
         return results, kept.keep(database, results, rows_shown)
 
 
@@ -116,9 +116,11 @@ def _require_objects(faults: Sequence[catalog.Fault]) -> None:
         )
 
 
-def _of_objects(database: Database, faults: Sequence[catalog.Fault]) -> NodeResult:
-    """The comparison of the database's objects, as a test."""
-    query = catalog.as_query(faults).as_string(database.connection)
+def _of_objects(
+    database: Database, faults: Sequence[catalog.Fault], tests: list[NodeResult]
+) -> NodeResult:
+    """The comparison of the database's objects, as one more test, kept where the others are."""
+    tables = [test.failures_table for test in tests if test.failures_table]
     return NodeResult(
         name=catalog.NAME,
         resource_type="test",
@@ -126,8 +128,8 @@ def _of_objects(database: Database, faults: Sequence[catalog.Fault]) -> NodeResu
         message="",
         failures=len(faults),
         description=catalog.DESCRIPTION,
-        query=query,
-        failures_table=(database.settings.failures_schema, catalog.NAME),
+        query=catalog.as_query(faults).as_string(database.connection),
+        failures_table=(tables[0][0], catalog.NAME) if tables else None,
     )
 
 

@@ -182,7 +182,7 @@ def test_neither_a_shadow_nor_an_event_trigger_hides_a_row(server, finished):
         assert (found["verdict"], found["failures"], len(found["rows"])) == ("FAIL", 1, 1)
         assert "audit_failures" not in found["look_further"]
         named = {row["object"] for row in tests[catalog.NAME]["rows"]}
-        assert named == {"empties"}
+        assert named == {"empties", "shadows"}
 
 
 @pytest.mark.one_server

@@ -114,11 +114,11 @@ def _create_candidates(database: Database, objects: Sequence[ProjectObject]) -> 
         try:
             with database.transaction():
                 database.connection.execute(_create(each, name))
+        except psycopg.errors.InsufficientPrivilege:
+            raise
         except psycopg.Error as error:
             candidates.names.append("")
             reason = " ".join((error.diag.message_primary or str(error)).split())
-            if isinstance(error, psycopg.errors.InsufficientPrivilege):
-                raise
             expected = "the project's definition fits the objects that it reads"
             candidates.faults.append(
                 Fault(

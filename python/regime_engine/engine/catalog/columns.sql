@@ -71,7 +71,13 @@ select
     end as fault,
     coalesce(quote_ident(expected.attname) || ' ' || expected.definition, '') as expected,
     coalesce(quote_ident(present.attname) || ' ' || present.definition, '') as found,
-    format('alter table %%s …', tables.object) as what_to_run
+    case
+        when expected.attname is null
+            then format('alter table %%s drop column %%I', tables.object, present.attname)
+        when present.attname is null
+            then format('alter table %%s add column %%I %%s', tables.object, expected.attname, expected.definition)
+        else format('alter table %%s alter column %%I …', tables.object, present.attname)
+    end as what_to_run
 from expected
 full join present using (oid, attname)
 inner join tables using (oid)
