@@ -117,7 +117,8 @@ def test(
                 node.config.store_failures = False
         results = dbt.run("test", *dbt.selection(selector))
         dbt.require_results(results, selector)
-        objects = project_objects(dbt, manifest)
+        dbt.be_silent()
+        objects = _project_objects(dbt, manifest)
     return Tested(
         [_node_result(result, kept.get(result.node.unique_id)) for result in results], objects
     )
@@ -143,6 +144,10 @@ class _Dbt:
         manifest: Manifest = self._invoke("parse")
         self._runner.manifest = manifest
         return manifest
+
+    def be_silent(self) -> None:
+        """Report no more progress."""
+        self._runner.callbacks.clear()
 
     def run(self, command: str, *arguments: str) -> "list[RunResult]":
         """raises RegimeError where dbt could not begin"""
@@ -275,7 +280,7 @@ def _our_sessions(
         del database.watch.pids[1:]
 
 
-def project_objects(dbt: _Dbt, manifest: "Manifest") -> list[ProjectObject]:
+def _project_objects(dbt: _Dbt, manifest: "Manifest") -> list[ProjectObject]:
     """Every table, view and function of the package, as dbt would build it now."""
     nodes = [
         node

@@ -42,7 +42,8 @@ def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list
         for result in results:
             has_found = result.status in ("fail", "warn")
             query = sql.Composed([sql.SQL(result.query.strip())])
-            if result.failures_table:
+            # A test that did not run has no query.
+            if result.failures_table and (has_found or result.status == "pass"):
                 query = _kept(database, result.failures_table, query, has_found)
             if has_found:
                 findings.append(_finding(database, result, query, rows_shown))
