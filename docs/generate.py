@@ -133,7 +133,8 @@ needs the right to create temporary tables, as for a build.
   and is not of an extension. If one is yours, put its name into `REGIME_KNOWN_EVENT_TRIGGERS`, a
   list with commas.
 - **Casts** between two types of Postgres that call a function are named, and so are functions and
-  operators in `pg_catalog` that have the name of one of Postgres.
+  operators in `pg_catalog` that have the name of one of Postgres, and operators, casts, operator
+  classes and SQL functions of Postgres that were changed since the cluster was made.
 - **Seeds** have the rows of their files. `regime init` puts them back. To change a region, use
   `regime region add` or `regime region remove`.
 

@@ -457,8 +457,22 @@ FORGERIES = (
         "a function in place of one of Postgres",
         "create or replace function pg_catalog.encode(bytea, text) returns text"
         " language sql immutable strict as $$ select '' $$",
-        of="encode(bytea,text)",
-        fault="is not the function of Postgres",
+        of="pg_catalog.encode(pg_catalog.bytea,pg_catalog.text)",
+        fault="was changed since the cluster was made",
+    ),
+    forgery(
+        "an operator of Postgres that calls another function",
+        "update pg_operator set oprcode = 'texteq' where oid = '<>(text, text)'::regoperator",
+        of="pg_catalog.<>(pg_catalog.text,pg_catalog.text)",
+        fault="was changed since the cluster was made",
+    ),
+    forgery(
+        "an event trigger that hides in an extension",
+        EVENT,
+        "create event trigger quiet on ddl_command_end execute function public.at_an_event()",
+        "alter extension plpgsql add event trigger quiet",
+        of="quiet",
+        fault="runs at every change of an object",
     ),
     forgery(
         "an operator beside one of Postgres",

@@ -9,9 +9,12 @@ of_extensions as (
         objid
 
     from pg_depend
+    inner join pg_extension on refobjid = pg_extension.oid
     where
         refclassid = 'pg_extension'::regclass
         and deptype = 'e'
+        -- It is in every database and has none of these, so that anything here was put into it.
+        and extname <> 'plpgsql'
 
 ),
 
@@ -118,31 +121,44 @@ made as (
 
 ),
 
--- A function in C is called by its number, whatever its row says, so only one in SQL can be replaced.
-replaced as (
+-- What every cluster has. A function in C is called by its number, whatever its row says, so that only
+-- one in SQL can be replaced; a row with rights of its own may have been granted or revoked since.
+native as (
 
-    select
-        'function' as kind,
-        pg_proc.oid::regprocedure::text as object,
-        'is not the function of Postgres' as fault,
-        lanname::text as found,
-        'restore the function from a new cluster of the same version' as what_to_run
+    select 'pg_proc'::regclass as classid, oid, xmin from pg_proc
+    where prolang = (select oid from pg_language where lanname = 'sql') and proacl is null
+    union all
+    select 'pg_operator'::regclass as classid, oid, xmin from pg_operator
+    union all
+    select 'pg_cast'::regclass as classid, oid, xmin from pg_cast
+    union all
+    select 'pg_opclass'::regclass as classid, oid, xmin from pg_opclass
+    union all
+    select 'pg_amop'::regclass as classid, oid, xmin from pg_amop
+    union all
+    select 'pg_amproc'::regclass as classid, oid, xmin from pg_amproc
+    union all
+    select 'pg_proc'::regclass as classid, aggfnoid as oid, xmin from pg_aggregate
 
-    from pg_proc
-    inner join pg_language on prolang = pg_language.oid
+),
+
+changed as (
+
+    select distinct
+        identity.type as kind,
+        identity.identity as object,
+        'was changed since the cluster was made' as fault,
+        'a row of ' || classid::regclass as found,
+        'compare it with that of a new cluster of the same version' as what_to_run
+
+    from native
     cross join made
+    cross join lateral pg_identify_object(classid, oid, 0) as identity
     where
-        pg_proc.oid < 16384
-        and pronamespace = 'pg_catalog'::regnamespace
-        and (
-            lanname not in ('internal', 'c', 'sql')
-            or (
-                lanname = 'sql'
-                and proacl is null
-                and (pg_proc.xmin::text::bigint - made.xid + 4294967296) %% 4294967296
-                between 1 and 2147483647
-            )
-        )
+        oid < 16384
+        -- Numbers of transactions go round.
+        and (native.xmin::text::bigint - made.xid + 4294967296) %% 4294967296
+        between 1 and 2147483647
 
 )
 
@@ -162,5 +178,5 @@ from (
     union all
     select * from operators
     union all
-    select * from replaced
+    select * from changed
 ) as surroundings
