@@ -48,20 +48,29 @@ class Finding:
 
 
 def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
-    """Create or upgrade schemas, engine tables and seeds."""
+    """Create or upgrade schemas, engine tables and seeds.
+
+    raises RegimeError if the tables are of a version whose rows cannot be kept
+    """
+    _require_no_older_tables(database)
     dbt.require_success(dbt.build(database, "engine_tables", progress), "init")
 
 
-def advice_on_older_embeddings(database: Database) -> str | None:
-    """How to write the embeddings again, if an older version of this package wrote some."""
-    older = "select 1 from {numeric_window_embeddings} where entity_type = 'instrument' limit 1"
-    if not database.first(older):
-        return None
-    tables = [".".join(database.settings.table(name)) for name in ENGINE_TABLES]
-    return (
-        "an older version wrote the embeddings of this database (entity_type is 'INSTRUMENT' now, "
-        f"and was 'instrument'): empty the engine tables with `truncate {', '.join(tables)}`, then "
-        "write them again with `regime pipeline --walk-forward`"
+def _require_no_older_tables(database: Database) -> None:
+    """raises RegimeError if an older version of this package created the engine tables
+
+    Their rows have no seals, and their embeddings another hash, which nobody can add afterwards.
+    """
+    older = (
+        "select 1 from pg_attribute where attrelid = to_regclass(%s) and attname = 'vector_hash'"
+    )
+    if not database.first(older, [database.table("numeric_window_embeddings").as_string()]):
+        return
+    tables = ", ".join(database.table(name).as_string() for name in ENGINE_TABLES)
+    raise RegimeError(
+        "an older version of regime-engine created the engine tables of this database, without "
+        f"seals: remove them with `drop table {tables} cascade`, run `regime init`, and write them "
+        "again with `regime pipeline --walk-forward`"
     )
 
 
@@ -69,6 +78,7 @@ def build_features(
     database: Database, progress: dbt.Progress = dbt.no_progress
 ) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
+    _require_no_older_tables(database)
     results = dbt.build(database, "features", progress)
     prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
