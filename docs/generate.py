@@ -103,10 +103,10 @@ embedding, a regime, a revision and a run, `parameters_hash` of a model version.
 the bytes of the vector follow the text. The rows that a run counted must exist, in force or as
 revisions, so the audit also notices a deleted row.
 
-Somebody who may write the tables can compute all of these hashes again. The seals of the ledger make
-that harder: a run's `seal` depends on everything that it and all runs before it wrote. The audit
-computes the chain again (`runs_are_sealed`, `runs_wrote_what_they_sealed`). Only a seal that is kept
-outside the database shows that the whole chain was made anew: see [seals](seals.md).
+Somebody who may write the tables can compute all of these hashes again. The seals of the ledger
+make that harder: the `seal` of a run depends on everything that it and all runs before it wrote.
+The audit computes the chain again (`runs_are_sealed`, `runs_wrote_what_they_sealed`). Only a seal
+that is kept outside the database shows that the whole chain was made anew: see [seals](seals.md).
 
 ## How the checks are tested
 
