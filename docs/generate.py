@@ -112,8 +112,10 @@ embedding, a regime, a revision and a run, `parameters_hash` of a model version.
 the bytes of the vector follow the text. The rows that a run counted must exist, in force or as
 revisions, so the audit also notices a deleted row.
 
-The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
-and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.
+Somebody who may write the tables can compute all of these hashes again. The seals of the ledger
+make that harder: the `seal` of a run depends on everything that it and all runs before it wrote.
+The audit computes the chain again (`runs_are_sealed`, `runs_wrote_what_they_sealed`). Only a seal
+that is kept outside the database shows that the whole chain was made anew: see [seals](seals.md).
 
 ## How the objects are compared
 

@@ -1,40 +1,63 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
 from psycopg import sql
 
-from regime_engine import dbt, features, roles, seeds
+from regime_engine import dbt, features, roles, seals, seeds
 from regime_engine.config import ENGINE_TABLES
 from regime_engine.database import Database
+from regime_engine.database.statements import statement
 from regime_engine.dbt import NodeResult
-from regime_engine.engine import catalog, classify, fit, kept, vote
+from regime_engine.engine import catalog, classify, failures, fit, vote
 from regime_engine.engine.classify import Outcome
+from regime_engine.engine.failures import Finding
 from regime_engine.engine.fit import Recipe, WalkForward, Warn, no_warning
-from regime_engine.engine.kept import Finding
 from regime_engine.errors import RegimeError
+from regime_engine.seals import Verdict
 from regime_engine.series import Series
 
 # Instruments that a message names.
 MOST_SHOWN = 5
 
+# The audit's tests that say whether a run and its rows are what its seal is over → the column that
+# names the run.
+SEALED_BY = {
+    "runs_are_as_they_were_recorded": "run_id",
+    "runs_are_sealed": "run_id",
+    "runs_wrote_what_they_sealed": "run_id",
+    "embeddings_are_as_they_were_encoded": "run_id",
+    "regimes_are_as_they_were_classified": "run_id",
+    "models_are_as_they_were_fitted": "run_id",
+    "revisions_are_as_they_were_recorded": "new_run_id",
+}
+
 
 def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
-    """Create or upgrade schemas, engine tables and seeds."""
+    """Create or upgrade schemas, engine tables and seeds.
+
+    raises RegimeError if the tables are of a version whose rows cannot be kept
+    """
+    _require_no_older_tables(database)
     dbt.require_success(dbt.build(database, "engine_tables", progress), "init")
 
 
-def advice_on_older_embeddings(database: Database) -> str | None:
-    """How to write the embeddings again, if an older version of this package wrote some."""
-    older = "select 1 from {numeric_window_embeddings} where entity_type = 'instrument' limit 1"
-    if not database.first(older):
-        return None
-    tables = [".".join(database.settings.table(name)) for name in ENGINE_TABLES]
-    return (
-        "an older version wrote the embeddings of this database (entity_type is 'INSTRUMENT' now, "
-        f"and was 'instrument'): empty the engine tables with `truncate {', '.join(tables)}`, then "
-        "write them again with `regime pipeline --walk-forward`"
+def _require_no_older_tables(database: Database) -> None:
+    """raises RegimeError if an older version of this package created the engine tables
+
+    Their rows have no seals, and their embeddings another hash, which nobody can add afterwards.
+    """
+    older = (
+        "select 1 from pg_attribute where attrelid = to_regclass(%s) and attname = 'vector_hash'"
+    )
+    if not database.first(older, [database.table("numeric_window_embeddings").as_string()]):
+        return
+    tables = ", ".join(database.table(name).as_string() for name in ENGINE_TABLES)
+    raise RegimeError(
+        "an older version of regime-engine created the engine tables of this database, without "
+        f"seals: remove them with `drop table {tables} cascade`, run `regime init`, and write them "
+        "again with `regime pipeline --walk-forward`"
     )
 
 
@@ -42,6 +65,7 @@ def build_features(
     database: Database, progress: dbt.Progress = dbt.no_progress
 ) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
+    _require_no_older_tables(database)
     results = dbt.build(database, "features", progress)
     prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
@@ -87,7 +111,31 @@ def audit(
             _require_objects(faults)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         results = [_of_objects(database, faults, tested.results), *tested.results]
-        return results, kept.keep(database, results, rows_shown)
+        return results, failures.keep(database, results, rows_shown)
+
+
+def verify_seals(
+    database: Database, kept: Mapping[int, str], results: list[NodeResult]
+) -> list[Verdict]:
+    """Whether each seal that was kept outside holds. kept: number → seal; results: of the audit"""
+    faulty = []
+    for result in results:
+        if result.name in SEALED_BY and result.status == "fail":
+            query = sql.SQL(result.query.strip())
+            run_id = sql.Identifier(SEALED_BY[result.name])
+            first = database.first(
+                statement(__package__, "first_faulty_run"), query=query, run_id=run_id
+            )
+            if first:
+                number, command, finished_at = first
+                faulty.append(
+                    (
+                        number,
+                        f"the first run that is not as it was is run {number} (`regime {command}`, "
+                        f"ended {finished_at:%Y-%m-%d %H:%M:%S} UTC), see {result.name}",
+                    )
+                )
+    return seals.verify(database, kept, min(faulty, default=None)) if kept else []
 
 
 def _require_relations(database: Database, results: list[NodeResult]) -> None:

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import forgeries_found_by_a_seal
 import forgeries_of_objects
 import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
-from commands import regime_command
+from commands import regime_command, succeed
 from corruptions import SLIPS, Corruption
+from forgeries_found_by_a_seal import REWRITES
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
-from regime_engine import dbt
+from regime_engine import dbt, seals
 from regime_engine.database import Database, connect
 from regime_engine.dbt import ProjectObject
 from regime_engine.engine import catalog, classify, fit, forget, nightly, vote
@@ -23,7 +25,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
-MUTATIONS = (*SLIPS,)
+MUTATIONS = (*SLIPS, *forgeries_found_by_a_seal.FORGERIES)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,66 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
         corrupt(unprotected.database, corruption)
         found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
+
+
+@pytest.mark.parametrize("rewrite", REWRITES, ids=lambda rewrite: rewrite.name)
+def test_a_kept_seal_finds_a_ledger_that_was_computed_anew(unprotected, rewrite):
+    database = unprotected.database
+    newest = seals.newest(database)
+    with database.transaction(force_rollback=True):
+        corrupt(database, rewrite)
+        forgeries_found_by_a_seal.seal_again(database)
+        # The chain is complete again, so that only the seal outside tells.
+        for test in ("runs_are_sealed", "runs_wrote_what_they_sealed"):
+            assert rows_of(database, unprotected.queries[test]) == []
+        (verdict,) = seals.verify(database, {newest.seal_number: newest.seal}, None)
+    assert verdict.fault
+
+
+@pytest.mark.parametrize(
+    "corruption", forgeries_found_by_a_seal.FORGERIES, ids=lambda corruption: corruption.name
+)
+def test_the_documented_query_finds_it_too(unprotected, corruption):
+    database = unprotected.database
+    (query,) = re.findall(
+        r"```sql\n.*?;\n.*?;\n(.*?)```", (ROOT / "docs/seals.md").read_text(), re.DOTALL
+    )
+    clean = rows_of(database, query)
+    assert {row["is_proved"] for row in clean} == {"True"}
+    with database.transaction(force_rollback=True):
+        corrupt(database, corruption)
+        found = rows_of(database, query)
+    assert [row for row in found if row["is_proved"] == "True"] != clean
+
+
+@pytest.mark.one_server
+def test_the_command_compares_kept_seals(server, finished, tmp_path):
+    (rewrite,) = [each for each in REWRITES if each.name == "a run's user edited"]
+    kept = tmp_path / "seals.txt"
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        first = database.rows(
+            "select seal_number, seal, run_id, command, finished_at from runtime.regime_runs"
+            " where seal_number = 1"
+        ).records(seals.Seal)[0]
+        newest = succeed(regime_command(settings, "seal", "--format", "json")).stdout
+        kept.write_text(f"Our seals:\n{first}\n{newest}\nAll of them.")
+        corrupt(database, rewrite)
+        forgeries_found_by_a_seal.seal_again(database)
+        result = regime_command(settings, "audit", "--seal", str(kept), "--format", "json")
+        forged = seals.newest(database)
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert not document["passed"]
+    assert {each["verdict"] for each in document["tests"]} == {"PASS"}
+    number = json.loads(newest)["seal_number"]
+    assert document["seals"] == [
+        {"seal_number": 1, "fault": None},
+        {
+            "seal_number": number,
+            "fault": f"the ledger has {forged.seal} there: one of the runs 2 to {number}, or what it "
+            "wrote, is not as it was",
+        },
+    ]
 
 
 def test_every_audit_test_finds_something(audited):
