@@ -58,7 +58,9 @@ def _kept(
     # By Postgres's own quoting, since a person is to type it.
     (name,) = database.one("select format('%%I.%%I', %s::text, %s::text)", table)
     slots = {"table": sql.Identifier(*table), "query": query}
-    database.execute("create schema if not exists {schema}", schema=sql.Identifier(schema))
+    # `create schema if not exists` needs the right to create one even if it exists.
+    if not database.one("select to_regnamespace(quote_ident(%s)) is not null", [schema])[0]:
+        database.execute("create schema {schema}", schema=sql.Identifier(schema))
     found = database.first("select relkind from pg_class where oid = to_regclass(%s)", [name])
     if found:
         database.execute("drop {kind} {table} cascade", kind=KINDS.get(found[0], TABLE), **slots)

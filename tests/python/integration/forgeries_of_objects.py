@@ -567,7 +567,8 @@ SHADOWS = (
     " create temporary view regimes as select 'CARRY' as regime_label;"
     " create temporary table jsonb (nothing integer); end $$",
     "create event trigger shadows on login execute function liar.shadows()",
-    "create schema audit_failures",
+    "create schema if not exists audit_failures",
+    "drop table if exists audit_failures.regimes_are_as_they_were_classified",
     "create view audit_failures.regimes_are_as_they_were_classified as select 1 where false",
     "do $$ begin execute format("
     "'alter database %I set search_path = liar, pg_catalog', current_database()); end $$",
