@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -70,6 +70,26 @@ class WalkForward:
 
     def to_json(self) -> dict[str, object]:
         return {"every_months": self.every_months, "train_years": self.train_years or "all"}
+
+    @classmethod
+    def from_json(cls, asked: Mapping[str, Any]) -> "WalkForward":
+        years = asked["train_years"]
+        return cls(int(asked["every_months"]), None if years == "all" else int(years))
+
+    def on_or_before(self, day: date) -> date:
+        """The last of the dates up to a day; the day itself where it depends on the first year."""
+        if 12 % self.every_months:
+            return day
+        return date(day.year, day.month - (day.month - 1) % self.every_months, 1)
+
+    def dates(self, first: date, last: date, is_begin: bool) -> list[date]:
+        """The dates from first to last. is_begin: whether first is one, whatever its day"""
+        due, month = ([first] if is_begin and first <= last else []), 12 * first.year
+        while (day := date(month // 12, month % 12 + 1, 1)) <= last:
+            if day > first or (day == first and not is_begin):
+                due.append(day)
+            month += self.every_months
+        return due
 
 
 @dataclass(frozen=True)
@@ -189,6 +209,70 @@ def walk_forward(
         with database.transaction():
             lock_series(database, instrument_id, series)
             return model_versions.save(database, run, fitted)
+
+
+def fit_again(
+    database: Database, model: FittedModel, versions: list[FittedModel], asked: Mapping[str, Any]
+) -> FittedModel:
+    """The version as its run would fit it to the prices of this moment; nothing is stored.
+
+    versions: of the series; asked: the parameters of the run, as the ledger has them
+    raises RegimeError where the prices have no such training any more, and KeyError, TypeError or
+        ValueError where the ledger does not say how it was fitted
+    """
+    recipe, start, end = _recipe(asked), _day(asked["start"]), _day(asked["end"])
+    valid_from, before = model.valid_from, None
+    schedule = WalkForward.from_json(asked) if "every_months" in asked else None
+    if schedule:
+        start_of_training, end = None, valid_from - timedelta(days=1)
+    else:
+        # Prices came after the fit; a run that was given no end took those there were.
+        start_of_training, end = start, end or model.trained_to
+    training = _read_training(
+        database,
+        model.series,
+        asked["instrument_id"],
+        recipe=recipe,
+        start=start_of_training,
+        end=end,
+        source=features.EXPECTED,
+    )
+    days = training.windows.as_of_dates
+    if schedule:
+        before = _version_before(model, versions, schedule, start=start, days=days)
+        training = training[np.searchsorted(days, _first_trained(days, valid_from, schedule)) :]
+        valid_from = valid_from if valid_from == start else schedule.on_or_before(valid_from)
+    else:
+        valid_from = _day(asked["valid_from"]) or days[-1].item() + timedelta(days=1)
+    return _fit_version(
+        training,
+        recipe,
+        valid_from,
+        series=model.series,
+        stored=[],
+        suspicious=_suspicious_prices(database, asked["instrument_id"]),
+        before=before,
+    )
+
+
+def _version_before(
+    model: FittedModel,
+    versions: list[FittedModel],
+    schedule: WalkForward,
+    *,
+    start: date | None,
+    days: np.ndarray,
+) -> FittedModel | None:
+    """The version that the call of a walk-forward fit had before this one.
+
+    days: those before the version. One call numbers its versions in the order of their dates.
+    """
+    if start is None and len(days) <= FEWEST_WALK_FORWARD_WINDOWS:
+        return None
+    first = start or days[FEWEST_WALK_FORWARD_WINDOWS].item()
+    due = schedule.dates(first, model.valid_from - timedelta(days=1), is_begin=start is not None)
+    older = [each for each in versions if each.version < model.version]
+    return model_versions.in_force(older, due[-1]) if due else None
 
 
 def score_states(embeddings: np.ndarray, model_id: str) -> list[tuple[int, float]]:
@@ -344,12 +428,13 @@ def _read_training(
     recipe: Recipe,
     start: date | None = None,
     end: date | None = None,
+    source: str = features.STORED,
 ) -> _Training:
     encoder = encoders.get(series.model_id, series.window_days)
     labelled = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     stretches = [Stretch(series.window_days, each.start, each.end) for each in labelled]
     parts = [
-        features.read(database, instrument_id, encoder.COLUMNS, stretch)
+        features.read(database, instrument_id, encoder.COLUMNS, stretch, source)
         for stretch in stretches or [Stretch(series.window_days, start, end)]
     ]
     labels = None
@@ -367,11 +452,7 @@ def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> l
             f"first version, and there are {len(days)}: load more prices, or give --start"
         )
     first, last = start or days[FEWEST_WALK_FORWARD_WINDOWS].item(), days[-1].item()
-    due, month = ([first] if start and first <= last else []), 12 * first.year
-    while (day := date(month // 12, month % 12 + 1, 1)) <= last:
-        if day > first or (day == first and not start):
-            due.append(day)
-        month += schedule.every_months
+    due = schedule.dates(first, last, is_begin=start is not None)
     if not due:
         raise RegimeError(
             f"no date of the schedule lies from {first} to {last}: load more prices, or choose "
@@ -426,6 +507,20 @@ def _parameters(series: Series, instrument_id: str, recipe: Recipe) -> dict[str,
         "states": recipe.n_states,
         "windows": [f"{s.label}={s.start}:{s.end}" for s in recipe.labelled],
     }
+
+
+def _recipe(asked: Mapping[str, Any]) -> Recipe:
+    """What `_parameters` wrote."""
+    labelled = []
+    for each in asked["windows"]:
+        label, _, span = each.rpartition("=")
+        start, _, end = span.partition(":")
+        labelled.append(LabelledStretch(label, date.fromisoformat(start), date.fromisoformat(end)))
+    return Recipe(asked["classifier"], asked["states"], tuple(labelled))
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _require_usable(recipe: Recipe, known: list[str]) -> None:
