@@ -38,7 +38,8 @@ LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    **dict.fromkeys((*_REGIMES, "regions", "current_regions", "regime_labels"), "runtime"),
+    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys(("current_regions", "run_contents"), "runtime"),
     # Made by Python, before dbt's first build.
     "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),

@@ -1,23 +1,38 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from psycopg import sql
 
-from regime_engine import dbt, features, roles, seeds
+from regime_engine import dbt, features, roles, seals, seeds
 from regime_engine.config import ENGINE_TABLES
 from regime_engine.database import Database, Rows
+from regime_engine.database.statements import statement
 from regime_engine.dbt import NodeResult
 from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.classify import Outcome
 from regime_engine.engine.fit import Recipe, WalkForward, Warn, no_warning
 from regime_engine.errors import RegimeError
+from regime_engine.seals import Verdict
 from regime_engine.series import Series
 
 # Instruments that a message names.
 MOST_SHOWN = 5
+
+
+# The audit's tests that say whether a run and its rows are what its seal is over → the column that
+# names the run.
+SEALED_BY = {
+    "runs_are_as_they_were_recorded": "run_id",
+    "runs_are_sealed": "run_id",
+    "runs_wrote_what_they_sealed": "run_id",
+    "embeddings_are_as_they_were_encoded": "run_id",
+    "regimes_are_as_they_were_classified": "run_id",
+    "models_are_as_they_were_fitted": "run_id",
+    "revisions_are_as_they_were_recorded": "new_run_id",
+}
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,30 @@ def audit(
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
         found = [result for result in results if result.status in ("fail", "warn")]
         return results, [_finding(database, result, rows_shown) for result in found]
+
+
+def verify_seals(
+    database: Database, kept: Mapping[int, str], results: list[NodeResult]
+) -> list[Verdict]:
+    """Whether each seal that was kept outside holds. kept: number → seal; results: of the audit"""
+    faulty = []
+    for result in results:
+        if result.name in SEALED_BY and result.status == "fail":
+            query = sql.SQL(result.query.strip())
+            run_id = sql.Identifier(SEALED_BY[result.name])
+            first = database.first(
+                statement(__package__, "first_faulty_run"), query=query, run_id=run_id
+            )
+            if first:
+                number, command, finished_at = first
+                faulty.append(
+                    (
+                        number,
+                        f"the first run that is not as it was is run {number} (`regime {command}`, "
+                        f"ended {finished_at:%Y-%m-%d %H:%M:%S} UTC), see {result.name}",
+                    )
+                )
+    return seals.verify(database, kept, min(faulty, default=None)) if kept else []
 
 
 def _require_relations(database: Database, results: list[NodeResult]) -> None:
