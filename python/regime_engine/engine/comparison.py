@@ -77,6 +77,11 @@ class Comparison:
         if difference.verdict == Verdict.DIFFERS:
             self.largest = max(self.largest, *(change.size for change in difference.changes))
 
+    @property
+    def has_passed(self) -> bool:
+        """A restated price and a later model are no faults of the rows."""
+        return not self.count(Verdict.DIFFERS)
+
     def count(self, verdict: Verdict) -> int:
         """How many rows have this verdict."""
         return sum(count for (of, _), count in self.counts.items() if of == verdict)

@@ -185,7 +185,7 @@ class _Replay:
         self.parameters = {
             "vote": GLOBAL,
             "regions": list(request.regions) or None,
-            "instrument_ids": _instruments(database, request.regions),
+            "instrument_ids": instruments(database, request.regions),
             "earliest": date.min,
             "first": request.since or date.min,
             "last": date.max,
@@ -479,6 +479,7 @@ class _Replay:
             run, key = self.runs.get(run_id, _NO_RUN), _model_key(model)
             try:
                 again = fit.fit_again(self.database, model, versions, run.parameters)
+                again = replace(again, version=model.version)
             except _UNREADABLE as error:
                 note = f"it cannot be fitted anew: {' '.join(str(error).split())}"
                 self._cannot(MODELS, key, "parameters", note)
@@ -534,7 +535,7 @@ class _Replay:
     def _rows(self, name: str, more: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         query = self.database.compose(statement(__package__, name))
         with self.database.connection.cursor(binary=True) as cursor:
-            return cursor.execute(query, self.parameters | (more or {})).fetchall()
+            return cursor.execute(query, {**self.parameters, **(more or {})}).fetchall()
 
     def _add(
         self, table: str, key: dict[str, object], verdict: Verdict, changes: Changes, note: str
@@ -664,7 +665,7 @@ def _with_suspicions_of(model: FittedModel, again: FittedModel) -> dict[str, Any
     return metrics | ({"doubts": doubts} if doubts or "doubts" in model.metrics else {})
 
 
-def _instruments(database: Database, regions: tuple[str, ...]) -> list[str] | None:
+def instruments(database: Database, regions: tuple[str, ...]) -> list[str] | None:
     """The instruments of regions, today and of their stored regimes; None for all.
 
     raises RegimeError for an unknown region
