@@ -331,35 +331,28 @@ class _Replay:
                         self._cannot(REGIMES, _key(series, row.as_of_date), "model_version", note)
                     continue
                 for (row, _), contents in zip(batch, computed, strict=True):
-                    if not self._compare_regime(series, row, contents) and not version_given:
-                        self._compare_version(series, row, place[version], by)
+                    if version_given or (wrong := by.fault(row, place[version])) is None:
+                        self._compare_regime(series, row, contents)
+                    else:
+                        self._compare_regime(series, row, contents, *wrong)
 
-    def _compare_regime(self, series: Series, row: _Regime, computed: Contents) -> bool:
+    def _compare_regime(
+        self,
+        series: Series,
+        row: _Regime,
+        computed: Contents,
+        verdict: Verdict = Verdict.DIFFERS,
+        more: Changes = (),
+        note: str = "",
+    ) -> None:
+        """verdict, more, note: what is said of a row that has these changes besides"""
         changes = comparison.changes(row.contents(), computed)
         if changes:
             self.corrected[series][row.as_of_date] = computed
-            self._differ(REGIMES, _key(series, row.as_of_date), changes)
-        return bool(changes)
-
-    def _compare_version(
-        self, series: Series, row: _Regime, position: int, by: "_ByVersion"
-    ) -> None:
-        """Whether the version of a regime was in force when it was classified, and still is."""
-        today = by.in_force(row.as_of_date)
-        if position == today:
-            return
-        known = by.known_to(row.run_id, row.as_of_date)
-        is_valid = position < 0 or by.versions[position].valid_from <= row.as_of_date
-        is_outdated = is_valid and position >= known
-        wanted = today if is_outdated else known
-        number = by.versions[wanted].version if wanted >= 0 else 0
-        changes = comparison.other("model_version", row.model_version, number)
-        key = _key(series, row.as_of_date)
-        if is_outdated:
-            note = "a version that was fitted since is valid on this day"
-            self._add(REGIMES, key, Verdict.OUTDATED, changes, note)
-        else:
-            self._differ(REGIMES, key, changes, "another version was in force when it was written")
+            verdict = Verdict.DIFFERS
+        if changes or more:
+            key = _key(series, row.as_of_date)
+            self._add(REGIMES, key, verdict, more + changes, note)
 
     def _compare_votes(self, series: Series) -> None:
         of_series = vars(series) | {"instrument_id": None}
@@ -466,37 +459,35 @@ class _Replay:
 
     def _compare_models(self, series: Series) -> None:
         versions = model_versions.load(self.database, series)
+        # A version that was forged is not what the next one was compared with.
+        honest = {model.version: model for model in versions}
         stored = {
             version: (run_id, parameters_hash)
             for version, run_id, parameters_hash in self._rows("replay_models", vars(series))
         }
-        compared = []
-        for model in versions:
+        fitted: list[tuple[FittedModel, FittedModel]] = []
+        same: dict[UUID, list[FittedModel]] = defaultdict(list)
+        for model in sorted(versions, key=lambda each: each.version):
             if self.request.since and model.valid_from < self.request.since:
                 continue
             self.compared.rows[MODELS] += 1
-            run_id, parameters_hash = stored[model.version]
-            run, key = self.runs.get(run_id, _NO_RUN), _model_key(model)
+            run_id, _ = stored[model.version]
+            asked = self.runs.get(run_id, _NO_RUN).parameters
             try:
-                again = fit.fit_again(self.database, model, versions, run.parameters)
-                again = replace(again, version=model.version)
+                again = fit.fit_again(self.database, model, list(honest.values()), asked)
             except _UNREADABLE as error:
                 note = f"it cannot be fitted anew: {' '.join(str(error).split())}"
-                self._cannot(MODELS, key, "parameters", note)
+                self._cannot(MODELS, _model_key(model), "parameters", note)
                 continue
-            compared.append((model, again, run, run_id, parameters_hash))
-        same = [
-            (run_id, again)
-            for model, again, _, run_id, _ in compared
-            if model.training_hash == again.training_hash
-        ]
-        for model, again, run, run_id, parameters_hash in compared:
-            was_so = any(
-                run_id == other_id
-                and other.trained_from <= model.trained_from
-                and other.trained_to >= model.trained_to
-                for other_id, other in same
-            )
+            again = replace(again, version=model.version)
+            fitted.append((model, again))
+            if model.training_hash == again.training_hash:
+                same[run_id].append(again)
+                honest[model.version] = again
+        for model, again in fitted:
+            run_id, parameters_hash = stored[model.version]
+            was_so = _covers(same[run_id], model)
+            run = self.runs.get(run_id, _NO_RUN)
             self._compare_model(model, again, run, parameters_hash, was_so)
 
     def _compare_model(
@@ -562,10 +553,25 @@ class _ByVersion:
         self._finished = [runs.get(writers[each.version], _NO_RUN).finished for each in versions]
         self._known: dict[UUID, list[int]] = {}
 
-    def in_force(self, day: date) -> int:
+    def fault(self, row: _Regime, position: int) -> tuple[Verdict, Changes, str] | None:
+        """What is wrong with the version that a regime names; None if it is the one in force."""
+        today = self._in_force(row.as_of_date)
+        if position == today:
+            return None
+        known = self._known_to(row.run_id, row.as_of_date)
+        is_valid = position < 0 or self.versions[position].valid_from <= row.as_of_date
+        is_outdated = is_valid and position >= known
+        wanted = today if is_outdated else known
+        number = self.versions[wanted].version if wanted >= 0 else 0
+        changes = comparison.other("model_version", row.model_version, number)
+        if is_outdated:
+            return Verdict.OUTDATED, changes, "a version that was fitted since is valid on this day"
+        return Verdict.DIFFERS, changes, "another version was in force when it was written"
+
+    def _in_force(self, day: date) -> int:
         return bisect(self.versions, day, key=lambda model: model.valid_from) - 1
 
-    def known_to(self, run_id: UUID, day: date) -> int:
+    def _known_to(self, run_id: UUID, day: date) -> int:
         """Of the versions whose fit had ended when a run began."""
         if run_id not in self._known:
             began = self.runs.get(run_id, _NO_RUN).started
@@ -591,6 +597,15 @@ def _unchanged(same: list[tuple[UUID, int]], window_days: int) -> Callable[[UUID
         return 0 < after < len(of_run) and of_run[after] - of_run[after - 1] < window_days
 
     return was_so
+
+
+def _covers(others: list[FittedModel], model: FittedModel) -> bool:
+    """Whether the trainings of other versions together have each day of a version's training."""
+    reach = model.trained_from
+    for other in sorted(others, key=lambda each: each.trained_from):
+        if other.trained_from <= reach:
+            reach = max(reach, other.trained_to)
+    return bool(others) and reach >= model.trained_to
 
 
 def _classified(

@@ -10,11 +10,13 @@ import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
 from corruptions import SLIPS, Corruption
+from forgeries_found_by_replay import FORGERIES, FITS_OF_US, MODEL, Forgery, forged_model
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, forget, nightly, vote
+from regime_engine.engine import classify, fit, forget, nightly, replay, vote
+from regime_engine.engine.comparison import Comparison, Verdict
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
@@ -113,7 +115,7 @@ def unprotected(audited) -> Audited:
     return audited
 
 
-def corrupt(database: Database, corruption: Corruption) -> None:
+def corrupt(database: Database, corruption: Corruption | Forgery) -> None:
     statements = [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
     for statement in statements:
         assert database.connection.execute(statement).rowcount != 0, statement
@@ -136,6 +138,72 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
 
 def test_every_audit_test_finds_something(audited):
     assert {corruption.found_by for corruption in MUTATIONS} == set(audited.queries)
+
+
+def names_the_row(compared: Comparison, forgery: Forgery) -> bool:
+    """Whether a difference is of the forged row and begins with the forged number."""
+    return any(
+        forgery.row.items() <= {name: str(value) for name, value in each.key.items()}.items()
+        and any(change.column.startswith(forgery.column) for change in each.changes)
+        for each in compared.shown[Verdict.DIFFERS, forgery.table]
+    )
+
+
+@pytest.mark.by_version
+def test_the_replay_of_the_clean_database_finds_nothing_that_differs(audited):
+    compared = replay.replay(audited.database, replay.Request())
+    assert not compared.counts, compared.shown
+    stored = "select count(*) from {}"
+    for table, name in (("historical.numeric_window_embeddings", "numeric_window_embeddings"), ("runtime.regimes", "regimes"), ("runtime.regime_transitions", "regime_transitions")):
+        assert compared.rows[name] == audited.database.one(stored.format(table))[0]
+
+
+@pytest.mark.one_server
+def test_the_fits_of_the_clean_database_are_what_they_were(audited):
+    compared = replay.replay(audited.database, replay.Request(("US_TECH", "US"), fits=True))
+    assert not compared.counts, compared.shown
+    assert compared.rows["regime_models"] == 4
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
+def test_the_replay_finds_a_consistent_forgery_and_names_the_row(unprotected, forgery):
+    with unprotected.database.transaction(force_rollback=True):
+        corrupt(unprotected.database, forgery)
+        compared = replay.replay(unprotected.database, forgery.request, 1000)
+    assert names_the_row(compared, forgery), "\n".join(map(str, compared.shown[Verdict.DIFFERS, forgery.table][:5]))
+
+
+@pytest.mark.one_server
+def test_the_replay_finds_a_forged_model_that_a_backfill_adopted_by_its_fit_alone(unprotected):
+    database = unprotected.database
+    with database.transaction(force_rollback=True):
+        scale = "parameters = jsonb_set(parameters, '{scale}', '0.02')"
+        for statement in forged_model(scale):
+            database.connection.execute(statement)
+        classify.backfill(database, US, date(2009, 1, 2), date(2009, 12, 31))
+        only_us = replay.Request(("US",), date(2009, 1, 1))
+        assert replay.replay(database, only_us).has_passed
+        (found,) = replay.replay(database, FITS_OF_US).shown[Verdict.DIFFERS, "regime_models"]
+    assert MODEL.items() <= {name: str(value) for name, value in found.key.items()}.items()
+    assert [change.column for change in found.changes] == ["parameters.scale"]
+
+
+@pytest.mark.one_server
+def test_a_price_forged_with_all_that_follows_from_it_is_not_found(unprotected):
+    database = unprotected.database
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "update historical.prices_daily set close = close * 1.2, adjusted_close = adjusted_close * 1.2,"
+            " high = high * 1.2, low = low * 1.2, open = open * 1.2"
+            " where instrument_id = 'GSPC.INDX' and trade_date = '2010-12-31'"
+        )
+        # As dbt builds them.
+        database.execute("delete from features.daily_features where instrument_id = 'GSPC.INDX' and trade_date = '2010-12-31'")
+        names = "instrument_id, trade_date, close, volume, open, log_return, adjusted_close, adjusted_log_return, relative_log_volume, log_range, overnight_gap, day_number, feature_hash"
+        database.execute(f"insert into features.daily_features ({names}) select {names} from audit.expected_features where instrument_id = 'GSPC.INDX' and trade_date = '2010-12-31'")
+        classify.backfill(database, US, date(2010, 12, 31), date(2010, 12, 31))
+        assert replay.replay(database, replay.Request(("US",), date(2010, 12, 1))).counts == {}
 
 
 @pytest.mark.one_server
