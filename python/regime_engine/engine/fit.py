@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
@@ -93,16 +93,16 @@ class WalkForward:
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """Windows of one instrument with their embeddings, and their labels if a person gave any."""
 
     windows: Windows
     embeddings: np.ndarray
     labels: list[str] | None
 
-    def __getitem__(self, rows: slice) -> "_Training":
+    def __getitem__(self, rows: slice) -> "Training":
         labels = None if self.labels is None else self.labels[rows]
-        return _Training(self.windows[rows], self.embeddings[rows], labels)
+        return Training(self.windows[rows], self.embeddings[rows], labels)
 
     def days(self) -> np.ndarray:
         """(n + window_days - 1,) the days of consecutive windows."""
@@ -211,68 +211,77 @@ def walk_forward(
             return model_versions.save(database, run, fitted)
 
 
-def fit_again(
-    database: Database, model: FittedModel, versions: list[FittedModel], asked: Mapping[str, Any]
-) -> FittedModel:
-    """The version as its run would fit it to the prices of this moment; nothing is stored.
+@dataclass(frozen=True)
+class Repetition:
+    """A fit as its run was asked for it, on the prices of this moment.
 
-    versions: of the series; asked: the parameters of the run, as the ledger has them
+    model: as it is stored; training, valid_from: what it would be trained on and valid from
+    due_before: the date of the version before it in the same call, if there was one
+    """
+
+    model: FittedModel
+    recipe: Recipe
+    training: Training
+    valid_from: date
+    due_before: date | None
+    suspicious: list[_Suspicious]
+
+    def fit(self, versions: list[FittedModel]) -> FittedModel:
+        """The version fitted anew; nothing is stored. versions: of the series"""
+        # One call numbers its versions in the order of their dates.
+        older = [each for each in versions if each.version < self.model.version]
+        before = self.due_before and model_versions.in_force(older, self.due_before)
+        fitted = _fit_version(
+            self.training,
+            self.recipe,
+            self.valid_from,
+            series=self.model.series,
+            stored=[],
+            suspicious=self.suspicious,
+            before=before or None,
+        )
+        return replace(fitted, version=self.model.version)
+
+
+def repeat(database: Database, model: FittedModel, asked: Mapping[str, Any]) -> Repetition:
+    """The fit of a stored version. asked: the parameters of its run, as the ledger has them
+
     raises RegimeError where the prices have no such training any more, and KeyError, TypeError or
-        ValueError where the ledger does not say how it was fitted
+        ValueError where the ledger does not say how the version was fitted
     """
     recipe, start, end = _recipe(asked), _day(asked["start"]), _day(asked["end"])
-    valid_from, before = model.valid_from, None
     schedule = WalkForward.from_json(asked) if "every_months" in asked else None
-    if schedule:
-        start_of_training, end = None, valid_from - timedelta(days=1)
-    else:
-        # Prices came after the fit; a run that was given no end took those there were.
-        start_of_training, end = start, end or model.trained_to
+    valid_from, due_before = model.valid_from, None
     training = _read_training(
         database,
         model.series,
         asked["instrument_id"],
         recipe=recipe,
-        start=start_of_training,
-        end=end,
+        start=None if schedule else start,
+        # Prices came after the fit; a run that was given no end took those there were.
+        end=valid_from - timedelta(days=1) if schedule else end or model.trained_to,
         source=features.EXPECTED,
     )
     days = training.windows.as_of_dates
     if schedule:
-        before = _version_before(model, versions, schedule, start=start, days=days)
+        due_before = _due_before(valid_from, schedule, start, days)
         training = training[np.searchsorted(days, _first_trained(days, valid_from, schedule)) :]
         valid_from = valid_from if valid_from == start else schedule.on_or_before(valid_from)
     else:
         valid_from = _day(asked["valid_from"]) or days[-1].item() + timedelta(days=1)
-    return _fit_version(
-        training,
-        recipe,
-        valid_from,
-        series=model.series,
-        stored=[],
-        suspicious=_suspicious_prices(database, asked["instrument_id"]),
-        before=before,
-    )
+    suspicious = _suspicious_prices(database, asked["instrument_id"])
+    return Repetition(model, recipe, training, valid_from, due_before, suspicious)
 
 
-def _version_before(
-    model: FittedModel,
-    versions: list[FittedModel],
-    schedule: WalkForward,
-    *,
-    start: date | None,
-    days: np.ndarray,
-) -> FittedModel | None:
-    """The version that the call of a walk-forward fit had before this one.
-
-    days: those before the version. One call numbers its versions in the order of their dates.
-    """
+def _due_before(
+    valid_from: date, schedule: WalkForward, start: date | None, days: np.ndarray
+) -> date | None:
+    """The date of the schedule before a version. days: (n,) those before the version"""
     if start is None and len(days) <= FEWEST_WALK_FORWARD_WINDOWS:
         return None
     first = start or days[FEWEST_WALK_FORWARD_WINDOWS].item()
-    due = schedule.dates(first, model.valid_from - timedelta(days=1), is_begin=start is not None)
-    older = [each for each in versions if each.version < model.version]
-    return model_versions.in_force(older, due[-1]) if due else None
+    due = schedule.dates(first, valid_from - timedelta(days=1), is_begin=start is not None)
+    return due[-1] if due else None
 
 
 def score_states(embeddings: np.ndarray, model_id: str) -> list[tuple[int, float]]:
@@ -294,7 +303,7 @@ def _split(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_version(
-    training: _Training,
+    training: Training,
     recipe: Recipe,
     valid_from: date,
     *,
@@ -361,7 +370,7 @@ def _fit_version(
 
 
 def _held_out(
-    training: _Training, train: Callable[[np.ndarray], Learned], before: FittedModel | None
+    training: Training, train: Callable[[np.ndarray], Learned], before: FittedModel | None
 ) -> tuple[Learned, np.ndarray]:
     """A model that does not know the last days of the training, and their embeddings: the version
     before, or a fit to the first 70 % of the days."""
@@ -429,7 +438,7 @@ def _read_training(
     start: date | None = None,
     end: date | None = None,
     source: str = features.STORED,
-) -> _Training:
+) -> Training:
     encoder = encoders.get(series.model_id, series.window_days)
     labelled = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     stretches = [Stretch(series.window_days, each.start, each.end) for each in labelled]
@@ -441,7 +450,7 @@ def _read_training(
     if labelled:
         labels = [s.label for s, part in zip(labelled, parts, strict=True) for _ in part.hashes]
     embeddings = np.concatenate([embed(encoder, part) for part in parts])
-    return _Training(windows.concatenate(parts), embeddings, labels)
+    return Training(windows.concatenate(parts), embeddings, labels)
 
 
 def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> list[date]:

@@ -164,23 +164,18 @@ def replay(
     raises RegimeError for an unknown region
     """
     compared = Comparison(most_shown)
-    work = _Replay(database, request, compared)
-    units, all_series = work.units(), work.series()
-    total, done = sum(rows for _, rows in units) + len(all_series), 0
-    for unit, rows in units:
-        work.of_windows(unit)
-        progress(done := done + rows, total)
-    for series in all_series:
-        work.of_series(series)
-        progress(done := done + 1, total)
+    _Replay(database, request, compared, progress).run()
     return compared
 
 
 class _Replay:
     """corrected: series → date → what was computed for a regime that is stored otherwise"""
 
-    def __init__(self, database: Database, request: Request, compared: Comparison):
+    def __init__(
+        self, database: Database, request: Request, compared: Comparison, progress: Progress
+    ):
         self.database, self.request, self.compared = database, request, compared
+        self.progress, self.done, self.total = progress, 0, 0
         self.corrected: dict[Series, dict[date, Contents]] = defaultdict(dict)
         self.parameters = {
             "vote": GLOBAL,
@@ -191,16 +186,25 @@ class _Replay:
             "last": date.max,
         }
         self.runs = {run_id: _Run(*rest) for run_id, *rest in self._rows("replay_runs")}
+
+    def run(self) -> None:
+        units = [(_Unit(*unit), rows) for *unit, rows in self._rows("replay_units")]
+        series = [(Series(*key), models) for *key, models in self._rows("replay_series")]
+        fits = sum(models for _, models in series) if self.request.fits else 0
+        self.total = sum(rows for _, rows in units) + len(series) + fits
         self._compare_strays()
+        for unit, rows in units:
+            self._of_windows(unit)
+            self._advance(rows)
+        for of_regimes, _ in series:
+            self._of_series(of_regimes)
+            self._advance(1)
 
-    def units(self) -> list[tuple[_Unit, int]]:
-        """What windows are stored or were classified, each with its rows."""
-        return [(_Unit(*unit), rows) for *unit, rows in self._rows("replay_units")]
+    def _advance(self, rows: int) -> None:
+        self.done += rows
+        self.progress(self.done, self.total)
 
-    def series(self) -> list[Series]:
-        return [Series(*row) for row in self._rows("replay_series")]
-
-    def of_windows(self, unit: _Unit) -> None:
+    def _of_windows(self, unit: _Unit) -> None:
         """The embeddings of a unit, and the regimes that were classified from its windows."""
         stored = [_Embedding(*row) for row in self._rows("replay_embeddings", unit._asdict())]
         of_unit = unit._asdict() | {"region": None}
@@ -225,7 +229,7 @@ class _Replay:
         for region, of_region in groupby(classified, key=lambda regime: regime.region):
             self._compare_regimes(_series(unit, region), list(of_region), inputs)
 
-    def of_series(self, series: Series) -> None:
+    def _of_series(self, series: Series) -> None:
         """The votes, the transitions and, if they are asked for, the models of a series."""
         if series.region == GLOBAL:
             self._compare_votes(series)
@@ -458,65 +462,87 @@ class _Replay:
             self._differ(TRANSITIONS, _key(series, day), changes)
 
     def _compare_models(self, series: Series) -> None:
-        versions = model_versions.load(self.database, series)
-        # A version that was forged is not what the next one was compared with.
-        honest = {model.version: model for model in versions}
+        versions = {each.version: each for each in model_versions.load(self.database, series)}
         stored = {
             version: (run_id, parameters_hash)
             for version, run_id, parameters_hash in self._rows("replay_models", vars(series))
         }
-        fitted: list[tuple[FittedModel, FittedModel]] = []
+        asked = [
+            each
+            for _, each in sorted(versions.items())
+            if not self.request.since or each.valid_from >= self.request.since
+        ]
         same: dict[UUID, list[FittedModel]] = defaultdict(list)
-        for model in sorted(versions, key=lambda each: each.version):
-            if self.request.since and model.valid_from < self.request.since:
-                continue
+        restated = []
+        for model in asked:
             self.compared.rows[MODELS] += 1
+            self._advance(1)
             run_id, _ = stored[model.version]
-            asked = self.runs.get(run_id, _NO_RUN).parameters
-            try:
-                again = fit.fit_again(self.database, model, list(honest.values()), asked)
-            except _UNREADABLE as error:
-                note = f"it cannot be fitted anew: {' '.join(str(error).split())}"
-                self._cannot(MODELS, _model_key(model), "parameters", note)
-                continue
-            again = replace(again, version=model.version)
-            fitted.append((model, again))
-            if model.training_hash == again.training_hash:
-                same[run_id].append(again)
-                honest[model.version] = again
-        for model, again in fitted:
-            run_id, parameters_hash = stored[model.version]
-            was_so = _covers(same[run_id], model)
-            run = self.runs.get(run_id, _NO_RUN)
-            self._compare_model(model, again, run, parameters_hash, was_so)
+            repetition = self._repetition(model, run_id)
+            if repetition and repetition.training.hash() == model.training_hash:
+                same[run_id].append(model)
+                again = self._compare_fit(repetition, list(versions.values()), stored)
+                # A forged version is not what the next one was compared with.
+                versions[model.version] = again or model
+            elif repetition and repetition.valid_from == model.valid_from:
+                restated.append(model)
+            elif repetition:
+                self._compare_fit(repetition, list(versions.values()), stored)
+        for model in restated:
+            run_id, _ = stored[model.version]
+            repetition = self._repetition(model, run_id)
+            if repetition and _covers(same[run_id], model):
+                self._compare_fit(repetition, list(versions.values()), stored)
+            elif repetition:
+                self._training_changed(model, repetition.training.hash())
 
-    def _compare_model(
-        self, model: FittedModel, again: FittedModel, run: _Run, parameters_hash: str, was_so: bool
-    ) -> None:
-        """was_so: whether its training is known to be what the prices say today"""
-        key = _model_key(model)
-        before, after = _model_contents(model, parameters_hash), _model_contents(again)
-        if not was_so and again.valid_from == model.valid_from:
-            names = ("training_hash", "trained_from", "trained_to", "n_windows")
-            changes = comparison.changes(
-                {name: before[name] for name in names}, {name: after[name] for name in names}
-            )
-            note = "the prices that it was trained on changed since"
-            self._add(MODELS, key, Verdict.RESTATED, changes, note)
-            return
-        changes = comparison.changes(before, after)
-        note = (
-            f"it was fitted by regime-engine {run.package_version}, and anew by {__version__}; by "
-            "another release or on another machine the last digits of a fit can differ"
-        )
-        if not changes:
-            return
+    def _repetition(self, model: FittedModel, run_id: UUID) -> fit.Repetition | None:
+        """None, and what is found, where it cannot be fitted anew."""
+        asked = self.runs.get(run_id, _NO_RUN).parameters
+        try:
+            encoders.get(model.series.model_id, model.series.window_days)
+            return fit.repeat(self.database, model, asked)
+        except RegimeError:
+            self._training_changed(model, "too few prices")
+        except _UNREADABLE as error:
+            note = f"its run does not say how it was fitted: {type(error).__name__} {error}"
+            self._cannot(MODELS, _model_key(model), "run_id", note)
+        return None
+
+    def _training_changed(self, model: FittedModel, training_hash: str) -> None:
+        changes = comparison.other("training_hash", model.training_hash, training_hash)
+        note = "the prices that it was trained on changed since"
+        self._add(MODELS, _model_key(model), Verdict.RESTATED, changes, note)
+
+    def _compare_fit(
+        self,
+        repetition: fit.Repetition,
+        versions: list[FittedModel],
+        stored: Mapping[int, tuple[UUID, str]],
+    ) -> FittedModel | None:
+        """Fit anew and compare; returns the fit, None where it could not be made."""
+        model = repetition.model
+        run_id, parameters_hash = stored[model.version]
+        key, run = _model_key(model), self.runs.get(run_id, _NO_RUN)
+        try:
+            again = repetition.fit(versions)
+        except _UNREADABLE as error:
+            note = f"it cannot be fitted anew: {' '.join(str(error).split())}"
+            self._cannot(MODELS, key, "parameters", note)
+            return None
+        before = _model_contents(model, parameters_hash)
+        changes = comparison.changes(before, _model_contents(again))
         same_doubts = replace(again, metrics=_with_suspicions_of(model, again))
-        if not comparison.changes(before, _model_contents(same_doubts)):
+        if changes and not comparison.changes(before, _model_contents(same_doubts)):
             note = "audit.price_suspicions says something else of its training since"
             self._add(MODELS, key, Verdict.OUTDATED, changes, note)
         else:
+            note = (
+                f"it was fitted by regime-engine {run.package_version}, and anew by {__version__}; "
+                "by another release or on another machine the last digits of a fit can differ"
+            )
             self._differ(MODELS, key, changes, note)
+        return again
 
     def _writers(self, series: Series) -> dict[int, UUID]:
         """Version → the run that wrote it."""
@@ -600,7 +626,7 @@ def _unchanged(same: list[tuple[UUID, int]], window_days: int) -> Callable[[UUID
 
 
 def _covers(others: list[FittedModel], model: FittedModel) -> bool:
-    """Whether the trainings of other versions together have each day of a version's training."""
+    """Whether other versions were together trained on each day of a version's training."""
     reach = model.trained_from
     for other in sorted(others, key=lambda each: each.trained_from):
         if other.trained_from <= reach:

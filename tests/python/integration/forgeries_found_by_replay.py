@@ -10,7 +10,6 @@ from corruptions import (
     DAY,
     OF_PROTOTYPE,
     OF_SEED_RULE,
-    OTHER_DAY,
     THAT_EMBEDDING,
     THAT_MODEL,
     THAT_REGIME,
