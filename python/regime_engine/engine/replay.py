@@ -9,7 +9,7 @@ import contextlib
 import json
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
@@ -56,7 +56,10 @@ class Request:
 class _Run(NamedTuple):
     """A run of the ledger; times in seconds."""
 
+    command: str
+    status: str
     parameters: dict[str, Any]
+    failures: dict[str, str]
     package_version: str
     started: float
     finished: float
@@ -65,8 +68,38 @@ class _Run(NamedTuple):
         """Whether it may have removed regimes of a region."""
         return self.parameters.get("region") in (region, None)
 
+    def is_by(self, model_id: str, window_days: int) -> bool:
+        """Whether it did all that was asked, by this encoder."""
+        encoding = (self.parameters.get("model_id"), self.parameters.get("window_days"))
+        return self.status == "SUCCEEDED" and encoding == (model_id, window_days)
 
-_NO_RUN = _Run({}, "an unknown version", -np.inf, np.inf)
+    def embeds(self, unit: "_Unit") -> bool:
+        """Whether it replaced each embedding of its days that was not of the prices."""
+        asked, instrument_id = self.parameters, unit.instrument_id
+        if not self.is_by(unit.model_id, unit.window_days):
+            return False
+        if self.command == "backfill":
+            return bool(asked.get("instrument_id") == instrument_id)
+        named = asked.get("instrument_ids") or ()
+        return (
+            self.command == "embed"
+            and (named == "all" or instrument_id in named)
+            and asked.get("shard") == "1/1"
+            and instrument_id not in self.failures
+        )
+
+    def classifies(self, series: Series, instrument_id: str) -> bool:
+        """Whether it replaced each regime of its days that was not by the version in force."""
+        asked = self.parameters
+        return (
+            self.command == "backfill"
+            and self.embeds(_Unit(instrument_id, series.model_id, series.window_days))
+            and asked.get("region") == series.region
+            and asked.get("model_version") is None
+        )
+
+
+_NO_RUN = _Run("", "", {}, {}, "an unknown version", -np.inf, np.inf)
 
 
 class _Unit(NamedTuple):
@@ -281,8 +314,9 @@ class _Replay:
         self, unit: _Unit, stored: list[_Embedding], found: Mapping[date, _Window]
     ) -> Iterator[_Embedding]:
         """Compare; gives the rows whose prices changed since they were written."""
+        last_run = _last_run(self.runs, lambda run: run.embeds(unit))
         same = [
-            (row.run_id, found[row.as_of_date].position)
+            (last_run(row), found[row.as_of_date].position)
             for row in stored
             if row.as_of_date in found
             and row.window_hash == found[row.as_of_date].embedding["window_hash"]
@@ -296,7 +330,7 @@ class _Replay:
             else:
                 changes = comparison.changes(row._asdict(), window.embedding)
                 is_of_prices = row.window_hash == window.embedding["window_hash"]
-                if is_of_prices or (window.is_of_day and was_so(row.run_id, window.position)):
+                if is_of_prices or (window.is_of_day and was_so(last_run(row), window.position)):
                     self._differ(EMBEDDINGS, key, changes)
                     continue
                 changes = comparison.changes(
@@ -313,6 +347,8 @@ class _Replay:
         versions = model_versions.load(self.database, series)
         place = {model.version: i for i, model in enumerate(versions)} | {0: -1}
         by = _ByVersion(self.runs, versions, self._writers(series))
+        instrument_id = stored[0].instrument_id
+        last_run = _last_run(self.runs, lambda run: run.classifies(series, instrument_id))
         groups: dict[tuple[int, bool], list[tuple[_Regime, _Input]]] = defaultdict(list)
         for row in stored:
             self.compared.rows[REGIMES] += 1
@@ -335,10 +371,8 @@ class _Replay:
                         self._cannot(REGIMES, _key(series, row.as_of_date), "model_version", note)
                     continue
                 for (row, _), contents in zip(batch, computed, strict=True):
-                    if version_given or (wrong := by.fault(row, place[version])) is None:
-                        self._compare_regime(series, row, contents)
-                    else:
-                        self._compare_regime(series, row, contents, *wrong)
+                    wrong = None if version_given else by.fault(row, last_run(row), place[version])
+                    self._compare_regime(series, row, contents, *(wrong or ()))
 
     def _compare_regime(
         self,
@@ -362,9 +396,16 @@ class _Replay:
         of_series = vars(series) | {"instrument_id": None}
         rows = [_Regime(*row) for row in self._rows("replay_regimes", of_series)]
         counts: dict[str, dict[date, Contents]] = {}
+        votes = [
+            run
+            for run in self.runs.values()
+            if run.command == "global" and run.is_by(series.model_id, series.window_days)
+        ]
         for row in rows:
             self.compared.rows[REGIMES] += 1
-            run, key = self.runs.get(row.run_id, _NO_RUN), _key(series, row.as_of_date)
+            key, run = _key(series, row.as_of_date), self.runs.get(row.run_id, _NO_RUN)
+            # Each vote counts all days anew.
+            run = max([run, *votes], key=lambda each: each.started)
             asked = {name: run.parameters.get(name) for name in ("weights", "instrument_id")}
             name = canonical.text(asked)
             if name not in counts:
@@ -372,7 +413,7 @@ class _Replay:
             computed = counts[name].get(row.as_of_date)
             if computed is None:
                 self._cannot(REGIMES, key, "as_of_date", "no region has a regime of this day")
-            elif self._is_outdated(row, computed):
+            elif self._is_outdated(row, computed, run.started):
                 changes = comparison.changes(row.contents(), computed)
                 note = "regimes that were voted on changed since"
                 self._add(REGIMES, key, Verdict.OUTDATED, changes, note)
@@ -411,11 +452,10 @@ class _Replay:
             expected_volatility=None if volatility is None else float(volatility),
         )
 
-    def _is_outdated(self, row: _Regime, computed: Contents) -> bool:
-        """Whether a region's regime that counts today was written after the vote, or one that
-        counted then may have been removed since."""
+    def _is_outdated(self, row: _Regime, computed: Contents, began: float) -> bool:
+        """Whether a region's regime that counts today was written after the vote began, or one
+        that counted then may have been removed since."""
         counted, today = _constituents(row.metadata), _constituents(computed["metadata"])
-        began = self.runs.get(row.run_id, _NO_RUN).started
         for region in counted.keys() | today.keys():
             if counted.get(region) == today.get(region):
                 continue
@@ -480,7 +520,7 @@ class _Replay:
             run_id, _ = stored[model.version]
             repetition = self._repetition(model, run_id)
             if repetition and repetition.training.hash() == model.training_hash:
-                same[run_id].append(model)
+                same[self._last_fit(model, run_id, versions.values())].append(model)
                 again = self._compare_fit(repetition, list(versions.values()), stored)
                 # A forged version is not what the next one was compared with.
                 versions[model.version] = again or model
@@ -491,10 +531,31 @@ class _Replay:
         for model in restated:
             run_id, _ = stored[model.version]
             repetition = self._repetition(model, run_id)
-            if repetition and _covers(same[run_id], model):
+            if repetition and _covers(
+                same[self._last_fit(model, run_id, versions.values())], model
+            ):
                 self._compare_fit(repetition, list(versions.values()), stored)
             elif repetition:
                 self._training_changed(model, repetition.training.hash())
+
+    def _last_fit(self, model: FittedModel, run_id: UUID, versions: Iterable[FittedModel]) -> UUID:
+        """The run that fitted a version, or the last one of the same walk-forward fit: it would
+        have fitted another one in its place if the training was another then."""
+        fitted = self.runs.get(run_id, _NO_RUN)
+        in_force = model_versions.in_force(list(versions), model.valid_from)
+        if "every_months" not in fitted.parameters or in_force is None:
+            return run_id
+        if in_force.version != model.version:
+            return run_id
+        repeated = [
+            (run.started, each)
+            for each, run in self.runs.items()
+            if (run.command, run.status) == ("fit", "SUCCEEDED")
+            and run.started > fitted.finished
+            and run.parameters | {"end": None} == fitted.parameters | {"end": None}
+            and str(run.parameters["end"] or date.max) >= str(model.valid_from)
+        ]
+        return max(repeated, default=(0.0, run_id))[1]
 
     def _repetition(self, model: FittedModel, run_id: UUID) -> fit.Repetition | None:
         """None, and what is found, where it cannot be fitted anew."""
@@ -579,12 +640,17 @@ class _ByVersion:
         self._finished = [runs.get(writers[each.version], _NO_RUN).finished for each in versions]
         self._known: dict[UUID, list[int]] = {}
 
-    def fault(self, row: _Regime, position: int) -> tuple[Verdict, Changes, str] | None:
-        """What is wrong with the version that a regime names; None if it is the one in force."""
+    def fault(
+        self, row: _Regime, run_id: UUID, position: int
+    ) -> tuple[Verdict, Changes, str] | None:
+        """What is wrong with the version that a regime names; None if it is the one in force.
+
+        run_id: the last run that classified its day
+        """
         today = self._in_force(row.as_of_date)
         if position == today:
             return None
-        known = self._known_to(row.run_id, row.as_of_date)
+        known = self._known_to(run_id, row.as_of_date)
         is_valid = position < 0 or self.versions[position].valid_from <= row.as_of_date
         is_outdated = is_valid and position >= known
         wanted = today if is_outdated else known
@@ -607,11 +673,30 @@ class _ByVersion:
         return known[last] if last >= 0 else -1
 
 
+def _last_run(
+    runs: Mapping[UUID, _Run], writes: Callable[[_Run], bool]
+) -> Callable[[_Embedding | _Regime], UUID]:
+    """The run that wrote a row, or a later one that left the row alone since it was right then."""
+    later = sorted(((run.started, run_id) for run_id, run in runs.items() if writes(run)))[::-1]
+
+    def last_run(row: _Embedding | _Regime) -> UUID:
+        ended, day = runs.get(row.run_id, _NO_RUN).finished, str(row.as_of_date)
+        for started, run_id in later:
+            if started <= ended:
+                break
+            asked = runs[run_id].parameters
+            if (asked.get("start") or day) <= day <= (asked.get("end") or day):
+                return run_id
+        return row.run_id
+
+    return last_run
+
+
 def _unchanged(same: list[tuple[UUID, int]], window_days: int) -> Callable[[UUID, int], bool]:
     """Whether the window that ends at a position was, when a run read it, what it is today.
 
-    same: run and last position of each window that is stored as the prices give it today. Where two
-    windows of one run have each day and its next one between them, no day between came or went.
+    same: run and last position of each window that is stored as the prices give it today. If two
+    of one run have each day of the window together with its next one, none of them changed since.
     """
     positions: dict[UUID, list[int]] = defaultdict(list)
     for run_id, position in sorted(same, key=lambda each: each[1]):

@@ -8,9 +8,17 @@ from datetime import date
 
 import psycopg
 import pytest
-from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
+from bundled import PROTOTYPES, US, US_TECH, US_V1, V1, V2
 from commands import refusal, regime_command
-from corruptions import DAY, SLIPS, THAT_PRICE, Corruption, copy_of
+from corruptions import (
+    DAY,
+    SLIPS,
+    THAT_PRICE,
+    Corruption,
+    copy_of,
+    forged_embedding,
+    other_number,
+)
 from forgeries_found_by_replay import FITS_OF_US, FORGERIES, MODEL, Forgery, forged_model
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
@@ -304,6 +312,23 @@ def test_the_fits_are_told_from_forgeries_too(audited, happens):
         since_2009 = replay.Request(("US",), date(2009, 1, 1), fits=True)
         compared = replay.replay(audited.database, since_2009)
     assert compared.has_passed, compared.shown
+
+
+@pytest.mark.one_server
+def test_a_row_that_one_night_wrote_is_known_by_the_nights_after_it(unprotected):
+    database, series = unprotected.database, Series("US", V2, 63)
+    forged_window = f"vector = {other_number(260, -3.5)}, window_hash = reverse(window_hash)"
+    with database.transaction(force_rollback=True):
+        for day in range(17, 22):
+            classify.backfill(database, series, date(2010, 5, 10), date(2010, 5, day))
+            database.execute("truncate pg_temp.incoming_embeddings, pg_temp.incoming_regimes")
+        for statement in forged_embedding(
+            forged_window, f"model_id = '{V2}' and as_of_date = '{DAY}'"
+        ):
+            database.connection.execute(statement)
+        found = replay.replay(database, replay.Request(("US",), date(2010, 5, 10))).shown
+    (row,) = found[Verdict.DIFFERS, "numeric_window_embeddings"]
+    assert (str(row.key["as_of_date"]), row.key["model_id"]) == (DAY, V2)
 
 
 @pytest.mark.one_server
