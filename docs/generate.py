@@ -140,6 +140,51 @@ needs the right to create temporary tables, as for a build.
 - **Seeds** have the rows of their files. `regime init` puts them back. To change a region, use
   `regime region add` or `regime region remove`.
 
+## Compute everything again
+
+`regime audit --replay` runs the audit. Then it computes embeddings, regimes, votes and transitions
+again from the stored prices, and compares every byte with what is stored. It writes nothing: its
+transaction is read-only, and it has no run in the ledger. `--region` and `--since` limit it to some
+rows.
+
+```sh
+regime audit --replay --region US --since 2010-01-01
+```
+
+The replay does not rely on hashes or on `daily_features`. It reads the features from the view
+`audit.expected_features`, which computes them from the prices. It classifies each regime by the
+stored model version that the regime names. `--fits` also fits each version again, as its run in the
+ledger was asked to, and compares parameters, training and metrics. This takes as long as the fits
+took.
+
+Each row that it finds has a verdict:
+
+- **differs**: the row is not what follows from the prices and the stored models. The exit code
+  is 1.
+- **restated**: the prices of the row changed after it was written, so the row cannot be computed
+  again. The replay classifies the stored vector of such a window and compares the regime with that.
+  The exit code stays 0.
+- **outdated**: a model version or a regime that the row rests on was replaced after the row was
+  written. The exit code stays 0.
+
+A later run of the same days replaces a window whose prices changed. So if the windows around it, of
+that run, are still as the prices give them, its prices did not change, and the row "differs".
+
+On another processor, or with another release of numpy, the last digits of a number can differ. If
+no number differs by more than a millionth of its size, the replay says so. Then repeat it on the
+machine that wrote the rows. For each model that differs, the replay names the releases of
+regime-engine that fitted it then and now.
+
+A replay cannot find:
+
+- a price that was forged together with everything that follows from it, because the replay begins
+  with the stored prices;
+- a forged model, without `--fits`, if the regimes were classified by it;
+- a forged window with a forged `window_hash`, if it is the newest one of its series, or if all
+  windows with one of its days were forged too: its verdict is "restated". The same holds for a
+  model with a forged `training_hash`;
+- a row that is missing. The audit and a [seal](seals.md) find these.
+
 ## How the checks are tested
 
 `tests/python/integration/test_mutations.py` builds a database with two regions, both classifiers,

@@ -19,6 +19,7 @@ ENGINE_TABLES = ("numeric_window_embeddings", *_REGIMES)
 # The views and functions of the audit that Python reads.
 _AUDIT = (
     "embedding_integrity",
+    "expected_features",
     "float32_array",
     "label_profile",
     "market_days",

@@ -2,13 +2,15 @@ import json
 import math
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from regime_engine.cli import replay
 from regime_engine.cli.options import quiet_option, table_or_json_option
 from regime_engine.cli.output import say, table
 from regime_engine.cli.progress import Phases
+from regime_engine.cli.replay import replay_options
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
@@ -28,7 +30,7 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     show_default=True,
     help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
-@table_or_json_option("for CI, is an object with `passed` and `tests`")
+@table_or_json_option("for CI, is an object with `passed`, `tests` and, with --replay, `replay`")
 @click.option(
     "--seal",
     "seal_file",
@@ -37,6 +39,7 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     help="Also compare the seals in this file, as `regime seal` printed them, with the ledger. The "
     "file may hold other text too; - is stdin.",
 )
+@replay_options
 @quiet_option
 @click.pass_obj
 def audit(
@@ -45,6 +48,7 @@ def audit(
     output_format: str,
     seal_file: TextIO | None,
     quiet: bool,
+    **replay_asked: Any,
 ) -> None:
     """Run the dbt audit, and print the verdict of each test, the wrong rows and SQL to see more.
 
@@ -55,15 +59,22 @@ def audit(
     from regime_engine.database import connect
     from regime_engine.engine import nightly
 
+    asked = replay.request(**replay_asked)
     kept = _kept_seals(seal_file) if seal_file else {}
     with Phases(quiet) as phases, connect(settings) as database:
+        if asked:
+            replay.require_known_regions(database, asked)
         results, findings = nightly.audit(database, rows_shown, phases.begin("auditing"))
         verdicts = nightly.verify_seals(database, kept, results)
+        compared = replay.replayed(database, asked, rows_shown, phases) if asked else None
     if output_format == "json":
         document = _document(results, findings)
         if verdicts:
             document["seals"] = [vars(verdict) for verdict in verdicts]
             document["passed"] = document["passed"] and not any(each.fault for each in verdicts)
+        if compared:
+            document["replay"] = replay.document(compared, _jsonable)
+            document["passed"] = document["passed"] and compared.has_passed
         click.echo(json.dumps(document, default=str, indent=2, allow_nan=False))
     else:
         for result in results:
@@ -78,7 +89,10 @@ def audit(
                     f"Seal {verdict.seal_number} holds: everything up to its run is as it was "
                     "when it was printed"
                 )
-    if not _passed(results) or any(verdict.fault for verdict in verdicts):
+        if compared:
+            replay.print_replay(compared)
+    is_replay_good = compared is None or compared.has_passed
+    if not (_passed(results) and is_replay_good) or any(verdict.fault for verdict in verdicts):
         sys.exit(1)
 
 

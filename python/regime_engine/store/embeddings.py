@@ -99,6 +99,32 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
 
     embeddings: (n, dimension) float32, one a window
     """
+    row = contents(model_id, windows, embeddings)
+    n, dimension = embeddings.shape
+    return binary.pack(
+        [
+            b"INSTRUMENT",
+            windows.instrument_id.encode(),
+            binary.fixed("date", windows.as_of_dates),
+            model_id.encode(),
+            windows.window_days.to_bytes(4, "big"),
+            binary.joined([b"\x01", row["window_spec"]], n),  # version 1 of jsonb on the wire
+            row["vector"],
+            dimension.to_bytes(4, "big"),
+            row["window_hash"],
+            row["row_hash"],
+            run.run_id.bytes,
+            bytes(8),  # created_at, which send_straight fills in
+        ],
+        n,
+    )
+
+
+def contents(model_id: str, windows: Windows, embeddings: np.ndarray) -> dict[str, np.ndarray]:
+    """What is stored of one instrument's windows: column → (n, bytes) uint8, its text or bytes
+
+    embeddings: (n, dimension) float32, one a window
+    """
     vectors = np.ascontiguousarray(embeddings, "<f4")
     n, dimension = vectors.shape
     numbers = binary.fixed_bytes(vectors)
@@ -119,23 +145,12 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
         ],
         n,
     )
-    return binary.pack(
-        [
-            b"INSTRUMENT",
-            windows.instrument_id.encode(),
-            binary.fixed("date", windows.as_of_dates),
-            model_id.encode(),
-            windows.window_days.to_bytes(4, "big"),
-            binary.joined([b"\x01", window_spec], n),  # version 1 of jsonb on the wire
-            numbers,
-            dimension.to_bytes(4, "big"),
-            window_hashes,
-            binary.hex_digits(binary.sha256(hashed)),
-            run.run_id.bytes,
-            bytes(8),  # created_at, which send_straight fills in
-        ],
-        n,
-    )
+    return {
+        "window_spec": window_spec,
+        "vector": numbers,
+        "window_hash": window_hashes,
+        "row_hash": binary.hex_digits(binary.sha256(hashed)),
+    }
 
 
 def hash_text(hashes: np.ndarray) -> np.ndarray:
