@@ -273,7 +273,7 @@ SLIPS = (
     Corruption("training windows edited", of_model("n_windows = n_windows + 1"), "training_windows_match_the_features", MODEL),
     Corruption("training hash edited", of_model("training_hash = md5(training_hash)"), "training_windows_match_the_features", MODEL),
     Corruption("valid_from moved earlier", of_model("valid_from = valid_from - 60"), FITTED, MODEL),
-    Corruption("model deleted", f"delete from {MODELS} where {THAT_MODEL}", "model_versions_have_no_gap", MODEL),
+    Corruption("model deleted", f"delete from {MODELS} where {THAT_MODEL}", "model_versions_follow_each_other", MODEL),
     Corruption("last model deleted", f"delete from {MODELS} where region = 'US' and version = 3", "regime_versions_were_valid", {"region": "US", "model_version": "3"}),
     Corruption("model added", copy_of(MODELS, THAT_MODEL, version="4", valid_from="'2010-06-01'"), FITTED, MODEL | {"version": "4"}),
     Corruption("model again, under a key of another case", copy_of(MODELS, THAT_MODEL, region="'Us'"), CASE, {"entity_or_region": "Us", "as_of_date": "2009-01-01"}),
