@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 
 import pytest
+import yaml
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
-from corruptions import SLIPS, Corruption
+from corruptions import CHANGES_OF_THE_WORLD, SLIPS, Corruption
+from forgeries_of_runs import FORGERIES as FORGERIES_OF_RUNS
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
@@ -20,7 +22,8 @@ from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
-MUTATIONS = (*SLIPS,)
+# Each makes `regime audit` exit with 1.
+MUTATIONS = (*SLIPS, *FORGERIES_OF_RUNS)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,9 @@ def test_nothing_is_found_in_the_clean_database(audited):
         assert rows_of(audited.database, query) == [], test
 
 
-@pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
+@pytest.mark.parametrize(
+    "corruption", (*MUTATIONS, *CHANGES_OF_THE_WORLD), ids=lambda corruption: corruption.name
+)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
     with unprotected.database.transaction(force_rollback=True):
         corrupt(unprotected.database, corruption)
@@ -135,7 +140,15 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
 
 
 def test_every_audit_test_finds_something(audited):
-    assert {corruption.found_by for corruption in MUTATIONS} == set(audited.queries)
+    corruptions = (*MUTATIONS, *CHANGES_OF_THE_WORLD)
+    assert {corruption.found_by for corruption in corruptions} == set(audited.queries)
+
+
+def test_a_corruption_is_an_error_and_a_change_of_the_world_a_warning():
+    tests = yaml.safe_load((ROOT / "tests/dbt/audit/_audit.yml").read_text())["data_tests"]
+    warn = {test["name"] for test in tests if test["config"].get("severity") == "warn"}
+    assert warn.isdisjoint(corruption.found_by for corruption in MUTATIONS)
+    assert warn == {corruption.found_by for corruption in CHANGES_OF_THE_WORLD}
 
 
 @pytest.mark.one_server
