@@ -81,9 +81,9 @@ CHECKS_INTRODUCTION = """\
 
 `regime audit` runs every check below and prints its verdict. The same checks run with
 `dbt test --profiles-dir profiles --selector audit`. A failure means that a row is wrong. A warning
-means that the world changed since the row was written: a price was restated, or a model was fitted.
-`--format json` prints the verdicts for a program. The exit code is 1 if a check failed or was not
-run.
+means that the world may have changed since the row was written: a price was restated, or a model
+was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check failed
+or was not run. With `--strict` it is 1 on a warning too.
 
 The rows that a check finds stay in a table with the name of the check. The next audit makes the
 table anew, and drops any view on it:
@@ -103,6 +103,12 @@ embedding, a regime, a revision and a run, `parameters_hash` of a model version.
 the bytes of the vector follow the text. The rows that a run counted must exist, in force or as
 revisions, so the audit also notices a deleted row.
 
+What no honest history can leave is a failure, also where it looks like a change of the world. A
+vote on regimes that never were is a failure, and a vote on regimes that were classified anew is a
+warning. A regime by an older version is a failure if the run of a newer one had ended before the
+regime's run began. A training span that is not the one that the run was asked for is a failure as
+long as the features of its days are the same.
+
 The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
 and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.
 
@@ -111,7 +117,9 @@ and a number that SQL cannot compute, edited by someone who also writes the hash
 `tests/python/integration/test_mutations.py` builds a database with two regions, both classifiers,
 the seed rule, several versions, failed runs and restated prices. The audit finds nothing in it.
 The test then corrupts one thing at a time and requires that a check names the row. For every check
-there is at least one corruption that this check alone must find.
+there is at least one corruption that this check must find. The corruptions are slips and
+forgeries; some write every hash anew that goes with the row. Each is found by a check that fails.
+What an honest history can cause as well is tested apart, and is found by a check that warns.
 """
 LAYOUT_INTRODUCTION = f"""\
 # The numbers of an embedding

@@ -130,7 +130,7 @@ def test_nothing_is_found_in_the_clean_database(audited):
 
 
 @pytest.mark.parametrize(
-    "corruption", (*MUTATIONS, *CHANGES_OF_THE_WORLD), ids=lambda corruption: corruption.name
+    "corruption", [*MUTATIONS, *CHANGES_OF_THE_WORLD], ids=lambda corruption: corruption.name
 )
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
     with unprotected.database.transaction(force_rollback=True):
