@@ -156,7 +156,7 @@ FORGERIES = (
     Corruption("run that passes over another", forged_run(f"previous_run_id = {run_of(FIRST_RUN)}"), FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run that ends in the future", forged_run("finished_at = now() + interval '1 hour'"), FOLLOW, BACKFILL | fault("it ends in the future")),
     Corruption("run that begins in the future", forged_run("started_at = now() + interval '1 hour', finished_at = now() + interval '2 hours'", VOTING), FOLLOW, {"command": "global", "fault": "it begins in the future"}),
-    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, run_id="gen_random_uuid()", started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
+    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, run_id="gen_random_uuid()", seal_number="null", started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run of no command", forged_run("command = 'recompute'", FAILED_RUN), PARAMETERS, {"command": "recompute", "fault": "there is no such command"}),
     *(
         Corruption(f"run without its {name}", forged_run(f"parameters = parameters - '{name}'"), PARAMETERS, BACKFILL | lacks(name))
@@ -182,7 +182,7 @@ FORGERIES = (
     Corruption("region added with a weight that is a word", [
             copy_of(RUNS, VOTING, run_id="gen_random_uuid()", command="'region add'", model_id="null::text", rows_written="'{}'::jsonb",
                     parameters="'{\"region\": \"EU\", \"instrument_id\": \"STOXX\", \"weight\": \"much\", \"description\": null, \"model_id\": null}'::jsonb",
-                    started_at="now()", finished_at="now()", previous_run_id="run_id"),
+                    started_at="now()", finished_at="now()", previous_run_id="run_id", seal_number="null"),
             *forged_run("host = host"),
             ], PARAMETERS, {"command": "region add"} | lacks("weight")),
     Corruption("run without its instrument, and a regime of another", [*forged_run("parameters = parameters - 'instrument_id'"), *forged("instrument_id = 'IXIC.INDX'")], AGREE, REGIME | fault("the run was of another instrument")),
