@@ -26,8 +26,8 @@ forecasts as not materialized (
         regime_label,
         model_version,
         expected_volatility,
-        (metadata ->> 'trading_days_a_year')::integer as trading_days_a_year,
-        (metadata ->> 'in_sample')::boolean as is_in_sample,
+        {{ json_integer("metadata -> 'trading_days_a_year'") }} as trading_days_a_year,
+        {{ json_boolean("metadata -> 'in_sample'") }} as is_in_sample,
 
         run_id
 

@@ -77,8 +77,8 @@ in_place as (
         from features
         where
             features.instrument_id = embeddings.entity_id
-            and features.trade_date >= (embeddings.window_spec ->> 'first_trade_date')::date
-            and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
+            and features.trade_date >= {{ json_date("embeddings.window_spec ->> 'first_trade_date'") }}
+            and features.trade_date <= {{ json_date("embeddings.window_spec ->> 'last_trade_date'") }}
 
     ) as features on true
     where embeddings.entity_type = 'INSTRUMENT'

@@ -16,10 +16,10 @@ totals as (
 
         regime_label,
         confidence,
-        (probabilities ->> regime_label)::double precision as probability_of_label,
+        {{ json_number('probabilities -> regime_label') }} as probability_of_label,
         (
-            select sum(value::double precision)
-            from jsonb_each_text(probabilities)
+            select sum({{ json_number('value') }})
+            from jsonb_each(case when jsonb_typeof(probabilities) = 'object' then probabilities end)
         ) as sum_of_probabilities
 
     from regimes

@@ -10,6 +10,7 @@ import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
 from corruptions import SLIPS, Corruption
+from forgeries_of_rows import FORGERIES as OF_ROWS
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
@@ -20,7 +21,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
-MUTATIONS = (*SLIPS,)
+MUTATIONS = (*SLIPS, *OF_ROWS)
 
 
 @dataclass(frozen=True)
