@@ -37,10 +37,9 @@ bounded as (
 
     select
         *,
-        scale * exp(least(99, mean - 4 * deviation)) * sqrt(greatest(0, level * nu / nullif(nu - 2, 0)))
-            as lowest_of_a_day,
-        scale * exp(least(99, mean + 4 * deviation)) * sqrt(greatest(0, level * nu / nullif(nu - 2, 0)))
-            as highest_of_a_day
+        scale * sqrt(greatest(0, level * nu / nullif(nu - 2, 0))) as root_of_the_mean_square,
+        exp(greatest(-99, least(99, mean - 4 * deviation))) as lowest,
+        exp(greatest(-99, least(99, mean + 4 * deviation))) as highest
 
     from versions
 
@@ -64,8 +63,8 @@ told as (
             when regimes.model_version = 0 then false
             else versions.tells_volatility
         end as is_told,
-        versions.lowest_of_a_day,
-        versions.highest_of_a_day,
+        versions.root_of_the_mean_square * versions.lowest as lowest_of_a_day,
+        versions.root_of_the_mean_square * versions.highest as highest_of_a_day,
         regimes.run_id
 
     from regimes
@@ -104,11 +103,15 @@ weeks as (
         trade_date,
         day_number,
         days_of_the_window,
-        1 + count(*) filter (where is_in_another_week) over later_days as weeks,
-        {% for number in range(7) -%}
-        count(*) filter (where weekday = {{ 2 ** number }}) over of_the_window as prices_{{ number }}
-        {{- ',' if not loop.last }}
-        {% endfor %}
+        count(*) filter (where is_in_another_week) over later_days as changes_of_week,
+        count(*) filter (where weekday = 1) over of_the_window as mondays,
+        count(*) filter (where weekday = 2) over of_the_window as tuesdays,
+        count(*) filter (where weekday = 4) over of_the_window as wednesdays,
+        count(*) filter (where weekday = 8) over of_the_window as thursdays,
+        count(*) filter (where weekday = 16) over of_the_window as fridays,
+        count(*) filter (where weekday = 32) over of_the_window as saturdays,
+        count(*) filter (where weekday = 64) over of_the_window as sundays
+
     from days
     window
         of_the_window as (
@@ -124,8 +127,9 @@ busiest as (
 
     select
         *,
+        changes_of_week + 1 as weeks,
         greatest(
-            {% for number in range(7) %}prices_{{ number }}{{ ', ' if not loop.last }}{% endfor %}
+            mondays, tuesdays, wednesdays, thursdays, fridays, saturdays, sundays
         ) as most_prices
 
     from weeks
@@ -137,10 +141,13 @@ counted as (
 
     select
         *,
-        {% for number in range(7) -%}
-        {{ '+ ' if not loop.first }}(2 * prices_{{ number }} >= most_prices)::integer
-        {% endfor -%}
-        as weekdays
+        (2 * mondays >= most_prices)::integer
+        + (2 * tuesdays >= most_prices)::integer
+        + (2 * wednesdays >= most_prices)::integer
+        + (2 * thursdays >= most_prices)::integer
+        + (2 * fridays >= most_prices)::integer
+        + (2 * saturdays >= most_prices)::integer
+        + (2 * sundays >= most_prices)::integer as weekdays
 
     from busiest
     -- Counts them once per window, not once per comparison.

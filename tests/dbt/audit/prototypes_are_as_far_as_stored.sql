@@ -1,5 +1,5 @@
-{# What the view prototype_distances shows, computed from the numbers of the embedding that count: the
-   view decodes whole vectors, which takes too long for every row. #}
+{# What the view prototype_distances shows, computed from the numbers of the embedding that count.
+   The view decodes whole vectors, which takes too long for every row. #}
 with
 
 regimes as (
@@ -17,18 +17,14 @@ versions as materialized (
         models.window_days,
         models.version,
 
+        models.classifier,
         models.labels,
         jsonb_array_length(learned.centers) as n_centers,
         learned.centers,
         learned.mean,
         learned.scale,
         {{ json_number('learned.temperature') }} as temperature,
-        (
-            select array_agg({{ json_number('percentile') }} order by number)
-            from
-                jsonb_path_query(learned.novelty_percentiles, '$[*]')
-                with ordinality as each (percentile, number)
-        ) as percentiles
+        learned.novelty_percentiles
 
     from {{ ref('regime_models') }} as models
     cross join lateral jsonb_to_record(models.parameters) as learned (
@@ -38,7 +34,6 @@ versions as materialized (
         temperature jsonb,
         novelty_percentiles jsonb
     )
-    where models.classifier = 'prototype'
 
 ),
 
@@ -52,18 +47,19 @@ coordinates as (
         versions.version,
 
         state.label,
-        place.number - 1 as number,
-        {{ json_number('place.center') }} as center,
-        case when versions.mean is null then 0 else {{ json_number('place.mean') }} end as mean,
-        case when versions.mean is null then 1 else {{ json_number('place.scale') }} end as scale
+        number,
+        {{ json_number('versions.centers -> (state.place::integer - 1) -> number') }} as center,
+        case
+            when versions.mean is null then 0 else {{ json_number('versions.mean -> number') }}
+        end as mean,
+        case
+            when versions.mean is null then 1 else {{ json_number('versions.scale -> number') }}
+        end as scale
 
     from versions
-    cross join lateral unnest(versions.labels) with ordinality as state (label, number)
-    cross join lateral rows from (
-        jsonb_path_query(versions.centers -> (state.number::integer - 1), '$[*]'),
-        jsonb_path_query(versions.mean, '$[*]'),
-        jsonb_path_query(versions.scale, '$[*]')
-    ) with ordinality as place (center, mean, scale, number)
+    cross join unnest(versions.labels) with ordinality as state (label, place)
+    cross join generate_series(0, jsonb_array_length(versions.centers -> 0) - 1) as number
+    where versions.classifier = 'prototype'
 
 ),
 
@@ -117,7 +113,14 @@ measured as (
                         select
                             sum(
                                 (
-                                    ({{ float32_number('regimes.regime_embedding', 'place.number::integer', 'exponents.powers') }} - place.mean)
+                                    (
+                                        {{ float32_number(
+                                            'regimes.regime_embedding',
+                                            'place.number',
+                                            'exponents.powers',
+                                        ) }}
+                                        - place.mean
+                                    )
                                     / place.scale
                                     - place.center
                                 ) ^ 2
@@ -151,7 +154,7 @@ weighed as (
         measured.*,
         versions.labels,
         versions.n_centers,
-        versions.percentiles,
+        versions.novelty_percentiles,
         -- Postgres fails where a power of e is too small to be told from 0.
         exp(
             greatest(
@@ -187,6 +190,19 @@ compared as (
 
 ),
 
+looked_up as (
+
+    select
+        *,
+        {{ json_number('novelty_percentiles -> percentile') }} as percentile_below,
+        {{ json_number('novelty_percentiles -> (percentile + 1)') }} as percentile_above,
+        {{ json_number('novelty_percentiles -> 0') }} as lowest_percentile,
+        {{ json_number('novelty_percentiles -> 100') }} as highest_percentile
+
+    from compared
+
+),
+
 judged as (
 
     select
@@ -215,17 +231,16 @@ judged as (
             when
                 (
                     abs(
-                        percentiles[percentile + 1]
-                        + (novelty - percentile)
-                        * (percentiles[percentile + 2] - percentiles[percentile + 1])
-                        - least(percentiles[101], greatest(percentiles[1], nearest))
+                        percentile_below
+                        + (novelty - percentile) * (percentile_above - percentile_below)
+                        - least(highest_percentile, greatest(lowest_percentile, nearest))
                     ) <= 1e-9 * greatest(1, nearest)
                 ) is not true
                 then 'the novelty is not the percentile of the nearest distance'
         end as fault,
         run_id
 
-    from compared
+    from looked_up
 
 ),
 

@@ -37,44 +37,64 @@ versions as materialized (
 
 ),
 
--- What the Markov experts say of each state: the probability before a window, and the volatility.
-states as (
+experts as (
 
     select
-        versions.region,
-        versions.model_id,
-        versions.window_days,
-        versions.version,
-        state.place,
-
-        min(versions.prior_power) as prior_power,
-        min(versions.volatility_share) as volatility_share,
-        min(versions.volatility_mean) as volatility_mean,
-        min(versions.volatility_deviation) as volatility_deviation,
-        sum(
-            {{ json_number("expert.parameters -> 'share'") }}
-            * ln(nullif(greatest(start.probability, 0), 0))
-        ) as log_start,
-        sum(
-            {{ json_number("expert.parameters -> 'share'") }}
-            * ln(nullif(greatest({{ json_number("state.sigma") }}, 0), 0))
-        ) as log_sigma
+        versions.*,
+        {{ json_number("expert.parameters -> 'share'") }} as share,
+        expert.parameters -> 'sigma' as sigma,
+        expert.parameters -> 'initial' as initial
 
     from versions
     cross join lateral jsonb_path_query(versions.experts, '$[*]') as expert (parameters)
-    cross join lateral
-        jsonb_path_query(expert.parameters, '$.sigma[*]') with ordinality as state (sigma, place)
-    cross join lateral (
-
-        select sum({{ json_number("number") }}) as probability
-        from
-            jsonb_path_query(
-                expert.parameters -> 'initial' -> (state.place::integer - 1), '$[*]'
-            ) as number
-
-    ) as start
     where versions.classifier = 'markov'
-    group by versions.region, versions.model_id, versions.window_days, versions.version, state.place
+
+),
+
+-- Of each state the probability before a window, and the volatility.
+states_of_experts as (
+
+    select
+        experts.*,
+        state.k as place,
+        {{ json_number('state.sigma') }} as sigma_of_state,
+        (
+            select sum({{ json_number('number') }})
+            from jsonb_path_query(experts.initial -> (state.k::integer - 1), '$[*]') as number
+        ) as start
+
+    from experts
+    cross join lateral jsonb_path_query(experts.sigma, '$[*]') with ordinality as state (sigma, k)
+
+),
+
+states as (
+
+    select
+        region,
+        model_id,
+        window_days,
+        version,
+        place,
+
+        prior_power,
+        volatility_share,
+        volatility_mean,
+        volatility_deviation,
+        sum(share * ln(nullif(greatest(start, 0), 0))) as log_start,
+        sum(share * ln(nullif(greatest(sigma_of_state, 0), 0))) as log_sigma
+
+    from states_of_experts
+    group by
+        region,
+        model_id,
+        window_days,
+        version,
+        place,
+        prior_power,
+        volatility_share,
+        volatility_mean,
+        volatility_deviation
 
 ),
 
@@ -90,17 +110,16 @@ spread as (
 
 ),
 
--- The volatility expert's: each of its 17 nodes is read as states.
--- The ways to choose the number of the node from 16, over 2^16, are the law of the nodes in the long run.
+-- The 17 nodes of the volatility expert, each of which is read as states. Their law in the long run
+-- is binomial.
 nodes as (
 
     select
-        number - 1 as number,
-        chance
+        number,
+        (factorial(16) / factorial(number) / factorial(16 - number))::double precision / 65536
+            as chance
 
-    from unnest(
-        array[1, 16, 120, 560, 1820, 4368, 8008, 11440, 12870, 11440, 8008, 4368, 1820, 560, 120, 16, 1]
-    ) with ordinality as node (chance, number)
+    from generate_series(0, 16) as number
 
 ),
 
@@ -158,7 +177,7 @@ log_priors as (
 
         prior_power * (
             (1 - volatility_share) * log_start
-            + volatility_share * ln(sum(chance * share_of_node) / 65536)
+            + volatility_share * ln(sum(chance * share_of_node))
         ) as log_prior
 
     from shares_of_nodes
@@ -231,8 +250,9 @@ classified as (
         regimes.regime_label,
         regimes.runner_up_label,
         regimes.probabilities,
-        case when jsonb_typeof(regimes.metadata -> 'filtered') = 'object' then regimes.metadata -> 'filtered' end
-            as filtered,
+        case jsonb_typeof(regimes.metadata -> 'filtered')
+            when 'object' then regimes.metadata -> 'filtered'
+        end as filtered,
         models.beta,
         models.hysteresis,
         models.log_priors
@@ -261,35 +281,38 @@ summarised as (
             count(*) as n_labels,
             count(of_label.probability) as n_probabilities,
             min(of_label.probability) as lowest,
-            sum(of_label.probability) filter (where of_label.label = classified.regime_label)
+            max(of_label.probability) filter (where of_label.label = classified.regime_label)
                 as of_label,
-            sum(of_label.probability) filter (where of_label.label = classified.runner_up_label)
+            max(of_label.probability) filter (where of_label.label = classified.runner_up_label)
                 as of_runner_up,
             max(of_label.probability) filter (where of_label.label <> classified.regime_label)
                 as highest_of_others,
 
             count(of_label.filtered) filter (where of_label.filtered >= 0) as n_filtered,
             sum(of_label.filtered) as sum_of_filtered,
-            -- ln p - β ln f is the same for all labels.
-            max(ln(of_label.probability) - classified.beta * ln(of_label.filtered))
-                filter (where of_label.is_large)
-            - min(ln(of_label.probability) - classified.beta * ln(of_label.filtered))
-                filter (where of_label.is_large) as spread,
-            max(greatest(of_label.probability, of_label.filtered)) filter (where not of_label.is_large)
-                as largest_of_small,
-            max(ln(of_label.filtered) - of_label.log_prior)
-                filter (where of_label.filtered > 0) as highest_log_odds,
-            max(ln(of_label.filtered) - of_label.log_prior)
-                filter (where of_label.filtered > 0 and of_label.label = classified.regime_label)
+            max(of_label.log_constant) - min(of_label.log_constant) as spread,
+            max(of_label.small) as largest_of_small,
+            max(of_label.log_odds) as highest_log_odds,
+            max(of_label.log_odds) filter (where of_label.label = classified.regime_label)
                 as log_odds_of_label
         from (
 
             select
-                label,
-                log_prior,
-                probability,
-                filtered,
-                probability > 1e-99 and filtered > 1e-99 as is_large
+                numbers.label,
+                numbers.probability,
+                numbers.filtered,
+                -- ln p - β ln f is the same for all labels.
+                case
+                    when numbers.probability > 1e-99 and numbers.filtered > 1e-99
+                        then ln(numbers.probability) - classified.beta * ln(numbers.filtered)
+                end as log_constant,
+                case
+                    when numbers.probability <= 1e-99 or numbers.filtered <= 1e-99
+                        then greatest(numbers.probability, numbers.filtered)
+                end as small,
+                case
+                    when numbers.filtered > 0 then ln(numbers.filtered) - numbers.log_prior
+                end as log_odds
             from (
 
                 select
@@ -304,7 +327,8 @@ summarised as (
                         state.log_prior,
                         classified.probabilities -> state.label as probability,
                         classified.filtered -> state.label as filtered
-                    from unnest(classified.labels, classified.log_priors) as state (label, log_prior)
+                    from
+                        unnest(classified.labels, classified.log_priors) as state (label, log_prior)
                     offset 0 -- noqa: AM09, PRS
 
                 ) as place
@@ -352,7 +376,7 @@ judged as (
                             n_filtered <> n_labels
                             or filtered - labels <> '{}'
                             or abs(sum_of_filtered - 1) > 1e-9
-                            then 'the filtered probabilities are not of the labels, or do not sum to 1'
+                            then 'the filtered probabilities are not of the labels'
                         when (spread <= 1e-9) is not true or largest_of_small > 1e-30
                             then 'the probabilities are not the filtered ones to the power beta'
                         -- The filter counts in single precision.

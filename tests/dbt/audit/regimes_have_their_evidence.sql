@@ -97,20 +97,26 @@ judged as (
                 kind = '{{ kind }}'
                 and (
                     case jsonb_typeof(metadata)
-                        when 'object' then metadata - array{{ (types.keys() | list) + ['version_given'] }}
+                        when 'object'
+                            then
+                                metadata - 'version_given'
+                                {%- for key in types %}
+                                - '{{ key }}'
+                                {%- endfor %}
                     end = '{}'
                     {%- for key, type in types.items() %}
                     and jsonb_typeof(metadata -> '{{ key }}') = '{{ type }}'
                     {%- endfor %}
                 ) is not true
-                then 'the metadata has other keys, or values of other types, than this classifier writes'
+                then 'a key is missing, unknown, or of another type'
             {%- endfor %}
             when kind = 'vote' and model_version <> 0 then 'a vote is by no model version'
             when metadata @> constants is false
-                then 'the metadata has other constants than the model version'
+                then 'the constants are not those of the model version'
             when kind = 'seed rule' and regime_label <> 'NEUTRAL'
                 then 'the seed rule knows one label'
-            when (metadata -> 'novelty')::numeric not between 0 and 100 then 'the novelty is not between 0 and 100'
+            when (metadata -> 'novelty')::numeric not between 0 and 100
+                then 'the novelty is not between 0 and 100'
             when
                 metadata ->> 'first_trade_date' not like '____-__-__'
                 or metadata ->> 'last_trade_date' not like '____-__-__'

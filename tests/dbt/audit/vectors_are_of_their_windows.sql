@@ -1,7 +1,7 @@
-{# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders), the
-   dates and the returns are compared with the rows of the window. Returns have to be decoded, which
-   takes as long as all the rest: of windows that no regime was classified from, all are compared if
-   there are fewer than this many windows, and otherwise every second, third … one. #}
+{# No hash of the vector is used here: the numbers that an encoder copies unchanged (var encoders),
+   the dates and the returns are compared with the rows of the window. Returns have to be decoded,
+   which takes longer than all the rest. If there are more windows than this, only every second,
+   third … return is decoded of the windows that no regime was classified from. #}
 {%- set windows_in_full = 20000 %}
 with
 
@@ -62,7 +62,7 @@ classified as (
 
 ),
 
-windows as (
+windows as not materialized (
 
     {{ windows_of_embeddings(
         'embeddings', 'features', ['vector', 'window_hash', 'window_spec', 'run_id']
@@ -116,8 +116,6 @@ compared as (
         model_id,
         window_days,
 
-        day_number,
-        window_hash,
         case
             when
                 window_spec -> 'first_trade_date'
@@ -133,8 +131,8 @@ compared as (
                     from (
 
                         select
-                            exp(greatest(-99, least(99, {{ float32_number('vector', 252, 'powers') }})))
-                            / 100 as scale
+                            {{ encoded_scale(float32_number('vector', 252, 'powers')) }}
+                                as scale
                         -- Computes it once per window, not once per return.
                         offset 0 -- noqa: AM09, PRS
 
@@ -144,7 +142,8 @@ compared as (
                         abs(
                             scale * sinh(
                                 greatest(
-                                    -99, least(99, {{ float32_number('vector', 'place', 'powers') }})
+                                    -99,
+                                    least(99, {{ float32_number('vector', 'place', 'powers') }})
                                 )
                             )
                             - returns[day_number - 62 + place]
@@ -170,7 +169,56 @@ running as materialized (
 
 ),
 
--- If the features changed since, embedding_hashes_match_the_features finds the window.
+hashed as (
+
+    select
+        windows.entity_type,
+        windows.entity_id,
+        windows.as_of_date,
+        windows.model_id,
+        windows.window_days,
+
+        windows.day_number,
+        windows.run_id,
+        windows.window_hash = {{ window_hash_between('until_first', 'until_last') }} as is_current
+
+    from windows
+    inner join running as until_last
+        on
+            windows.entity_id = until_last.instrument_id
+            and windows.day_number = until_last.day_number
+    left join running as until_first
+        on
+            windows.entity_id = until_first.instrument_id
+            and windows.day_number - windows.window_days = until_first.day_number
+    where windows.entity_id in (select differing.entity_id from differing)
+
+),
+
+-- A changed price changes all windows that it is in, which lie together. A run reads the prices of an
+-- instrument once. So a few changed windows between two unchanged ones of the same run are forged.
+between_unchanged as (
+
+    select
+        *,
+        max(day_number) filter (where is_current) over before_it as last_unchanged,
+        min(day_number) filter (where is_current) over after_it as next_unchanged
+
+    from hashed
+    window
+        before_it as (
+            partition by entity_type, entity_id, model_id, window_days, run_id
+            order by as_of_date
+        ),
+        after_it as (
+            partition by entity_type, entity_id, model_id, window_days, run_id
+            order by as_of_date desc
+        )
+
+),
+
+-- If the features changed since, embedding_hashes_match_the_features finds the window. Days that
+-- were deleted since make the stretch of changed windows a little shorter.
 foreign_vectors as (
 
     select
@@ -184,15 +232,16 @@ foreign_vectors as (
         differing.run_id
 
     from differing
-    inner join running as until_last
+    inner join between_unchanged as placed
         on
-            differing.entity_id = until_last.instrument_id
-            and differing.day_number = until_last.day_number
-    left join running as until_first
-        on
-            differing.entity_id = until_first.instrument_id
-            and differing.day_number - differing.window_days = until_first.day_number
-    where differing.window_hash = {{ window_hash_between('until_first', 'until_last') }}
+            differing.entity_type = placed.entity_type
+            and differing.entity_id = placed.entity_id
+            and differing.as_of_date = placed.as_of_date
+            and differing.model_id = placed.model_id
+            and differing.window_days = placed.window_days
+    where
+        placed.is_current
+        or placed.next_unchanged - placed.last_unchanged <= differing.window_days - 10
 
 )
 

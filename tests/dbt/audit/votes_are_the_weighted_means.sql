@@ -22,7 +22,9 @@ votes as (
 
         regimes.regime_label,
         regimes.runner_up_label,
-        regimes.probabilities,
+        case jsonb_typeof(regimes.probabilities)
+            when 'object' then regimes.probabilities
+        end as probabilities,
         regimes.expected_volatility,
         {{ function('float32_array') }}(regimes.regime_embedding) as numbers,
         regimes.metadata,
@@ -93,9 +95,8 @@ lineages as (
                 false
             )
         ) as are_voters,
-        array_agg(voters.voter_region order by voters.place)
-        = array_agg(distinct voters.voter_region collate "C" order by voters.voter_region collate "C")
-            as are_in_order,
+        array_agg(voters.voter_region order by voters.place) as regions,
+        array_agg(distinct voters.voter_region collate "C") as sorted_regions,
         bool_and(
             voters.weights is null
             or coalesce(voters.weights -> voters.voter_region = voters.lineage -> 'weight', false)
@@ -152,8 +153,7 @@ totals as (
             and votes.as_of_date = voters.as_of_date
             and votes.model_id = voters.model_id
             and votes.window_days = voters.window_days
-    cross join lateral
-        jsonb_array_elements_text(votes.keys) with ordinality as keys (label, place)
+    cross join lateral jsonb_array_elements_text(votes.keys) with ordinality as keys (label, place)
     group by votes.region, votes.as_of_date, votes.model_id, votes.window_days, keys.label
 
 ),
@@ -200,7 +200,7 @@ judged as (
             when
                 (
                     lineages.are_voters
-                    and lineages.are_in_order
+                    and lineages.regions = lineages.sorted_regions
                     and lineages.last_date = votes.as_of_date
                 ) is not true
                 then 'the constituents are none, or not in order'
@@ -224,7 +224,8 @@ judged as (
                 then 'the label is not the most probable'
             when
                 votes.runner_up_label = votes.regime_label
-                or coalesce(differences.of_runner_up, -1) <> coalesce(differences.highest_of_others, -1)
+                or coalesce(differences.of_runner_up, -1)
+                <> coalesce(differences.highest_of_others, -1)
                 then 'the runner-up is not the most probable of the other labels'
             when
                 (votes.expected_volatility is null) <> (lineages.expected_volatility is null)
@@ -270,9 +271,7 @@ judged as (
                 key as label,
                 {{ json_number('stored.value') }} as stored,
                 expected.value::double precision as expected
-            from jsonb_each(
-                case jsonb_typeof(votes.probabilities) when 'object' then votes.probabilities end
-            ) as stored
+            from jsonb_each(votes.probabilities) as stored
             full join jsonb_each_text(means.expected_probabilities) as expected using (key)
 
         ) as probability

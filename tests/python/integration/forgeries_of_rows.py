@@ -213,6 +213,7 @@ FORGERIES = (
             ("last volume of a v1 vector", r"'\x0000803f'", 12 * 62 + 4),
         )
     ),
+    Corruption("return forged, with the window's hash, so that the price seems restated", [*in_both_tables(other_number(30, -3.0)), *forged_embedding("window_hash = reverse(window_hash)")], OF_WINDOWS, EMBEDDING),
     Corruption("first date of a window, in both tables with their hashes", dates_in_both_tables("first_trade_date", "2010-02-23"), OF_WINDOWS, EMBEDDING),
     Corruption("last date of a window, in both tables with their hashes", dates_in_both_tables("last_trade_date", "2010-05-19"), OF_WINDOWS, EMBEDDING),
     Corruption("first date of an embedding that is of no region, with its hash", [copy_of("historical.numeric_window_embeddings", THAT_EMBEDDING, window_days="63", model_id="'num-regime-core-v2'"), *forged_embedding("window_spec = jsonb_set(window_spec, '{first_trade_date}', '\"2010-02-23\"')", THAT_EMBEDDING.replace("v3", "v2"))], OF_WINDOWS, EMBEDDING | {"model_id": "num-regime-core-v2"}),
@@ -255,3 +256,5 @@ FORGERIES = (
         )
     ),
 )  # fmt: skip
+
+ON_A_DAY_OF_ITS_OWN = [forgery for forgery in FORGERIES if forgery.sql is not FLIPPED]

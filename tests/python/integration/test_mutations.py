@@ -3,14 +3,15 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pytest
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1
 from commands import regime_command
-from corruptions import SLIPS, Corruption
+from corruptions import DAY, SLIPS, Corruption
 from forgeries_of_rows import FORGERIES as OF_ROWS
+from forgeries_of_rows import ON_A_DAY_OF_ITS_OWN
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 
@@ -114,9 +115,12 @@ def unprotected(audited) -> Audited:
     return audited
 
 
+def statements_of(corruption: Corruption) -> list[str]:
+    return [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
+
+
 def corrupt(database: Database, corruption: Corruption) -> None:
-    statements = [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
-    for statement in statements:
+    for statement in statements_of(corruption):
         assert database.connection.execute(statement).rowcount != 0, statement
 
 
@@ -133,6 +137,24 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
         corrupt(unprotected.database, corruption)
         found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
+
+
+def test_malformed_rows_break_no_view_and_no_test(unprotected):
+    """All forgeries of rows at once, those of one day each on a day of its own."""
+    database = unprotected.database
+    days = database.rows(
+        "select as_of_date::text from runtime.regimes"
+        " where region = 'US' and model_id = 'num-regime-core-v3' and as_of_date > '2010-06-10'"
+        " order by 1"
+    ).rows
+    views = database.rows("select viewname from pg_views where schemaname = 'audit'").rows
+    queries = [f"select sum(length(t::text)) from audit.{view} as t" for (view,) in views]
+    with database.transaction(force_rollback=True):
+        for forgery, (day,) in zip(ON_A_DAY_OF_ITS_OWN, days, strict=False):
+            statements = [sql.replace(DAY, day) for sql in statements_of(forgery)]
+            corrupt(database, replace(forgery, sql=statements))
+        for query in (*unprotected.queries.values(), *queries):
+            rows_of(database, query)
 
 
 def test_every_audit_test_finds_something(audited):
