@@ -2,14 +2,17 @@ import json
 import math
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from regime_engine.cli import replay
 from regime_engine.cli.options import quiet_option, table_or_json_option
 from regime_engine.cli.output import say, table
 from regime_engine.cli.progress import Phases
+from regime_engine.cli.replay import replay_options
 from regime_engine.config import Settings
+from regime_engine.errors import RegimeError
 
 if TYPE_CHECKING:
     from regime_engine.dbt import NodeResult
@@ -27,10 +30,26 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     show_default=True,
     help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
-@table_or_json_option("for CI, is an object with `passed` and `tests`")
+@table_or_json_option("for CI, is an object with `passed`, `tests` and, with --replay, `replay`")
+@click.option(
+    "--seal",
+    "seal_file",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="Also compare the seals in this file, as `regime seal` printed them, with the ledger. The "
+    "file may hold other text too; - is stdin.",
+)
+@replay_options
 @quiet_option
 @click.pass_obj
-def audit(settings: Settings, rows_shown: int, output_format: str, quiet: bool) -> None:
+def audit(
+    settings: Settings,
+    rows_shown: int,
+    output_format: str,
+    seal_file: TextIO | None,
+    quiet: bool,
+    **replay_asked: Any,
+) -> None:
     """Run the dbt audit, and print the verdict of each test, the wrong rows and SQL to see more.
 
     The exit code is 1 if a test failed or did not run. A warning means that something changed after
@@ -40,17 +59,51 @@ def audit(settings: Settings, rows_shown: int, output_format: str, quiet: bool) 
     from regime_engine.database import connect
     from regime_engine.engine import nightly
 
+    asked = replay.request(**replay_asked)
+    kept = _kept_seals(seal_file) if seal_file else {}
     with Phases(quiet) as phases, connect(settings) as database:
+        if asked:
+            replay.require_known_regions(database, asked)
         results, findings = nightly.audit(database, rows_shown, phases.begin("auditing"))
+        verdicts = nightly.verify_seals(database, kept, results)
+        compared = replay.replayed(database, asked, rows_shown, phases) if asked else None
     if output_format == "json":
-        click.echo(json.dumps(_document(results, findings), default=str, indent=2, allow_nan=False))
+        document = _document(results, findings)
+        if verdicts:
+            document["seals"] = [vars(verdict) for verdict in verdicts]
+            document["passed"] = document["passed"] and not any(each.fault for each in verdicts)
+        if compared:
+            document["replay"] = replay.document(compared, _jsonable)
+            document["passed"] = document["passed"] and compared.has_passed
+        click.echo(json.dumps(document, default=str, indent=2, allow_nan=False))
     else:
         for result in results:
             if result.status not in ("fail", "warn"):
                 say(f"{_verdict(result)} {result.name}")
         print_verdicts(results, findings)
-    if not _passed(results):
+        for verdict in verdicts:
+            if verdict.fault:
+                say(f"Seal {verdict.seal_number} does not hold: {verdict.fault}")
+            else:
+                say(
+                    f"Seal {verdict.seal_number} holds: everything up to its run is as it was "
+                    "when it was printed"
+                )
+        if compared:
+            replay.print_replay(compared)
+    is_replay_good = compared is None or compared.has_passed
+    if not (_passed(results) and is_replay_good) or any(verdict.fault for verdict in verdicts):
         sys.exit(1)
+
+
+def _kept_seals(file: TextIO) -> dict[int, str]:
+    """raises RegimeError if the file is not a text, or has no seal"""
+    from regime_engine import seals
+
+    try:
+        return seals.read(file.read(), file.name)
+    except UnicodeDecodeError as error:
+        raise RegimeError(f"{file.name} is not a text in UTF-8: is it a file of seals?") from error
 
 
 def print_verdicts(results: list["NodeResult"], findings: list["Finding"]) -> bool:
