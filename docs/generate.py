@@ -81,9 +81,9 @@ CHECKS_INTRODUCTION = """\
 # What the audit checks
 
 `regime audit` runs every check below and prints its verdict. A failure means that a row is wrong.
-A warning means that the world changed since the row was written: a price was restated, or a model
-was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check
-failed or was not run.
+A warning means that the world may have changed since the row was written: a price was restated, or
+a model was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check
+failed or was not run. With `--strict` it is 1 on a warning too.
 
 The rows that a check finds stay in a table with the name of the check. The next audit makes the
 table anew, and drops any view on it:
@@ -111,6 +111,12 @@ embedding, a regime, a revision and a run, `parameters_hash` of a model version.
 `row_hash` is the sha-256 of the canonical text of the columns as a JSON array; for an embedding,
 the bytes of the vector follow the text. The rows that a run counted must exist, in force or as
 revisions, so the audit also notices a deleted row.
+
+What no honest history can leave is a failure, also where it looks like a change of the world. A
+vote on regimes that never were is a failure, and a vote on regimes that were classified anew is a
+warning. A regime by an older version is a failure if the run of a newer one had ended before the
+regime's run began. A training span that is not the one that the run was asked for is a failure as
+long as the features of its days are the same.
 
 Somebody who may write the tables can compute all of these hashes again. The seals of the ledger
 make that harder: the `seal` of a run depends on everything that it and all runs before it wrote.
@@ -190,7 +196,9 @@ A replay cannot find:
 `tests/python/integration/test_mutations.py` builds a database with two regions, both classifiers,
 the seed rule, several versions, failed runs and restated prices. The audit finds nothing in it.
 The test then corrupts one thing at a time and requires that a check names the row. For every check
-there is at least one corruption that this check alone must find.
+there is at least one corruption that this check must find. The corruptions are slips and
+forgeries; some write every hash anew that goes with the row. Each is found by a check that fails.
+What an honest history can cause as well is tested apart, and is found by a check that warns.
 """
 LAYOUT_INTRODUCTION = f"""\
 # The numbers of an embedding

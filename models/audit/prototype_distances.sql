@@ -22,13 +22,13 @@ measured as (
         of_the_model.label,
 
         regimes.model_version,
-        {{ json_number("regimes.metadata -> 'distances' -> of_the_model.label") }}
+        {{ number_or_null("regimes.metadata -> 'distances' -> of_the_model.label") }}
             as stored_distance,
         {{ function('prototype_distance') }}(
             decoded.numbers, versions.parameters, of_the_model.place::integer - 1
         ) as distance,
-        {{ json_number('regimes.probabilities -> of_the_model.label') }} as stored_probability,
-        {{ json_number("versions.parameters -> 'temperature'") }} as temperature
+        {{ number_or_null('regimes.probabilities -> of_the_model.label') }} as stored_probability,
+        {{ number_or_null("versions.parameters -> 'temperature'") }} as temperature
 
     from regimes
     inner join versions

@@ -189,9 +189,9 @@ timeline as (
         regime_label,
         confidence,
         runner_up_label,
-        {{ json_number('probabilities -> runner_up_label') }} as runner_up_probability,
-        {{ json_number("metadata -> 'distances' -> runner_up_label") }} as runner_up_distance,
-        {{ json_number("metadata -> 'novelty'") }} as novelty,
+        {{ number_or_null('probabilities -> runner_up_label') }} as runner_up_probability,
+        {{ number_or_null("metadata -> 'distances' -> runner_up_label") }} as runner_up_distance,
+        {{ number_or_null("metadata -> 'novelty'") }} as novelty,
         expected_volatility,
 
         spell_number::integer as spell_number,
@@ -201,7 +201,7 @@ timeline as (
         end::integer as days_since_change,
 
         model_version,
-        {{ json_boolean("metadata -> 'in_sample'") }} as is_in_sample,
+        {{ truth_or_null("metadata -> 'in_sample'") }} as is_in_sample,
 
         close,
         adjusted_close,

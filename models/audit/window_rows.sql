@@ -4,8 +4,8 @@ embeddings as (
 
     select
         *,
-        {{ json_date("window_spec ->> 'first_trade_date'") }} as first_trade_date,
-        {{ json_date("window_spec ->> 'last_trade_date'") }} as last_trade_date
+        {{ day_or_null("window_spec -> 'first_trade_date'") }} as first_trade_date,
+        {{ day_or_null("window_spec -> 'last_trade_date'") }} as last_trade_date
 
     from {{ ref('numeric_window_embeddings') }}
 

@@ -18,14 +18,14 @@ versions as materialized (
 
         models.classifier,
         learned.volatility is not null as tells_volatility,
-        {{ json_number('learned.scale') }} as scale,
-        {{ json_number("learned.volatility -> 'mean'") }} as mean,
-        {{ json_number("learned.volatility -> 'deviation'") }} as deviation,
-        {{ json_number("learned.volatility -> 'nu'") }} as nu,
-        {{ json_number("learned.volatility -> 'level'") }} as level
+        {{ number_or_null('learned.scale') }} as scale,
+        {{ number_or_null("learned.volatility -> 'mean'") }} as mean,
+        {{ number_or_null("learned.volatility -> 'deviation'") }} as deviation,
+        {{ number_or_null("learned.volatility -> 'nu'") }} as nu,
+        {{ number_or_null("learned.volatility -> 'level'") }} as level
 
     from {{ ref('regime_models') }} as models
-    cross join lateral jsonb_to_record(models.parameters) as learned (
+    cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         scale jsonb,
         volatility jsonb
     )
@@ -57,8 +57,8 @@ told as (
         regimes.model_version,
         versions.classifier,
         regimes.expected_volatility,
-        {{ json_number("regimes.metadata -> 'trading_days_a_year'") }} as trading_days_a_year,
-        {{ json_date("regimes.metadata ->> 'last_trade_date'") }} as last_trade_date,
+        {{ number_or_null("regimes.metadata -> 'trading_days_a_year'") }} as trading_days_a_year,
+        {{ day_or_null("regimes.metadata -> 'last_trade_date'") }} as last_trade_date,
         case
             when regimes.model_version = 0 then false
             else versions.tells_volatility

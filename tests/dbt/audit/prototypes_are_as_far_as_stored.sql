@@ -23,11 +23,11 @@ versions as materialized (
         learned.centers,
         learned.mean,
         learned.scale,
-        {{ json_number('learned.temperature') }} as temperature,
+        {{ number_or_null('learned.temperature') }} as temperature,
         learned.novelty_percentiles
 
     from {{ ref('regime_models') }} as models
-    cross join lateral jsonb_to_record(models.parameters) as learned (
+    cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         centers jsonb,
         mean jsonb,
         scale jsonb,
@@ -48,12 +48,12 @@ coordinates as (
 
         state.label,
         number,
-        {{ json_number('versions.centers -> (state.place::integer - 1) -> number') }} as center,
+        {{ number_or_null('versions.centers -> (state.place::integer - 1) -> number') }} as center,
         case
-            when versions.mean is null then 0 else {{ json_number('versions.mean -> number') }}
+            when versions.mean is null then 0 else {{ number_or_null('versions.mean -> number') }}
         end as mean,
         case
-            when versions.mean is null then 1 else {{ json_number('versions.scale -> number') }}
+            when versions.mean is null then 1 else {{ number_or_null('versions.scale -> number') }}
         end as scale
 
     from versions
@@ -102,9 +102,9 @@ measured as (
         centers.label,
 
         regimes.model_version,
-        {{ json_number("regimes.metadata -> 'distances' -> centers.label") }} as stored_distance,
-        {{ json_number('regimes.probabilities -> centers.label') }} as stored_probability,
-        {{ json_number("regimes.metadata -> 'novelty'") }} as novelty,
+        {{ number_or_null("regimes.metadata -> 'distances' -> centers.label") }} as stored_distance,
+        {{ number_or_null('regimes.probabilities -> centers.label') }} as stored_probability,
+        {{ number_or_null("regimes.metadata -> 'novelty'") }} as novelty,
         case
             when octet_length(regimes.regime_embedding) = 4 * centers.n_numbers
                 then sqrt(
@@ -194,10 +194,10 @@ looked_up as (
 
     select
         *,
-        {{ json_number('novelty_percentiles -> percentile') }} as percentile_below,
-        {{ json_number('novelty_percentiles -> (percentile + 1)') }} as percentile_above,
-        {{ json_number('novelty_percentiles -> 0') }} as lowest_percentile,
-        {{ json_number('novelty_percentiles -> 100') }} as highest_percentile
+        {{ number_or_null('novelty_percentiles -> percentile') }} as percentile_below,
+        {{ number_or_null('novelty_percentiles -> (percentile + 1)') }} as percentile_above,
+        {{ number_or_null('novelty_percentiles -> 0') }} as lowest_percentile,
+        {{ number_or_null('novelty_percentiles -> 100') }} as highest_percentile
 
     from compared
 

@@ -16,9 +16,9 @@ totals as (
 
         regime_label,
         confidence,
-        {{ json_number('probabilities -> regime_label') }} as probability_of_label,
+        {{ number_or_null('probabilities -> regime_label') }} as probability_of_label,
         (
-            select sum({{ json_number('value') }})
+            select sum({{ number_or_null('value') }})
             from jsonb_each(case when jsonb_typeof(probabilities) = 'object' then probabilities end)
         ) as sum_of_probabilities
 

@@ -17,16 +17,16 @@ versions as materialized (
 
         models.classifier,
         models.labels,
-        {{ json_number('learned.beta') }} as beta,
-        {{ json_number('learned.hysteresis') }} as hysteresis,
-        {{ json_number('learned.prior_power') }} as prior_power,
-        {{ json_number('learned.volatility_share') }} as volatility_share,
-        {{ json_number("learned.volatility -> 'mean'") }} as volatility_mean,
-        {{ json_number("learned.volatility -> 'deviation'") }} as volatility_deviation,
+        {{ number_or_null('learned.beta') }} as beta,
+        {{ number_or_null('learned.hysteresis') }} as hysteresis,
+        {{ number_or_null('learned.prior_power') }} as prior_power,
+        {{ number_or_null('learned.volatility_share') }} as volatility_share,
+        {{ number_or_null("learned.volatility -> 'mean'") }} as volatility_mean,
+        {{ number_or_null("learned.volatility -> 'deviation'") }} as volatility_deviation,
         learned.experts
 
     from {{ ref('regime_models') }} as models
-    cross join lateral jsonb_to_record(models.parameters) as learned (
+    cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         beta jsonb,
         hysteresis jsonb,
         prior_power jsonb,
@@ -41,7 +41,7 @@ experts as (
 
     select
         versions.*,
-        {{ json_number("expert.parameters -> 'share'") }} as share,
+        {{ number_or_null("expert.parameters -> 'share'") }} as share,
         expert.parameters -> 'sigma' as sigma,
         expert.parameters -> 'initial' as initial
 
@@ -57,9 +57,9 @@ states_of_experts as (
     select
         experts.*,
         state.k as place,
-        {{ json_number('state.sigma') }} as sigma_of_state,
+        {{ number_or_null('state.sigma') }} as sigma_of_state,
         (
-            select sum({{ json_number('number') }})
+            select sum({{ number_or_null('number') }})
             from jsonb_path_query(experts.initial -> (state.k::integer - 1), '$[*]') as number
         ) as start
 
@@ -318,8 +318,8 @@ summarised as (
                 select
                     place.label,
                     place.log_prior,
-                    {{ json_number('place.probability') }} as probability,
-                    {{ json_number('place.filtered') }} as filtered
+                    {{ number_or_null('place.probability') }} as probability,
+                    {{ number_or_null('place.filtered') }} as filtered
                 from (
 
                     select

@@ -40,7 +40,7 @@ invalid as (
                 versions.valid_from <= regimes.as_of_date
                 or coalesce(regimes.metadata -> 'version_given' = 'true', false)
             )
-            and {{ json_boolean("regimes.metadata -> 'in_sample'") }}
+            and {{ truth_or_null("regimes.metadata -> 'in_sample'") }}
             = (regimes.as_of_date <= versions.trained_to)
         ) is not true
 

@@ -6,12 +6,6 @@ regimes as (
 
 ),
 
-runs as (
-
-    select * from {{ ref('regime_runs') }}
-
-),
-
 votes as (
 
     select
@@ -28,7 +22,6 @@ votes as (
         regimes.expected_volatility,
         {{ function('float32_array') }}(regimes.regime_embedding) as numbers,
         regimes.metadata,
-        runs.parameters -> 'weights' as weights,
         case jsonb_typeof(regimes.metadata -> 'constituents')
             when 'array' then regimes.metadata -> 'constituents'
         end as voters,
@@ -38,7 +31,6 @@ votes as (
         regimes.run_id
 
     from regimes
-    left join runs on regimes.run_id = runs.run_id
     where {{ is_voted('regimes.region') }}
 
 ),
@@ -54,10 +46,9 @@ voters as materialized (
 
         voter.lineage,
         voter.lineage ->> 'region' as voter_region,
-        {{ json_date("voter.lineage ->> 'as_of_date'") }} as voter_date,
-        {{ json_number("voter.lineage -> 'weight'") }} as weight,
-        {{ json_number("voter.lineage -> 'expected_volatility'") }} as expected_volatility,
-        votes.weights
+        {{ day_or_null("voter.lineage -> 'as_of_date'") }} as voter_date,
+        {{ number_or_null("voter.lineage -> 'weight'") }} as weight,
+        {{ number_or_null("voter.lineage -> 'expected_volatility'") }} as expected_volatility
 
     from votes
     cross join lateral jsonb_array_elements(votes.voters) with ordinality as voter (lineage, place)
@@ -90,18 +81,13 @@ lineages as (
                     voters.lineage -> 'expected_volatility' = 'null'
                     or voters.expected_volatility > 0
                 )
-                and voters.weight > 0
-                and voters.voter_date between voters.as_of_date - 7 and voters.as_of_date,
+                and voters.weight > 0,
                 false
             )
         ) as are_voters,
         array_agg(voters.voter_region order by voters.place) as regions,
-        array_agg(distinct voters.voter_region collate "C") as sorted_regions,
-        bool_and(
-            voters.weights is null
-            or coalesce(voters.weights -> voters.voter_region = voters.lineage -> 'weight', false)
-        ) as have_weights_of_the_run,
-        max(voters.voter_date) as last_date,
+        array_agg(distinct voters.voter_region collate "C" order by voters.voter_region collate "C")
+            as sorted_regions,
         -- Null if a constituent was classified again since.
         case
             when count(regimes.run_id) = count(*)
@@ -109,7 +95,7 @@ lineages as (
         end as first_trade_date,
         case
             when count(regimes.run_id) = count(*)
-                then bool_or({{ json_boolean("regimes.metadata -> 'in_sample'") }})
+                then bool_or({{ truth_or_null("regimes.metadata -> 'in_sample'") }})
         end as in_sample,
         case
             when
@@ -201,11 +187,8 @@ judged as (
                 (
                     lineages.are_voters
                     and lineages.regions = lineages.sorted_regions
-                    and lineages.last_date = votes.as_of_date
                 ) is not true
                 then 'the constituents are none, or not in order'
-            when not lineages.have_weights_of_the_run
-                then 'the weights are not those that the run voted with'
             when votes.metadata -> 'last_trade_date' <> to_jsonb(votes.as_of_date)
                 then 'a vote is of a day on which a constituent traded'
             when
@@ -269,7 +252,7 @@ judged as (
 
             select
                 key as label,
-                {{ json_number('stored.value') }} as stored,
+                {{ number_or_null('stored.value') }} as stored,
                 expected.value::double precision as expected
             from jsonb_each(votes.probabilities) as stored
             full join jsonb_each_text(means.expected_probabilities) as expected using (key)

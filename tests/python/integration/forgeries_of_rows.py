@@ -93,11 +93,6 @@ EXCHANGED_VOTERS = """
     )),
     regime_embedding = substr(regime_embedding, 17) || substr(regime_embedding, 1, 16)
 """
-TWICE_THE_WEIGHTS = """
-    metadata = jsonb_set(
-        jsonb_set(metadata, '{constituents, 0, weight}', '2'), '{constituents, 1, weight}', '2'
-    )
-"""
 
 FORGERIES = (
     *(
@@ -232,12 +227,9 @@ FORGERIES = (
         Corruption(f"{name}, with the row's hash", forged(change, THAT_VOTE), MEANS, VOTE)
         for name, change in (
             ("vote's constituents exchanged, with their numbers", EXCHANGED_VOTERS),
-            ("vote's weights doubled", TWICE_THE_WEIGHTS),
             ("vote's weight that is a text", metadata("constituents, 0, weight", "'\"1\"'")),
             ("vote's constituent that is a text", metadata("constituents, 0", "'\"US\"'")),
             ("vote's constituent with something to say", metadata("constituents, 0, note", "'\"checked\"'")),
-            ("vote's constituent of a day to come", metadata("constituents, 0, as_of_date", "'\"2010-05-21\"'")),
-            ("vote's constituent of a date that is none", metadata("constituents, 0, as_of_date", "'\"today\"'")),
             ("vote's in_sample", "metadata = jsonb_set(metadata, '{in_sample}', to_jsonb(not (metadata ->> 'in_sample')::boolean))"),
             ("vote's first date", metadata("first_trade_date", "'\"2010-01-04\"'")),
             ("vote's last date", metadata("last_trade_date", "'\"2010-05-19\"'")),

@@ -3,9 +3,11 @@
 That it finds what it should is in test_mutations.py.
 """
 
+import json
 import os
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -46,6 +48,15 @@ def test_a_changed_world_is_a_warning_and_does_not_fail(database, regime):
         "regions_are_known",
     ):
         assert f"WARN {test}: " in result.stdout
+    strict = regime("audit", "--strict")
+    assert strict.returncode == 1
+    assert "Audit failed: " in strict.stdout
+    assert "0 failed, 3 with warnings (with --strict a warning fails too)\n" in strict.stdout
+    strict = regime("audit", "--strict", "--format", "json")
+    assert strict.returncode == 1
+    document = json.loads(strict.stdout)
+    assert (document["passed"], document["strict"]) == (False, True)
+    assert Counter(each["verdict"] for each in document["tests"])["WARN"] == 3
 
 
 def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(database):

@@ -1,6 +1,6 @@
 {# The number that a jsonb value is, as double precision; null if it is no number, or if double
    precision cannot hold it. A cast would fail, and with it the view or the audit. #}
-{% macro json_number(value) -%}
+{% macro number_or_null(value) -%}
     case jsonb_typeof({{ value }})
         when 'number'
             then case
