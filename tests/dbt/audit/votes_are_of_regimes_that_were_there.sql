@@ -145,7 +145,9 @@ compared as (
                                 (constituents.place - 1) * jsonb_array_length(constituents.labels)
                                 + label.place
                             ] is distinct from
-                            coalesce((were.probabilities ->> label.value)::double precision::real, 0)
+                            coalesce(
+                                {{ probability_or_null('were.probabilities -> label.value') }}, 0
+                            )
                     )
         end as has_other_probabilities
 
