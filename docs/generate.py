@@ -126,7 +126,8 @@ took.
 
 Each row that it finds has a verdict:
 
-- **differs**: the row is not what follows from the prices and the stored models. The exit code is 1.
+- **differs**: the row is not what follows from the prices and the stored models. The exit code is
+  1.
 - **restated**: the prices of the row changed after it was written, so the row cannot be computed
   again. The replay classifies the stored vector of such a window and compares the regime with that.
   The exit code stays 0.
