@@ -33,7 +33,10 @@ commanded as (
         parameters ->> 'region' as region,
         parameters ->> 'instrument_id' as instrument_id,
         parameters ->> 'description' as description,
-        (parameters ->> 'weight')::double precision as weight,
+        case
+            when jsonb_typeof(parameters -> 'weight') = 'number'
+                then (parameters ->> 'weight')::double precision
+        end as weight,
 
         command = 'region remove' as is_removed,
         started_at as changed_at,

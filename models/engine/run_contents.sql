@@ -20,7 +20,8 @@ versions as (
 
 ),
 
-revisions as (
+-- Not materialized: a run's own are then looked up by their indexes.
+revisions as not materialized (
 
     select * from {{ ref('regime_revisions') }}
 

@@ -109,7 +109,7 @@ def _insert(database: Database, run: Run, model: FittedModel) -> None:
     database.execute(
         """
         insert into {regime_models} ({columns}, parameters_hash, run_id, created_at)
-        select {columns}, {parameters_hash}, %(run_id)s, now()
+        select {columns}, {parameters_hash}, %(run_id)s, clock_timestamp()
         from jsonb_populate_record(null::{regime_models}, %(model)s)
         """,
         {"model": document(vars(model.series) | vars(model)), "run_id": run.run_id},

@@ -113,7 +113,12 @@ def of_rows(lines: Iterable[bytes]) -> str:
 
     lines: of each row its hash, a space, and its created_at in seconds since 1970
     """
-    return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
+    return of_sorted_lines(b"\n".join(sorted(lines)))
+
+
+def of_sorted_lines(text: bytes) -> str:
+    """The same of lines that are in order, with line feeds between them."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def combined(by_name: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from regime_engine.errors import RegimeError
 if TYPE_CHECKING:
     from regime_engine.dbt import NodeResult
     from regime_engine.engine.nightly import Finding
+    from regime_engine.seals import Verdict
 
 VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 
@@ -30,7 +31,11 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     show_default=True,
     help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
-@table_or_json_option("for CI, is an object with `passed`, `tests` and, with --replay, `replay`")
+@click.option("--strict", "is_strict", is_flag=True, help="Fail on a warning too.")
+@table_or_json_option(
+    "for CI, is an object with `passed`, `strict` and `tests`, with --seal `seals`, with --replay "
+    "`replay`"
+)
 @click.option(
     "--seal",
     "seal_file",
@@ -45,6 +50,7 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 def audit(
     settings: Settings,
     rows_shown: int,
+    is_strict: bool,
     output_format: str,
     seal_file: TextIO | None,
     quiet: bool,
@@ -67,32 +73,32 @@ def audit(
         results, findings = nightly.audit(database, rows_shown, phases.begin("auditing"))
         verdicts = nightly.verify_seals(database, kept, results)
         compared = replay.replayed(database, asked, rows_shown, phases) if asked else None
+    has_passed = (
+        _passed(results, is_strict)
+        and not any(verdict.fault for verdict in verdicts)
+        and (compared is None or compared.has_passed(is_strict))
+    )
     if output_format == "json":
-        document = _document(results, findings)
+        document: dict[str, object] = {
+            "passed": has_passed,
+            "strict": is_strict,
+            "tests": _tests(results, findings),
+        }
         if verdicts:
             document["seals"] = [vars(verdict) for verdict in verdicts]
-            document["passed"] = document["passed"] and not any(each.fault for each in verdicts)
         if compared:
-            document["replay"] = replay.document(compared, _jsonable)
-            document["passed"] = document["passed"] and compared.has_passed
+            document["replay"] = replay.document(compared, is_strict, _jsonable)
         click.echo(json.dumps(document, default=str, indent=2, allow_nan=False))
     else:
         for result in results:
             if result.status not in ("fail", "warn"):
                 say(f"{_verdict(result)} {result.name}")
-        print_verdicts(results, findings)
+        print_verdicts(results, findings, is_strict)
         for verdict in verdicts:
-            if verdict.fault:
-                say(f"Seal {verdict.seal_number} does not hold: {verdict.fault}")
-            else:
-                say(
-                    f"Seal {verdict.seal_number} holds: everything up to its run is as it was "
-                    "when it was printed"
-                )
+            _print_seal(verdict)
         if compared:
-            replay.print_replay(compared)
-    is_replay_good = compared is None or compared.has_passed
-    if not (_passed(results) and is_replay_good) or any(verdict.fault for verdict in verdicts):
+            replay.print_replay(compared, is_strict)
+    if not has_passed:
         sys.exit(1)
 
 
@@ -106,8 +112,23 @@ def _kept_seals(file: TextIO) -> dict[int, str]:
         raise RegimeError(f"{file.name} is not a text in UTF-8: is it a file of seals?") from error
 
 
-def print_verdicts(results: list["NodeResult"], findings: list["Finding"]) -> bool:
-    """Print what was found and the verdict; True if every test was run and none failed."""
+def _print_seal(verdict: "Verdict") -> None:
+    if verdict.fault:
+        say(f"Seal {verdict.seal_number} does not hold: {verdict.fault}")
+    else:
+        say(
+            f"Seal {verdict.seal_number} holds: everything up to its run is as it was when it was "
+            "printed"
+        )
+
+
+def print_verdicts(
+    results: list["NodeResult"], findings: list["Finding"], is_strict: bool = False
+) -> bool:
+    """Print what was found and the verdict; True if every test was run and none failed.
+
+    is_strict: a warning fails the audit too
+    """
     for finding in findings:
         test, rows = finding.test, finding.rows.rows
         description = " ".join(test.description.split())
@@ -118,22 +139,24 @@ def print_verdicts(results: list["NodeResult"], findings: list["Finding"]) -> bo
         say(f"Look further: {finding.look_further};\n")
     count = Counter(map(_verdict, results))
     say(
-        f"Audit {'passed' if _passed(results) else 'failed'}: {len(results)} tests, "
+        f"Audit {'passed' if _passed(results, is_strict) else 'failed'}: {len(results)} tests, "
         f"{count['PASS']} passed, {count['FAIL']} failed, {count['WARN']} with warnings"
         + (f", {count['NOT RUN']} not run" if count["NOT RUN"] else "")
+        + (" (with --strict a warning fails too)" if is_strict and count["WARN"] else "")
     )
-    return _passed(results)
+    return _passed(results, is_strict)
 
 
 def _verdict(result: "NodeResult") -> str:
     return VERDICTS.get(result.status, "NOT RUN")
 
 
-def _passed(results: list["NodeResult"]) -> bool:
-    return all(result.status in ("pass", "warn") for result in results)
+def _passed(results: list["NodeResult"], is_strict: bool) -> bool:
+    good = {"pass"} if is_strict else {"pass", "warn"}
+    return all(result.status in good for result in results)
 
 
-def _document(results: list["NodeResult"], findings: list["Finding"]) -> dict[str, object]:
+def _tests(results: list["NodeResult"], findings: list["Finding"]) -> list[dict[str, object]]:
     found = {finding.test.name: finding for finding in findings}
     tests: list[dict[str, object]] = []
     for result in results:
@@ -148,7 +171,7 @@ def _document(results: list["NodeResult"], findings: list["Finding"]) -> dict[st
             test["rows"] = [dict(zip(headers, map(_jsonable, row), strict=True)) for row in rows]
             test["look_further"] = finding.look_further
         tests.append(test)
-    return {"passed": _passed(results), "tests": tests}
+    return tests
 
 
 def _jsonable(value: object) -> object:

@@ -87,7 +87,7 @@ def replayed(
         return replay.replay(database, asked, rows_shown, progress)
 
 
-def print_replay(compared: "Comparison") -> None:
+def print_replay(compared: "Comparison", is_strict: bool) -> None:
     """Print what differs, by verdict and table, and whether the replay passed."""
     from regime_engine.engine.comparison import Verdict
 
@@ -107,12 +107,14 @@ def print_replay(compared: "Comparison") -> None:
     rows = ", ".join(f"{count:,} in {name}" for name, count in compared.rows.items())
     counts = ", ".join(f"{compared.count(verdict):,} {verdict}" for verdict in Verdict)
     say(
-        f"Replay {'passed' if compared.has_passed else 'failed'}: rows computed anew: "
+        f"Replay {'passed' if compared.has_passed(is_strict) else 'failed'}: rows computed anew: "
         f"{rows or 'none'}; {counts}"
     )
 
 
-def document(compared: "Comparison", jsonable: Callable[[object], object]) -> dict[str, Any]:
+def document(
+    compared: "Comparison", is_strict: bool, jsonable: Callable[[object], object]
+) -> dict[str, Any]:
     """For --format json."""
     findings = [
         {
@@ -133,7 +135,11 @@ def document(compared: "Comparison", jsonable: Callable[[object], object]) -> di
         }
         for (verdict, name), count in sorted(compared.counts.items())
     ]
-    return {"passed": compared.has_passed, "rows": dict(compared.rows), "findings": findings}
+    return {
+        "passed": compared.has_passed(is_strict),
+        "rows": dict(compared.rows),
+        "findings": findings,
+    }
 
 
 def _lines(differences: list["Difference"]) -> list[tuple[object, ...]]:

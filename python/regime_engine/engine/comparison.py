@@ -77,10 +77,12 @@ class Comparison:
         if difference.verdict == Verdict.DIFFERS:
             self.largest = max(self.largest, *(change.size for change in difference.changes))
 
-    @property
-    def has_passed(self) -> bool:
-        """A restated price and a later model are no faults of the rows."""
-        return not self.count(Verdict.DIFFERS)
+    def has_passed(self, is_strict: bool = False) -> bool:
+        """A restated price and a later model are no faults of the rows.
+
+        is_strict: they fail the replay too, as warnings fail a strict audit
+        """
+        return not (sum(self.counts.values()) if is_strict else self.count(Verdict.DIFFERS))
 
     def count(self, verdict: Verdict) -> int:
         """How many rows have this verdict."""

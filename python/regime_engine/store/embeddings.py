@@ -270,12 +270,11 @@ def send_straight(database: Database, rows: list[np.ndarray]) -> None:
 def _hash_of_rows(rows: np.ndarray) -> str:
     """The hash over rows that were sent straight, as a run seals them."""
     # The ends of a packed row: row_hash, run_id and created_at, the last two with their lengths.
-    row_hashes = rows[:, -96:-32].tobytes()
+    row_hashes = np.sort(np.ascontiguousarray(rows[:, -96:-32]).view("S64"), axis=0)
     microseconds = int.from_bytes(rows[0, -8:].tobytes(), "big") + _MICROSECONDS_TO_2000
     created_at = b" %d.%06d" % divmod(microseconds, 10**6)
-    return seals.of_rows(
-        row_hashes[begin : begin + 64] + created_at for begin in range(0, len(row_hashes), 64)
-    )
+    lines = binary.joined([binary.fixed_bytes(row_hashes), created_at + b"\n"], len(rows))
+    return seals.of_sorted_lines(lines.tobytes()[:-1])
 
 
 def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]) -> None:

@@ -68,7 +68,7 @@ judged as (
             -- looks.
             when
                 written.as_of_date - written.last_trade_date > coalesce(
-                    (runs.parameters ->> 'max_staleness_days')::integer,
+                    {{ count_or_null("(runs.parameters -> 'max_staleness_days')") }},
                     case when runs.command = 'backfill' then 0 else 7 end
                 )
                 then 'the last price of the window is too old for the day'

@@ -16,7 +16,6 @@ judged as (
         finished_at,
         rows_written,
         error,
-        previous_run_id,
 
         case
             when
@@ -48,8 +47,6 @@ judged as (
                 then 'its end does not go with its status'
             when (status = 'FAILED') <> (error is not null)
                 then 'its error does not go with its status'
-            when previous_run_id not in (select every_run.run_id from runs as every_run)
-                then 'the run before it is gone'
         end as fault
 
     from runs

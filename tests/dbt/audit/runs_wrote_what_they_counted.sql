@@ -94,20 +94,20 @@ accounted as (
 
     select
         table_name,
-        (old_row ->> 'run_id')::uuid as run_id,
+        {{ uuid_or_null("(old_row -> 'run_id')") }} as run_id,
         count(*) as n_rows
     from revisions
-    group by table_name, (old_row ->> 'run_id')::uuid
+    group by table_name, {{ uuid_or_null("(old_row -> 'run_id')") }}
 
     union all
 
     select
         replace(removed.key, 'revisions of ', '') as table_name,
         runs.run_id,
-        of_run.value::bigint as n_rows
+        {{ count_or_null('of_run.value') }} as n_rows
     from runs as forgets
-    cross join jsonb_each(forgets.rows_removed) as removed
-    cross join jsonb_each_text(removed.value) as of_run
+    cross join jsonb_each({{ object_or_empty('forgets.rows_removed') }}) as removed
+    cross join jsonb_each({{ object_or_empty('removed.value') }}) as of_run
     inner join runs
         on runs.run_id::text = of_run.key
     where forgets.command = 'forget'
@@ -131,10 +131,10 @@ counted as (
     select
         runs.run_id,
         counts.key as table_name,
-        counts.value::bigint as rows_counted
+        {{ count_or_null('counts.value') }} as rows_counted
 
     from runs
-    cross join jsonb_each_text(runs.rows_written) as counts
+    cross join jsonb_each({{ object_or_empty('runs.rows_written') }}) as counts
 
 ),
 
@@ -162,11 +162,17 @@ differing as (
         runs.parameters ->> 'region' as region,
         runs.parameters ->> 'instrument_id' as instrument_id,
         runs.model_id,
-        (runs.parameters ->> 'window_days')::integer as window_days,
-        coalesce(runs.parameters ->> 'as_of', runs.parameters ->> 'start', '-infinity')::date
-            as start_date,
-        coalesce(runs.parameters ->> 'as_of', runs.parameters ->> 'end', 'infinity')::date
-            as end_date
+        {{ count_or_null("(runs.parameters -> 'window_days')") }} as window_days,
+        coalesce(
+            {{ day_or_null("(runs.parameters -> 'as_of')") }},
+            {{ day_or_null("(runs.parameters -> 'start')") }},
+            '-infinity'
+        ) as start_date,
+        coalesce(
+            {{ day_or_null("(runs.parameters -> 'as_of')") }},
+            {{ day_or_null("(runs.parameters -> 'end')") }},
+            'infinity'
+        ) as end_date
 
     from compared
     inner join runs
@@ -263,7 +269,7 @@ there as (
             )
             and coalesce(revisions.key ->> 'region', revisions.key ->> 'entity_id')
             in (days.region, days.instrument_id)
-            and days.finished_at >= (revisions.old_row ->> 'created_at')::timestamp with time zone
+            and days.finished_at >= {{ moment_or_null("(revisions.old_row -> 'created_at')") }}
             and days.finished_at < revisions.revised_at
 
 ),

@@ -115,6 +115,9 @@ CASE = "keys_differ_by_more_than_case"
 VOLATILITY = "expected_volatilities_are_of_their_models"
 MEANS = "votes_are_the_weighted_means"
 OF_TODAY = "votes_are_of_todays_regimes"
+VOTED = "votes_are_of_regimes_that_were_there"
+WAS_IN_FORCE = "regimes_are_by_a_version_that_was_in_force"
+AS_ASKED = "models_are_of_the_training_they_were_asked_for"
 
 
 @dataclass(frozen=True)
@@ -177,16 +180,16 @@ SLIPS = (
             where region = 'US'
             and as_of_date = '2009-05-20'
             """, "regime_versions_were_valid", {"region": "US", "as_of_date": "2009-05-20"}),
-    Corruption("regime by an older version", of_regime("model_version = 2"), "regimes_are_by_the_version_in_force", REGIME),
-    Corruption("regime by the seed rule though a model is valid", of_regime("model_version = 0"), "regimes_are_by_the_version_in_force", REGIME),
+    Corruption("regime by an older version", of_regime("model_version = 2"), WAS_IN_FORCE, REGIME),
+    Corruption("regime by the seed rule though a model is valid", of_regime("model_version = 0"), WAS_IN_FORCE, REGIME),
     Corruption("regime of another instrument", of_regime("instrument_id = 'IXIC.INDX'"), AGREE, REGIME),
     Corruption("regime of another region", of_regime("region = 'EU'"), AGREE, REGIME | {"region": "EU"}),
     Corruption("regime moved to a Saturday", of_regime("as_of_date = '2010-05-22'"), STORED, REGIME | {"as_of_date": "2010-05-22"}),
-    Corruption("regime deleted", f"delete from {REGIMES} where {THAT_REGIME}", "trading_days_have_a_regime", REGIME),
+    Corruption("regime deleted", f"delete from {REGIMES} where {THAT_REGIME}", "embeddings_have_the_regime_they_were_written_for", REGIME),
     Corruption("last regime deleted", f"delete from {REGIMES} where region = 'US_TECH' and as_of_date = '{LAST}'", "embeddings_have_the_regime_they_were_written_for", {"region": "US_TECH", "as_of_date": LAST}),
     Corruption("last regime deleted, which had replaced another", f"delete from {REGIMES} where region = 'US' and as_of_date = '{LAST}'", "embeddings_have_the_regime_they_were_written_for", {"region": "US", "as_of_date": LAST}),
     Corruption("last regime deleted, with its embedding", [f"delete from {REGIMES} where region = 'US_TECH' and as_of_date = '{LAST}'", f"delete from {EMBEDDINGS} where entity_id = 'IXIC.INDX' and as_of_date = '{LAST}'"], COUNTED, {"region": "US_TECH", "as_of_date": LAST}),
-    Corruption("regime again, under a key of another case", copy_of(REGIMES, THAT_REGIME, region="'us'"), CASE, {"entity_or_region": "us", "as_of_date": DAY}),
+    Corruption("regime again, under a key of another case", copy_of(REGIMES, THAT_REGIME, region="'us'"), AGREE, {"region": "us", "as_of_date": DAY}),
     Corruption("regime twice", [f"alter table {REGIMES} drop constraint regimes_pkey", copy_of(REGIMES, THAT_REGIME, region="'US'")], "regimes_have_unique_keys", REGIME),
     Corruption("regime after the last price", copy_of(REGIMES, THAT_REGIME, as_of_date="'2019-03-01'"), HAD_COME, {"entity_or_region": "US", "as_of_date": "2019-03-01"}),
     Corruption("regime of a day to come", copy_of(REGIMES, THAT_REGIME, as_of_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "US", "as_of_date": "2099-01-01"}),
@@ -239,10 +242,10 @@ SLIPS = (
     Corruption("embedding's hash edited", of_embedding("row_hash = window_hash"), ENCODED, EMBEDDING),
     Corruption("embedding deleted", f"delete from {EMBEDDINGS} where {THAT_EMBEDDING}", STORED, REGIME),
     Corruption("embedding moved to a Saturday", of_embedding("as_of_date = '2010-05-22'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2010-05-22"}),
-    Corruption("embedding of another type of entity", of_embedding("entity_type = 'sector'"), HASHES, EMBEDDING | {"entity_type": "sector"}),
+    Corruption("embedding of another type of entity", of_embedding("entity_type = 'sector'"), ENCODED, EMBEDDING | {"entity_type": "sector"}),
     Corruption("embedding of an encoder that there is not", of_embedding("model_id = 'num-regime-core-v9'"), DIMENSION, EMBEDDING | {"model_id": "num-regime-core-v9"}),
     Corruption("embedding of another window length", of_embedding("window_days = 62"), WINDOWS, EMBEDDING | {"window_days": "62"}),
-    Corruption("embedding again, under a key of another case", copy_of(EMBEDDINGS, THAT_EMBEDDING, entity_id="'gspc.indx'"), CASE, {"entity_or_region": "gspc.indx", "as_of_date": DAY}),
+    Corruption("embedding again, under a key of another case", copy_of(EMBEDDINGS, THAT_EMBEDDING, entity_id="'gspc.indx'"), AGREE, {"instrument_id": "gspc.indx", "as_of_date": DAY}),
     Corruption("embedding twice", [f"alter table {EMBEDDINGS} drop constraint numeric_window_embeddings_pkey", copy_of(EMBEDDINGS, THAT_EMBEDDING, entity_type="'INSTRUMENT'")], "embeddings_have_unique_keys", EMBEDDING),
     Corruption("embedding of a day to come", copy_of(EMBEDDINGS, THAT_EMBEDDING, as_of_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2099-01-01"}),
     Corruption("embedding of no run", of_embedding("run_id = gen_random_uuid()"), "rows_have_a_run_that_succeeded", {"entity_or_region": "GSPC.INDX", "as_of_date": DAY}),
@@ -270,22 +273,22 @@ SLIPS = (
     Corruption("model's classifier", of_model("classifier = 'prototype'"), AGREE, MODEL),
     Corruption("model's metrics edited", of_model("metrics = metrics || '{\"held_out_log_score\": 9}'"), FITTED, MODEL),
     Corruption("training span edited", of_model("trained_to = trained_to - 30"), FITTED, MODEL),
-    Corruption("training windows edited", of_model("n_windows = n_windows + 1"), "training_windows_match_the_features", MODEL),
-    Corruption("training hash edited", of_model("training_hash = md5(training_hash)"), "training_windows_match_the_features", MODEL),
+    Corruption("training windows edited", of_model("n_windows = n_windows + 1"), AS_ASKED, MODEL),
+    Corruption("training hash edited", of_model("training_hash = md5(training_hash)"), AS_ASKED, MODEL),
     Corruption("valid_from moved earlier", of_model("valid_from = valid_from - 60"), FITTED, MODEL),
-    Corruption("model deleted", f"delete from {MODELS} where {THAT_MODEL}", "model_versions_have_no_gap", MODEL),
+    Corruption("model deleted", f"delete from {MODELS} where {THAT_MODEL}", "model_versions_follow_each_other", MODEL),
     Corruption("last model deleted", f"delete from {MODELS} where region = 'US' and version = 3", "regime_versions_were_valid", {"region": "US", "model_version": "3"}),
     Corruption("model added", copy_of(MODELS, THAT_MODEL, version="4", valid_from="'2010-06-01'"), FITTED, MODEL | {"version": "4"}),
-    Corruption("model again, under a key of another case", copy_of(MODELS, THAT_MODEL, region="'Us'"), CASE, {"entity_or_region": "Us", "as_of_date": "2009-01-01"}),
+    Corruption("model again, under a key of another case", copy_of(MODELS, THAT_MODEL, region="'Us'"), AGREE, {"region": "Us", "as_of_date": "2009-01-01"}),
     Corruption("model twice", [f"alter table {MODELS} drop constraint regime_models_pkey", copy_of(MODELS, THAT_MODEL, region="'US'")], "models_have_unique_keys", MODEL),
     Corruption("region fitted on another instrument", f"""
             update {RUNS}
             set parameters = parameters || '{{"instrument_id": "IXIC.INDX"}}'
             where command = 'fit'
             and parameters ->> 'region' = 'US'
-            """, "regimes_are_of_the_instrument_of_their_model", REGIME),
+            """, RECORDED, {"command": "fit", "fault": "the row was edited"}),
     Corruption("run deleted", f"delete from {RUNS} where {SECOND_BACKFILL}", "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY}),
-    Corruption("run without rows deleted", f"delete from {RUNS} where {FAILED_RUN}", RECORDED, {"command": "backfill", "fault": "the run before it is gone"}),
+    Corruption("run without rows deleted", f"delete from {RUNS} where {FAILED_RUN}", "runs_follow_each_other", {"command": "backfill", "fault": "the run before it is gone"}),
     Corruption("run's counts edited", of_run("rows_written = rows_written || '{\"regimes\": 900}'"), COUNTED, {"table_name": "regimes", "rows_counted": "900", "rows_found": "821"}),
     Corruption("run's count of transitions edited", of_run("rows_written = rows_written || '{\"regime_transitions\": 90}'"), RECORDED, {"command": "backfill"}),
     Corruption("run's failure edited away", f"update {RUNS} set status = 'SUCCEEDED', error = null where {FAILED_RUN}", RECORDED, {"command": "backfill", "status": "SUCCEEDED"}),
@@ -300,7 +303,7 @@ SLIPS = (
             """, RECORDED, {"command": "forget", "fault": "the row was edited"}),
     Corruption("regime said to be of a run that removed rows", of_regime(f"run_id = {other(RUNS, 'run_id', FORGET)}"), AGREE, REGIME | {"fault": "the run only removed rows"}),
     Corruption("run's user edited", of_run("database_user = 'nobody'"), RECORDED, {"command": "backfill"}),
-    Corruption("run twice", [f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, command="'backfill'")], "runs_have_unique_keys", {}),
+    Corruption("run twice", [f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, seal_number="null")], "runs_have_unique_keys", {}),
     Corruption("revision deleted", f"delete from {REVISIONS} where {THAT_REVISION}", COUNTED, {"table_name": "regimes", "region": "US", "as_of_date": "2010-06-15"}),
     Corruption("revision of a removed row deleted", f"delete from {REVISIONS} where key ->> 'as_of_date' = '2010-11-30'", COUNTED, {"table_name": "regimes", "fault": "there are fewer rows of the run than it counted"}),
     Corruption("revision edited", f"""
@@ -330,18 +333,11 @@ SLIPS = (
             set relative_log_volume = 3,
                 feature_hash = feature_hash + 1
             where {THAT_PRICE}
-            """, HASHES, EMBEDDING),
+            """, OF_PRICES, PRICE),
     Corruption("feature's hash edited", f"update {FEATURES} set feature_hash = 1 where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("feature row deleted", f"delete from {FEATURES} where {THAT_PRICE}", OF_PRICES, PRICE),
     Corruption("feature row inserted", copy_of(FEATURES, THAT_PRICE, trade_date="'2010-05-22'"), OF_PRICES, PRICE | {"trade_date": "2010-05-22"}),
     Corruption("feature row of a day to come", copy_of(FEATURES, THAT_PRICE, trade_date="'2099-01-01'"), HAD_COME, {"entity_or_region": "GSPC.INDX", "as_of_date": "2099-01-01"}),
-    Corruption("training day edited", f"""
-            update {FEATURES}
-            set adjusted_log_return = 0,
-                feature_hash = 0
-            where instrument_id = 'GSPC.INDX'
-            and trade_date = '2008-03-03'
-            """, "training_windows_match_the_features", MODEL),
     Corruption("vote's label flipped", of_vote("regime_label = 'CARRY', confidence = (probabilities ->> 'CARRY')::float8"), MEANS, VOTE),
     Corruption("vote's runner-up", of_vote("runner_up_label = 'BOOM'"), MEANS, VOTE),
     Corruption("vote's probabilities exchanged", of_vote("""
@@ -349,15 +345,48 @@ SLIPS = (
                 probabilities -> 'CRISIS', 'CRISIS', probabilities -> 'CARRY')
             """), MEANS, VOTE),
     Corruption("vote's expected volatility edited", of_vote("expected_volatility = coalesce(expected_volatility, 0.2) * 1.01"), MEANS, VOTE),
-    Corruption("expected volatility of a vote's constituent", of_vote("metadata = jsonb_set(metadata, '{constituents, 1, expected_volatility}', '0.9')"), OF_TODAY, VOTE),
+    Corruption("expected volatility of a vote's constituent", of_vote("metadata = jsonb_set(metadata, '{constituents, 1, expected_volatility}', '0.9')"), VOTED, VOTE),
     Corruption("vote's vector cut short", of_vote("regime_embedding = substr(regime_embedding, 1, 16)"), MEANS, VOTE),
     Corruption("vote's weight edited", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')"), MEANS, VOTE),
-    Corruption("vote's constituent of another label", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), OF_TODAY, VOTE),
-    Corruption("vote deleted", f"delete from {REGIMES} where {THAT_VOTE}", OF_TODAY, VOTE | {"fault": "the day has no vote"}),
-    Corruption("vote of a day without trading", copy_of(REGIMES, THAT_VOTE, as_of_date="'2010-05-22'"), OF_TODAY, VOTE | {"as_of_date": "2010-05-22"}),
-    Corruption("regime classified anew after the vote", of_regime("run_id = gen_random_uuid()"), OF_TODAY, VOTE),
-    Corruption("weight changed after the vote", "update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
+    Corruption("vote's constituent of another label", of_vote("metadata = jsonb_set(metadata, '{constituents, 0, regime_label}', '\"BOOM\"')"), VOTED, VOTE),
+    Corruption("vote deleted", f"delete from {REGIMES} where {THAT_VOTE}", VOTED, VOTE | {"fault": "the day has no vote"}),
+    Corruption("vote of a day without trading", copy_of(REGIMES, THAT_VOTE, as_of_date="'2010-05-22'"), VOTED, VOTE | {"as_of_date": "2010-05-22"}),
+    Corruption("regime classified anew after the vote", of_regime("run_id = gen_random_uuid()"), VOTED, VOTE),
     Corruption("label taken out of its seed", "delete from runtime.regime_labels where label = 'RISK_OFF'", "regime_labels_are_known", REGIME),
     Corruption("view dropped", "drop view audit.version_disagreement_matrix", "relations_exist", {"schema_name": "audit", "name": "version_disagreement_matrix"}),
-    Corruption("region taken out of its seed", "delete from runtime.regions where region = 'US'", "regions_are_known", REGIME),
+)  # fmt: skip
+
+# What an honest history can cause as well: a warning, which fails `regime audit --strict` alone.
+CHANGES_OF_THE_WORLD = (
+    # The prices of a day were restated, and no run has followed them yet.
+    Corruption("features of a day that is encoded", f"""
+            update {FEATURES}
+            set relative_log_volume = 3,
+                feature_hash = feature_hash + 1
+            where {THAT_PRICE}
+            """, HASHES, EMBEDDING),
+    Corruption("features of a training day", f"""
+            update {FEATURES}
+            set adjusted_log_return = 0,
+                feature_hash = 0
+            where instrument_id = 'GSPC.INDX'
+            and trade_date = '2008-03-03'
+            """, "training_windows_match_the_features", MODEL),
+    # Its price was loaded late, or only `regime run` has classified the days around it.
+    Corruption("trading day without a regime", copy_of(FEATURES, THAT_PRICE, trade_date="'2010-05-22'"), "trading_days_have_a_regime", REGIME | {"as_of_date": "2010-05-22"}),
+    # A model was fitted after the regimes were written.
+    Corruption("model that is not used yet", copy_of(MODELS, THAT_MODEL, version="4", valid_from="'2010-05-20'"), "regimes_are_by_the_version_in_force", REGIME | {"version_in_force": "4"}),
+    # Only one of `regime fit` and `regime backfill` was given --instrument-id.
+    Corruption("region fitted on another instrument than it was classified on", f"""
+            update {RUNS}
+            set parameters = parameters || '{{"instrument_id": "IXIC.INDX"}}'
+            where command = 'fit'
+            and parameters ->> 'region' = 'US'
+            """, "regimes_are_of_the_instrument_of_their_model", REGIME),
+    # A command was given --region us with an --instrument-id, or the prices name an instrument twice.
+    Corruption("regime of a region of another case", copy_of(REGIMES, THAT_REGIME, region="'us'"), CASE, {"entity_or_region": "us", "as_of_date": DAY}),
+    # `regime region add` gave it since.
+    Corruption("weight changed after the vote", "update runtime.regions set weight = 3 where region = 'US'", OF_TODAY, VOTE),
+    # `regime region remove` keeps its rows.
+    Corruption("region with rows that is no region", "delete from runtime.regions where region = 'US'", "regions_are_known", REGIME),
 )  # fmt: skip

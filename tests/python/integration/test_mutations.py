@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import forgeries_found_by_a_seal
+import forgeries_of_objects
 import psycopg
 import pytest
+import yaml
 from bundled import PROTOTYPES, US, US_TECH, US_V1, V1, V2
-from commands import refusal, regime_command
+from commands import refusal, regime_command, succeed
 from corruptions import (
+    CHANGES_OF_THE_WORLD,
     DAY,
     SLIPS,
     THAT_PRICE,
@@ -19,20 +23,25 @@ from corruptions import (
     forged_embedding,
     other_number,
 )
+from forgeries_found_by_a_seal import REWRITES
 from forgeries_found_by_replay import FITS_OF_US, FORGERIES, MODEL, Forgery, forged_model
+from forgeries_of_runs import FORGERIES as FORGERIES_OF_RUNS
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
 from stored import ENGINE_TABLES, PRICES, contents
 
+from regime_engine import dbt, seals
 from regime_engine.database import Database, connect
-from regime_engine.engine import classify, fit, forget, nightly, regions, replay, vote
+from regime_engine.dbt import ProjectObject
+from regime_engine.engine import catalog, classify, fit, forget, nightly, regions, replay, vote
 from regime_engine.engine.comparison import Comparison, Verdict
 from regime_engine.engine.fit import Recipe, WalkForward
 from regime_engine.errors import RegimeError
 from regime_engine.series import Series
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
-MUTATIONS = (*SLIPS,)
+# Each makes `regime audit` exit with 1.
+MUTATIONS = (*SLIPS, *FORGERIES_OF_RUNS, *forgeries_found_by_a_seal.FORGERIES)
 
 
 @dataclass(frozen=True)
@@ -113,16 +122,22 @@ def rows_of(database: Database, query: str) -> list[dict[str, str]]:
     return [dict(zip(names, map(str, row), strict=True)) for row in cursor]
 
 
-@pytest.fixture(scope="module")
-def unprotected(audited) -> Audited:
+@pytest.fixture
+def unprotected(audited) -> Iterator[Audited]:
     """Without the checks that would refuse a corruption: they are not what is tested."""
-    checks = audited.database.rows(
-        "select conrelid::regclass::text, conname from pg_constraint"
-        " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
-    ).rows
-    for table, name in checks:
-        audited.database.execute(f'alter table {table} drop constraint "{name}"')
-    return audited
+    with audited.database.transaction(force_rollback=True):
+        checks = audited.database.rows(
+            "select conrelid::regclass::text, conname from pg_constraint"
+            " where contype = 'c' and connamespace::regnamespace::text in ('historical', 'runtime')"
+        ).rows
+        for table, name in checks:
+            audited.database.execute(f'alter table {table} drop constraint "{name}"')
+        yield audited
+
+
+@pytest.fixture(scope="module")
+def objects(audited) -> list[ProjectObject]:
+    return dbt.test(audited.database, "audit").objects
 
 
 def corrupt(database: Database, corruption: Corruption | Forgery) -> None:
@@ -138,7 +153,9 @@ def test_nothing_is_found_in_the_clean_database(audited):
         assert rows_of(audited.database, query) == [], test
 
 
-@pytest.mark.parametrize("corruption", MUTATIONS, ids=lambda corruption: corruption.name)
+@pytest.mark.parametrize(
+    "corruption", [*MUTATIONS, *CHANGES_OF_THE_WORLD], ids=lambda corruption: corruption.name
+)
 def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption):
     with unprotected.database.transaction(force_rollback=True):
         corrupt(unprotected.database, corruption)
@@ -146,8 +163,114 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
 
 
+@pytest.mark.parametrize("rewrite", REWRITES, ids=lambda rewrite: rewrite.name)
+def test_a_kept_seal_finds_a_ledger_that_was_computed_anew(unprotected, rewrite):
+    database = unprotected.database
+    newest = seals.newest(database)
+    with database.transaction(force_rollback=True):
+        corrupt(database, rewrite)
+        forgeries_found_by_a_seal.seal_again(database)
+        # The chain is complete again, so that only the seal outside tells.
+        for test in ("runs_are_sealed", "runs_wrote_what_they_sealed"):
+            assert rows_of(database, unprotected.queries[test]) == []
+        (verdict,) = seals.verify(database, {newest.seal_number: newest.seal}, None)
+    assert verdict.fault
+
+
+@pytest.mark.parametrize(
+    "corruption", forgeries_found_by_a_seal.FORGERIES, ids=lambda corruption: corruption.name
+)
+def test_the_documented_query_finds_it_too(unprotected, corruption):
+    database = unprotected.database
+    (query,) = re.findall(
+        r"```sql\n.*?;\n.*?;\n(.*?)```", (ROOT / "docs/seals.md").read_text(), re.DOTALL
+    )
+    clean = rows_of(database, query)
+    assert {row["is_proved"] for row in clean} == {"True"}
+    with database.transaction(force_rollback=True):
+        corrupt(database, corruption)
+        found = rows_of(database, query)
+    assert [row for row in found if row["is_proved"] == "True"] != clean
+
+
+@pytest.mark.one_server
+def test_the_command_compares_kept_seals(server, finished, tmp_path):
+    (rewrite,) = [each for each in REWRITES if each.name == "a run's user edited"]
+    kept = tmp_path / "seals.txt"
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        first = database.rows(
+            "select seal_number, seal, run_id, command, finished_at from runtime.regime_runs"
+            " where seal_number = 1"
+        ).records(seals.Seal)[0]
+        newest = succeed(regime_command(settings, "seal", "--format", "json")).stdout
+        kept.write_text(f"Our seals:\n{first}\n{newest}\nAll of them.")
+        corrupt(database, rewrite)
+        forgeries_found_by_a_seal.seal_again(database)
+        result = regime_command(settings, "audit", "--seal", str(kept), "--format", "json")
+        forged = seals.newest(database)
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert not document["passed"]
+    assert {each["verdict"] for each in document["tests"]} == {"PASS"}
+    number = json.loads(newest)["seal_number"]
+    assert document["seals"] == [
+        {"seal_number": 1, "fault": None},
+        {
+            "seal_number": number,
+            "fault": f"the ledger has {forged.seal} there: one of the runs 2 to {number}, or what it "
+            "wrote, is not as it was",
+        },
+    ]
+
+
 def test_every_audit_test_finds_something(audited):
-    assert {corruption.found_by for corruption in MUTATIONS} == set(audited.queries)
+    corruptions = (*MUTATIONS, *CHANGES_OF_THE_WORLD)
+    found = {corruption.found_by for corruption in corruptions} | {catalog.NAME}
+    assert found == set(audited.queries)
+
+
+def test_a_corruption_is_an_error_and_a_change_of_the_world_a_warning():
+    tests = yaml.safe_load((ROOT / "tests/dbt/audit/_audit.yml").read_text())["data_tests"]
+    warn = {test["name"] for test in tests if test["config"].get("severity") == "warn"}
+    assert warn.isdisjoint(corruption.found_by for corruption in MUTATIONS)
+    assert warn == {corruption.found_by for corruption in CHANGES_OF_THE_WORLD}
+
+
+@pytest.mark.parametrize("forgery", forgeries_of_objects.FORGERIES, ids=lambda each: each.name)
+def test_the_audit_finds_a_changed_object_and_names_it(audited, objects, forgery):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgery.sql:
+            audited.database.connection.execute(statement)
+        found = catalog.faults(audited.database, objects)
+    assert any(
+        (fault.object, fault.fault) == (forgery.object, forgery.fault)
+        and forgery.found in fault.found
+        and fault.what_to_run
+        for fault in found
+    ), found[:3]
+
+
+def test_objects_beside_ours_are_no_fault(audited, objects):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgeries_of_objects.BESIDE_OURS:
+            audited.database.connection.execute(statement)
+        assert catalog.faults(audited.database, objects) == []
+
+
+@pytest.mark.one_server
+def test_neither_a_shadow_nor_an_event_trigger_hides_a_row(server, finished):
+    with server.database(DATABASE, finished) as settings, connect(settings) as database:
+        corrupt(database, next(each for each in MUTATIONS if each.name == "label flipped"))
+        for statement in forgeries_of_objects.SHADOWS:
+            database.connection.execute(statement)
+        result = regime_command(settings, "audit", "--format", "json")
+        assert result.returncode == 1
+        tests = {each["name"]: each for each in json.loads(result.stdout)["tests"]}
+        found = tests["regimes_are_as_they_were_classified"]
+        assert (found["verdict"], found["failures"], len(found["rows"])) == ("FAIL", 1, 1)
+        assert "audit_failures" not in found["look_further"]
+        named = {row["object"] for row in tests[catalog.NAME]["rows"]}
+        assert named == {"empties", "shadows"}
 
 
 def names_the_row(compared: Comparison, forgery: Forgery) -> bool:
@@ -199,7 +322,7 @@ def test_the_replay_finds_a_forged_model_that_a_backfill_adopted_by_its_fit_alon
             database.connection.execute(statement)
         classify.backfill(database, US, date(2009, 1, 2), date(2009, 12, 31))
         only_us = replay.Request(("US",), date(2009, 1, 1))
-        assert replay.replay(database, only_us).has_passed
+        assert replay.replay(database, only_us).has_passed()
         (found,) = replay.replay(database, FITS_OF_US).shown[Verdict.DIFFERS, "regime_models"]
     assert MODEL.items() <= {name: str(value) for name, value in found.key.items()}.items()
     assert [change.column for change in found.changes] == ["parameters.scale"]
@@ -300,7 +423,7 @@ def test_the_replay_tells_an_honest_change_from_a_forgery(audited, happens, foun
     with audited.database.transaction(force_rollback=True):
         happens(audited.database)
         compared = replay.replay(audited.database, replay.Request(since=date(2010, 1, 1)))
-    assert compared.has_passed, compared.shown
+    assert compared.has_passed(), compared.shown
     assert compared.counts.keys() == found
 
 
@@ -311,7 +434,7 @@ def test_the_fits_are_told_from_forgeries_too(audited, happens):
         happens(audited.database)
         since_2009 = replay.Request(("US",), date(2009, 1, 1), fits=True)
         compared = replay.replay(audited.database, since_2009)
-    assert compared.has_passed, compared.shown
+    assert compared.has_passed(), compared.shown
 
 
 @pytest.mark.one_server
