@@ -141,11 +141,18 @@ compared as (
                         from jsonb_array_elements_text(constituents.labels)
                             with ordinality as label (value, place)
                         where
-                            constituents.numbers[
-                                (constituents.place - 1) * jsonb_array_length(constituents.labels)
-                                + label.place
-                            ] is distinct from
-                            coalesce((were.probabilities ->> label.value)::double precision::real, 0)
+                            coalesce(
+                                constituents.numbers[
+                                    (constituents.place - 1)
+                                    * jsonb_array_length(constituents.labels)
+                                    + label.place
+                                ]
+                                <> coalesce(
+                                    (were.probabilities ->> label.value)::double precision::real,
+                                    0
+                                ),
+                                true
+                            )
                     )
         end as has_other_probabilities
 
@@ -177,7 +184,7 @@ faults_of_constituents as (
                 then 'it does not say which regime was voted on'
             when voter_date > as_of_date or voter_date < as_of_date - 7
                 then 'a regime is too old to be voted on, or of a later day'
-            when weights -> voter is distinct from stated -> 'weight' and weights is not null
+            when weights is not null and coalesce(weights -> voter <> stated -> 'weight', true)
                 then 'the run voted with another weight'
             -- The next run takes over the regimes of a run that failed.
             when
@@ -185,9 +192,9 @@ faults_of_constituents as (
                 and not is_forgotten
                 and coalesce(status_of_run, 'SUCCEEDED') = 'SUCCEEDED'
                 then 'no such regime was stored, nor replaced'
-            when is_found and stated -> 'regime_label' is distinct from regime_label
+            when is_found and coalesce(stated -> 'regime_label' <> regime_label, true)
                 then 'the regime that was voted on had another label'
-            when is_found and stated -> 'expected_volatility' is distinct from expected_volatility
+            when is_found and coalesce(stated -> 'expected_volatility' <> expected_volatility, true)
                 then 'the regime that was voted on had another expected volatility'
             when is_found and has_other_probabilities
                 then 'the regime that was voted on had other probabilities'
