@@ -67,8 +67,10 @@ stretches as (
 
         fitted.instrument_id,
         split_part(stretch.value #>> '{}', '=', 1) as label,
-        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from '=(.+):'))") }} as start_date,
-        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from ':(.+)$'))") }} as end_date
+        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from '=(.+):'))") }}
+            as start_date,
+        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from ':(.+)$'))") }}
+            as end_date
 
     from fitted
     cross join lateral jsonb_array_elements(fitted.labelled) as stretch (value)

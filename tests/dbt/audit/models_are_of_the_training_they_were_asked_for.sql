@@ -224,8 +224,10 @@ judged as (
                     trainings.labels <> case
                         when trainings.labelled <> '[]' then stretches.labels_asked
                         {% for states, labels in labels_of_states.items() %}
-                        when coalesce(trainings.states, cardinality(trainings.labels)) = {{ states }}
-                            then array['{{ labels | join("', '") }}']
+                        when
+                            coalesce(trainings.states, cardinality(trainings.labels))
+                            = {{ states }}
+                            then '{ {{- labels | join(", ") -}} }'::text[]
                         {% endfor %}
                     end,
                     true

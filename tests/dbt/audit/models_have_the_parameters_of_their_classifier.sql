@@ -1,5 +1,5 @@
-{# The fields of each classifier, as its to_json writes them. A jsonpath looks for what is wrong: $k is
-   the number of labels, $d the dimension of the encoder. -#}
+{# The fields of each classifier, as its to_json writes them. A jsonpath looks for what is wrong: $k
+   is the number of labels, $d the dimension of the encoder. -#}
 {%- set numbers_of_markov = [
     'scale', 'volatility_share', 'recurrent_share', 'prior_power', 'hysteresis', 'beta'
 ] -%}
@@ -141,8 +141,10 @@ shaped as materialized (
                             then 'an expert has a number outside its range'
                         {% for name in numbers_of_volatility %}
                         when
-                            {{ is_of_kind("(parameters -> 'volatility' -> '" ~ name ~ "')", 'number') }}
-                            is not true
+                            coalesce(
+                                jsonb_typeof(parameters #> '{volatility, {{ name }}}') <> 'number',
+                                true
+                            )
                             then 'its volatility has no number {{ name }}'
                         {% endfor %}
                         when
@@ -223,7 +225,7 @@ experts as (
 
         expert.place,
         (expert.value ->> 'share')::double precision as share,
-        expert.value -> 'transition_matrix' as transition_matrix,
+        expert.value -> 'transition_matrix' as matrix,
         expert.value -> 'initial' as initial,
         expert.value -> 'sigma' as sigma
 
@@ -238,31 +240,33 @@ experts as (
 measured as (
 
     select
-        region,
-        model_id,
-        window_days,
-        version,
+        experts.region,
+        experts.model_id,
+        experts.window_days,
+        experts.version,
 
-        place,
-        sum(share) over (partition by region, model_id, window_days, version) as shares,
+        experts.place,
+        sum(experts.share) over (
+            partition by experts.region, experts.model_id, experts.window_days, experts.version
+        ) as shares,
         (
             select max(abs(row_sum - 1)) from (
 
                 select sum(number.value::double precision) as row_sum
-                from jsonb_array_elements(transition_matrix) with ordinality as states (of_state, state)
-                cross join lateral jsonb_array_elements_text(states.of_state) as number (value)
-                group by states.state
+                from jsonb_array_elements(experts.matrix) with ordinality as states (row, place)
+                cross join lateral jsonb_array_elements_text(states.row) as number (value)
+                group by states.place
 
             ) as rows_of_matrix
         ) as farthest_from_one,
         (
             select sum(number.value::double precision)
-            from jsonb_array_elements(initial) as states (of_state)
+            from jsonb_array_elements(experts.initial) as states (of_state)
             cross join lateral jsonb_array_elements_text(states.of_state) as number (value)
         ) as initial_sum,
-        sigma <> (
+        experts.sigma <> (
             select jsonb_agg(deviation.value order by deviation.value)
-            from jsonb_array_elements(sigma) as deviation (value)
+            from jsonb_array_elements(experts.sigma) as deviation (value)
         ) as is_out_of_order
 
     from experts

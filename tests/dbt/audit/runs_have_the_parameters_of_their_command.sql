@@ -117,7 +117,7 @@ judged as (
             else 'there is no such command'
         end as fault_of_parameters,
         case
-            when model_id is distinct from (parameters ->> 'model_id')
+            when (model_id is distinct from (parameters ->> 'model_id'))
                 then 'its model_id is not that of its parameters'
             when command = 'global' and not {{ is_voted("(parameters ->> 'region')") }}
                 then 'it voted for a region that is not voted'

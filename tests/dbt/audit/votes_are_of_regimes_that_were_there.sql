@@ -33,7 +33,7 @@ votes as materialized (
             when jsonb_typeof(regimes.metadata -> 'constituents') = 'array'
                 then regimes.metadata -> 'constituents'
             else '[]'
-        end as constituents,
+        end as listed,
         case
             when jsonb_typeof(regimes.metadata -> 'labels') = 'array'
                 then regimes.metadata -> 'labels'
@@ -62,15 +62,14 @@ constituents as materialized (
         votes.numbers,
         votes.run_id,
         votes.weights,
-        constituent.place,
-        constituent.value as stated,
-        constituent.value ->> 'region' as voter,
-        {{ day_or_null("(constituent.value -> 'as_of_date')") }} as voter_date,
-        {{ uuid_or_null("(constituent.value -> 'run_id')") }} as voter_run_id
+        listed.place,
+        listed.value as stated,
+        listed.value ->> 'region' as voter,
+        {{ day_or_null("(listed.value -> 'as_of_date')") }} as voter_date,
+        {{ uuid_or_null("(listed.value -> 'run_id')") }} as voter_run_id
 
     from votes
-    cross join lateral jsonb_array_elements(votes.constituents)
-        with ordinality as constituent (value, place)
+    cross join lateral jsonb_array_elements(votes.listed) with ordinality as listed (value, place)
 
 ),
 
@@ -138,7 +137,8 @@ compared as (
                 then
                     exists (
                         select 1
-                        from jsonb_array_elements_text(constituents.labels)
+                        from
+                            jsonb_array_elements_text(constituents.labels)
                             with ordinality as label (value, place)
                         where
                             coalesce(
@@ -220,7 +220,7 @@ faults_of_days as (
 
     from votes
     where
-        not constituents @> jsonb_build_array(
+        not listed @> jsonb_build_array(
             jsonb_build_object('as_of_date', to_char(as_of_date, 'YYYY-MM-DD'))
         )
 
