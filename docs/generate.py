@@ -18,6 +18,7 @@ from regime_engine import encoders
 from regime_engine.cli import COMMANDS, regime
 from regime_engine.cli.options import DEFAULT_WINDOW_DAYS
 from regime_engine.config import LAYER_OF
+from regime_engine.engine import catalog
 
 DOCS = Path(__file__).parent
 PROJECT = DOCS.parent
@@ -79,11 +80,10 @@ defaults. You can rename them ([settings](settings.md)).
 CHECKS_INTRODUCTION = """\
 # What the audit checks
 
-`regime audit` runs every check below and prints its verdict. The same checks run with
-`dbt test --profiles-dir profiles --selector audit`. A failure means that a row is wrong. A warning
-means that the world may have changed since the row was written: a price was restated, or a model
-was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check failed
-or was not run. With `--strict` it is 1 on a warning too.
+`regime audit` runs every check below and prints its verdict. A failure means that a row is wrong.
+A warning means that the world may have changed since the row was written: a price was restated, or
+a model was fitted. `--format json` prints the verdicts for a program. The exit code is 1 if a check
+failed or was not run. With `--strict` it is 1 on a warning too.
 
 The rows that a check finds stay in a table with the name of the check. The next audit makes the
 table anew, and drops any view on it:
@@ -91,6 +91,15 @@ table anew, and drops any view on it:
 ```sql
 select * from audit_failures.regime_transitions_are_the_label_changes;
 ```
+
+`dbt test --profiles-dir profiles --selector audit` runs the same checks from the shell, except
+for `objects_are_as_the_project_builds_them`. `regime audit` is stricter in two more ways:
+
+- A verdict comes from the query of the check. dbt counts the rows of the table that keeps them,
+  which a trigger on events can empty.
+- Its sessions set `search_path` to `pg_catalog, pg_temp`, whatever the login, the database or
+  your dbt profile says. So nobody can put a function, an operator or a type before that of
+  Postgres.
 """
 CHECKS_CONCLUSION = """\
 ## How an edit is found
@@ -109,8 +118,78 @@ warning. A regime by an older version is a failure if the run of a newer one had
 regime's run began. A training span that is not the one that the run was asked for is a failure as
 long as the features of its days are the same.
 
-The audit cannot find two things: the deleted row of the very last run, if that run wrote nothing;
-and a number that SQL cannot compute, edited by someone who also writes the hash that goes with it.
+Somebody who may write the tables can compute all of these hashes again. The seals of the ledger
+make that harder: the `seal` of a run depends on everything that it and all runs before it wrote.
+The audit computes the chain again (`runs_are_sealed`, `runs_wrote_what_they_sealed`). Only a seal
+that is kept outside the database shows that the whole chain was made anew: see [seals](seals.md).
+
+## How the objects are compared
+
+The check `objects_are_as_the_project_builds_them` reads nothing that the database says about
+itself. It lets dbt compile the installed project, creates each view and function from that as a
+temporary one, and each table's columns and constraints as a temporary table. Postgres then
+describes both, and the two descriptions must be equal. All of this is rolled back. The login
+needs the right to create temporary tables, as for a build.
+
+- **Owners.** All objects have one owner, the one that most of them have.
+- **Rights to write.** The owner has them, and the roles in the `grants` of the project. Any other
+  role is named. Rights to read are free.
+- **What you may add.** Views, tables, functions and indexes of your own, and foreign keys to our
+  tables. A column, a constraint, a trigger or a rule on one of our tables is named.
+- **Partitions** of `numeric_window_embeddings` may be of any years, and have checks of their own.
+- **Event triggers** run code whenever an object changes, so the audit names each that is enabled
+  and is not of an extension. If one is yours, put its name into `REGIME_KNOWN_EVENT_TRIGGERS`, a
+  list with commas.
+- **Casts** between two types of Postgres that call a function are named, and so are functions and
+  operators in `pg_catalog` that have the name of one of Postgres, and operators, casts, operator
+  classes and SQL functions of Postgres that were changed since the cluster was made.
+- **Seeds** have the rows of their files. `regime init` puts them back. To change a region, use
+  `regime region add` or `regime region remove`.
+
+## Compute everything again
+
+`regime audit --replay` runs the audit. Then it computes embeddings, regimes, votes and transitions
+again from the stored prices, and compares every byte with what is stored. It writes nothing: its
+transaction is read-only, and it has no run in the ledger. `--region` and `--since` limit it to some
+rows.
+
+```sh
+regime audit --replay --region US --since 2010-01-01
+```
+
+The replay does not rely on hashes or on `daily_features`. It reads the features from the view
+`audit.expected_features`, which computes them from the prices. It classifies each regime by the
+stored model version that the regime names. `--fits` also fits each version again, as its run in the
+ledger was asked to, and compares parameters, training and metrics. This takes as long as the fits
+took.
+
+Each row that it finds has a verdict:
+
+- **differs**: the row is not what follows from the prices and the stored models. The exit code
+  is 1.
+- **restated**: the prices of the row changed after it was written, so the row cannot be computed
+  again. The replay classifies the stored vector of such a window and compares the regime with that.
+  The exit code stays 0.
+- **outdated**: a model version or a regime that the row rests on was replaced after the row was
+  written. The exit code stays 0.
+
+A later run of the same days replaces a window whose prices changed. So if the windows around it, of
+that run, are still as the prices give them, its prices did not change, and the row "differs".
+
+On another processor, or with another release of numpy, the last digits of a number can differ. If
+no number differs by more than a millionth of its size, the replay says so. Then repeat it on the
+machine that wrote the rows. For each model that differs, the replay names the releases of
+regime-engine that fitted it then and now.
+
+A replay cannot find:
+
+- a price that was forged together with everything that follows from it, because the replay begins
+  with the stored prices;
+- a forged model, without `--fits`, if the regimes were classified by it;
+- a forged window with a forged `window_hash`, if it is the newest one of its series, or if all
+  windows with one of its days were forged too: its verdict is "restated". The same holds for a
+  model with a forged `training_hash`;
+- a row that is missing. The audit and a [seal](seals.md) find these.
 
 ## How the checks are tested
 
@@ -276,6 +355,8 @@ def checks_page() -> str:
         for check in checks:
             warning = " (warning)" if check["config"].get("severity") == "warn" else ""
             page.append(f"| {_code(check['name'])}{warning} | {_cell(check['description'])} |")
+        if section == catalog.SECTION:
+            page.append(f"| {_code(catalog.NAME)} | {_cell(catalog.DESCRIPTION)} |")
         if section == "Keys":
             for model in _read("models/engine/*.yml", "models"):
                 for test in model.get("data_tests", []):

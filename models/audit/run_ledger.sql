@@ -169,7 +169,10 @@ ledger as (
         coalesce(lost_by_run.rows_replaced, 0)::integer as rows_replaced_since,
         coalesce(forgotten_by_run.rows_forgotten, 0)::integer as rows_forgotten_since,
         coalesce(replaced_by_run.rows_replaced, 0)::integer as rows_it_replaced,
-        coalesce(removed_by_run.rows_removed, 0)::integer as rows_it_removed
+        coalesce(removed_by_run.rows_removed, 0)::integer as rows_it_removed,
+
+        runs.seal_number,
+        runs.seal
 
     from runs
     -- A look-up in the index on run_id. Grouping would read every embedding.

@@ -16,5 +16,9 @@ select
     null::text as database_user,
     null::text as host,
     null::uuid as previous_run_id,
-    null::text as row_hash
+    null::jsonb as contents,
+    null::jsonb as contents_left,
+    null::text as row_hash,
+    null::integer as seal_number,
+    null::text as seal
 where false

@@ -19,6 +19,7 @@ ENGINE_TABLES = ("numeric_window_embeddings", *_REGIMES)
 # The views and functions of the audit that Python reads.
 _AUDIT = (
     "embedding_integrity",
+    "expected_features",
     "float32_array",
     "label_profile",
     "market_days",
@@ -37,7 +38,8 @@ LAYER_OF = {
     "numeric_window_embeddings": "historical",
     "stg_prices_daily": "staging",
     "daily_features": "features",
-    **dict.fromkeys((*_REGIMES, "regions", "current_regions", "regime_labels"), "runtime"),
+    **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
+    **dict.fromkeys(("current_regions", "run_contents"), "runtime"),
     # Made by Python, before dbt's first build.
     "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),
@@ -56,6 +58,7 @@ class Settings:
     aliases: model or seed → the name of its table or view, where that is another
     lock_timeout: seconds to wait for a lock, 0 for ever; None leaves it to the login, or else to
         the default
+    known_event_triggers: those that the team has, and that the audit therefore does not name
     """
 
     # Not in the repr: a URL can hold a password.
@@ -69,6 +72,7 @@ class Settings:
     state_directory: Path | None = None
     project_directory: Path | None = None
     lock_timeout: int | None = None
+    known_event_triggers: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, database_url: str | None = None) -> "Settings":
@@ -92,6 +96,7 @@ class Settings:
             state_directory=_path("REGIME_STATE_DIR"),
             project_directory=_path("REGIME_PROJECT_DIR"),
             lock_timeout=_seconds("REGIME_LOCK_TIMEOUT"),
+            known_event_triggers=_names("REGIME_KNOWN_EVENT_TRIGGERS"),
         )
 
     @property
@@ -149,3 +154,9 @@ def _seconds(variable: str) -> int | None:
             f"{variable}={value}: write whole seconds, such as 600, or 0 for no limit"
         )
     return int(value)
+
+
+def _names(variable: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    listed = os.environ.get(variable, "").split(",")
+    return tuple(name.strip() for name in listed if name.strip())

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # importing dbt takes a second and a half
     from dbt.adapters.contracts.connection import Connection
     from dbt.artifacts.schemas.run import RunResult
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
     from dbt_common.events.base_types import EventMsg
 
 PROJECT_NAME = "regime_engine"
@@ -38,7 +39,7 @@ class NodeResult:
 
     status: success, pass, warn, fail, error or skipped, as dbt says it
     query: a test's SQL; its rows are the offending ones
-    failures_table: (schema, name) of the table that keeps those rows; None where none does
+    failures_table: (schema, name) of the table that is to keep those rows; None where none is
     """
 
     name: str
@@ -51,69 +52,158 @@ class NodeResult:
     failures_table: tuple[str, str] | None
 
 
+@dataclass(frozen=True)
+class ProjectObject:
+    """A table, view or function as the project builds it.
+
+    name: of the model, seed or function; `schema` and `alias` are its name in the database
+    kind: table, view or function
+    definition: a view's query; a table's columns and constraints; the statement that creates a
+        function, with a slot {name}; "" where the project does not say
+    may_be_partitioned: whether the table may be one that is partitioned by as_of_date
+    grants: privilege → the roles that the project grants it to
+    rows: those of a seed's file, by column
+    built_by: the command that builds it
+    """
+
+    name: str
+    schema: str
+    alias: str
+    kind: str
+    definition: str
+    grants: Mapping[str, Sequence[str]]
+    built_by: str
+    may_be_partitioned: bool = False
+    rows: Sequence[Mapping[str, str | None]] | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a selector's tests found, and the objects of the project that they ran on."""
+
+    results: list[NodeResult]
+    objects: list[ProjectObject]
+
+
 def no_progress(done: int, total: int, name: str) -> None:
     """Shows nothing."""
 
 
 def build(database: Database, selector: str, progress: Progress = no_progress) -> list[NodeResult]:
     """Models and seeds of a selector of selectors.yml, each with its tests, in order of lineage."""
-    return _invoke(database, "build", selector, progress)
+    with _dbt(database, progress) as dbt:
+        results = dbt.run("build", *dbt.selection(selector))
+        dbt.require_results(results, selector)
+    return [_node_result(result) for result in results]
 
 
 def test(
     database: Database,
     selector: str,
     progress: Progress = no_progress,  # noqa: PT028 (no test of pytest)
-) -> list[NodeResult]:
-    """Every test of a selector; a build skips those of a model that depends on a failed one."""
-    return _invoke(database, "test", selector, progress)
+) -> Tested:
+    """Every test of a selector; a build skips those of a model that depends on a failed one.
+
+    A test's verdict comes from its query. dbt would count the rows of the table that keeps them,
+    which a trigger or a rule can empty. What the session resolves does not depend on a profile's
+    search_path.
+    """
+    with _dbt(database, progress, keeps_search_path=False) as dbt:
+        manifest = dbt.parse()
+        kept: dict[str, tuple[str, str]] = {}
+        for node in manifest.nodes.values():
+            if node.resource_type == "test" and node.should_store_failures:
+                kept[node.unique_id] = (node.schema, node.alias)
+                node.config.store_failures = False
+        results = dbt.run("test", *dbt.selection(selector))
+        dbt.require_results(results, selector)
+        dbt.be_silent()
+        objects = _project_objects(dbt, manifest)
+    return Tested(
+        [_node_result(result, kept.get(result.node.unique_id)) for result in results], objects
+    )
 
 
-def _invoke(
-    database: Database, command: str, selector: str, progress: Progress
-) -> list[NodeResult]:
-    """Run dbt on the connection's database; one at a time a database.
+class _Dbt:
+    """dbt in this process, on one project and database. The locks and sessions are of `_dbt`."""
+
+    def __init__(self, database: Database, progress: Progress, target: str) -> None:
+        self.database = database
+        self.project = project_directory(database.settings)
+        self._runner = _runner(progress)
+        self._options = [*_profiles(self.project), "--project-dir", str(self.project)]
+        self._options += ["--target-path", target, "--log-path", target, "--log-level", "none"]
+        self._options += ["--log-level-file", "none", "--no-use-colors", "--no-version-check"]
+        self._options += ["--no-write-json"]
+
+    def selection(self, selector: str) -> list[str]:
+        return _selection(self.project, selector)
+
+    def parse(self) -> "Manifest":
+        """The parsed project, which later commands use as it then is."""
+        manifest: Manifest = self._invoke("parse")
+        self._runner.manifest = manifest
+        return manifest
+
+    def be_silent(self) -> None:
+        """Report no more progress."""
+        self._runner.callbacks.clear()
+
+    def run(self, command: str, *arguments: str) -> "list[RunResult]":
+        """raises RegimeError where dbt could not begin"""
+        executed = self._invoke(command, *arguments).results
+        # A hook of the project is reported only if it failed.
+        return [
+            result
+            for result in executed
+            if result.node.resource_type != "operation" or result.status != "success"
+        ]
+
+    def require_results(self, results: "list[RunResult]", selector: str) -> None:
+        """raises RegimeError where the selector matches nothing, or dbt's names are not those of
+        the settings"""
+        if not results:
+            raise RegimeError(f"dbt selector {selector} matches nothing in {self.project}")
+        dbname, settings = self.database.connection.info.dbname, self.database.settings
+        _require_names(results, dbname, settings)
+
+    def _invoke(self, command: str, *arguments: str) -> Any:
+        outcome = self._runner.invoke([command, *arguments, *self._options])
+        if isinstance(outcome.exception, KeyboardInterrupt):
+            raise outcome.exception
+        if outcome.exception is not None:
+            # What follows are the macros that led there.
+            reason = str(outcome.exception).split("> in macro")[0]
+            if isinstance(outcome.exception, UnicodeError):
+                reason += " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
+            reason = " ".join(reason.split())
+            raise RegimeError(f"dbt cannot {command} {self.project}: {reason}")
+        return outcome.result
+
+
+@contextlib.contextmanager
+def _dbt(database: Database, progress: Progress, keeps_search_path: bool = True) -> Iterator[_Dbt]:
+    """dbt on the connection's database; one at a time a database.
 
     progress: called with the nodes done, the nodes in all, and the name of one that begins or ends
-    raises RegimeError where dbt could not begin, the selector matches nothing, or dbt's names are
-    not those of the settings
+    keeps_search_path: whether a search_path of a team's profile stays
     """
     settings = database.settings
     project = project_directory(settings)
     environment = libpq_environment(database) | settings.names
     builder = roles.builder_of(database)
     target = str(_target_directory(settings, project, environment))
-    arguments = [command, *_selection(project, selector), *_profiles(project)]
-    arguments += ["--project-dir", str(project), "--target-path", target, "--log-path", target]
-    arguments += ["--log-level", "none", "--log-level-file", "none", "--no-use-colors"]
-    arguments += ["--no-version-check", "--no-write-json"]
-
     try:
         Path.home()
     except RuntimeError:
         # dbt asks for the home folder, even where it is told the profile's.
         environment["HOME"] = target
-    with database.locked(builder), _environment(environment), _our_sessions(database, builder):
-        outcome = _runner(progress).invoke(arguments)
-    if isinstance(outcome.exception, KeyboardInterrupt):
-        raise outcome.exception
-    if outcome.exception is not None:
-        # What follows are the macros that led there.
-        reason = str(outcome.exception).split("> in macro")[0]
-        if isinstance(outcome.exception, UnicodeError):
-            reason += " (dbt reads the project in the encoding of the locale: set PYTHONUTF8=1)"
-        raise RegimeError(f"dbt cannot {command} {project}: {' '.join(reason.split())}")
-    executed: list[RunResult] = outcome.result.results  # type: ignore[union-attr, assignment]
-    # A hook of the project is reported only if it failed.
-    results = [
-        result
-        for result in executed
-        if result.node.resource_type != "operation" or result.status != "success"
-    ]
-    if not results:
-        raise RegimeError(f"dbt selector {selector} matches nothing in {project}")
-    _require_names(results, database.connection.info.dbname, settings)
-    return [_node_result(result) for result in results]
+    with (
+        database.locked(builder),
+        _environment(environment),
+        _our_sessions(database, builder, keeps_search_path),
+    ):
+        yield _Dbt(database, progress, target)
 
 
 def _runner(progress: Progress) -> "dbtRunner":
@@ -144,11 +234,13 @@ def _runner(progress: Progress) -> "dbtRunner":
 
 
 @contextlib.contextmanager
-def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
+def _our_sessions(
+    database: Database, builder: str | None, keeps_search_path: bool
+) -> Iterator[None]:
     """Each connection that dbt opens is a session of ours, and acts as the builder.
 
     What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile
-    and its search_path stay.
+    stays, and in a build its search_path.
     """
     from dbt.adapters.postgres.connections import PostgresConnectionManager as Manager
     from dbt_common.exceptions import DbtRuntimeError
@@ -165,7 +257,8 @@ def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
         credentials, handle = opened.credentials, opened.handle
         role = builder if is_ours or not credentials.role else None
         version = database.connection.info.server_version
-        settings = settings_statement(database.settings, version, credentials.search_path)
+        kept = credentials.search_path if keeps_search_path else None
+        settings = settings_statement(database.settings, version, kept)
         with handle.cursor() as cursor:
             cursor.execute(settings.as_string())
             if role:
@@ -185,6 +278,106 @@ def _our_sessions(database: Database, builder: str | None) -> Iterator[None]:
     finally:
         Manager.open = original  # type: ignore[method-assign]
         del database.watch.pids[1:]
+
+
+def _project_objects(dbt: _Dbt, manifest: "Manifest") -> list[ProjectObject]:
+    """Every table, view and function of the package, as dbt would build it now."""
+    nodes = [
+        node
+        for node in (*manifest.nodes.values(), *manifest.functions.values())
+        if (node.package_name == PROJECT_NAME or node.name == "regions")
+        and node.resource_type in ("model", "seed", "function")
+        and node.config.materialized != "ephemeral"
+    ]
+    written = [node for node in nodes if _kind(node) != "table"]
+    selected = ["fqn:" + ".".join(node.fqn) for node in written]
+    compiled = {
+        result.node.unique_id: result.node.compiled_code or ""  # type: ignore[union-attr]
+        for result in dbt.run(
+            "compile", "--indirect-selection", "empty", "--no-populate-cache", "--select", *selected
+        )
+    }
+    return [_project_object(node, compiled.get(node.unique_id, "")) for node in nodes]
+
+
+def _kind(node: Any) -> str:
+    if node.resource_type == "function":
+        return "function"
+    return "view" if "view" in node.config.materialized else "table"
+
+
+def _project_object(node: Any, code: str) -> ProjectObject:
+    kind, rows = _kind(node), None
+    if kind == "view":
+        definition = code
+    elif kind == "function":
+        definition = _function_statement(node, code)
+    elif node.resource_type == "seed":
+        definition, rows = _seed(node)
+    else:
+        definition = _columns_and_constraints(node)
+    is_of_the_engine = node.resource_type == "seed" or "engine" in node.fqn[:-1]
+    return ProjectObject(
+        name=node.name,
+        schema=node.schema,
+        alias=node.alias,
+        kind=kind,
+        definition=definition,
+        grants=node.config.grants,
+        built_by="regime init" if is_of_the_engine else "regime pipeline",
+        may_be_partitioned="partition_by=" in node.raw_code,
+        rows=rows,
+    )
+
+
+def _columns_and_constraints(node: Any) -> str:
+    """As dbt writes them between the parentheses of `create table`; "" without a contract."""
+    from dbt.adapters.postgres.impl import PostgresAdapter
+
+    if not node.config.contract.enforced:
+        return ""
+    described = node.to_dict(omit_none=True)
+    columns = PostgresAdapter.render_raw_columns_constraints(described["columns"])
+    return ", ".join(
+        columns + PostgresAdapter.render_raw_model_constraints(described["constraints"])
+    )
+
+
+def _function_statement(node: Any, body: str) -> str:
+    """As the macro scalar_function_create_replace_signature_sql writes it."""
+    arguments = ", ".join(f"{each.name} {each.data_type}" for each in node.arguments)
+    volatility = {"deterministic": "immutable", "stable": "stable"}
+    return (
+        f"create function {{name}} ({arguments}) returns {node.returns.data_type} "
+        f"{volatility.get(node.config.volatility, 'volatile')} strict parallel safe "
+        f"as $$\n{body}\n$$ language sql"
+    )
+
+
+def _seed(node: Any) -> tuple[str, list[dict[str, str | None]]]:
+    """The columns of the table that dbt makes for a seed, and the rows of its file."""
+    from dbt.adapters.postgres.impl import PostgresAdapter
+    from dbt_common.clients import agate_helper
+
+    types = node.config.column_types
+    path = Path(node.root_path or "", node.original_file_path)
+    table = agate_helper.from_csv(path, text_columns=types, delimiter=node.config.delimiter)
+    inferred = {
+        # dbt does not quote the names, unless it is told to.
+        name if node.config.quote_columns else name.lower(): PostgresAdapter.convert_agate_type(
+            table, place
+        )
+        for place, name in enumerate(table.column_names)
+    }
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in (inferred | types).items())
+    rows = [
+        {
+            name: None if value is None else str(value)
+            for name, value in zip(inferred, row, strict=True)
+        }
+        for row in table.rows
+    ]
+    return columns, rows
 
 
 def require_success(results: list[NodeResult], doing: str) -> None:
@@ -320,10 +513,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _node_result(result: "RunResult") -> NodeResult:
+def _node_result(result: "RunResult", failures_table: tuple[str, str] | None = None) -> NodeResult:
     node = result.node
-    table = (node.schema, node.alias)  # type: ignore[union-attr]  # a source has no result
-    is_kept = node.resource_type == "test" and getattr(node, "should_store_failures", False)
     return NodeResult(
         name=node.name,
         resource_type=str(node.resource_type),
@@ -332,5 +523,5 @@ def _node_result(result: "RunResult") -> NodeResult:
         failures=result.failures or 0,
         description=getattr(node, "description", "") or "",
         query=getattr(node, "compiled_code", None) or "",
-        failures_table=table if is_kept else None,
+        failures_table=failures_table,
     )

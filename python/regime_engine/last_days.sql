@@ -11,7 +11,7 @@ select
     ) as last_price,
     (
         select trade_date
-        from {daily_features}
+        from {features}
         where
             instrument_id = asked.instrument_id
             and trade_date <= coalesce(%(end)s::date, 'infinity')

@@ -5,7 +5,7 @@ cross join lateral (
     select coalesce(min(before.trade_date), '-infinity') as trade_date
     from (
         select trade_date
-        from {daily_features}
+        from {features}
         where
             instrument_id = asked.instrument_id
             and trade_date <= %(start)s::date
@@ -20,7 +20,7 @@ cross join lateral (
         {arrays}
     from (
         select *
-        from {daily_features}
+        from {features}
         where
             instrument_id = asked.instrument_id
             and trade_date between first.trade_date and coalesce(%(end)s::date, 'infinity')

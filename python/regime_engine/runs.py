@@ -12,7 +12,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from regime_engine import __version__
+from regime_engine import __version__, seals
 from regime_engine.database import Database, document, explain, row_hash
 from regime_engine.errors import RegimeError
 
@@ -43,8 +43,11 @@ LIVE = sql.SQL("""({key}, database_user) in (
 ROW_HASH = row_hash("""
     run_id, command, parameters, model_id, status, extract(epoch from started_at),
     extract(epoch from finished_at), rows_written, rows_removed, error, failures, package_version,
-    database_user, host, previous_run_id
+    database_user, host, previous_run_id, contents, contents_left
 """)
+# The tables whose rows a run seals: all of them, or those that no later run takes over from it.
+SEALED = ["numeric_window_embeddings", "regimes", "regime_models", "regime_revisions"]
+SEALED_OF_FAILED = ["regime_revisions"]
 # The condition on other runs that a run waits for: what `regime forget` removes, no run may be
 # about to write again.
 FORGETS = sql.SQL("command = 'forget'")
@@ -118,66 +121,70 @@ def _begin(
         )
         if found:
             return str(found[0])
+        before = database.first(
+            "select run_id from {regime_runs} order by started_at desc, run_id limit 1"
+        )
+        # The clock, not the start of the transaction, which may have waited for the run before.
+        now, user = database.one("select clock_timestamp(), session_user::text")
         database.execute(
             """
             insert into {regime_runs} (
                 run_id, command, parameters, model_id, status, started_at, rows_written,
                 package_version, database_user, host, previous_run_id, row_hash
             )
-            values (
-                %s, %s, %s, %s, 'RUNNING', clock_timestamp(), '{{}}', %s, session_user, %s,
-                (select run_id from {regime_runs} order by started_at desc, run_id limit 1), ''
-            )
+            values (%s, %s, %s, %s, 'RUNNING', %s, '{{}}', %s, %s, %s, %s, '')
             """,
             [
                 run.run_id,
                 run.command,
                 document(parameters),
                 parameters["model_id"],
+                now,
                 __version__,
+                user,
                 socket.gethostname(),
+                before[0] if before else None,
             ],
         )
-        _sign(database, [run.run_id])
+        _sign(database, run.run_id)
     return None
 
 
 def add_rows_written(database: Database, run: Run, counts: dict[str, int]) -> None:
     """Add to the run's counts, in the transaction that wrote the rows."""
-    database.execute(
-        """
-        update {regime_runs}
-        set rows_written = rows_written || (
-            select coalesce(
-                jsonb_object_agg(
-                    key, coalesce((rows_written ->> key)::bigint, 0) + value::bigint
-                ),
-                '{{}}'
-            )
-            from jsonb_each_text(%s)
-        )
-        where run_id = %s
-        """,
-        [document(counts), run.run_id],
+    # Locked, since other processes of the run add to the counts too.
+    (written,) = database.one(
+        "select rows_written from {regime_runs} where run_id = %s for update", [run.run_id]
     )
-    _sign(database, [run.run_id])
+    total = {table: written.get(table, 0) + n for table, n in counts.items()}
+    _record(database, run, rows_written=written | total)
 
 
-def record_removed(database: Database, run: Run, removed: Mapping[str, Mapping[str, int]]) -> None:
+def record_contents(database: Database, run: Run, contents: dict[str, str]) -> None:
+    """Keep the hashes over what the run wrote; the end of the run adds those of other tables.
+
+    contents: table → hash
+    """
+    _record(database, run, contents=contents)
+
+
+def record_removed(
+    database: Database,
+    run: Run,
+    removed: Mapping[str, Mapping[str, int]],
+    contents_left: Mapping[str, object],
+) -> None:
     """Keep what a run removed, in the transaction that removes it.
 
     removed: table → the run that wrote the rows, or their instrument → how many
+    contents_left: see the column of regime_runs
     """
-    query = "update {regime_runs} set rows_removed = %s where run_id = %s"
-    database.execute(query, [document(removed), run.run_id])
-    _sign(database, [run.run_id])
+    _record(database, run, rows_removed=removed, contents_left=contents_left)
 
 
 def record_failures(database: Database, run: Run, failures: dict[str, str]) -> None:
     """Keep which instruments a run of many could not do, and why."""
-    query = "update {regime_runs} set failures = %s where run_id = %s"
-    database.execute(query, [document(failures), run.run_id])
-    _sign(database, [run.run_id])
+    _record(database, run, failures=failures)
 
 
 def orphaned(database: Database) -> sql.Composed:
@@ -197,27 +204,34 @@ def orphaned(database: Database) -> sql.Composed:
 
 
 def _mark_dead_runs(database: Database) -> None:
-    dead = """
-        update {regime_runs}
-        set
-            status = 'FAILED',
-            finished_at = now(),
-            error = 'the process ended before the run did'
-        where status = 'RUNNING' and not {live}
-        returning run_id
-    """
-    _sign(database, [run_id for (run_id,) in database.execute(dead, live=LIVE)])
+    dead = database.execute(
+        "select run_id, command from {regime_runs} where status = 'RUNNING' and not {live}"
+        " order by started_at, run_id",
+        live=LIVE,
+    ).fetchall()
+    for run in (Run(*row) for row in dead):
+        _end(database, run, "FAILED", "the process ended before the run did")
 
 
 def _finish(database: Database, run: Run, status: str, error: str | None) -> None:
     with database.transaction():
-        finished = """
-            update {regime_runs} set status = %s, finished_at = clock_timestamp(), error = %s
-            where run_id = %s
-        """
-        database.execute(finished, [status, error, run.run_id])
-        _sign(database, [run.run_id])
+        database.take_turns(["runs"])
+        _end(database, run, status, error)
     _hold(database, run, "pg_advisory_unlock")
+
+
+def _end(database: Database, run: Run, status: str, error: str | None) -> None:
+    """Close the run's row and seal it, in a transaction that holds the lock of the ledger."""
+    known, now = database.one(
+        "select coalesce(contents, '{{}}'), clock_timestamp() from {regime_runs} where run_id = %s",
+        [run.run_id],
+    )
+    tables = SEALED if status == "SUCCEEDED" else SEALED_OF_FAILED
+    missing = [table for table in tables if table not in known]
+    contents = seals.contents(database, [run.run_id], missing)[run.run_id]
+    contents |= {table: known[table] for table in tables if table in known}
+    _record(database, run, status=status, finished_at=now, error=error, contents=contents)
+    seals.add(database, run.run_id)
 
 
 def _hold(database: Database, run: Run, function: LiteralString) -> None:
@@ -225,7 +239,23 @@ def _hold(database: Database, run: Run, function: LiteralString) -> None:
     database.execute(query, [run.run_id], function=sql.SQL(function), key=LOCK_KEY)
 
 
-def _sign(database: Database, run_ids: list[uuid.UUID]) -> None:
-    """Hash the rows as they are now; to be called in the transaction that changed them."""
-    query = "update {regime_runs} set row_hash = {row_hash} where run_id = any(%s)"
-    database.execute(query, [run_ids], row_hash=ROW_HASH)
+def _record(database: Database, run: Run, **values: object) -> None:
+    """Set columns of the run's row, and its hash with them. A mapping becomes a document."""
+    parameters = {
+        name: document(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+    )
+    query = "update {regime_runs} set {columns} where run_id = %(run_id)s"
+    database.execute(query, parameters | {"run_id": run.run_id}, columns=columns)
+    _sign(database, run.run_id)
+
+
+def _sign(database: Database, run_id: uuid.UUID) -> None:
+    """Hash the row as it is now; to be called in the transaction that changed it."""
+    (row_hash,) = database.one(
+        "select {row_hash} from {regime_runs} where run_id = %s", [run_id], row_hash=ROW_HASH
+    )
+    database.execute("update {regime_runs} set row_hash = %s where run_id = %s", [row_hash, run_id])

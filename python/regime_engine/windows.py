@@ -100,13 +100,21 @@ def build(features: Features, stretch: Stretch) -> Windows:
     else:
         _require_fresh(features, stretch)
         as_of_dates = np.array([stretch.end], "datetime64[D]")
-    window_days = stretch.window_days
+    return ending(features, stretch.window_days, as_of_dates)
+
+
+def ending(features: Features, window_days: int, as_of_dates: np.ndarray) -> Windows:
+    """The windows of these dates; each must have window_days rows up to it.
+
+    as_of_dates: (n,) datetime64[D], in ascending order
+    """
     lasts = np.searchsorted(features.dates, as_of_dates, side="right") - 1
     firsts = lasts - window_days + 1
     before = np.bitwise_xor.accumulate(np.concatenate([np.zeros(1, np.uint64), features.hashes]))
     trade_dates = sliding_window_view(features.dates, window_days)
     values = sliding_window_view(features.values, window_days, axis=0).transpose(0, 2, 1)
-    rows = slice(firsts[0], firsts[-1] + 1)
+    is_consecutive = len(firsts) > 0 and bool((np.diff(firsts) == 1).all())
+    rows = slice(firsts[0], firsts[-1] + 1) if is_consecutive else firsts
     return Windows(
         instrument_id=features.instrument_id,
         columns=features.columns,

@@ -39,6 +39,7 @@ COMMANDS = {
     "report": "report",
     "run": "classify",
     "score": "score",
+    "seal": "seal",
     "status": "status",
     "transitions": "read",
 }

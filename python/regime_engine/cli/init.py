@@ -41,7 +41,5 @@ def init(settings: Settings, with_roles: bool, quiet: bool) -> None:
                 f"{', '.join(overruled)}",
                 err=True,
             )
-        if advice := nightly.advice_on_older_embeddings(database):
-            say(f"warning: {advice}", err=True)
         if with_roles:
             say(f"its roles are {', '.join(roles.ROLES)}")

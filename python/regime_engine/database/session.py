@@ -30,7 +30,8 @@ SETTINGS = {
     # The session that holds the lock of a build is idle while dbt works.
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
-    "search_path": "",
+    # Without pg_temp, a session's temporary tables and types would come before those of Postgres.
+    "search_path": "pg_catalog, pg_temp",
 }
 DEFAULT_LOCK_TIMEOUT = 3600  # seconds
 CHECK_CLIENT_SECONDS = 3
@@ -58,7 +59,7 @@ def settings_statement(
         values["lock_timeout"] = f"{settings.lock_timeout}s"
     # Plain `set`: the name of a function would be looked up by the search_path that is to be set.
     statements: list[sql.Composable] = [
-        sql.SQL("set {} to {}").format(sql.Identifier(name), sql.Literal(value))
+        sql.SQL("set {} to {}").format(sql.Identifier(name), _literals(value))
         for name, value in values.items()
     ]
     # A killed command's statement ends too, and with it its locks.
@@ -74,6 +75,11 @@ def settings_statement(
         """)
         statements.append(unlimited.format(sql.Literal(f"{DEFAULT_LOCK_TIMEOUT}s")))
     return sql.SQL("; ").join(statements)
+
+
+def _literals(value: str) -> sql.Composed:
+    """A setting's value; each name of a list by itself, since a quoted comma separates nothing."""
+    return sql.SQL(", ").join(map(sql.Literal, value.split(", ")))
 
 
 def make_ours(

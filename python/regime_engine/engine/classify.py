@@ -17,7 +17,7 @@ from regime_engine.seeds import instrument_of
 from regime_engine.series import MAX_STALENESS_DAYS, Series
 from regime_engine.store.regimes import Regimes, write_batch
 from regime_engine.trading_days import trading_days_a_year
-from regime_engine.windows import Stretch, Windows, embed
+from regime_engine.windows import Stretch, embed
 
 BATCH_WINDOWS = 2000
 
@@ -133,16 +133,20 @@ def classify(
     found = features.read(database, task.instrument_id, encoder.COLUMNS, task.stretch)
     embeddings = embed(encoder, found)
     versions = model_versions.load(database, series)
+    valid = model_versions.valid_on(versions, found.as_of_dates)
+    days_a_year = trading_days_a_year(found.trade_dates)
     marks: dict[str, bool] = {}
     if model_version is not None:
-        versions = [replace(model_versions.one(versions, model_version), valid_from=date.min)]
+        valid[:] = versions.index(model_versions.one(versions, model_version))
         marks = {"version_given": True}
     first, last = task.stretch.span
     total: Counter[str] = Counter()
     for begin in range(0, len(found), BATCH_WINDOWS):
         rows = slice(begin, begin + BATCH_WINDOWS)
         batch, vectors = found[rows], embeddings[rows]
-        regimes = _classify(versions, batch, vectors, marks)
+        regimes = regimes_of(
+            versions, valid[rows], batch.as_of_dates, vectors, days_a_year[rows], marks
+        )
         # The batches answer for the whole span, the days between two of them included.
         done = begin + len(batch)
         until = last if done == len(found) else batch.as_of_dates[-1].item()
@@ -164,18 +168,22 @@ def classify(
     )
 
 
-def _classify(
+def regimes_of(
     versions: list[FittedModel],
-    windows: Windows,
+    valid: np.ndarray,
+    as_of_dates: np.ndarray,
     embeddings: np.ndarray,
+    days_a_year: np.ndarray,
     marks: dict[str, bool],
 ) -> Regimes:
-    """Each date by the version valid on it, and by the seed rule before the first.
+    """Each embedding by its version, or by the seed rule where it has none.
 
+    valid: (n,) int, the position of each one's version in `versions`, -1 for the seed rule
+    as_of_dates: (n,) datetime64[D]; embeddings: (n, dimension) float32
+    days_a_year: (n,) int, how many days a year the instrument trades, seen from each window
     marks: what the metadata of each regime says besides
     """
-    as_of_dates, n = windows.as_of_dates, len(windows)
-    valid = model_versions.valid_on(versions, as_of_dates)
+    n = len(as_of_dates)
     labels, runners_up = np.empty(n, object), np.empty(n, object)
     probabilities: list[dict[str, float]] = [{}] * n
     metadata: list[dict[str, object]] = [{}] * n
@@ -202,9 +210,8 @@ def _classify(
             probabilities[row] = dict(zip(classification.labels, values, strict=True))
             metadata[row] = evidence | {"in_sample": bool(is_in_sample)} | marks
         if classification.daily_volatility is not None:
-            days_a_year = trading_days_a_year(windows.trade_dates[rows])
-            annualised = classification.daily_volatility * np.sqrt(days_a_year)
-            told = zip(rows, annualised.tolist(), days_a_year.tolist(), strict=True)
+            annualised = classification.daily_volatility * np.sqrt(days_a_year[rows])
+            told = zip(rows, annualised.tolist(), days_a_year[rows].tolist(), strict=True)
             for row, expected_volatility[row], days in told:
                 metadata[row]["trading_days_a_year"] = days
     return Regimes(

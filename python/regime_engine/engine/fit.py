@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
@@ -71,18 +71,38 @@ class WalkForward:
     def to_json(self) -> dict[str, object]:
         return {"every_months": self.every_months, "train_years": self.train_years or "all"}
 
+    @classmethod
+    def from_json(cls, asked: Mapping[str, Any]) -> "WalkForward":
+        years = asked["train_years"]
+        return cls(int(asked["every_months"]), None if years == "all" else int(years))
+
+    def on_or_before(self, day: date) -> date:
+        """The last of the dates up to a day; the day itself where it depends on the first year."""
+        if 12 % self.every_months:
+            return day
+        return date(day.year, day.month - (day.month - 1) % self.every_months, 1)
+
+    def dates(self, first: date, last: date, is_begin: bool) -> list[date]:
+        """The dates from first to last. is_begin: whether first is one, whatever its day"""
+        due, month = ([first] if is_begin and first <= last else []), 12 * first.year
+        while (day := date(month // 12, month % 12 + 1, 1)) <= last:
+            if day > first or (day == first and not is_begin):
+                due.append(day)
+            month += self.every_months
+        return due
+
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """Windows of one instrument with their embeddings, and their labels if a person gave any."""
 
     windows: Windows
     embeddings: np.ndarray
     labels: list[str] | None
 
-    def __getitem__(self, rows: slice) -> "_Training":
+    def __getitem__(self, rows: slice) -> "Training":
         labels = None if self.labels is None else self.labels[rows]
-        return _Training(self.windows[rows], self.embeddings[rows], labels)
+        return Training(self.windows[rows], self.embeddings[rows], labels)
 
     def days(self) -> np.ndarray:
         """(n + window_days - 1,) the days of consecutive windows."""
@@ -191,6 +211,79 @@ def walk_forward(
             return model_versions.save(database, run, fitted)
 
 
+@dataclass(frozen=True)
+class Repetition:
+    """A fit as its run was asked for it, on the prices of this moment.
+
+    model: as it is stored; training, valid_from: what it would be trained on and valid from
+    due_before: the date of the version before it in the same call, if there was one
+    """
+
+    model: FittedModel
+    recipe: Recipe
+    training: Training
+    valid_from: date
+    due_before: date | None
+    suspicious: list[_Suspicious]
+
+    def fit(self, versions: list[FittedModel]) -> FittedModel:
+        """The version fitted anew; nothing is stored. versions: of the series"""
+        # One call numbers its versions in the order of their dates.
+        older = [each for each in versions if each.version < self.model.version]
+        before = self.due_before and model_versions.in_force(older, self.due_before)
+        fitted = _fit_version(
+            self.training,
+            self.recipe,
+            self.valid_from,
+            series=self.model.series,
+            stored=[],
+            suspicious=self.suspicious,
+            before=before or None,
+        )
+        return replace(fitted, version=self.model.version)
+
+
+def repeat(database: Database, model: FittedModel, asked: Mapping[str, Any]) -> Repetition:
+    """The fit of a stored version. asked: the parameters of its run, as the ledger has them
+
+    raises RegimeError where the prices have no such training any more, and KeyError, TypeError or
+        ValueError where the ledger does not say how the version was fitted
+    """
+    recipe, start, end = _recipe(asked), _day(asked["start"]), _day(asked["end"])
+    schedule = WalkForward.from_json(asked) if "every_months" in asked else None
+    valid_from, due_before = model.valid_from, None
+    training = _read_training(
+        database,
+        model.series,
+        asked["instrument_id"],
+        recipe=recipe,
+        start=None if schedule else start,
+        # Prices came after the fit; a run that was given no end took those there were.
+        end=valid_from - timedelta(days=1) if schedule else end or model.trained_to,
+        source=features.EXPECTED,
+    )
+    days = training.windows.as_of_dates
+    if schedule:
+        due_before = _due_before(valid_from, schedule, start, days)
+        training = training[np.searchsorted(days, _first_trained(days, valid_from, schedule)) :]
+        valid_from = valid_from if valid_from == start else schedule.on_or_before(valid_from)
+    else:
+        valid_from = _day(asked["valid_from"]) or days[-1].item() + timedelta(days=1)
+    suspicious = _suspicious_prices(database, asked["instrument_id"])
+    return Repetition(model, recipe, training, valid_from, due_before, suspicious)
+
+
+def _due_before(
+    valid_from: date, schedule: WalkForward, start: date | None, days: np.ndarray
+) -> date | None:
+    """The date of the schedule before a version. days: (n,) those before the version"""
+    if start is None and len(days) <= FEWEST_WALK_FORWARD_WINDOWS:
+        return None
+    first = start or days[FEWEST_WALK_FORWARD_WINDOWS].item()
+    due = schedule.dates(first, valid_from - timedelta(days=1), is_begin=start is not None)
+    return due[-1] if due else None
+
+
 def score_states(embeddings: np.ndarray, model_id: str) -> list[tuple[int, float]]:
     """(states, mean log score in nats a day) of Markov models of 2, 3 and 4 states: fitted to the
     first 70 % of the days, they tell each return of the rest from the days before it.
@@ -210,7 +303,7 @@ def _split(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_version(
-    training: _Training,
+    training: Training,
     recipe: Recipe,
     valid_from: date,
     *,
@@ -277,7 +370,7 @@ def _fit_version(
 
 
 def _held_out(
-    training: _Training, train: Callable[[np.ndarray], Learned], before: FittedModel | None
+    training: Training, train: Callable[[np.ndarray], Learned], before: FittedModel | None
 ) -> tuple[Learned, np.ndarray]:
     """A model that does not know the last days of the training, and their embeddings: the version
     before, or a fit to the first 70 % of the days."""
@@ -344,19 +437,20 @@ def _read_training(
     recipe: Recipe,
     start: date | None = None,
     end: date | None = None,
-) -> _Training:
+    source: str = features.STORED,
+) -> Training:
     encoder = encoders.get(series.model_id, series.window_days)
     labelled = sorted(recipe.labelled, key=lambda stretch: stretch.start)
     stretches = [Stretch(series.window_days, each.start, each.end) for each in labelled]
     parts = [
-        features.read(database, instrument_id, encoder.COLUMNS, stretch)
+        features.read(database, instrument_id, encoder.COLUMNS, stretch, source)
         for stretch in stretches or [Stretch(series.window_days, start, end)]
     ]
     labels = None
     if labelled:
         labels = [s.label for s, part in zip(labelled, parts, strict=True) for _ in part.hashes]
     embeddings = np.concatenate([embed(encoder, part) for part in parts])
-    return _Training(windows.concatenate(parts), embeddings, labels)
+    return Training(windows.concatenate(parts), embeddings, labels)
 
 
 def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> list[date]:
@@ -367,11 +461,7 @@ def _due_dates(days: np.ndarray, schedule: WalkForward, start: date | None) -> l
             f"first version, and there are {len(days)}: load more prices, or give --start"
         )
     first, last = start or days[FEWEST_WALK_FORWARD_WINDOWS].item(), days[-1].item()
-    due, month = ([first] if start and first <= last else []), 12 * first.year
-    while (day := date(month // 12, month % 12 + 1, 1)) <= last:
-        if day > first or (day == first and not start):
-            due.append(day)
-        month += schedule.every_months
+    due = schedule.dates(first, last, is_begin=start is not None)
     if not due:
         raise RegimeError(
             f"no date of the schedule lies from {first} to {last}: load more prices, or choose "
@@ -426,6 +516,20 @@ def _parameters(series: Series, instrument_id: str, recipe: Recipe) -> dict[str,
         "states": recipe.n_states,
         "windows": [f"{s.label}={s.start}:{s.end}" for s in recipe.labelled],
     }
+
+
+def _recipe(asked: Mapping[str, Any]) -> Recipe:
+    """What `_parameters` wrote."""
+    labelled = []
+    for each in asked["windows"]:
+        label, _, span = each.rpartition("=")
+        start, _, end = span.partition(":")
+        labelled.append(LabelledStretch(label, date.fromisoformat(start), date.fromisoformat(end)))
+    return Recipe(asked["classifier"], asked["states"], tuple(labelled))
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _require_usable(recipe: Recipe, known: list[str]) -> None:

@@ -1,12 +1,13 @@
 """Remove a series, or an instrument with all that rests on it, in one transaction."""
 
+import uuid
 from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from regime_engine import runs, seeds
+from regime_engine import runs, seals, seeds
 from regime_engine.database import Database
 from regime_engine.database.statements import statement
 from regime_engine.engine import vote
@@ -137,12 +138,17 @@ def forget(database: Database, planned: Plan) -> Forgotten:
                 f"other rows rest on {asked} since you were asked: run the command again"
             )
         parameters = _parameters(database, planned)
-        removed = {
-            rows.name: _remove(database, rows, parameters) for rows in _rows(database, asked)
-        }
+        going = _rows(database, asked)
+        run_ids = _runs_that_lose_rows(database, going, parameters)
+        sealed, before = _sealed(database, run_ids), _contents(database, run_ids)
+        removed = {rows.name: _remove(database, rows, parameters) for rows in going}
         if asked.has_prices:
             _require_no_prices(database, asked)
-        runs.record_removed(database, run, {name: of for name, of in removed.items() if of})
+        left = {
+            str(run_id): {"contents": contents, "is_as_sealed": before[run_id] == sealed[run_id]}
+            for run_id, contents in _contents(database, run_ids).items()
+        }
+        runs.record_removed(database, run, {name: of for name, of in removed.items() if of}, left)
         for series in planned.part:
             follow_removal(database, run, series)
         called = [vote.voting(database, series) for series in planned.voted]
@@ -196,6 +202,51 @@ def _rows(database: Database, asked: Asked) -> list[_Rows]:
             if load.exists(database, "to_regclass", table)
         ]
     return found
+
+
+def _runs_that_lose_rows(
+    database: Database, going: list[_Rows], parameters: dict[str, object]
+) -> list[uuid.UUID]:
+    """The runs that succeeded and wrote rows, or replaced rows, which go."""
+    found: set[uuid.UUID] = set()
+    for rows in going:
+        if rows.run is None:
+            continue
+        writers = [rows.run[0], *(["new_run_id"] if rows.run is REVISED_RUN else [])]
+        for run_id in writers:
+            query = "select distinct {run_id} from {table} as stored where {condition}"
+            losing = database.execute(
+                query,
+                parameters,
+                run_id=sql.SQL(run_id),
+                table=rows.table,
+                condition=rows.condition,
+            )
+            found |= {run_id for (run_id,) in losing}
+    ended = database.execute(
+        "select run_id from {regime_runs} where run_id = any(%s) and seal_number is not null"
+        " order by seal_number",
+        [list(found)],
+    )
+    return [run_id for (run_id,) in ended]
+
+
+def _sealed(database: Database, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]:
+    """Run → its contents as it sealed them, or as a later `regime forget` left them."""
+    rows = database.execute(statement(__package__, "sealed_contents"), {"run_ids": run_ids})
+    return dict(rows.fetchall())
+
+
+def _contents(database: Database, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]:
+    """Run → its contents as its rows are now."""
+    failed = database.execute(
+        "select run_id from {regime_runs} where run_id = any(%s) and status = 'FAILED'", [run_ids]
+    )
+    of_failed = [run_id for (run_id,) in failed]
+    succeeded = [run_id for run_id in run_ids if run_id not in of_failed]
+    return seals.contents(database, succeeded, runs.SEALED) | seals.contents(
+        database, of_failed, runs.SEALED_OF_FAILED
+    )
 
 
 def _remove(database: Database, rows: _Rows, parameters: dict[str, object]) -> dict[str, int]:

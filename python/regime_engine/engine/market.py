@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from regime_engine import encoders, features, runs, seeds, windows
+from regime_engine import encoders, features, runs, seals, seeds, windows
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import classify
@@ -60,12 +60,16 @@ class Tally:
 
     windows: how many were asked for; written: table → rows inserted or replaced
     failures: instrument_id → why it could not be embedded
+    hashes: instrument_id → the hash over the embeddings that the run wrote of it
+    unhashed: instruments whose embeddings of the run have to be read to make that hash
     """
 
     instruments: int = 0
     windows: int = 0
     written: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    unhashed: tuple[str, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
         tables = sorted(self.written.keys() | other.written.keys())
@@ -74,6 +78,8 @@ class Tally:
             windows=self.windows + other.windows,
             written={t: self.written.get(t, 0) + other.written.get(t, 0) for t in tables},
             failures=self.failures | other.failures,
+            hashes=self.hashes | other.hashes,
+            unhashed=self.unhashed + other.unhashed,
         )
 
 
@@ -114,6 +120,10 @@ def embed(
             total += tally
             progress(total, len(chosen))
         runs.record_failures(database, run, total.failures)
+        if total.hashes:
+            read = seals.hashes(database, run.run_id, embeddings.EMBEDDINGS.name, total.unhashed)
+            contents = {embeddings.EMBEDDINGS.name: seals.combined(total.hashes | read)}
+            runs.record_contents(database, run, contents)
     embeddings.mark_visible(database)
     return total
 
@@ -137,14 +147,18 @@ def embed_instruments(
 
         reader, stored_reader, writer = (stack.enter_context(connect(settings)) for _ in range(3))
         found = ahead(features.fetch(reader, group, columns, request.stretch) for group in groups)
-        stored = ahead(embeddings.fetch(stored_reader, group, scope) for group in groups)
+        stored = ahead(embeddings.fetch(stored_reader, run, group, scope) for group in groups)
         encoded = ahead(_encode(run, request, zip(found, stored, strict=True)))
         rows, rows_marked = 0, 0
         for batch, tally in encoded:
-            if batch.rows or batch.vanished or batch.has_orphans:
+            if batch.is_to_be_written:
                 written = embeddings.write(writer, run, scope, batch)
-                tally += Tally(written={embeddings.EMBEDDINGS.name: written})
-                rows += written
+                tally += Tally(
+                    written={embeddings.EMBEDDINGS.name: written.n_rows}, hashes=written.hashes
+                )
+                rows += written.n_rows
+            if batch.has_own or (batch.is_to_be_written and not written.hashes):
+                tally += Tally(unhashed=tuple(batch.instrument_ids))
             # The new pages are still in memory; later each would be read and logged again.
             if rows > MARK_AT_GROWTH * rows_marked:
                 embeddings.mark_visible(writer)
@@ -242,7 +256,13 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     wanted = [part.asked if part.is_wanted.all() else part.asked[part.is_wanted] for part in parts]
     vectors = encoder.encode(np.concatenate([part.values for part in wanted]))
     bounds = np.cumsum([len(part) for part in wanted])[:-1]
-    batch, failures = Batch(has_orphans=any(part.stored.has_orphans for part in parts)), {}
+    batch, failures = (
+        Batch(
+            has_orphans=any(part.stored.has_orphans for part in parts),
+            has_own=any(part.stored.has_own for part in parts),
+        ),
+        {},
+    )
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:
@@ -252,7 +272,7 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
             continue
         batch.instrument_ids.append(instrument_id)
         if len(found):
-            batch.rows.append(embeddings.pack(run, request.model_id, found, of_part))
+            batch.rows[instrument_id] = embeddings.pack(run, request.model_id, found, of_part)
         gone = np.setdiff1d(part.stored.as_of_dates, part.asked.as_of_dates, assume_unique=True)
         batch.vanished.extend((instrument_id, as_of) for as_of in gone.tolist())
     n_windows = sum(len(part.asked) for part in parts)

@@ -1,52 +1,63 @@
 """The phases of a nightly job: dbt features, the engine, the dbt audit."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
 from psycopg import sql
 
-from regime_engine import dbt, features, roles, seeds
+from regime_engine import dbt, features, roles, seals, seeds
 from regime_engine.config import ENGINE_TABLES
-from regime_engine.database import Database, Rows
+from regime_engine.database import Database
+from regime_engine.database.statements import statement
 from regime_engine.dbt import NodeResult
-from regime_engine.engine import classify, fit, vote
+from regime_engine.engine import catalog, classify, failures, fit, vote
 from regime_engine.engine.classify import Outcome
+from regime_engine.engine.failures import Finding
 from regime_engine.engine.fit import Recipe, WalkForward, Warn, no_warning
 from regime_engine.errors import RegimeError
+from regime_engine.seals import Verdict
 from regime_engine.series import Series
 
 # Instruments that a message names.
 MOST_SHOWN = 5
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A test that did not pass, and its first offending rows.
-
-    look_further: the SQL that gives all of them
-    """
-
-    test: NodeResult
-    rows: Rows
-    look_further: str
+# The audit's tests that say whether a run and its rows are what its seal is over → the column that
+# names the run.
+SEALED_BY = {
+    "runs_are_as_they_were_recorded": "run_id",
+    "runs_are_sealed": "run_id",
+    "runs_wrote_what_they_sealed": "run_id",
+    "embeddings_are_as_they_were_encoded": "run_id",
+    "regimes_are_as_they_were_classified": "run_id",
+    "models_are_as_they_were_fitted": "run_id",
+    "revisions_are_as_they_were_recorded": "new_run_id",
+}
 
 
 def initialise(database: Database, progress: dbt.Progress = dbt.no_progress) -> None:
-    """Create or upgrade schemas, engine tables and seeds."""
+    """Create or upgrade schemas, engine tables and seeds.
+
+    raises RegimeError if the tables are of a version whose rows cannot be kept
+    """
+    _require_no_older_tables(database)
     dbt.require_success(dbt.build(database, "engine_tables", progress), "init")
 
 
-def advice_on_older_embeddings(database: Database) -> str | None:
-    """How to write the embeddings again, if an older version of this package wrote some."""
-    older = "select 1 from {numeric_window_embeddings} where entity_type = 'instrument' limit 1"
-    if not database.first(older):
-        return None
-    tables = [".".join(database.settings.table(name)) for name in ENGINE_TABLES]
-    return (
-        "an older version wrote the embeddings of this database (entity_type is 'INSTRUMENT' now, "
-        f"and was 'instrument'): empty the engine tables with `truncate {', '.join(tables)}`, then "
-        "write them again with `regime pipeline --walk-forward`"
+def _require_no_older_tables(database: Database) -> None:
+    """raises RegimeError if an older version of this package created the engine tables
+
+    Their rows have no seals, and their embeddings another hash, which nobody can add afterwards.
+    """
+    older = (
+        "select 1 from pg_attribute where attrelid = to_regclass(%s) and attname = 'vector_hash'"
+    )
+    if not database.first(older, [database.table("numeric_window_embeddings").as_string()]):
+        return
+    tables = ", ".join(database.table(name).as_string() for name in ENGINE_TABLES)
+    raise RegimeError(
+        "an older version of regime-engine created the engine tables of this database, without "
+        f"seals: remove them with `drop table {tables} cascade`, run `regime init`, and write them "
+        "again with `regime pipeline --walk-forward`"
     )
 
 
@@ -54,6 +65,7 @@ def build_features(
     database: Database, progress: dbt.Progress = dbt.no_progress
 ) -> list[NodeResult]:
     """Seeds, staging, daily_features and the engine tables; returns the warnings."""
+    _require_no_older_tables(database)
     results = dbt.build(database, "features", progress)
     prices = f"{database.settings.historical_schema}.prices_daily"
     if any(f'relation "{prices}" does not exist' in result.message for result in results):
@@ -91,27 +103,82 @@ def audit(
     _require_failures_can_be_kept(database)
     # No other audit may replace the failures meanwhile.
     with database.locked(roles.builder_of(database)):
-        results = dbt.test(database, "audit", progress)
-        broken = [result for result in results if result.status == "error"]
+        tested = dbt.test(database, "audit", progress)
+        faults = catalog.faults(database, tested.objects)
+        broken = [result for result in tested.results if result.status == "error"]
         if broken:
-            _require_relations(database, results)
+            _require_relations(database, tested.results)
+            _require_objects(faults)
         dbt.require_success(broken, "the audit could not be carried out (was `regime init` run?)")
-        found = [result for result in results if result.status in ("fail", "warn")]
-        return results, [_finding(database, result, rows_shown) for result in found]
+        results = [_of_objects(database, faults, tested.results), *tested.results]
+        return results, failures.keep(database, results, rows_shown)
+
+
+def verify_seals(
+    database: Database, kept: Mapping[int, str], results: list[NodeResult]
+) -> list[Verdict]:
+    """Whether each seal that was kept outside holds. kept: number → seal; results: of the audit"""
+    faulty = []
+    for result in results:
+        if result.name in SEALED_BY and result.status == "fail":
+            query = sql.SQL(result.query.strip())
+            run_id = sql.Identifier(SEALED_BY[result.name])
+            first = database.first(
+                statement(__package__, "first_faulty_run"), query=query, run_id=run_id
+            )
+            if first:
+                number, command, finished_at = first
+                faulty.append(
+                    (
+                        number,
+                        f"the first run that is not as it was is run {number} (`regime {command}`, "
+                        f"ended {finished_at:%Y-%m-%d %H:%M:%S} UTC), see {result.name}",
+                    )
+                )
+    return seals.verify(database, kept, min(faulty, default=None)) if kept else []
 
 
 def _require_relations(database: Database, results: list[NodeResult]) -> None:
     """raises RegimeError naming what the audit's test of the project's relations did not find"""
     for result in results:
         if result.name == "relations_exist" and result.status == "fail":
-            missing = _finding(database, result, limit=1000).rows.rows
-            names = sorted(f"{schema}.{name}" for schema, name, *_ in missing)
+            missing = database.execute(sql.SQL(result.query.strip()))
+            rows = [(f"{schema}.{name}", command) for schema, name, _, command in missing]
+            names = sorted(name for name, _ in rows)
             more = f" and {len(names) - 9} more" if len(names) > 9 else ""
-            commands = " and then ".join(sorted({f"`{command}`" for *_, command in missing}))
+            commands = " and then ".join(sorted({f"`{command}`" for _, command in rows}))
             raise RegimeError(
                 "the audit could not be carried out: the database lacks "
                 f"{', '.join(names[:9])}{more}: run {commands}"
             )
+
+
+def _require_objects(faults: Sequence[catalog.Fault]) -> None:
+    """raises RegimeError naming the first object that is not as the project builds it"""
+    if faults:
+        first, *others = faults
+        more = f" (and {len(others)} more faults)" if others else ""
+        raise RegimeError(
+            f"the audit could not be carried out: {first.kind} {first.object} {first.fault} "
+            f"{first.found}: {first.what_to_run}{more}"
+        )
+
+
+def _of_objects(
+    database: Database, faults: Sequence[catalog.Fault], tests: list[NodeResult]
+) -> NodeResult:
+    """The comparison of the database's objects, as one more test, kept where the others are."""
+    tables = [test.failures_table for test in tests if test.failures_table]
+    return NodeResult(
+        name=catalog.NAME,
+        resource_type="test",
+        status="fail" if faults else "pass",
+        message="",
+        failures=len(faults),
+        description=catalog.DESCRIPTION,
+        query=catalog.as_query(faults).as_string(database.connection),
+        failures_table=(tables[0][0], catalog.NAME) if tables else None,
+    )
 
 
 def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
@@ -216,20 +283,3 @@ def _require_failures_can_be_kept(database: Database) -> None:
             f"{roles.BUILDER}, or read what the last one found in the schema "
             f"{database.settings.failures_schema}"
         )
-
-
-def _finding(database: Database, test: NodeResult, limit: int) -> Finding:
-    if test.failures_table is None:
-        query = sql.Composed([sql.SQL(test.query.strip())])
-    else:
-        # By Postgres's own quoting, since a person is to type it.
-        (failures,) = database.one(
-            "select format('%%I.%%I', %s::text, %s::text)", test.failures_table
-        )
-        query = sql.SQL("select * from {}").format(sql.SQL(failures))
-    rows = database.rows(
-        "select * from (\n{query}\n) as failures limit {limit}",
-        query=query,
-        limit=sql.Literal(limit),
-    )
-    return Finding(test, rows, query.as_string(database.connection))

@@ -99,8 +99,8 @@ def voting(database: Database, series: Series) -> Voting | None:
 def write(database: Database, run: runs.Run, called: Voting) -> Outcome:
     """Count the vote and store it, in a transaction of the caller's."""
     lock_series(database, called.instrument_id, called.series)
-    voters = _voters(database, called.series, called.weights)
-    dates, vectors, regimes = _count(voters, seeds.labels(database))
+    counted = voters(database, called.series, called.weights)
+    dates, vectors, regimes = count(counted, seeds.labels(database))
     written = write_votes(
         database,
         run,
@@ -163,7 +163,7 @@ def _weights(regions: dict[str, seeds.Region]) -> dict[str, float]:
     return voting
 
 
-def _voters(database: Database, series: Series, weights: dict[str, float]) -> list[Voter]:
+def voters(database: Database, series: Series, weights: dict[str, float]) -> list[Voter]:
     """The regimes of the regions' trading days, by date and region."""
     rows = database.execute(
         """
@@ -183,8 +183,8 @@ def _voters(database: Database, series: Series, weights: dict[str, float]) -> li
     return [Voter(region, weights[region], *rest) for region, *rest in rows]
 
 
-def _count(
-    voters: list[Voter], severity: list[str]
+def count(
+    regions: list[Voter], severity: list[str]
 ) -> tuple[list[date], list[np.ndarray], Regimes]:
     """Day by day, the vote of each region's last regime, if it is recent.
 
@@ -196,7 +196,7 @@ def _count(
     volatilities: list[float | None] = []
     metadata: list[dict[str, object]] = []
     last: dict[str, Voter] = {}
-    for day, of_day in groupby(voters, key=lambda voter: voter.as_of_date):
+    for day, of_day in groupby(regions, key=lambda voter: voter.as_of_date):
         last |= {voter.region: voter for voter in of_day}
         present = [last[name] for name in sorted(last) if day - last[name].as_of_date <= MAX_AGE]
         vector, shares = _weighted_mean(present, severity)

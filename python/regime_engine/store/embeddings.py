@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from regime_engine import seals
 from regime_engine.database import Database, binary
 from regime_engine.database.statements import names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
@@ -26,6 +27,7 @@ _COLUMNS = names((*EMBEDDINGS.columns, "run_id", "created_at"))
 INCOMING = sql.SQL("select {} from incoming_embeddings").format(names(EMBEDDINGS.columns))
 # A vacuum is worth its time where more of a table's pages are new, or more of its rows dead.
 MOST_UNMARKED = 0.05
+_MICROSECONDS_TO_2000 = 946_684_800 * 10**6  # Postgres's epoch, in Unix time
 _OF_THE_SERIES = sql.SQL("""
     stored.entity_type = 'INSTRUMENT'
     and stored.model_id = %(model_id)s and stored.window_days = %(window_days)s
@@ -50,30 +52,76 @@ class Stored:
 
     as_of_dates: (n,) datetime64[D]; window_hashes: (n,) S16
     has_orphans: whether some row's run failed or died after the row was committed
+    has_own: whether some row is of the run itself, whose worker died and is replaced
     """
 
     as_of_dates: np.ndarray
     window_hashes: np.ndarray
     has_orphans: bool
+    has_own: bool
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one transaction brings to the embeddings of some instruments.
 
-    rows: packed windows that are not stored, or are stored with other content
+    rows: instrument_id → packed windows that are not stored, or are stored with other content
     vanished: (instrument_id, date) of stored windows that no price supports any more
     has_orphans: whether some equal rows are of runs that failed or died
+    has_own: whether some stored rows are of the run itself
     """
 
     instrument_ids: list[str] = field(default_factory=list)
-    rows: list[np.ndarray] = field(default_factory=list)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
     vanished: list[tuple[str, date]] = field(default_factory=list)
     has_orphans: bool = False
+    has_own: bool = False
+
+    @property
+    def is_to_be_written(self) -> bool:
+        return bool(self.rows or self.vanished or self.has_orphans)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one transaction wrote.
+
+    n_rows: inserted, replaced or taken over
+    hashes: instrument_id → the hash over its rows; only of rows that were sent straight
+    """
+
+    n_rows: int
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> np.ndarray:
     """The rows of one instrument's windows, as binary COPY sends them: (n, bytes a row) uint8
+
+    embeddings: (n, dimension) float32, one a window
+    """
+    row = contents(model_id, windows, embeddings)
+    n, dimension = embeddings.shape
+    return binary.pack(
+        [
+            b"INSTRUMENT",
+            windows.instrument_id.encode(),
+            binary.fixed("date", windows.as_of_dates),
+            model_id.encode(),
+            windows.window_days.to_bytes(4, "big"),
+            binary.joined([b"\x01", row["window_spec"]], n),  # version 1 of jsonb on the wire
+            row["vector"],
+            dimension.to_bytes(4, "big"),
+            row["window_hash"],
+            row["row_hash"],
+            run.run_id.bytes,
+            bytes(8),  # created_at, which send_straight fills in
+        ],
+        n,
+    )
+
+
+def contents(model_id: str, windows: Windows, embeddings: np.ndarray) -> dict[str, np.ndarray]:
+    """What is stored of one instrument's windows: column → (n, bytes) uint8, its text or bytes
 
     embeddings: (n, dimension) float32, one a window
     """
@@ -97,23 +145,12 @@ def pack(run: Run, model_id: str, windows: Windows, embeddings: np.ndarray) -> n
         ],
         n,
     )
-    return binary.pack(
-        [
-            b"INSTRUMENT",
-            windows.instrument_id.encode(),
-            binary.fixed("date", windows.as_of_dates),
-            model_id.encode(),
-            windows.window_days.to_bytes(4, "big"),
-            binary.joined([b"\x01", window_spec], n),  # version 1 of jsonb on the wire
-            numbers,
-            dimension.to_bytes(4, "big"),
-            window_hashes,
-            binary.hex_digits(binary.sha256(hashed)),
-            run.run_id.bytes,
-            bytes(8),  # created_at, which send_straight fills in
-        ],
-        n,
-    )
+    return {
+        "window_spec": window_spec,
+        "vector": numbers,
+        "window_hash": window_hashes,
+        "row_hash": binary.hex_digits(binary.sha256(hashed)),
+    }
 
 
 def hash_text(hashes: np.ndarray) -> np.ndarray:
@@ -128,21 +165,21 @@ def lock(database: Database, instrument_ids: list[str], model_id: str, window_da
     )
 
 
-def fetch(database: Database, instrument_ids: list[str], scope: Scope) -> list[Stored]:
-    """What is stored of each instrument's windows."""
+def fetch(database: Database, run: Run, instrument_ids: list[str], scope: Scope) -> list[Stored]:
+    """What is stored of each instrument's windows, for a run that is to write them."""
     stored = statement(__package__, "stored_windows")
     query = database.compose(stored, orphaned=orphaned(database), of_the_series=_OF_THE_SERIES)
-    parameters = vars(scope) | {"instrument_ids": instrument_ids}
+    parameters = vars(scope) | {"instrument_ids": instrument_ids, "run_id": run.run_id}
     rows = binary.read(database, query, parameters, types=["date", "hex_64_bits", "bool"])
     found = []
-    for dates, hashes, (has_orphans,) in rows:
+    for dates, hashes, (has_orphans, has_own) in rows:
         order = dates.argsort()
-        found.append(Stored(dates[order], hashes[order], bool(has_orphans)))
+        found.append(Stored(dates[order], hashes[order], bool(has_orphans), bool(has_own)))
     return found
 
 
-def write(database: Database, run: Run, scope: Scope, batch: Batch) -> int:
-    """Write a batch in one transaction; returns the rows inserted, replaced or taken over."""
+def write(database: Database, run: Run, scope: Scope, batch: Batch) -> Written:
+    """Write a batch in one transaction."""
     parameters = vars(scope) | {"instrument_ids": batch.instrument_ids, "run_id": run.run_id}
     with database.transaction():
         # The planner expects many rows, and would scan the table where there is none.
@@ -150,12 +187,13 @@ def write(database: Database, run: Run, scope: Scope, batch: Batch) -> int:
         lock(database, batch.instrument_ids, scope.model_id, scope.window_days)
         stored = "select exists (select 1 from {numeric_window_embeddings} as stored where {asked})"
         if database.one(stored, parameters, asked=_ASKED)[0]:
-            send_incoming(database, batch.rows)
-            written = _merge(database, batch, parameters)
+            send_incoming(database, batch.rows.values())
+            written = Written(_merge(database, batch, parameters))
         else:
-            send_straight(database, batch.rows)
-            written = sum(map(len, batch.rows))
-        add_rows_written(database, run, {EMBEDDINGS.name: written})
+            send_straight(database, list(batch.rows.values()))
+            hashes = {name: _hash_of_rows(rows) for name, rows in batch.rows.items()}
+            written = Written(sum(map(len, batch.rows.values())), hashes)
+        add_rows_written(database, run, {EMBEDDINGS.name: written.n_rows})
     return written
 
 
@@ -227,6 +265,16 @@ def send_straight(database: Database, rows: list[np.ndarray]) -> None:
     for block in rows:
         block[:, -8:] = np.frombuffer(now, np.uint8)
     _send(database, database.table(EMBEDDINGS.name), rows)
+
+
+def _hash_of_rows(rows: np.ndarray) -> str:
+    """The hash over rows that were sent straight, as a run seals them."""
+    # The ends of a packed row: row_hash, run_id and created_at, the last two with their lengths.
+    row_hashes = np.sort(np.ascontiguousarray(rows[:, -96:-32]).view("S64"), axis=0)
+    microseconds = int.from_bytes(rows[0, -8:].tobytes(), "big") + _MICROSECONDS_TO_2000
+    created_at = b" %d.%06d" % divmod(microseconds, 10**6)
+    lines = binary.joined([binary.fixed_bytes(row_hashes), created_at + b"\n"], len(rows))
+    return seals.of_sorted_lines(lines.tobytes()[:-1])
 
 
 def _send(database: Database, table: sql.Identifier, rows: Iterable[np.ndarray]) -> None:

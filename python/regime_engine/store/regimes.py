@@ -1,6 +1,8 @@
 """A series' embeddings, regimes, transitions and revisions, written in one transaction."""
 
+import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import repeat
@@ -9,7 +11,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from regime_engine.database import Database, binary, row_hash
+from regime_engine.database import Database, binary, canonical, row_hash
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import Series
@@ -106,7 +108,7 @@ _CLASSIFIED = (
 )
 # Of any instrument: another one than before may stand for the vote.
 _VOTED = (_Target(REGIMES, _OF_SERIES, _INCOMING_REGIMES),)
-_TRANSITION = (
+TRANSITION = (
     "previous_as_of_date",
     "from_regime_label",
     "to_regime_label",
@@ -134,8 +136,11 @@ def write_batch(
     with database.transaction():
         lock_series(database, windows.instrument_id, series)
         packed = embeddings.pack(run, series.model_id, windows, vectors)
+        firsts = windows.first_trade_dates.astype(str).tolist()
+        lasts = windows.last_trade_dates.astype(str).tolist()
+        regimes = with_dates(regimes, firsts, lasts)
         embeddings.send_incoming(database, [packed])
-        _send_incoming(database, windows.as_of_dates, _with_dates(windows, regimes))
+        _send_incoming(database, windows.as_of_dates, regimes)
         parameters = _parameters(run, series, windows.instrument_id, span)
         return _merge(database, run, _CLASSIFIED, parameters)
 
@@ -212,18 +217,49 @@ def _derive_transitions(
     return database.execute(
         statement(__package__, "replace_transitions"),
         parameters,
-        content=names(_TRANSITION),
-        expected_content=names(_TRANSITION, "expected"),
-        stored_content=names(_TRANSITION, "stored"),
-        assignments=assignments((*_TRANSITION, "run_id", "created_at")),
+        content=names(TRANSITION),
+        expected_content=names(TRANSITION, "expected"),
+        stored_content=names(TRANSITION, "stored"),
+        assignments=assignments((*TRANSITION, "run_id", "created_at")),
         orphaned=orphaned(database),
     )
 
 
-def _with_dates(windows: Windows, regimes: Regimes) -> Regimes:
-    """The regimes, with the dates of their windows in the metadata."""
-    firsts = windows.first_trade_dates.astype(str).tolist()
-    lasts = windows.last_trade_dates.astype(str).tolist()
+def contents(
+    series: Series,
+    instrument_id: str,
+    as_of_dates: Iterable[date],
+    regimes: Regimes,
+    vectors: Iterable[bytes],
+) -> Iterator[dict[str, str | bytes | None]]:
+    """What is stored of each regime: column → its text or bytes, numbers with all their digits.
+
+    as_of_dates, vectors: one a regime
+    """
+    for row, (as_of_date, vector) in enumerate(zip(as_of_dates, vectors, strict=True)):
+        version = int(regimes.model_versions[row])
+        label, runner_up = regimes.labels[row], regimes.runner_up_labels[row]
+        probabilities, metadata = regimes.probabilities[row], regimes.metadata[row]
+        volatility = regimes.expected_volatility[row]
+        hashed = [series.region, str(as_of_date), series.model_id, series.window_days]
+        hashed += [instrument_id, version, label, probabilities, runner_up, volatility]
+        hashed += [hashlib.sha256(vector).hexdigest(), metadata]
+        yield {
+            "instrument_id": instrument_id,
+            "model_version": str(version),
+            "regime_label": label,
+            "confidence": repr(float(regimes.confidence[row])),
+            "probabilities": canonical.text(probabilities),
+            "runner_up_label": runner_up,
+            "expected_volatility": None if volatility is None else repr(volatility),
+            "regime_embedding": vector,
+            "metadata": canonical.text(metadata),
+            "row_hash": canonical.row_hash(hashed),
+        }
+
+
+def with_dates(regimes: Regimes, firsts: list[str], lasts: list[str]) -> Regimes:
+    """The regimes, with the first and the last date of their windows in the metadata."""
     metadata = [
         evidence | {"first_trade_date": first, "last_trade_date": last}
         for evidence, first, last in zip(regimes.metadata, firsts, lasts, strict=True)

@@ -9,7 +9,10 @@ cross join lateral (
                 when 16 then stored.window_hash else repeat(' ', 16)
             end
         ),
-        array[coalesce(bool_or({orphaned}), false)]
+        array[
+            coalesce(bool_or({orphaned}), false),
+            coalesce(bool_or(stored.run_id = %(run_id)s), false)
+        ]
     from {numeric_window_embeddings} as stored
     where stored.entity_id = asked.entity_id and {of_the_series}
 ) as found

@@ -1,59 +1,14 @@
 with
 
-prices as (
+expected as (
 
-    select * from {{ ref('stg_prices_daily') }}
-
-),
-
-features as (
-
-    select * from {{ ref('daily_features') }}
+    select * from {{ ref('expected_features') }}
 
 ),
 
 stored as (
 
-    select
-        *,
-        {{ feature_hash() }} as expected_feature_hash
-
-    from features
-
-),
-
-observed as (
-
-    select
-        instrument_id,
-        trade_date,
-
-        close,
-        volume,
-        open,
-        ln(close / lag(close) over instrument) as log_return,
-        adjusted_close,
-        ln(adjusted_close / lag(adjusted_close) over instrument) as adjusted_log_return,
-        {{ usual_log_volume('volume', 'instrument') }} as usual_log_volume,
-        log_range,
-        row_number() over instrument as day_number
-
-    from prices
-    window instrument as (partition by instrument_id order by trade_date)
-
-),
-
-expected as (
-
-    select
-        *,
-        case
-            when volume = 0 and usual_log_volume is not null then -3
-            else greatest(-3, least(3, coalesce(ln(nullif(volume, 0)) - usual_log_volume, 0)))
-        end::double precision as relative_log_volume,
-        adjusted_log_return - ln(close / open) as overnight_gap
-
-    from observed
+    select * from {{ ref('daily_features') }}
 
 ),
 
@@ -83,7 +38,7 @@ differing as (
         stored.overnight_gap,
         expected.day_number as expected_day_number,
         stored.day_number,
-        stored.expected_feature_hash,
+        expected.feature_hash as expected_feature_hash,
         stored.feature_hash
 
     from expected
@@ -92,13 +47,12 @@ differing as (
         (
             expected.close, expected.volume, expected.open, expected.log_return,
             expected.adjusted_close, expected.adjusted_log_return, expected.relative_log_volume,
-            expected.log_range, expected.overnight_gap, expected.day_number
+            expected.log_range, expected.overnight_gap, expected.day_number, expected.feature_hash
         ) is distinct from (
             stored.close, stored.volume, stored.open, stored.log_return,
             stored.adjusted_close, stored.adjusted_log_return, stored.relative_log_volume,
-            stored.log_range, stored.overnight_gap, stored.day_number
+            stored.log_range, stored.overnight_gap, stored.day_number, stored.feature_hash
         )
-        or stored.feature_hash is distinct from stored.expected_feature_hash
 
 )
 

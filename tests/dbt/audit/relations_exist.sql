@@ -19,8 +19,8 @@ present as (
         relname as name,
         case when relkind = 'v' then 'view' else 'table' end as kind
 
-    from pg_class
-    inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+    from pg_catalog.pg_class
+    inner join pg_catalog.pg_namespace on pg_class.relnamespace = pg_namespace.oid
     where relkind in ('r', 'p', 'v')
 
     union
@@ -30,8 +30,8 @@ present as (
         proname as name,
         'function' as kind
 
-    from pg_proc
-    inner join pg_namespace on pg_proc.pronamespace = pg_namespace.oid
+    from pg_catalog.pg_proc
+    inner join pg_catalog.pg_namespace on pg_proc.pronamespace = pg_namespace.oid
 
 ),
 

@@ -36,6 +36,8 @@ judged as (
                         'database_user',
                         'host',
                         'previous_run_id',
+                        'contents',
+                        'contents_left',
                     ]) }},
                     true
                 )

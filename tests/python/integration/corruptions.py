@@ -303,7 +303,7 @@ SLIPS = (
             """, RECORDED, {"command": "forget", "fault": "the row was edited"}),
     Corruption("regime said to be of a run that removed rows", of_regime(f"run_id = {other(RUNS, 'run_id', FORGET)}"), AGREE, REGIME | {"fault": "the run only removed rows"}),
     Corruption("run's user edited", of_run("database_user = 'nobody'"), RECORDED, {"command": "backfill"}),
-    Corruption("run twice", [f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, command="'backfill'")], "runs_have_unique_keys", {}),
+    Corruption("run twice", [f"alter table {RUNS} drop constraint regime_runs_pkey", copy_of(RUNS, SECOND_BACKFILL, seal_number="null")], "runs_have_unique_keys", {}),
     Corruption("revision deleted", f"delete from {REVISIONS} where {THAT_REVISION}", COUNTED, {"table_name": "regimes", "region": "US", "as_of_date": "2010-06-15"}),
     Corruption("revision of a removed row deleted", f"delete from {REVISIONS} where key ->> 'as_of_date' = '2010-11-30'", COUNTED, {"table_name": "regimes", "fault": "there are fewer rows of the run than it counted"}),
     Corruption("revision edited", f"""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+from regime_engine import seals
 from regime_engine.database import Database
+from regime_engine.runs import SEALED
 
 EMBEDDINGS, REGIMES = "historical.numeric_window_embeddings", "runtime.regimes"
 TRANSITIONS, REVISIONS = "runtime.regime_transitions", "runtime.regime_revisions"
@@ -28,6 +30,12 @@ def contents(
         ]
         for table in tables
     }
+
+
+def require_sealed(database: Database) -> None:
+    """Every run that succeeded wrote what it sealed, as Postgres computes it from the rows."""
+    runs = dict(database.execute(f"select run_id, contents from {RUNS} where status = 'SUCCEEDED'"))
+    assert runs == seals.contents(database, list(runs), SEALED)
 
 
 def versions(database: Database, tables: Iterable[str]) -> dict[str, list[tuple]]:

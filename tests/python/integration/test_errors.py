@@ -181,17 +181,19 @@ def test_a_wrong_password_and_a_server_that_is_down(peculiar, tmp_path):
             assert secret not in result.stderr + result.stdout
 
 
-def test_init_says_how_to_write_embeddings_of_an_older_version_again(database, regime):
-    succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init", "--quiet")).stderr == ""
-    database.execute("update historical.numeric_window_embeddings set entity_type = 'instrument'")
-    (line,) = succeed(regime("init", "--quiet")).stderr.splitlines()
-    database.execute(re.search("`(truncate [^`]+)`", line)[1])
+def test_tables_of_an_older_version_are_refused_with_the_way_to_new_ones(database, regime):
+    as_of = ("run", "--region", "US", "--as-of", "2018-12-31")
+    succeed(regime(*as_of))
+    database.execute(
+        "alter table historical.numeric_window_embeddings rename column row_hash to vector_hash"
+    )
+    line = refusal(regime("init"))
+    assert refusal(regime("pipeline")) == line
+    assert database.one("select count(*) from historical.numeric_window_embeddings") == (1,)
+    database.execute(re.search("`(drop table [^`]+)`", line)[1])
     assert "`regime pipeline --walk-forward`" in line
-    succeed(regime("run", "--region", "US", "--as-of", "2018-12-31"))
-    assert succeed(regime("init", "--quiet")).stderr == ""
-    rows = database.execute("select entity_type from historical.numeric_window_embeddings")
-    assert rows.fetchall() == [("INSTRUMENT",)]
+    succeed(regime("init"))
+    succeed(regime(*as_of))
 
 
 @pytest.mark.parametrize(

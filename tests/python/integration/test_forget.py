@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 from bundled import PROTOTYPES, US, US_TECH, V3
 from commands import Process, environment, refusal, regime_command, succeed
+from corruptions import forged
 from servers import DATABASE, wait_until
 from stored import (
     EMBEDDINGS,
@@ -25,7 +26,7 @@ from stored import (
     contents,
 )
 
-from regime_engine import runs
+from regime_engine import runs, seals
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit, nightly, regions, vote
 from regime_engine.series import Series
@@ -138,6 +139,30 @@ def test_the_ledger_counts_what_was_removed_and_a_deletion_is_still_found(databa
     database.execute(f"delete from {REGIMES} where region = 'US_TECH'")
     found = {finding.test.name for finding in nightly.audit(database)[1]}
     assert "runs_wrote_what_they_counted" in found
+
+
+def test_the_chain_stays_and_says_what_is_left(database):
+    kept = seals.newest(database)
+    (vote_run,) = database.one(f"select run_id from {RUNS} where command = 'global'")
+    for statement in forged("metadata = metadata || '{\"in_sample\": true}'", "region = 'GLOBAL'"):
+        database.connection.execute(statement)
+    succeed(regime_command(database.settings, "forget", "--region", "US_TECH", "--yes"))
+    assert seals.verify(database, {kept.seal_number: kept.seal}, None) == [
+        seals.Verdict(kept.seal_number, None)
+    ]
+    (left,) = database.one(f"select contents_left from {RUNS} where command = 'forget'")
+    named = {
+        str(run_id): (command, region)
+        for run_id, command, region in database.execute(
+            f"select run_id, command, parameters ->> 'region' from {RUNS}"
+        )
+    }
+    assert {named[run_id]: of["is_as_sealed"] for run_id, of in left.items()} == {
+        ("fit", "US_TECH"): True,
+        ("backfill", "US_TECH"): True,
+        ("global", "GLOBAL"): False,
+    }
+    assert left[str(vote_run)]["contents"] == {}
 
 
 def test_what_another_series_rests_on_stays(database):

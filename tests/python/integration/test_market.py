@@ -22,7 +22,7 @@ from project import ROOT
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from servers import ALONE, DATABASE, follow_prices, wait_until
-from stored import EMBEDDINGS
+from stored import EMBEDDINGS, REVISIONS, RUNS, require_sealed
 
 from regime_engine import __version__, demo
 from regime_engine.config import Settings
@@ -72,8 +72,11 @@ def market_template(server) -> str:
 
 @pytest.fixture
 def settings(server, market_template) -> Iterator[Settings]:
+    """A copy of the market; whatever becomes of it, every run has to write what it seals."""
     with server.database(DATABASE, market_template) as settings:
         yield settings
+        with connect(settings) as database:
+            require_sealed(database)
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +146,7 @@ def test_the_rows_are_those_of_run_byte_for_byte(database, regime, model_id):
     for instrument_id in ("SYN07", "SYN31"):
         succeed(regime("run", "--region", instrument_id, *as_of))
     by_run = stored(database)
-    database.execute(f"truncate {EMBEDDINGS}")
+    database.execute(f"truncate {EMBEDDINGS}, {REVISIONS}, {RUNS}")
     embed = regime("embed", "--instrument-id", "SYN07", "--instrument-id", "SYN31", *as_of)
     assert "2 instruments, 2 windows; rows written: 2 in" in embed.stdout
     assert stored(database) == by_run
@@ -153,7 +156,7 @@ def test_a_stretch_is_that_of_backfill(database, regime):
     stretch = ("--start", "2018-06-07", "--end", "2018-06-20")
     succeed(regime("backfill", "--region", "SYN05", *stretch))
     by_backfill = stored(database)
-    database.execute(f"truncate {EMBEDDINGS}")
+    database.execute(f"truncate {EMBEDDINGS}, {REVISIONS}, {RUNS}")
     succeed(regime("embed", "--instrument-id", "SYN05", *stretch))
     assert stored(database) == by_backfill
 
@@ -186,7 +189,7 @@ def test_a_restated_price_changes_the_windows_that_hold_it(database, regime):
     ).rows
     assert revised == [("SYN09", f"2018-06-{day}", True) for day in (27, 28, 29)]
     now = stored(database)
-    database.execute(f"truncate {EMBEDDINGS}")
+    database.execute(f"truncate {EMBEDDINGS}, {REVISIONS}, {RUNS}")
     regime("embed", "--all")
     assert stored(database) == now
 
@@ -274,7 +277,7 @@ def test_a_price_restated_during_the_run_is_found_by_the_next(
     succeed(regime("embed", "--all"))
     now = stored(database)
     assert now != undisturbed
-    database.execute(f"truncate {EMBEDDINGS}")
+    database.execute(f"truncate {EMBEDDINGS}, {REVISIONS}, {RUNS}")
     regime("embed", "--all")
     assert stored(database) == now
 

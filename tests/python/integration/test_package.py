@@ -49,6 +49,14 @@ BUILT = {
     "analytics_research.returns_by_regime",
 }
 
+LIES = (
+    "create schema liar",
+    "create function liar.abs(double precision) returns double precision language sql as 'select 0.0'",
+    "create function liar.never(text, text) returns boolean language sql as 'select false'",
+    "create operator liar.<> (leftarg = text, rightarg = text, function = liar.never)",
+    "create function liar.encode(bytea, text) returns text language sql as 'select null::text'",
+)
+
 Run = Callable[..., subprocess.CompletedProcess]
 
 
@@ -136,7 +144,7 @@ def test_a_team_builds_on_the_package_and_gets_what_it_asked_for(team_settings, 
         assert {n: relations(database)[n] for n in kept} == {n: present[n] for n in kept}
 
 
-def test_regime_builds_and_audits_the_teams_project(team_settings, run, built):
+def test_regime_builds_and_audits_the_teams_project(team_settings, folder, run, built):
     succeed(run("regime", "pipeline", "--region", "AMERICA"))
     assert succeed(run("regime", "explain", "--region", "AMERICA")).stdout.startswith(
         "AMERICA on 2009-12-31"
@@ -150,7 +158,12 @@ def test_regime_builds_and_audits_the_teams_project(team_settings, run, built):
             "update analytics_runtime.market_regimes set confidence = 0.25 "
             "where as_of_date = '2009-12-31'"
         )
+        for statement in LIES:
+            database.execute(statement)
+    # The audit does not look functions up where the profile says.
+    change(folder / "profiles.yml", "threads:", "search_path: liar\n      threads:")
     done = run("regime", "audit")
+    change(folder / "profiles.yml", "search_path: liar\n      threads:", "threads:")
     assert done.returncode == 1
     assert "2009-12-31" in done.stdout
 

@@ -108,7 +108,7 @@ def test_a_session_is_ours_whatever_database_and_environment_say(shared, monkeyp
 
 
 def of_a_session_of_ours() -> dict[str, str]:
-    return SETTINGS | {"search_path": '""'}
+    return SETTINGS
 
 
 def test_a_connection_that_dbt_opens_from_the_shell_has_the_same_settings(shared, tmp_path):

@@ -16,6 +16,7 @@ ROOMS = (
     *("errors", "series", "config", "arrays", "measures", "trading_days"),
     *("encoders", "classifiers"),
     *("database", "seeds", "prices", "windows", "features"),
+    "seals",
     *("runs", "model_versions", "store", "roles", "dbt"),
     *("engine", "reading", "report", "notebook", "demo", "cli", "__main__"),
 )
