@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import forgeries_found_by_a_seal
@@ -254,7 +254,16 @@ def test_objects_beside_ours_are_no_fault(audited, objects):
     with audited.database.transaction(force_rollback=True):
         for statement in forgeries_of_objects.BESIDE_OURS:
             audited.database.connection.execute(statement)
-        assert catalog.faults(audited.database, objects) == []
+        settings = replace(audited.database.settings, known_event_triggers=("known",))
+        assert catalog.faults(replace(audited.database, settings=settings), objects) == []
+
+
+def test_an_event_trigger_that_refuses_everything_is_named(audited, objects):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgeries_of_objects.REFUSES:
+            audited.database.connection.execute(statement)
+        with pytest.raises(RegimeError, match=r"\(never\): event trigger refuses runs at every"):
+            catalog.faults(audited.database, objects)
 
 
 @pytest.mark.one_server
