@@ -9,7 +9,7 @@
                     {{ encoded_return(model_id, numbers, place) }}
                     - coalesce(features.adjusted_log_return, 0)
                 ) <= 1e-6 * (
-                    abs(coalesce(features.adjusted_log_return, 0)) + exp({{ numbers }}[253]) / 100
+                    abs(coalesce(features.adjusted_log_return, 0)) + {{ encoded_scale(numbers ~ '[253]') }}
                 )
                 and abs({{ numbers }}[126 + {{ place }}] - features.relative_log_volume)
                 <= 1e-6 * greatest(1, abs(features.relative_log_volume))

@@ -28,9 +28,9 @@ spans as (
 
     select
         *,
-        (window_spec ->> 'first_trade_date')::date as first_trade_date,
-        (window_spec ->> 'last_trade_date')::date as last_trade_date,
-        (window_spec ->> 'rows')::integer as window_rows,
+        {{ day_or_null("window_spec -> 'first_trade_date'") }} as first_trade_date,
+        {{ day_or_null("window_spec -> 'last_trade_date'") }} as last_trade_date,
+        {{ count_or_null("window_spec -> 'rows'") }} as window_rows,
         case model_id
             {%- for model_id, encoder in var('encoders').items() %}
             when '{{ model_id }}' then {{ encoder.dimension }}
@@ -177,8 +177,8 @@ absent as (
         null::boolean as is_finite,
         null::double precision as norm,
 
-        (regimes.metadata ->> 'first_trade_date')::date as first_trade_date,
-        (regimes.metadata ->> 'last_trade_date')::date as last_trade_date,
+        {{ day_or_null("regimes.metadata -> 'first_trade_date'") }} as first_trade_date,
+        {{ day_or_null("regimes.metadata -> 'last_trade_date'") }} as last_trade_date,
         null::integer as window_rows,
         null::integer as window_rows_today,
         null as window_hash,

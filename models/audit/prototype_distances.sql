@@ -22,13 +22,13 @@ measured as (
         of_the_model.label,
 
         regimes.model_version,
-        (regimes.metadata -> 'distances' ->> of_the_model.label)::double precision
+        {{ number_or_null("regimes.metadata -> 'distances' -> of_the_model.label") }}
             as stored_distance,
         {{ function('prototype_distance') }}(
             decoded.numbers, versions.parameters, of_the_model.place::integer - 1
         ) as distance,
-        (regimes.probabilities ->> of_the_model.label)::double precision as stored_probability,
-        (versions.parameters ->> 'temperature')::double precision as temperature
+        {{ number_or_null('regimes.probabilities -> of_the_model.label') }} as stored_probability,
+        {{ number_or_null("versions.parameters -> 'temperature'") }} as temperature
 
     from regimes
     inner join versions
@@ -53,7 +53,10 @@ weighed as (
 
     select
         *,
-        exp((min(distance) over of_the_regime - distance) / temperature) as weight
+        -- Postgres fails where a power of e is too small to be told from 0.
+        exp(
+            greatest(-700, (min(distance) over of_the_regime - distance) / nullif(temperature, 0))
+        ) as weight
 
     from measured
     window of_the_regime as (partition by region, as_of_date, model_id, window_days)

@@ -189,9 +189,9 @@ timeline as (
         regime_label,
         confidence,
         runner_up_label,
-        (probabilities ->> runner_up_label)::double precision as runner_up_probability,
-        (metadata -> 'distances' ->> runner_up_label)::double precision as runner_up_distance,
-        (metadata ->> 'novelty')::double precision as novelty,
+        {{ number_or_null('probabilities -> runner_up_label') }} as runner_up_probability,
+        {{ number_or_null("metadata -> 'distances' -> runner_up_label") }} as runner_up_distance,
+        {{ number_or_null("metadata -> 'novelty'") }} as novelty,
         expected_volatility,
 
         spell_number::integer as spell_number,
@@ -201,7 +201,7 @@ timeline as (
         end::integer as days_since_change,
 
         model_version,
-        (metadata ->> 'in_sample')::boolean as is_in_sample,
+        {{ truth_or_null("metadata -> 'in_sample'") }} as is_in_sample,
 
         close,
         adjusted_close,

@@ -26,8 +26,8 @@ forecasts as not materialized (
         regime_label,
         model_version,
         expected_volatility,
-        (metadata ->> 'trading_days_a_year')::integer as trading_days_a_year,
-        (metadata ->> 'in_sample')::boolean as is_in_sample,
+        {{ count_or_null("metadata -> 'trading_days_a_year'") }} as trading_days_a_year,
+        {{ truth_or_null("metadata -> 'in_sample'") }} as is_in_sample,
 
         run_id
 

@@ -2,7 +2,12 @@ with
 
 embeddings as (
 
-    select * from {{ ref('numeric_window_embeddings') }}
+    select
+        *,
+        {{ day_or_null("window_spec -> 'first_trade_date'") }} as first_trade_date,
+        {{ day_or_null("window_spec -> 'last_trade_date'") }} as last_trade_date
+
+    from {{ ref('numeric_window_embeddings') }}
 
 ),
 
@@ -77,8 +82,8 @@ in_place as (
         from features
         where
             features.instrument_id = embeddings.entity_id
-            and features.trade_date >= (embeddings.window_spec ->> 'first_trade_date')::date
-            and features.trade_date <= (embeddings.window_spec ->> 'last_trade_date')::date
+            and features.trade_date >= embeddings.first_trade_date
+            and features.trade_date <= embeddings.last_trade_date
 
     ) as features on true
     where embeddings.entity_type = 'INSTRUMENT'

@@ -12,7 +12,7 @@ select
     null::integer as version,
     null::boolean as is_of_version_given,
     null::text as classifier,
-    (window_spec ->> 'last_trade_date')::date as last_trade_date,
+    {{ day_or_null("window_spec -> 'last_trade_date'") }} as last_trade_date,
     created_at,
     run_id
 
@@ -32,7 +32,7 @@ select
     model_version as version,
     metadata ? 'version_given' as is_of_version_given,
     null::text as classifier,
-    (metadata ->> 'last_trade_date')::date as last_trade_date,
+    {{ day_or_null("metadata -> 'last_trade_date'") }} as last_trade_date,
     created_at,
     run_id
 

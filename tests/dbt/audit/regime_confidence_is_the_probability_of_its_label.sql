@@ -16,10 +16,10 @@ totals as (
 
         regime_label,
         confidence,
-        (probabilities ->> regime_label)::double precision as probability_of_label,
+        {{ number_or_null('probabilities -> regime_label') }} as probability_of_label,
         (
-            select sum(value::double precision)
-            from jsonb_each_text(probabilities)
+            select sum({{ number_or_null('value') }})
+            from jsonb_each(case when jsonb_typeof(probabilities) = 'object' then probabilities end)
         ) as sum_of_probabilities
 
     from regimes

@@ -54,7 +54,9 @@ used as (
         window_days,
 
         'probabilities' as used_as,
-        jsonb_object_keys(probabilities) as label
+        jsonb_object_keys(
+            case when jsonb_typeof(probabilities) = 'object' then probabilities end
+        ) as label
 
     from regimes
 

@@ -38,9 +38,9 @@ invalid as (
         and (
             (
                 versions.valid_from <= regimes.as_of_date
-                or coalesce((regimes.metadata ->> 'version_given')::boolean, false)
+                or coalesce(regimes.metadata -> 'version_given' = 'true', false)
             )
-            and (regimes.metadata ->> 'in_sample')::boolean
+            and {{ truth_or_null("regimes.metadata -> 'in_sample'") }}
             = (regimes.as_of_date <= versions.trained_to)
         ) is not true
 

@@ -64,7 +64,7 @@ voters as materialized (
         on
             regimes.region = weighted.region
             and weighted.weight > 0
-    where (regimes.metadata ->> 'last_trade_date')::date = regimes.as_of_date
+    where regimes.metadata -> 'last_trade_date' = to_jsonb(regimes.as_of_date)
 
 ),
 
@@ -94,7 +94,7 @@ shares as (
         voters.regime_label,
         voters.expected_volatility,
         voters.run_id,
-        voters.probabilities
+        {{ object_or_empty('voters.probabilities') }} as probabilities
 
     from days
     inner join voters
@@ -140,10 +140,10 @@ means as (
         shares.window_days,
 
         probability.key as label,
-        sum(shares.weight * probability.value::double precision) as total
+        sum(shares.weight * {{ number_or_null('probability.value') }}) as total
 
     from shares
-    cross join lateral jsonb_each_text(shares.probabilities) as probability
+    cross join lateral jsonb_each(shares.probabilities) as probability
     group by shares.region, shares.as_of_date, shares.model_id, shares.window_days, probability.key
 
 ),
@@ -195,7 +195,7 @@ compared as (
                 where
                     abs(
                         today.value::double precision
-                        - coalesce((voted.probabilities ->> today.key)::double precision, 9)
+                        - coalesce({{ number_or_null('voted.probabilities -> today.key') }}, 9)
                     ) > 1e-6
             ) then 'the probabilities are not the weighted mean of the regions'
         end as fault,

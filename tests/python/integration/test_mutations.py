@@ -8,6 +8,7 @@ from datetime import date
 
 import forgeries_found_by_a_seal
 import forgeries_of_objects
+import forgeries_of_rows
 import psycopg
 import pytest
 import yaml
@@ -25,6 +26,7 @@ from corruptions import (
 )
 from forgeries_found_by_a_seal import REWRITES
 from forgeries_found_by_replay import FITS_OF_US, FORGERIES, MODEL, Forgery, forged_model
+from forgeries_of_rows import ON_A_DAY_OF_ITS_OWN
 from forgeries_of_runs import FORGERIES as FORGERIES_OF_RUNS
 from project import ROOT
 from servers import DATABASE, MODULE_DATABASE, follow_prices
@@ -41,7 +43,12 @@ from regime_engine.series import Series
 
 US_TECH_V1 = Series("US_TECH", V1, 63)
 # Each makes `regime audit` exit with 1.
-MUTATIONS = (*SLIPS, *FORGERIES_OF_RUNS, *forgeries_found_by_a_seal.FORGERIES)
+MUTATIONS = (
+    *SLIPS,
+    *forgeries_of_rows.FORGERIES,
+    *FORGERIES_OF_RUNS,
+    *forgeries_found_by_a_seal.FORGERIES,
+)
 
 
 @dataclass(frozen=True)
@@ -140,9 +147,12 @@ def objects(audited) -> list[ProjectObject]:
     return dbt.test(audited.database, "audit").objects
 
 
+def statements_of(corruption: Corruption | Forgery) -> list[str]:
+    return [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
+
+
 def corrupt(database: Database, corruption: Corruption | Forgery) -> None:
-    statements = [corruption.sql] if isinstance(corruption.sql, str) else corruption.sql
-    for statement in statements:
+    for statement in statements_of(corruption):
         assert database.connection.execute(statement).rowcount != 0, statement
 
 
@@ -161,6 +171,24 @@ def test_the_audit_finds_a_corruption_and_names_the_row(unprotected, corruption)
         corrupt(unprotected.database, corruption)
         found = rows_of(unprotected.database, unprotected.queries[corruption.found_by])
     assert any(corruption.row.items() <= row.items() for row in found), found[:3]
+
+
+def test_malformed_rows_break_no_view_and_no_test(unprotected):
+    """All forgeries of rows at once, those of one day each on a day of its own."""
+    database = unprotected.database
+    days = database.rows(
+        "select as_of_date::text from runtime.regimes"
+        " where region = 'US' and model_id = 'num-regime-core-v3' and as_of_date > '2010-06-10'"
+        " order by 1"
+    ).rows
+    views = database.rows("select viewname from pg_views where schemaname = 'audit'").rows
+    queries = [f"select sum(length(t::text)) from audit.{view} as t" for (view,) in views]
+    with database.transaction(force_rollback=True):
+        for forgery, (day,) in zip(ON_A_DAY_OF_ITS_OWN, days, strict=False):
+            statements = [sql.replace(DAY, day) for sql in statements_of(forgery)]
+            corrupt(database, replace(forgery, sql=statements))
+        for query in (*unprotected.queries.values(), *queries):
+            rows_of(database, query)
 
 
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda rewrite: rewrite.name)
@@ -554,7 +582,19 @@ def test_the_command_finds_it_too(server, finished, name):
 
 
 def test_the_readme_states_the_score():
-    assert len(MUTATIONS) >= 40
     stated = re.search(r"in (\d+) ways, one at a\s+time", (ROOT / "README.md").read_text())
     assert stated
-    assert stated[1] == str(len(MUTATIONS))
+    assert int(stated[1]) == len(MUTATIONS) + len(forgeries_of_objects.FORGERIES)
+
+
+def test_the_documentation_counts_the_forgeries_by_kind():
+    table = (ROOT / "docs/seals.md").read_text().partition("| kind of forgery |")[2]
+    assert [int(cases) for cases in re.findall(r"^\| .+? \| (\d+) \|", table, re.MULTILINE)] == [
+        len(SLIPS),
+        len(forgeries_of_rows.FORGERIES),
+        len(FORGERIES_OF_RUNS),
+        len(forgeries_of_objects.FORGERIES),
+        len(FORGERIES),
+        len(forgeries_found_by_a_seal.FORGERIES),
+        len(REWRITES),
+    ]
