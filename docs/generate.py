@@ -136,6 +136,8 @@ needs the right to create temporary tables, as for a build.
   role is named. Rights to read are free.
 - **What you may add.** Views, tables, functions and indexes of your own, and foreign keys to our
   tables. A column, a constraint, a trigger or a rule on one of our tables is named.
+- **Prices.** The views of staging depend on which columns your table of prices has, and on whether
+  it has a unique index. If you changed that, run `regime pipeline` before the audit.
 - **Partitions** of `numeric_window_embeddings` may be of any years, and have checks of their own.
 - **Event triggers** run code whenever an object changes, so the audit names each that is enabled
   and is not of an extension. If one is yours, put its name into `REGIME_KNOWN_EVENT_TRIGGERS`, a

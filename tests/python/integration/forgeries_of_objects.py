@@ -542,6 +542,13 @@ BESIDE_OURS = (
     EVENT,
     "create event trigger at_rest on ddl_command_end execute function public.at_an_event()",
     "alter event trigger at_rest disable",
+    "create event trigger known on sql_drop execute function public.at_an_event()",
+)
+
+REFUSES = (
+    "create function public.never() returns event_trigger language plpgsql"
+    " as $$ begin raise exception 'never'; end $$",
+    "create event trigger refuses on ddl_command_start execute function public.never()",
 )
 
 # A schema of lies before all others and temporary tables in each session, wherever it comes from; an event

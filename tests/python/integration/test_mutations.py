@@ -282,7 +282,16 @@ def test_objects_beside_ours_are_no_fault(audited, objects):
     with audited.database.transaction(force_rollback=True):
         for statement in forgeries_of_objects.BESIDE_OURS:
             audited.database.connection.execute(statement)
-        assert catalog.faults(audited.database, objects) == []
+        settings = replace(audited.database.settings, known_event_triggers=("known",))
+        assert catalog.faults(replace(audited.database, settings=settings), objects) == []
+
+
+def test_an_event_trigger_that_refuses_everything_is_named(audited, objects):
+    with audited.database.transaction(force_rollback=True):
+        for statement in forgeries_of_objects.REFUSES:
+            audited.database.connection.execute(statement)
+        with pytest.raises(RegimeError, match=r"\(never\): event trigger refuses runs at every"):
+            catalog.faults(audited.database, objects)
 
 
 @pytest.mark.one_server

@@ -17,6 +17,7 @@ from regime_engine import roles
 from regime_engine.database import Database
 from regime_engine.database.statements import names, statement
 from regime_engine.dbt import ProjectObject
+from regime_engine.errors import RegimeError
 
 NAME = "objects_are_as_the_project_builds_them"
 SECTION = "Tables and views"
@@ -36,7 +37,6 @@ CHECKS = (
     "views",
     "functions",
     "grants",
-    "surroundings",
 )
 
 
@@ -60,24 +60,49 @@ class _Candidates:
 
 
 def faults(database: Database, objects: Sequence[ProjectObject]) -> list[Fault]:
-    """What differs, in order of the objects' names. Leaves nothing in the database."""
-    objects = [*objects, _locks(database)]
+    """What differs, in order of the objects' names. Leaves nothing in the database.
+
+    raises RegimeError if an event trigger lets nothing be created
+    """
     builder = roles.builder_of(database)
     with database.transaction(force_rollback=True):
         if builder:
             database.execute("set local role {builder}", builder=sql.Identifier(builder))
         database.execute("set local check_function_bodies to off")
-        candidates = _create_candidates(database, objects)
-        _list_objects(database, objects, candidates.names)
-        found = list(candidates.faults)
-        parameters = {"known_event_triggers": list(database.settings.known_event_triggers)}
-        for check in CHECKS:
-            query = statement(__package__, check)
-            found += map(Fault._make, database.execute(query, parameters))
-        for each, candidate in zip(objects, candidates.names, strict=True):
-            if each.rows is not None:
-                found += _faults_of_rows(database, each, candidate)
+        found = _faults_of_surroundings(database)
+        try:
+            found += _faults_of_objects(database, [*objects, _locks(database)])
+        except psycopg.Error as error:
+            reason = error.diag.message_primary
+            for fault in found:
+                if fault.kind == "event trigger":
+                    raise RegimeError(
+                        f"the audit cannot compare the database's objects ({reason}): event "
+                        f"trigger {fault.object} {fault.fault}: {fault.what_to_run}"
+                    ) from error
+            raise
     return sorted(found, key=lambda fault: (fault.kind, fault.object, fault.fault, fault.expected))
+
+
+def _faults_of_surroundings(database: Database) -> list[Fault]:
+    known = {"known_event_triggers": list(database.settings.known_event_triggers)}
+    return [Fault._make(row) for row in database.execute(_statement("surroundings"), known)]
+
+
+def _faults_of_objects(database: Database, objects: Sequence[ProjectObject]) -> list[Fault]:
+    candidates = _create_candidates(database, objects)
+    _list_objects(database, objects, candidates.names)
+    found = list(candidates.faults)
+    for check in CHECKS:
+        found += map(Fault._make, database.execute(_statement(check)))
+    for each, candidate in zip(objects, candidates.names, strict=True):
+        if each.rows is not None:
+            found += _faults_of_rows(database, each, candidate)
+    return found
+
+
+def _statement(name: str) -> sql.SQL:
+    return statement(__package__, name)
 
 
 def as_query(faults: Sequence[Fault]) -> sql.Composed:
@@ -167,7 +192,7 @@ def _list_objects(
         for each, candidate in zip(objects, candidates, strict=True)
     ]
     parameters = {"objects": json.dumps(listed)}
-    database.execute(statement(__package__, "expected_objects"), parameters)
+    database.execute(_statement("expected_objects"), parameters)
 
 
 def _faults_of_rows(database: Database, seed: ProjectObject, candidate: str) -> list[Fault]:
@@ -178,7 +203,7 @@ def _faults_of_rows(database: Database, seed: ProjectObject, candidate: str) -> 
     table = sql.Identifier(seed.schema, seed.alias)
     expected = sql.Identifier("pg_temp", candidate)
     columns = database.execute(
-        statement(__package__, "columns_of_both"),
+        _statement("columns_of_both"),
         {"table": table.as_string(), "candidate": expected.as_string()},
     ).fetchall()
     if not columns:
@@ -199,9 +224,7 @@ def _faults_of_rows(database: Database, seed: ProjectObject, candidate: str) -> 
         ("has a row that the file lacks", table, expected),
         ("lacks a row of the file", expected, table),
     ):
-        rows = database.execute(
-            statement(__package__, "rows_of_one"), one=one, other=other, names=compared
-        )
+        rows = database.execute(_statement("rows_of_one"), one=one, other=other, names=compared)
         for (row,) in rows:
             in_file, in_table = ("", row) if one is table else (row, "")
             name = f"{seed.schema}.{seed.alias}"

@@ -29,7 +29,7 @@ select
     '' as expected,
     pg_get_triggerdef(pg_trigger.oid) || case when tgenabled = 'D' then ' (disabled)' else '' end
         as found,
-    format('drop trigger %%I on %%s', tgname, object) as what_to_run
+    format('drop trigger %I on %s', tgname, object) as what_to_run
 from objects
 inner join pg_trigger on tgrelid = objects.oid
 where
@@ -46,11 +46,11 @@ select
     case when ev_type = '1' then 'has its rule changed' else 'has a rule' end as fault,
     '' as expected,
     case
-        when ev_type = '1' then format('ev_enabled is %%s', ev_enabled)
+        when ev_type = '1' then format('ev_enabled is %s', ev_enabled)
         else pg_get_ruledef(pg_rewrite.oid)
     end as found,
     format(
-        case when ev_type = '1' then 'alter table %%2$s enable rule %%1$I' else 'drop rule %%1$I on %%2$s' end,
+        case when ev_type = '1' then 'alter table %2$s enable rule %1$I' else 'drop rule %1$I on %2$s' end,
         rulename, object
     ) as what_to_run
 from objects
@@ -68,7 +68,7 @@ select
         ' ', polname, 'using', pg_get_expr(polqual, polrelid),
         'with check', pg_get_expr(polwithcheck, polrelid)
     ) as found,
-    format('drop policy %%I on %%s', polname, object) as what_to_run
+    format('drop policy %I on %s', polname, object) as what_to_run
 from objects
 inner join pg_policy on polrelid = objects.oid
 
@@ -80,7 +80,7 @@ select
     'has a child whose rows it shows' as fault,
     '' as expected,
     inhrelid::regclass::text as found,
-    format('alter table %%s no inherit %%s', inhrelid::regclass, object) as what_to_run
+    format('alter table %s no inherit %s', inhrelid::regclass, object) as what_to_run
 from objects
 inner join pg_class on pg_class.oid = objects.oid
 inner join pg_inherits on inhparent = objects.oid
@@ -95,8 +95,8 @@ select
     '' as expected,
     inhparent::regclass::text as found,
     case
-        when relispartition then format('alter table %%s detach partition %%s', inhparent::regclass, object)
-        else format('alter table %%s no inherit %%s', object, inhparent::regclass)
+        when relispartition then format('alter table %s detach partition %s', inhparent::regclass, object)
+        else format('alter table %s no inherit %s', object, inhparent::regclass)
     end as what_to_run
 from objects
 inner join pg_class on pg_class.oid = objects.oid

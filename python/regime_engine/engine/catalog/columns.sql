@@ -73,10 +73,10 @@ select
     coalesce(quote_ident(present.attname) || ' ' || present.definition, '') as found,
     case
         when expected.attname is null
-            then format('alter table %%s drop column %%I', tables.object, present.attname)
+            then format('alter table %s drop column %I', tables.object, present.attname)
         when present.attname is null
-            then format('alter table %%s add column %%I %%s', tables.object, expected.attname, expected.definition)
-        else format('alter table %%s alter column %%I …', tables.object, present.attname)
+            then format('alter table %s add column %I %s', tables.object, expected.attname, expected.definition)
+        else format('alter table %s alter column %I …', tables.object, present.attname)
     end as what_to_run
 from expected
 full join present using (oid, attname)
@@ -90,8 +90,8 @@ select
     object,
     'has a column with a default' as fault,
     '' as expected,
-    format('%%I default %%s', attname, pg_get_expr(adbin, adrelid)) as found,
-    format('alter view %%s alter column %%I drop default', object, attname) as what_to_run
+    format('%I default %s', attname, pg_get_expr(adbin, adrelid)) as found,
+    format('alter view %s alter column %I drop default', object, attname) as what_to_run
 from pg_temp.expected_objects
 inner join pg_attrdef on adrelid = expected_objects.oid
 inner join pg_attribute on attrelid = adrelid and attnum = adnum

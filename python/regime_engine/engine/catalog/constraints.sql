@@ -64,7 +64,7 @@ select
     'lacks a constraint' as fault,
     expected.definition as expected,
     '' as found,
-    format('alter table %%s add %%s', tables.object, expected.definition) as what_to_run
+    format('alter table %s add %s', tables.object, expected.definition) as what_to_run
 from expected
 inner join tables using (oid)
 left join present using (oid, definition)
@@ -78,7 +78,7 @@ select
     'has a constraint more' as fault,
     '' as expected,
     present.definition as found,
-    format('alter table %%s drop constraint %%I', tables.object, present.conname) as what_to_run
+    format('alter table %s drop constraint %I', tables.object, present.conname) as what_to_run
 from present
 inner join tables using (oid)
 left join expected using (oid, definition)
@@ -95,7 +95,7 @@ select
     'has a not null that was never checked' as fault,
     'validated' as expected,
     conname::text as found,
-    format('alter table %%s validate constraint %%I', tables.object, conname) as what_to_run
+    format('alter table %s validate constraint %I', tables.object, conname) as what_to_run
 from tables
 inner join pg_constraint on conrelid = tables.oid
 where contype = 'n' and not convalidated

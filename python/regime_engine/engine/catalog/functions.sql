@@ -98,7 +98,7 @@ select
     'has another function of its name' as fault,
     '' as expected,
     found_oid::regprocedure::text as found,
-    format('drop routine %%s', found_oid::regprocedure) as what_to_run
+    format('drop routine %s', found_oid::regprocedure) as what_to_run
 from present
 where not has_the_arguments
 

@@ -54,9 +54,9 @@ select
     object,
     'may be written by others' as fault,
     '' as expected,
-    format('%%s to %%s', string_agg(privilege, ', ' order by privilege), role_name) as found,
+    format('%s to %s', string_agg(privilege, ', ' order by privilege), role_name) as found,
     format(
-        'revoke %%s on %%s from %%s', string_agg(privilege, ', ' order by privilege), object, role_name
+        'revoke %s on %s from %s', string_agg(privilege, ', ' order by privilege), object, role_name
     ) as what_to_run
 from writing
 group by kind, object, role_name
@@ -69,7 +69,7 @@ select
     'may be filled by everybody' as fault,
     '' as expected,
     'create to public' as found,
-    format('revoke create on schema %%I from public', nspname) as what_to_run
+    format('revoke create on schema %I from public', nspname) as what_to_run
 from pg_namespace
 cross join lateral aclexplode(nspacl) as privilege
 where

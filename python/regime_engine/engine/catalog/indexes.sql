@@ -69,7 +69,7 @@ select
     'has a key that does not hold' as fault,
     'a valid unique index over all rows' as expected,
     pg_get_indexdef(indexrelid) as found,
-    format('reindex table %%s', object) as what_to_run
+    format('reindex table %s', object) as what_to_run
 from keys
 where not is_sound
 
@@ -81,5 +81,5 @@ select
     'has an index that compares in its own way' as fault,
     'operator classes of Postgres or of an extension' as expected,
     pg_get_indexdef(indexrelid) || ': ' || names as found,
-    format('drop index %%s', indexrelid::regclass) as what_to_run
+    format('drop index %s', indexrelid::regclass) as what_to_run
 from ways

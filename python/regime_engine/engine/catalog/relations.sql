@@ -37,7 +37,7 @@ owners as (
         kind,
         object,
         relowner as owner,
-        format('alter table %%s owner to', object) as change
+        format('alter table %s owner to', object) as change
 
     from pg_temp.expected_objects
     inner join pg_class using (oid)
@@ -50,7 +50,7 @@ owners as (
         kind,
         object,
         proowner as owner,
-        format('alter function %%s owner to', pg_proc.oid::regprocedure) as change
+        format('alter function %s owner to', pg_proc.oid::regprocedure) as change
 
     from pg_temp.expected_objects
     inner join pg_proc on proname = alias
@@ -105,7 +105,7 @@ select
     'is not logged' as fault,
     'a table that survives a crash' as expected,
     case relpersistence when 'u' then 'unlogged' else 'temporary' end as found,
-    format('alter table %%s set logged', object) as what_to_run
+    format('alter table %s set logged', object) as what_to_run
 from objects
 where relpersistence <> 'p'
 
@@ -117,7 +117,7 @@ select
     'has options' as fault,
     '' as expected,
     array_to_string(reloptions, ', ') as found,
-    format('alter view %%s reset (…)', object) as what_to_run
+    format('alter view %s reset (…)', object) as what_to_run
 from objects
 where kind = 'view' and relkind = 'v' and reloptions is not null
 
@@ -129,7 +129,7 @@ select
     'has row security' as fault,
     'off' as expected,
     'on' as found,
-    format('alter table %%1$s no force row level security, disable row level security', object)
+    format('alter table %1$s no force row level security, disable row level security', object)
         as what_to_run
 from objects
 where has_row_security
