@@ -180,7 +180,8 @@ hashed as (
 
         windows.day_number,
         windows.run_id,
-        windows.window_hash = {{ window_hash_between('until_first', 'until_last') }} as is_current
+        windows.window_hash
+        = {{ window_hash_between('until_first', 'until_last') }} as is_current
 
     from windows
     inner join running as until_last
