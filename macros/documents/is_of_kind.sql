@@ -3,9 +3,15 @@
    and breaks no query. #}
 {% macro is_of_kind(value, kind) -%}
     {%- if kind.startswith('optional ') -%}
-        ({{ value }} = 'null' or {{ is_of_kind(value, kind[9:]) }})
+        (
+            {{ value }} = 'null'
+            or {{ is_of_kind(value, kind[9:]) }}
+        )
     {%- elif kind == 'text' -%}
-        (jsonb_typeof({{ value }}) = 'string' and {{ value }} <> '""')
+        (
+            jsonb_typeof({{ value }}) = 'string'
+            and {{ value }} <> '""'
+        )
     {%- elif kind == 'day' -%}
         (
             jsonb_typeof({{ value }}) = 'string'
@@ -18,11 +24,20 @@
     {%- elif kind == 'uuid' -%}
         ({{ uuid_or_null(value) }} is not null)
     {%- elif kind == 'bytes' -%}
-        (jsonb_typeof({{ value }}) = 'string' and {{ value }} #>> '{}' ~ '^\\x([0-9a-f]{2})*$')
+        (
+            jsonb_typeof({{ value }}) = 'string'
+            and {{ value }} #>> '{}' ~ '^\\x([0-9a-f]{2})*$'
+        )
     {%- elif kind == 'count' -%}
-        (jsonb_typeof({{ value }}) = 'number' and {{ value }} #>> '{}' ~ '^[0-9]{1,9}$')
+        (
+            jsonb_typeof({{ value }}) = 'number'
+            and {{ value }} #>> '{}' ~ '^[0-9]{1,9}$'
+        )
     {%- elif kind == 'weight' -%}
-        (jsonb_typeof({{ value }}) = 'number' and {{ value }} >= '0')
+        (
+            jsonb_typeof({{ value }}) = 'number'
+            and {{ value }} >= '0'
+        )
     {%- elif kind == 'probabilities' -%}
         (
             jsonb_typeof({{ value }}) = 'object'

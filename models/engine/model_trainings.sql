@@ -67,9 +67,9 @@ stretches as (
 
         fitted.instrument_id,
         split_part(stretch.value #>> '{}', '=', 1) as label,
-        {{ day_or_null("to_jsonb(split_part(split_part(stretch.value #>> '{}', '=', 2), ':', 1))") }}
+        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from '=(.+):'))") }}
             as start_date,
-        {{ day_or_null("to_jsonb(split_part(split_part(stretch.value #>> '{}', '=', 2), ':', 2))") }}
+        {{ day_or_null("to_jsonb(substring(stretch.value #>> '{}' from ':(.+)$'))") }}
             as end_date
 
     from fitted

@@ -52,12 +52,12 @@ lines as (
     union all
 
     select
-        (old_row ->> 'run_id')::uuid as run_id,
+        {{ uuid_or_null("(old_row -> 'run_id')") }} as run_id,
         table_name,
         coalesce(old_row ->> 'region', old_row ->> 'entity_id') as entity_or_region,
         (old_row ->> 'row_hash')
         || ' '
-        || extract(epoch from (old_row ->> 'created_at')::timestamp with time zone) as line
+        || extract(epoch from {{ moment_or_null("(old_row -> 'created_at')") }}) as line
 
     from revisions
 

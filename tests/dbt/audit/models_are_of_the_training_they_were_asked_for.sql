@@ -14,7 +14,7 @@ trainings as materialized (
 
     select
         *,
-        training_hash is distinct from training_hash_today as is_changed
+        coalesce(training_hash <> training_hash_today, true) as is_changed
 
     from {{ ref('model_trainings') }}
 
@@ -181,8 +181,8 @@ judged as (
                 then 'it was trained on days of its own future'
             when
                 not trainings.is_walk_forward
-                and trainings.valid_from is distinct from
-                coalesce(trainings.valid_from_asked, trainings.trained_to + 1)
+                and trainings.valid_from
+                <> coalesce(trainings.valid_from_asked, trainings.trained_to + 1)
                 then 'its run was asked for another first valid day'
             when
                 trainings.is_walk_forward
@@ -190,7 +190,7 @@ judged as (
                     trainings.valid_from < trainings.start_date
                     or trainings.valid_from > trainings.end_date
                     or (
-                        trainings.valid_from is distinct from trainings.start_date
+                        (trainings.valid_from is distinct from trainings.start_date)
                         and (
                             extract(day from trainings.valid_from) <> 1
                             -- Without a start, the months count from the first year with enough
@@ -220,24 +220,25 @@ judged as (
             when trainings.trained_to > trainings.end_date
                 then 'it was trained on days after those of its run'
             when
-                trainings.labels is distinct from case
-                    when trainings.labelled <> '[]' then stretches.labels_asked
-                    {% for states, labels in labels_of_states.items() %}
-                    when coalesce(trainings.states, cardinality(trainings.labels)) = {{ states }}
-                        then array['{{ labels | join("', '") }}']
-                    {% endfor %}
-                end
+                coalesce(
+                    trainings.labels <> case
+                        when trainings.labelled <> '[]' then stretches.labels_asked
+                        {% for states, labels in labels_of_states.items() %}
+                        when
+                            coalesce(trainings.states, cardinality(trainings.labels))
+                            = {{ states }}
+                            then '{ {{- labels | join(", ") -}} }'::text[]
+                        {% endfor %}
+                    end,
+                    true
+                )
                 then 'its labels are not those that its run was asked for'
             when
                 not trainings.is_changed
                 and (
-                    trainings.trained_from,
-                    trainings.trained_to,
-                    trainings.n_windows
-                ) is distinct from (
-                    trainings.trained_from_today,
-                    trainings.trained_to_today,
-                    trainings.n_windows_today
+                    trainings.trained_from <> trainings.trained_from_today
+                    or trainings.trained_to <> trainings.trained_to_today
+                    or trainings.n_windows <> trainings.n_windows_today
                 )
                 then 'its training is of other days than it says'
             when

@@ -1,28 +1,35 @@
-{# The fields of each classifier as its to_json writes them. Each path must find nothing: $k is the
-   number of labels. -#}
+{# The fields of each classifier, as its to_json writes them. A jsonpath looks for what is wrong: $k
+   is the number of labels, $d the dimension of the encoder. -#}
 {%- set numbers_of_markov = [
     'scale', 'volatility_share', 'recurrent_share', 'prior_power', 'hysteresis', 'beta'
 ] -%}
 {%- set arrays_of_experts = ['mu', 'sigma', 'transition_matrix', 'volume_mean', 'initial'] -%}
 {%- set numbers_of_experts = ['share', 'nu', 'volume_weight', 'volume_scale'] -%}
-{%- set numbers_of_volatility = [
-    'mean', 'deviation', 'persistence', 'leverage', 'nu', 'level'
-] -%}
-{%- set strict_paths = [
+{%- set ranges_of_experts = [
     'transition_matrix[*] ? (@.type() != "array" || @.size() != $k)',
     'transition_matrix[*][*] ? (@.type() != "number" || @ < 0 || @ > 1)',
     'initial[*] ? (@.type() != "array")',
     'initial[*][*] ? (@.type() != "number" || @ < 0 || @ > 1)',
     'sigma[*] ? (@.type() != "number" || @ <= 0)'
 ] -%}
-{%- set percentiles = ['log_score', 'size', 'last_size', 'rarest'] %}
+{%- set numbers_of_volatility = [
+    'mean', 'deviation', 'persistence', 'leverage', 'nu', 'level'
+] -%}
+{%- set typical = ['log_score', 'size', 'last_size', 'rarest'] %}
 with
 
 versions as (
 
     select
         *,
-        jsonb_build_object('k', cardinality(labels)) as sizes
+        jsonb_build_object(
+            'k', cardinality(labels),
+            'd', case model_id
+                {%- for model_id, encoder in var('encoders').items() %}
+                when '{{ model_id }}' then {{ encoder.dimension }}
+                {%- endfor %}
+            end
+        ) as sizes
 
     from {{ ref('regime_models') }}
 
@@ -37,9 +44,9 @@ shaped as materialized (
         version,
 
         classifier,
-        labels,
-        parameters,
-        run_id,
+        parameters -> 'experts' as experts,
+        parameters -> 'typical' as typical,
+        parameters -> 'novelty_percentiles' as novelty_percentiles,
         case
             when
                 cardinality(labels) = 0
@@ -52,16 +59,20 @@ shaped as materialized (
             when
                 jsonb_path_exists(
                     parameters - 'model_id',
-                    'strict $.** ? (@.type() == "string" || @.type() == "boolean" || @.type() == "null")'
+                    'strict $.** ? (
+                        @.type() == "string" || @.type() == "boolean" || @.type() == "null"
+                    )'
                 )
                 then 'a parameter is no number'
             when classifier = 'markov'
                 then
                     case
-                        when parameters -> 'model_id' is distinct from to_jsonb(model_id)
+                        when coalesce(parameters -> 'model_id' <> to_jsonb(model_id), true)
                             then 'its parameters are of another encoder'
                         {% for name in numbers_of_markov %}
-                        when {{ is_of_kind("(parameters -> '" ~ name ~ "')", 'number') }} is not true
+                        when
+                            {{ is_of_kind("(parameters -> '" ~ name ~ "')", 'number') }}
+                            is not true
                             then 'it has no number {{ name }}'
                         {% endfor %}
                         when
@@ -78,32 +89,32 @@ shaped as materialized (
                                 )'
                             )
                             then 'a number is outside its range'
+                        when {{ is_array("parameters -> 'experts'") }} is not true
+                            then 'it has no experts'
+                        {% for name in arrays_of_experts %}
                         when
-                            (
-                                jsonb_typeof(parameters -> 'experts') = 'array'
-                                and jsonb_array_length(parameters -> 'experts') between 1 and 2
-                            ) is not true
-                            or jsonb_path_exists(
+                            jsonb_path_exists(
                                 parameters,
                                 '$.experts[*] ? (
-                                    {%- for name in arrays_of_experts %}
-                                    !exists(@.{{ name }}) || @.{{ name }}.size() != $k ||
-                                    {%- endfor %}
-                                    {%- for name in numbers_of_experts %}
-                                    !exists(@.{{ name }}) || @.{{ name }}.type() != "number" ||
-                                    {%- endfor %}
-                                    !exists(@.usual_volume)
-                                    || @.share < 0 || @.share > 1
-                                    || @.nu <= 0
-                                    || @.volume_weight < 0
-                                    || @.volume_scale < 0
+                                    !exists(@.{{ name }}) || @.{{ name }}.size() != $k
                                 )',
                                 sizes
                             )
-                            then 'an expert is not of its labels'
+                            then 'an expert has no {{ name }} of its labels'
+                        {% endfor %}
+                        {% for name in numbers_of_experts %}
                         when
-                            {% for path in strict_paths %}
-                            -- Null where an array is none.
+                            jsonb_path_exists(
+                                parameters,
+                                '$.experts[*] ? (
+                                    !exists(@.{{ name }}) || @.{{ name }}.type() != "number"
+                                )'
+                            )
+                            then 'an expert has no number {{ name }}'
+                        {% endfor %}
+                        {% for path in ranges_of_experts %}
+                        -- Null where an array is none.
+                        when
                             coalesce(
                                 jsonb_path_exists(
                                     parameters,
@@ -113,13 +124,27 @@ shaped as materialized (
                                 ),
                                 true
                             )
-                            {{ 'or' if not loop.last }}
-                            {% endfor %}
                             then 'an expert has a number that is no probability or no deviation'
+                        {% endfor %}
+                        when
+                            jsonb_path_exists(
+                                parameters,
+                                '$.experts[*] ? (
+                                    !exists(@.usual_volume)
+                                    || @.share < 0
+                                    || @.share > 1
+                                    || @.nu <= 0
+                                    || @.volume_weight < 0
+                                    || @.volume_scale < 0
+                                )'
+                            )
+                            then 'an expert has a number outside its range'
                         {% for name in numbers_of_volatility %}
                         when
-                            {{ is_of_kind("(parameters #> '{volatility, " ~ name ~ "}')", 'number') }}
-                            is not true
+                            coalesce(
+                                jsonb_typeof(parameters #> '{volatility, {{ name }}}') <> 'number',
+                                true
+                            )
                             then 'its volatility has no number {{ name }}'
                         {% endfor %}
                         when
@@ -127,8 +152,10 @@ shaped as materialized (
                                 parameters,
                                 '$.volatility ? (
                                     @.deviation <= 0
-                                    || @.persistence <= 0 || @.persistence >= 1
-                                    || @.leverage < -1 || @.leverage > 1
+                                    || @.persistence <= 0
+                                    || @.persistence >= 1
+                                    || @.leverage < -1
+                                    || @.leverage > 1
                                     || @.nu <= 0
                                     || @.level <= 0
                                     || @.range_noise <= 0
@@ -137,53 +164,40 @@ shaped as materialized (
                             or (parameters -> 'volatility' ? 'range_noise')
                             <> (parameters -> 'volatility' ? 'range_offset')
                             then 'its volatility has a number outside its range'
-                        {% for name in percentiles %}
+                        {% for name in typical %}
                         when
-                            (
-                                jsonb_typeof(parameters #> '{typical, {{ name }}}') = 'array'
-                                and jsonb_array_length(parameters #> '{typical, {{ name }}}') = 101
-                            ) is not true
+                            {{ is_array("parameters -> 'typical' -> '" ~ name ~ "'", 101) }}
+                            is not true
                             or jsonb_path_exists(
-                                parameters, 'strict $.typical.{{ name }}[*] ? (@.type() != "number")'
+                                parameters,
+                                'strict $.typical.{{ name }}[*] ? (@.type() != "number")'
                             )
                             then 'it has no 101 percentiles {{ name }}'
                         {% endfor %}
                         -- The recurrent expert knows the training by what it remembers of it.
-                        when (parameters -> 'recurrent_share' > '0') <> (parameters ? 'context')
-                            then 'its recurrent expert has no context, or it has one without the expert'
+                        when
+                            (parameters -> 'recurrent_share' > '0') <> (parameters ? 'context')
+                            then 'it has a recurrent expert or a context without the other'
                     end
             when classifier = 'prototype'
                 then
                     case
                         when
-                            (
-                                jsonb_typeof(parameters -> 'centers') = 'array'
-                                and jsonb_array_length(parameters -> 'centers') = cardinality(labels)
-                            ) is not true
+                            {{ is_array("parameters -> 'centers'", 'cardinality(labels)') }}
+                            is not true
                             then 'its centres are not of its labels'
                         when
                             jsonb_path_exists(
                                 parameters,
                                 'strict $.centers[*] ? (@.type() != "array" || @.size() != $d)',
-                                jsonb_build_object(
-                                    'd',
-                                    case model_id
-                                        {%- for model_id, encoder in var('encoders').items() %}
-                                        when '{{ model_id }}' then {{ encoder.dimension }}
-                                        {%- endfor %}
-                                    end
-                                )
+                                sizes
                             )
                             then 'its centres are not of the dimension of its encoder'
-                        when
-                            ({{ is_of_kind("(parameters -> 'temperature')", 'number') }}
-                            and (parameters ->> 'temperature')::numeric > 0) is not true
+                        when coalesce(parameters -> 'temperature' <= '0', true)
                             then 'it has no temperature above 0'
                         when
-                            (
-                                jsonb_typeof(parameters -> 'novelty_percentiles') = 'array'
-                                and jsonb_array_length(parameters -> 'novelty_percentiles') = 101
-                            ) is not true
+                            {{ is_array("parameters -> 'novelty_percentiles'", 101) }}
+                            is not true
                             or jsonb_path_exists(
                                 parameters,
                                 'strict $.novelty_percentiles[*] ? (@.type() != "number")'
@@ -209,13 +223,14 @@ experts as (
         shaped.window_days,
         shaped.version,
 
-        cardinality(shaped.labels) as k,
         expert.place,
-        expert.value as expert
+        (expert.value ->> 'share')::double precision as share,
+        expert.value -> 'transition_matrix' as matrix,
+        expert.value -> 'initial' as initial,
+        expert.value -> 'sigma' as sigma
 
     from shaped
-    cross join lateral jsonb_array_elements(shaped.parameters -> 'experts')
-        with ordinality as expert (value, place)
+    cross join lateral jsonb_array_elements(shaped.experts) with ordinality as expert (value, place)
     where
         shaped.fault is null
         and shaped.classifier = 'markov'
@@ -225,32 +240,34 @@ experts as (
 measured as (
 
     select
-        experts.*,
+        experts.region,
+        experts.model_id,
+        experts.window_days,
+        experts.version,
 
+        experts.place,
+        sum(experts.share) over (
+            partition by experts.region, experts.model_id, experts.window_days, experts.version
+        ) as shares,
         (
-            select max(abs(row_sum - 1))
-            from (
+            select max(abs(row_sum - 1)) from (
+
                 select sum(number.value::double precision) as row_sum
-                from jsonb_array_elements(experts.expert -> 'transition_matrix')
-                    with ordinality as states (of_state, state)
-                cross join lateral jsonb_array_elements_text(states.of_state) as number (value)
-                group by states.state
+                from jsonb_array_elements(experts.matrix) with ordinality as states (row, place)
+                cross join lateral jsonb_array_elements_text(states.row) as number (value)
+                group by states.place
+
             ) as rows_of_matrix
         ) as farthest_from_one,
         (
             select sum(number.value::double precision)
-            from jsonb_array_elements(experts.expert -> 'initial') as states (of_state)
+            from jsonb_array_elements(experts.initial) as states (of_state)
             cross join lateral jsonb_array_elements_text(states.of_state) as number (value)
         ) as initial_sum,
-        (
-            select array_agg(deviation.value order by deviation.value::double precision)
-            from jsonb_array_elements_text(experts.expert -> 'sigma') as deviation (value)
-        ) as sigma_in_order,
-        (
-            select array_agg(deviation.value order by deviation.place)
-            from jsonb_array_elements_text(experts.expert -> 'sigma')
-                with ordinality as deviation (value, place)
-        ) as sigma
+        experts.sigma <> (
+            select jsonb_agg(deviation.value order by deviation.value)
+            from jsonb_array_elements(experts.sigma) as deviation (value)
+        ) as is_out_of_order
 
     from experts
 
@@ -264,29 +281,30 @@ percentiles as (
         shaped.window_days,
         shaped.version,
 
-        named.name,
-        bool_and(coalesce(numbers.step >= 0, true)) as is_rising
+        'typical.' || typical.key as name,
+        typical.value as stored
 
     from shaped
-    cross join lateral (
+    cross join lateral jsonb_each(shaped.typical) as typical
+    where
+        shaped.fault is null
+        and shaped.classifier = 'markov'
 
-        values
-        {% for name in percentiles %}
-        ('typical.{{ name }}', shaped.parameters #> '{typical, {{ name }}}'),
-        {% endfor %}
-        ('novelty_percentiles', shaped.parameters -> 'novelty_percentiles')
+    union all
 
-    ) as named (name, stored)
-    cross join lateral (
+    select
+        region,
+        model_id,
+        window_days,
+        version,
 
-        select
-            number.value::double precision
-            - lag(number.value::double precision) over (order by number.place) as step
-        from jsonb_array_elements_text(named.stored) with ordinality as number (value, place)
+        'novelty_percentiles' as name,
+        novelty_percentiles as stored
 
-    ) as numbers
-    where shaped.fault is null
-    group by shaped.region, shaped.model_id, shaped.window_days, shaped.version, named.name
+    from shaped
+    where
+        fault is null
+        and classifier = 'prototype'
 
 ),
 
@@ -315,15 +333,9 @@ faults as (
                 then 'a row of the transition matrix of expert ' || place || ' does not sum to 1'
             when abs(initial_sum - 1) > 1e-9
                 then 'the initial probabilities of expert ' || place || ' do not sum to 1'
-            when sigma <> sigma_in_order
+            when is_out_of_order
                 then 'the states of expert ' || place || ' are not in order of their volatility'
-            when
-                abs(
-                    sum((expert ->> 'share')::double precision) over (
-                        partition by region, model_id, window_days, version
-                    ) - 1
-                ) > 1e-9
-                then 'the shares of the experts do not sum to 1'
+            when abs(shares - 1) > 1e-9 then 'the shares of the experts do not sum to 1'
         end as fault
 
     from measured
@@ -339,7 +351,12 @@ faults as (
         name || ' does not rise' as fault
 
     from percentiles
-    where not is_rising
+    where
+        jsonb_typeof(stored) = 'array'
+        and stored <> (
+            select jsonb_agg(percentile.value order by percentile.value)
+            from jsonb_array_elements(percentiles.stored) as percentile (value)
+        )
 
 ),
 

@@ -1,5 +1,5 @@
-{# What the tables of revised rows have: the kind of each column in old_row, the key, and the hash that
-   the row carried. -#}
+{# What the tables of revised rows have: the kind of each column in old_row, the key, and the hash
+   that the row carried. -#}
 {%- set columns_of = {
     'numeric_window_embeddings': {
         'entity_type': 'text',
@@ -133,10 +133,17 @@ judged as (
                 then
                     case
                         {% for column, kind in columns.items() %}
-                        when {{ is_of_kind("(followed.old_row -> '" ~ column ~ "')", kind) }} is not true
+                        when
+                            {{ is_of_kind("(followed.old_row -> '" ~ column ~ "')", kind) }}
+                            is not true
                             then 'the row has no {{ column }} of its kind'
                         {% endfor %}
-                        when followed.old_row - array['{{ columns | join("', '") }}'] <> '{}'
+                        when
+                            followed.old_row - array[
+                                {% for column in columns %}
+                                '{{ column }}'{{ ',' if not loop.last }}
+                                {% endfor %}
+                            ] <> '{}'
                             then 'the row has a column that the table has not'
                         when
                             followed.key <> jsonb_build_object(
@@ -166,8 +173,13 @@ judged as (
                             ]) }}
                             then 'the row was edited'
                         when
-                            followed.old_row -> 'confidence' is distinct from
-                            followed.old_row -> 'probabilities' -> (followed.old_row ->> 'regime_label')
+                            coalesce(
+                                followed.old_row -> 'confidence'
+                                <> followed.old_row
+                                -> 'probabilities'
+                                -> (followed.old_row ->> 'regime_label'),
+                                true
+                            )
                             then 'the confidence of the row was edited'
                         {% else %}
                         when

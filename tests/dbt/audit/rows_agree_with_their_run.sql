@@ -1,5 +1,5 @@
-{# The rows that are stored, and what revisions say of rows that were: by which run a row was written,
-   and by which it was replaced. #}
+{# The rows that are stored, and what revisions say of rows that were: by which run a row was
+   written, and by which it was replaced. #}
 with
 
 engine_rows as (
@@ -189,12 +189,15 @@ judged as (
             when
                 written.table_name <> 'numeric_window_embeddings'
                 and asked.command <> 'forget'
-                and written.region is distinct from case
-                    -- There each instrument is a region of its own.
-                    when asked.command = 'embed'
-                        then coalesce(written.instrument_id, written.region)
-                    else asked.region
-                end
+                and coalesce(
+                    written.region <> case
+                        -- There each instrument is a region of its own.
+                        when asked.command = 'embed'
+                            then coalesce(written.instrument_id, written.region)
+                        else asked.region
+                    end,
+                    true
+                )
                 then 'the run was of another region'
             when
                 asked.command = 'embed'
@@ -206,15 +209,19 @@ judged as (
                 and written.table_name in ('numeric_window_embeddings', 'regimes')
                 -- A region's rows of another instrument are replaced too.
                 and not (written.table_name = 'regimes' and written.what = 'it was replaced')
-                and written.instrument_id is distinct from asked.instrument_id
+                and (written.instrument_id is distinct from asked.instrument_id)
                 then 'the run was of another instrument'
-            when asked.command <> 'forget' and written.model_id is distinct from asked.model_id
+            when
+                asked.command <> 'forget'
+                and (written.model_id is distinct from asked.model_id)
                 then 'the run was of another model_id'
-            when asked.command <> 'forget' and written.window_days is distinct from asked.window_days
+            when
+                asked.command <> 'forget'
+                and (written.window_days is distinct from asked.window_days)
                 then 'the run was of another window length'
             when
                 written.table_name = 'regime_models'
-                and written.classifier is distinct from asked.classifier
+                and (written.classifier is distinct from asked.classifier)
                 then 'the run was of another classifier'
             when
                 asked.command in ('run', 'backfill', 'embed')
@@ -227,7 +234,7 @@ judged as (
                 written.table_name = 'regimes'
                 and written.what <> 'it was replaced'
                 and (
-                    written.is_of_version_given is distinct from (asked.model_version is not null)
+                    written.is_of_version_given <> (asked.model_version is not null)
                     or written.version <> asked.model_version
                 )
                 then 'the run was not asked for this model version'

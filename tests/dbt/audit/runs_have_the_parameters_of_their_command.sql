@@ -89,16 +89,24 @@ judged as (
                     case
                         {% for name, of_kind in wanted.items() %}
                         when
-                            {{ is_of_kind("(parameters -> '" ~ name ~ "')", of_kind) }} is not true
-                            then 'the parameter {{ name }} is missing or is none that the command takes'
+                            {{ is_of_kind("(parameters -> '" ~ name ~ "')", of_kind) }}
+                            is not true
+                            then 'the parameter {{ name }} is missing or of the wrong kind'
                         {% endfor %}
-                        when parameters - array['{{ wanted | join("', '") }}'] <> '{}'
+                        when
+                            parameters - array[
+                                {% for name in wanted %}
+                                '{{ name }}'{{ ',' if not loop.last }}
+                                {% endfor %}
+                            ] <> '{}'
                             then 'it has a parameter that the command does not take'
                         when
                             jsonb_typeof(rows_written) <> 'object'
                             or rows_written - array[
-                                {%- for table in written_by[kind] %}'{{ table }}'{{ ', ' if not loop.last }}
-                                {%- endfor %}]::text[] <> '{}'
+                                {% for table in written_by[kind] %}
+                                '{{ table }}'{{ ',' if not loop.last }}
+                                {% endfor %}
+                            ]::text[] <> '{}'
                             or jsonb_path_exists(
                                 rows_written,
                                 '$.* ? (@.type() != "number" || @ < 0 || @.floor() != @)'
@@ -109,7 +117,7 @@ judged as (
             else 'there is no such command'
         end as fault_of_parameters,
         case
-            when model_id is distinct from parameters ->> 'model_id'
+            when (model_id is distinct from (parameters ->> 'model_id'))
                 then 'its model_id is not that of its parameters'
             when command = 'global' and not {{ is_voted("(parameters ->> 'region')") }}
                 then 'it voted for a region that is not voted'

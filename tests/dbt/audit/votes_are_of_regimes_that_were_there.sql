@@ -33,7 +33,7 @@ votes as materialized (
             when jsonb_typeof(regimes.metadata -> 'constituents') = 'array'
                 then regimes.metadata -> 'constituents'
             else '[]'
-        end as constituents,
+        end as listed,
         case
             when jsonb_typeof(regimes.metadata -> 'labels') = 'array'
                 then regimes.metadata -> 'labels'
@@ -62,15 +62,14 @@ constituents as materialized (
         votes.numbers,
         votes.run_id,
         votes.weights,
-        constituent.place,
-        constituent.value as stated,
-        constituent.value ->> 'region' as voter,
-        {{ day_or_null("(constituent.value -> 'as_of_date')") }} as voter_date,
-        {{ uuid_or_null("(constituent.value -> 'run_id')") }} as voter_run_id
+        listed.place,
+        listed.value as stated,
+        listed.value ->> 'region' as voter,
+        {{ day_or_null("(listed.value -> 'as_of_date')") }} as voter_date,
+        {{ uuid_or_null("(listed.value -> 'run_id')") }} as voter_run_id
 
     from votes
-    cross join lateral jsonb_array_elements(votes.constituents)
-        with ordinality as constituent (value, place)
+    cross join lateral jsonb_array_elements(votes.listed) with ordinality as listed (value, place)
 
 ),
 
@@ -138,15 +137,21 @@ compared as (
                 then
                     exists (
                         select 1
-                        from jsonb_array_elements_text(constituents.labels)
+                        from
+                            jsonb_array_elements_text(constituents.labels)
                             with ordinality as label (value, place)
                         where
-                            constituents.numbers[
-                                (constituents.place - 1) * jsonb_array_length(constituents.labels)
-                                + label.place
-                            ] is distinct from
                             coalesce(
-                                {{ probability_or_null('were.probabilities -> label.value') }}, 0
+                                constituents.numbers[
+                                    (constituents.place - 1)
+                                    * jsonb_array_length(constituents.labels)
+                                    + label.place
+                                ]
+                                <> coalesce(
+                                    {{ probability_or_null('were.probabilities -> label.value') }},
+                                    0
+                                ),
+                                true
                             )
                     )
         end as has_other_probabilities
@@ -179,7 +184,7 @@ faults_of_constituents as (
                 then 'it does not say which regime was voted on'
             when voter_date > as_of_date or voter_date < as_of_date - 7
                 then 'a regime is too old to be voted on, or of a later day'
-            when weights -> voter is distinct from stated -> 'weight' and weights is not null
+            when weights is not null and coalesce(weights -> voter <> stated -> 'weight', true)
                 then 'the run voted with another weight'
             -- The next run takes over the regimes of a run that failed.
             when
@@ -187,9 +192,9 @@ faults_of_constituents as (
                 and not is_forgotten
                 and coalesce(status_of_run, 'SUCCEEDED') = 'SUCCEEDED'
                 then 'no such regime was stored, nor replaced'
-            when is_found and stated -> 'regime_label' is distinct from regime_label
+            when is_found and coalesce(stated -> 'regime_label' <> regime_label, true)
                 then 'the regime that was voted on had another label'
-            when is_found and stated -> 'expected_volatility' is distinct from expected_volatility
+            when is_found and coalesce(stated -> 'expected_volatility' <> expected_volatility, true)
                 then 'the regime that was voted on had another expected volatility'
             when is_found and has_other_probabilities
                 then 'the regime that was voted on had other probabilities'
@@ -215,7 +220,7 @@ faults_of_days as (
 
     from votes
     where
-        not constituents @> jsonb_build_array(
+        not listed @> jsonb_build_array(
             jsonb_build_object('as_of_date', to_char(as_of_date, 'YYYY-MM-DD'))
         )
 

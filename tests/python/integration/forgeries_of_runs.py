@@ -107,7 +107,7 @@ def fault(text: str) -> dict[str, str]:
 
 
 def lacks(parameter: str) -> dict[str, str]:
-    return fault(f"the parameter {parameter} is missing or is none that the command takes")
+    return fault(f"the parameter {parameter} is missing or of the wrong kind")
 
 
 # The hash of the training of version 2 of US without its first 30 days.
@@ -156,7 +156,7 @@ FORGERIES = (
     Corruption("run that passes over another", forged_run(f"previous_run_id = {run_of(FIRST_RUN)}"), FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run that ends in the future", forged_run("finished_at = now() + interval '1 hour'"), FOLLOW, BACKFILL | fault("it ends in the future")),
     Corruption("run that begins in the future", forged_run("started_at = now() + interval '1 hour', finished_at = now() + interval '2 hours'", VOTING), FOLLOW, {"command": "global", "fault": "it begins in the future"}),
-    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, run_id="gen_random_uuid()", started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
+    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, run_id="gen_random_uuid()", seal_number="null", started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run of no command", forged_run("command = 'recompute'", FAILED_RUN), PARAMETERS, {"command": "recompute", "fault": "there is no such command"}),
     *(
         Corruption(f"run without its {name}", forged_run(f"parameters = parameters - '{name}'"), PARAMETERS, BACKFILL | lacks(name))
@@ -182,7 +182,7 @@ FORGERIES = (
     Corruption("region added with a weight that is a word", [
             copy_of(RUNS, VOTING, run_id="gen_random_uuid()", command="'region add'", model_id="null::text", rows_written="'{}'::jsonb",
                     parameters="'{\"region\": \"EU\", \"instrument_id\": \"STOXX\", \"weight\": \"much\", \"description\": null, \"model_id\": null}'::jsonb",
-                    started_at="now()", finished_at="now()", previous_run_id="run_id"),
+                    started_at="now()", finished_at="now()", previous_run_id="run_id", seal_number="null"),
             *forged_run("host = host"),
             ], PARAMETERS, {"command": "region add"} | lacks("weight")),
     Corruption("run without its instrument, and a regime of another", [*forged_run("parameters = parameters - 'instrument_id'"), *forged("instrument_id = 'IXIC.INDX'")], AGREE, REGIME | fault("the run was of another instrument")),
@@ -245,8 +245,8 @@ FORGERIES = (
             ("parameter removed", "parameters - 'hysteresis'", "it has no number hysteresis"),
             ("parameters of another encoder", "jsonb_set(parameters, '{model_id}', '\"num-regime-core-v2\"')", "its parameters are of another encoder"),
             ("power of the probabilities below 0", "jsonb_set(parameters, '{beta}', '-1')", "a number is outside its range"),
-            ("state too many", "jsonb_set(parameters, '{experts, 0, mu, 4}', '0')", "an expert is not of its labels"),
-            ("expert without a matrix", "parameters #- '{experts, 0, transition_matrix}'", "an expert is not of its labels"),
+            ("state too many", "jsonb_set(parameters, '{experts, 0, mu, 4}', '0')", "an expert has no mu of its labels"),
+            ("expert without a matrix", "parameters #- '{experts, 0, transition_matrix}'", "an expert has no transition_matrix of its labels"),
             ("row of a matrix cut short", "parameters #- '{experts, 0, transition_matrix, 1, 3}'", "an expert has a number that is no probability or no deviation"),
             ("matrix whose rows do not sum to 1", "jsonb_set(parameters, '{experts, 0, transition_matrix, 0, 1}', '0.5')", "a row of the transition matrix of expert 1 does not sum to 1"),
             ("probability above 1", "jsonb_set(parameters, '{experts, 0, transition_matrix, 0, 0}', '1.5')", "an expert has a number that is no probability or no deviation"),
@@ -255,7 +255,7 @@ FORGERIES = (
             ("share of an expert", "jsonb_set(parameters, '{experts, 0, share}', '0.123')", "the shares of the experts do not sum to 1"),
             ("persistence of 1", "jsonb_set(parameters, '{volatility, persistence}', '1')", "its volatility has a number outside its range"),
             ("percentiles that fall", "jsonb_set(parameters, '{typical, size, 100}', '-99')", "typical.size does not rise"),
-            ("context removed", "parameters - 'context'", "its recurrent expert has no context, or it has one without the expert"),
+            ("context removed", "parameters - 'context'", "it has a recurrent expert or a context without the other"),
         )
     ),
     Corruption("centre of a prototype removed, with the model's hash", forged_model("parameters = parameters #- '{centers, 1}'", OF_PROTOTYPES), OF_CLASSIFIER, PROTOTYPES | fault("its centres are not of its labels")),

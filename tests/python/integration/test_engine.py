@@ -22,7 +22,7 @@ from stored import EMBEDDINGS, OF_A_RUN, REGIMES, REVISIONS, TRANSITIONS, conten
 
 from regime_engine import demo
 from regime_engine.classifiers import prototype
-from regime_engine.database import Database, connect
+from regime_engine.database import Database, canonical, connect, document
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import LabelledStretch, Recipe
 from regime_engine.series import Series
@@ -458,3 +458,13 @@ def test_history_and_transitions_show_what_is_stored(database, fitted, regime):
         "history", "--region", "US", "--model-id", US.model_id, "--limit", "1", "--format", "csv"
     ).stdout
     assert newest.splitlines()[1].startswith("2006-12-29,")
+
+
+def test_json_is_written_as_postgres_writes_jsonb(database):
+    value = {
+        "bb": [1.0, -0.0, 1e22, 1.5e-7, 0.1, 123456789012345678, None, True],
+        "a": {"ü": 'é\n\t"\\\x01', "z": {}, "yy": []},
+        "": 5e-324,
+    }
+    (text,) = database.one("select (%s)::text", [document(value)])
+    assert canonical.text(value) == text
