@@ -44,8 +44,14 @@ encoded as materialized (
         embeddings.window_spec,
         embeddings.created_at,
         runs.run_id,
-        case when runs.command = 'backfill' and runs.status = 'SUCCEEDED' then runs.parameters end
-            as parameters_of_backfill
+        case
+            when runs.command = 'backfill' and runs.status = 'SUCCEEDED'
+                then
+                    coalesce(
+                        {{ day_or_null("(runs.parameters -> 'start')") }},
+                        '-infinity'
+                    )
+        end as backfilled_from
 
     from embeddings
     inner join runs
@@ -79,10 +85,7 @@ days_before as (
             and encoded.window_days = regimes.window_days
     where
         regimes.region is null
-        and before.trade_date >= case
-            when encoded.parameters_of_backfill -> 'start' = 'null' then '-infinity'
-            else {{ day_or_null("(encoded.parameters_of_backfill -> 'start')") }}
-        end
+        and before.trade_date >= encoded.backfilled_from
 
 ),
 
@@ -104,7 +107,8 @@ known_days as (
         on
             days_before.instrument_id = features.instrument_id
             and days_before.as_of_date >= features.trade_date
-            and {{ day_or_null("(days_before.window_spec -> 'first_trade_date')") }} <= features.trade_date
+            and features.trade_date
+            >= {{ day_or_null("(days_before.window_spec -> 'first_trade_date')") }}
     group by
         days_before.region,
         days_before.as_of_date,
