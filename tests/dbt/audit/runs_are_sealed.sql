@@ -36,9 +36,10 @@ judged as (
         seal,
 
         case
-            when status = 'RUNNING'
-                then case when coalesce(seal, seal_number::text) is not null then 'a run that is under way has a seal' end
-            when seal_number is null or seal is null then 'the run has no seal'
+            when status = 'RUNNING' and coalesce(seal, seal_number::text) is not null
+                then 'a run that is under way has a seal'
+            when status <> 'RUNNING' and (seal_number is null or seal is null)
+                then 'the run has no seal'
             when seal_number <> place then 'the seals before it are not numbered 1, 2, 3 …'
             when seal <> {{ seal('seal_number', 'row_hash', 'seal_before') }}
                 then 'the seal is not that of the run and of the seal before it'

@@ -1,6 +1,6 @@
-{# A run that failed seals only what it replaced: the rows that it wrote may belong to a later run by
-   now. A `regime forget` seals what it leaves of the runs that lost rows to it; if their rows were not
-   as sealed before, the rest of them is still not. #}
+{# A run that failed seals only what it replaced: the rows that it wrote may belong to a later run
+   by now. A `regime forget` seals what it leaves of the runs that lost rows to it; if their rows were
+   not as sealed before, the rest of them is still not. #}
 with
 
 runs as (
@@ -88,7 +88,7 @@ compared as (
             when sealed.sha256 is null then 'the run sealed no rows in this table'
             when by_table.sha256 <> sealed.sha256 then 'the rows are not those that the run sealed'
             when not sealed.is_as_sealed
-                then 'the rows were not those that the run sealed, when a `regime forget` removed some'
+                then 'before a `regime forget`, the rows were not those that the run sealed'
         end as fault,
         sealed.sha256 as sealed_sha256,
         by_table.sha256
