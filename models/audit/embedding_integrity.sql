@@ -124,7 +124,7 @@ checked as (
                         then 'vector: a number is not finite'
                 end,
                 case
-                    when {{ embedding_hash('judged') }} <> row_hash
+                    when {{ embedding_hash() }} <> row_hash
                         then 'row: not as it was written'
                 end,
                 case

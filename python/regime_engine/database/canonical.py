@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -25,6 +26,8 @@ def text(value: object) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):  # Postgres has no such number: it equals none that is stored
+        return json.dumps(float(value))
     digits = float.__repr__(value)
     if "e" in digits:
         digits = format(Decimal(digits), "f")

@@ -80,10 +80,10 @@ class _Run(NamedTuple):
             return False
         if self.command == "backfill":
             return bool(asked.get("instrument_id") == instrument_id)
-        named = asked.get("instrument_ids") or ()
+        named = asked.get("instrument_ids")
         return (
             self.command == "embed"
-            and (named == "all" or instrument_id in named)
+            and (named == "all" or (isinstance(named, list) and instrument_id in named))
             and asked.get("shard") == "1/1"
             and instrument_id not in self.failures
         )
@@ -409,10 +409,13 @@ class _Replay:
             asked = {name: run.parameters.get(name) for name in ("weights", "instrument_id")}
             name = canonical.text(asked)
             if name not in counts:
-                counts[name] = self._count(series, asked["weights"], asked["instrument_id"])
+                counts[name] = {}
+                # Where the ledger or the regions' regimes are none, no vote can be counted.
+                with contextlib.suppress(*_UNREADABLE), np.errstate(all="ignore"):
+                    counts[name] = self._count(series, asked["weights"], asked["instrument_id"])
             computed = counts[name].get(row.as_of_date)
             if computed is None:
-                self._cannot(REGIMES, key, "as_of_date", "no region has a regime of this day")
+                self._cannot(REGIMES, key, "as_of_date", "there is no vote of this day to count")
             elif self._is_outdated(row, computed, run.started):
                 changes = comparison.changes(row.contents(), computed)
                 note = "regimes that were voted on changed since"
@@ -685,7 +688,7 @@ def _last_run(
             if started <= ended:
                 break
             asked = runs[run_id].parameters
-            if (asked.get("start") or day) <= day <= (asked.get("end") or day):
+            if str(asked.get("start") or day) <= day <= str(asked.get("end") or day):
                 return run_id
         return row.run_id
 

@@ -16,7 +16,7 @@ hashed as (
         window_days,
 
         row_hash,
-        {{ embedding_hash('embeddings') }} as row_hash_today,
+        {{ embedding_hash() }} as row_hash_today,
         run_id
 
     from embeddings

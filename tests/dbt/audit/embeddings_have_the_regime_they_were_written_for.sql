@@ -24,8 +24,14 @@ runs as (
 
 ),
 
+features as not materialized (
+
+    select * from {{ ref('daily_features') }}
+
+),
+
 -- A run that classifies writes the embedding of a window and its regime together.
-classified as (
+encoded as materialized (
 
     select
         runs.parameters ->> 'region' as region,
@@ -34,13 +40,106 @@ classified as (
         embeddings.window_days,
 
         embeddings.entity_id as instrument_id,
+        embeddings.window_hash,
+        embeddings.window_spec,
         embeddings.created_at,
-        runs.run_id
+        runs.run_id,
+        case
+            when runs.command = 'backfill' and runs.status = 'SUCCEEDED'
+                then
+                    coalesce(
+                        {{ day_or_null("(runs.parameters -> 'start')") }},
+                        '-infinity'
+                    )
+        end as backfilled_from
 
     from embeddings
     inner join runs
         on embeddings.run_id = runs.run_id
     where runs.command in ('run', 'backfill')
+
+),
+
+-- The trading day before, if the same backfill was asked for it.
+days_before as (
+
+    select
+        encoded.*,
+        before.trade_date as day_before
+
+    from encoded
+    inner join features
+        on
+            encoded.instrument_id = features.instrument_id
+            and encoded.as_of_date = features.trade_date
+    inner join features as before
+        on
+            features.instrument_id = before.instrument_id
+            and features.day_number - 1 = before.day_number
+            and encoded.window_days <= before.day_number
+    left join regimes
+        on
+            encoded.region = regimes.region
+            and before.trade_date = regimes.as_of_date
+            and encoded.model_id = regimes.model_id
+            and encoded.window_days = regimes.window_days
+    where
+        regimes.region is null
+        and before.trade_date >= encoded.backfilled_from
+
+),
+
+-- It was a trading day then too, since the window that it is part of is still the same.
+known_days as (
+
+    select
+        days_before.region,
+        days_before.day_before as as_of_date,
+        days_before.model_id,
+        days_before.window_days,
+
+        days_before.instrument_id,
+        days_before.created_at,
+        days_before.run_id
+
+    from days_before
+    inner join features
+        on
+            days_before.instrument_id = features.instrument_id
+            and days_before.as_of_date >= features.trade_date
+            and features.trade_date
+            >= {{ day_or_null("(days_before.window_spec -> 'first_trade_date')") }}
+    group by
+        days_before.region,
+        days_before.as_of_date,
+        days_before.day_before,
+        days_before.model_id,
+        days_before.window_days,
+        days_before.instrument_id,
+        days_before.created_at,
+        days_before.run_id,
+        days_before.window_hash
+    having days_before.window_hash = lpad(to_hex(bit_xor(features.feature_hash)), 16, '0')
+
+),
+
+classified as (
+
+    select
+        region,
+        as_of_date,
+        model_id,
+        window_days,
+
+        instrument_id,
+        created_at,
+        run_id
+
+    from encoded
+
+    union all
+
+    select * from known_days
 
 ),
 

@@ -90,7 +90,11 @@ days as (
         trade_date - lag(trade_date, 62) over instrument as days_of_the_window
 
     from {{ ref('daily_features') }}
-    where instrument_id in (select told.instrument_id from told where told.is_told)
+    where
+        instrument_id in (
+            select told.instrument_id from told
+            where told.is_told
+        )
     window instrument as (partition by instrument_id order by trade_date)
 
 ),

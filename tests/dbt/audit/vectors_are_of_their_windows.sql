@@ -180,7 +180,8 @@ hashed as (
 
         windows.day_number,
         windows.run_id,
-        windows.window_hash = {{ window_hash_between('until_first', 'until_last') }} as is_current
+        windows.window_hash
+        = {{ window_hash_between('until_first', 'until_last') }} as is_current
 
     from windows
     inner join running as until_last
@@ -195,8 +196,8 @@ hashed as (
 
 ),
 
--- A changed price changes all windows that it is in, which lie together. A run reads the prices of an
--- instrument once. So a few changed windows between two unchanged ones of the same run are forged.
+-- A changed price changes all windows that it is in, which lie together. A run reads the prices of
+-- an instrument once. So a few changed windows between unchanged ones of the same run are forged.
 between_unchanged as (
 
     select

@@ -19,7 +19,7 @@ from corruptions import (
     forged_embedding,
     other_number,
 )
-from stored import EMBEDDINGS, FEATURES, MODELS, REGIMES, TRANSITIONS
+from stored import EMBEDDINGS, FEATURES, MODELS, REGIMES, RUNS, TRANSITIONS
 
 from regime_engine.database import row_hash
 from regime_engine.engine.replay import Request
@@ -144,6 +144,11 @@ FORGERIES = (
             ], "regimes", US, "regime_embedding.0 and"),
     Forgery("model's parameters, which the regimes are not by", forged_model("parameters = jsonb_set(parameters, '{scale}', '0.02')", THAT_MODEL.replace("2", "3")), "regimes", US, "expected_volatility"),
     Forgery("model that no classifier can read", forged_model("parameters = parameters - 'scale'", THAT_MODEL.replace("2", "3")), "regimes", US, "model_version"),
+    Forgery("prototypes' temperature of 0", forged_model("parameters = jsonb_set(parameters, '{temperature}', '0')", "region = 'US_TECH'"), "regimes", US_TECH, "confidence", Request(("US_TECH", "GLOBAL"), IN_MAY)),
+    Forgery("novelty, by a run whose parameters are none", [
+            *forged("metadata = metadata || '{\"novelty\": 50.5}'"),
+            f"update {RUNS} set parameters = '[]'",
+            ], "regimes", US, "metadata.novelty"),
     Forgery("vote's dates", forged("metadata = metadata || '{\"first_trade_date\": \"2010-01-04\"}'", THAT_VOTE), "regimes", VOTE, "metadata.first_trade_date", ONLY_GLOBAL),
     Forgery("vote said to be in sample", forged("metadata = metadata || '{\"in_sample\": true}'", THAT_VOTE), "regimes", VOTE, "metadata.in_sample", ONLY_GLOBAL),
     Forgery("vote by other weights", forged("metadata = jsonb_set(metadata, '{constituents, 0, weight}', '9')", THAT_VOTE), "regimes", VOTE, "metadata.constituents.0.weight", ONLY_GLOBAL),

@@ -23,7 +23,7 @@ from corruptions import (
     forged,
     other,
 )
-from stored import FEATURES, MODELS, REGIMES, REVISIONS, RUNS
+from stored import EMBEDDINGS, FEATURES, MODELS, REGIMES, REVISIONS, RUNS
 
 from regime_engine.database import row_hash
 from regime_engine.model_versions import COLUMNS
@@ -33,6 +33,7 @@ from regime_engine.store.rows import REVISION_HASH
 
 FOLLOW = "runs_follow_each_other"
 PARAMETERS = "runs_have_the_parameters_of_their_command"
+WRITTEN_FOR = "embeddings_have_the_regime_they_were_written_for"
 NUMBERED = "model_versions_follow_each_other"
 OF_CLASSIFIER = "models_have_the_parameters_of_their_classifier"
 
@@ -47,6 +48,7 @@ PROTOTYPES = {"region": "US_TECH", "version": "1"}
 REVISED_EMBEDDING = (
     "table_name = 'numeric_window_embeddings' and key ->> 'as_of_date' = '2010-06-15'"
 )
+UNSEALED = {"run_id": "gen_random_uuid()", "seal_number": "null::bigint", "seal": "null::text"}
 LAST_END = f"(select max(finished_at) from {RUNS})"
 
 
@@ -156,7 +158,7 @@ FORGERIES = (
     Corruption("run that passes over another", forged_run(f"previous_run_id = {run_of(FIRST_RUN)}"), FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run that ends in the future", forged_run("finished_at = now() + interval '1 hour'"), FOLLOW, BACKFILL | fault("it ends in the future")),
     Corruption("run that begins in the future", forged_run("started_at = now() + interval '1 hour', finished_at = now() + interval '2 hours'", VOTING), FOLLOW, {"command": "global", "fault": "it begins in the future"}),
-    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, run_id="gen_random_uuid()", seal_number="null", started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
+    Corruption("run added between two others", [copy_of(RUNS, FAILED_RUN, **UNSEALED, started_at="started_at + interval '1 millisecond'"), *forged_run("host = host")], FOLLOW, BACKFILL | fault("another run began between it and the run before it")),
     Corruption("run of no command", forged_run("command = 'recompute'", FAILED_RUN), PARAMETERS, {"command": "recompute", "fault": "there is no such command"}),
     *(
         Corruption(f"run without its {name}", forged_run(f"parameters = parameters - '{name}'"), PARAMETERS, BACKFILL | lacks(name))
@@ -180,9 +182,9 @@ FORGERIES = (
     Corruption("vote with a negative weight", forged_run("parameters = jsonb_set(parameters, '{weights, US}', '-1')", VOTING), PARAMETERS, {"command": "global"} | lacks("weights")),
     Corruption("fit of windows that nobody could label", forged_run("parameters = parameters || '{\"windows\": [\"CARRY\"]}'", FIT_OF_US), PARAMETERS, {"command": "fit"} | lacks("windows")),
     Corruption("region added with a weight that is a word", [
-            copy_of(RUNS, VOTING, run_id="gen_random_uuid()", command="'region add'", model_id="null::text", rows_written="'{}'::jsonb",
+            copy_of(RUNS, VOTING, **UNSEALED, command="'region add'", model_id="null::text", rows_written="'{}'::jsonb",
                     parameters="'{\"region\": \"EU\", \"instrument_id\": \"STOXX\", \"weight\": \"much\", \"description\": null, \"model_id\": null}'::jsonb",
-                    started_at="now()", finished_at="now()", previous_run_id="run_id", seal_number="null"),
+                    started_at="now()", finished_at="now()", previous_run_id="run_id"),
             *forged_run("host = host"),
             ], PARAMETERS, {"command": "region add"} | lacks("weight")),
     Corruption("run without its instrument, and a regime of another", [*forged_run("parameters = parameters - 'instrument_id'"), *forged("instrument_id = 'IXIC.INDX'")], AGREE, REGIME | fault("the run was of another instrument")),
@@ -190,13 +192,18 @@ FORGERIES = (
     Corruption("run whose dates are gone", forged_run("parameters = parameters - 'start'"), AGREE, REGIME | fault("the run was of other dates")),
     Corruption("run said to have been asked for a version", forged_run("parameters = parameters || '{\"model_version\": 2}'"), AGREE, REGIME | fault("the run was not asked for this model version")),
     Corruption("regime of a run that fitted", f"update {REGIMES} set run_id = {run_of(FIT_OF_US)} where {THAT_REGIME}", AGREE, REGIME | fault("the run writes no such rows")),
-    Corruption("embedding of a run that voted", f"update historical.numeric_window_embeddings set run_id = {run_of(VOTING)} where entity_id = 'GSPC.INDX' and as_of_date = '{DAY}'", AGREE, {"instrument_id": "GSPC.INDX", "as_of_date": DAY, "fault": "the run writes no such rows"}),
+    Corruption("embedding of a run that voted", f"update {EMBEDDINGS} set run_id = {run_of(VOTING)} where entity_id = 'GSPC.INDX' and as_of_date = '{DAY}'", AGREE, {"instrument_id": "GSPC.INDX", "as_of_date": DAY, "fault": "the run writes no such rows"}),
     Corruption("model stored after the regimes that it classified", [
             f"update {MODELS} set created_at = {LAST_END} where region = 'US'",
             *forged_run(f"finished_at = {LAST_END}", FIT_OF_US),
             ], AGREE, REGIME | fault("its model version was stored later")),
     Corruption("model stored before its run", f"update {MODELS} set created_at = created_at - interval '1 day' where {THAT_MODEL}", AGREE, MODEL | fault("the run was not under way when the row was written")),
     Corruption("run's success edited away, with its hash", forged_run("status = 'FAILED', error = 'Killed'"), "rows_have_a_run_that_succeeded", {"entity_or_region": "US", "as_of_date": DAY, "run_status": "FAILED"}),
+    Corruption("regime deleted with its embedding and their counts", [
+            f"delete from {REGIMES} where region = 'US_TECH' and as_of_date = '{DAY}'",
+            f"delete from {EMBEDDINGS} where entity_id = 'IXIC.INDX' and as_of_date = '{DAY}'",
+            *forged_run("rows_written = rows_written || '{\"regimes\": 465, \"numeric_window_embeddings\": 465}'", BACKFILL_OF_US_TECH),
+            ], WRITTEN_FOR, {"region": "US_TECH", "as_of_date": DAY}),
     Corruption("revised label edited, with the revision's hash", forged_revision("old_row = jsonb_set(old_row, '{regime_label}', '\"CARRY\"')"), REVISED, OLD_REGIME | fault("the row was edited")),
     Corruption("revised evidence edited, with the revision's hash", forged_revision("old_row = jsonb_set(old_row, '{metadata, novelty}', '1')"), REVISED, OLD_REGIME | fault("the row was edited")),
     Corruption("revised confidence edited, with the revision's hash", forged_revision("old_row = jsonb_set(old_row, '{confidence}', '0.5')"), REVISED, OLD_REGIME | fault("the confidence of the row was edited")),
@@ -206,7 +213,6 @@ FORGERIES = (
     Corruption("column added to a revised row", forged_revision("old_row = old_row || '{\"note\": \"\"}'"), REVISED, OLD_REGIME | fault("the row has a column that the table has not")),
     Corruption("number of a revised row made a text", forged_revision("old_row = old_row || '{\"model_version\": \"3\"}'"), REVISED, OLD_REGIME | fault("the row has no model_version of its kind")),
     Corruption("vector of a revised row made no bytes", forged_revision("old_row = old_row || '{\"regime_embedding\": \"none\"}'"), REVISED, OLD_REGIME | fault("the row has no regime_embedding of its kind")),
-    Corruption("run of a revised row made a word", forged_revision("old_row = old_row || '{\"run_id\": \"mine\"}'"), REVISED, OLD_REGIME | fault("the row has no run_id of its kind")),
     Corruption("revision of a key in part", forged_revision("key = key - 'region'"), REVISED, OLD_REGIME | fault("the row has another key")),
     Corruption("revision of a table that has none", forged_revision("table_name = 'regime_transitions'"), REVISED, {"table_name": "regime_transitions", "fault": "rows of that table are not revised"}),
     Corruption("revised row written after it was replaced", forged_revision("old_row = old_row || jsonb_build_object('created_at', revised_at + interval '1 second')"), REVISED, OLD_REGIME | fault("the row was written after it was replaced")),

@@ -13,16 +13,17 @@ from datetime import date
 from functools import partial
 
 import pytest
-from bundled import US
+from bundled import US, V1, V2, V3
 from commands import TIMEOUT, Process, environment, regime_command, succeed
 from project import ROOT
-from servers import DATABASE, MODULE_DATABASE, wait_until
+from servers import DATABASE, MODULE_DATABASE, follow_prices, wait_until
 
 from regime_engine import dbt
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect
-from regime_engine.engine import catalog, classify, fit, nightly
+from regime_engine.engine import catalog, classify, fit, nightly, vote
 from regime_engine.engine.fit import Recipe
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -57,6 +58,63 @@ def test_a_changed_world_is_a_warning_and_does_not_fail(database, regime):
     document = json.loads(strict.stdout)
     assert (document["passed"], document["strict"]) == (False, True)
     assert Counter(each["verdict"] for each in document["tests"])["WARN"] == 3
+
+
+def test_rows_of_every_encoder_classifier_and_calendar_are_no_error(server, features_template):
+    with server.database(DATABASE, features_template) as settings, connect(settings) as database:
+        _insert_odd_prices(database)
+        follow_prices(database)
+        embed = partial(regime_command, settings, "embed", "--instrument-id", "GSPC.INDX")
+        for model_id, days, start in (
+            (V1, "200", "2018-12-01"),  # more rows than the vector has room for
+            (V1, "63", "1999-01-01"),  # from the first window on
+            ("numeric-simple-v1", "5", "2018-12-01"),
+            (V2, "63", "1999-01-01"),
+        ):
+            asked = ("--model-id", model_id, "--window-days", days, "--start", start)
+            succeed(embed(*asked, "--end", "1999-06-30" if start < "2000" else "2018-12-31"))
+        young, coin = Series("YOUNG", V3, 63), Series("COIN", V3, 63)
+        us_v2, us_tech = Series("US", V2, 63), Series("US_TECH", V3, 63)
+        classify.backfill(database, young)
+        fit.fit(database, coin, Recipe(n_states=2), valid_from=date(2018, 12, 1))
+        classify.backfill(database, coin, date(2018, 11, 1))
+        fit.fit(database, us_v2, Recipe(n_states=3), valid_from=date(2018, 11, 1))
+        classify.backfill(database, us_v2, date(2018, 10, 1))
+        classify.run(database, us_v2, date(2018, 12, 30))
+        fit.fit(database, us_tech, Recipe("prototype"), valid_from=date(2018, 11, 1))
+        classify.backfill(database, us_tech, date(2018, 10, 1))
+        vote.vote(database, V3, 63)
+        # Prices in the middle of windows change, vanish and appear.
+        database.execute(
+            "update historical.prices_daily set close = close * 1.01, adjusted_close = close * 1.01"
+            " where trade_date = '2018-11-15'"
+        )
+        database.execute("delete from historical.prices_daily where trade_date = '2018-11-20'")
+        database.execute(
+            "insert into historical.prices_daily (instrument_id, trade_date, close, adjusted_close)"
+            " values ('GSPC.INDX', '2018-11-17', 2700, 2700), ('IXIC.INDX', '2018-11-17', 7200, 7200)"
+        )
+        follow_prices(database)
+        findings = nightly.audit(database)[1]
+    assert {finding.test.status for finding in findings} == {"warn"}
+
+
+def _insert_odd_prices(database: Database) -> None:
+    """COIN trades on all days, YOUNG for 70 days."""
+    for instrument_id, first in (("COIN", "2017-06-01"), ("YOUNG", "2018-10-23")):
+        database.execute(
+            """
+            insert into historical.prices_daily (instrument_id, trade_date, close, adjusted_close)
+            select
+                %(instrument_id)s, day::date, price, price
+            from (
+                select day, 100 + 5 * sin(extract(epoch from day) / 1e5 * (1 + n %% 7)) as price
+                from generate_series(%(first)s::date, '2018-12-31', '1 day')
+                    with ordinality as days (day, n)
+            ) as priced
+            """,
+            {"instrument_id": instrument_id, "first": first},
+        )
 
 
 def test_rows_of_a_failed_run_are_found_until_a_rerun_takes_them_over(database):
