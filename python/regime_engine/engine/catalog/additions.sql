@@ -50,7 +50,10 @@ select
         else pg_get_ruledef(pg_rewrite.oid)
     end as found,
     format(
-        case when ev_type = '1' then 'alter table %2$s enable rule %1$I' else 'drop rule %1$I on %2$s' end,
+        case
+            when ev_type = '1' then 'alter table %2$s enable rule %1$I'
+            else 'drop rule %1$I on %2$s'
+        end,
         rulename, object
     ) as what_to_run
 from objects
@@ -95,7 +98,8 @@ select
     '' as expected,
     inhparent::regclass::text as found,
     case
-        when relispartition then format('alter table %s detach partition %s', inhparent::regclass, object)
+        when relispartition
+            then format('alter table %s detach partition %s', inhparent::regclass, object)
         else format('alter table %s no inherit %s', object, inhparent::regclass)
     end as what_to_run
 from objects

@@ -75,7 +75,11 @@ select
         when expected.attname is null
             then format('alter table %s drop column %I', tables.object, present.attname)
         when present.attname is null
-            then format('alter table %s add column %I %s', tables.object, expected.attname, expected.definition)
+            then
+                format(
+                    'alter table %s add column %I %s',
+                    tables.object, expected.attname, expected.definition
+                )
         else format('alter table %s alter column %I …', tables.object, present.attname)
     end as what_to_run
 from expected

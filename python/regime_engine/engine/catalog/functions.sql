@@ -56,7 +56,13 @@ described as (
             ('leakproof', proleakproof::text),
             ('settings', array_to_string(proconfig, ', ')),
             ('planner support', prosupport::oid::text),
-            ('body', case when prosqlbody is null then btrim(prosrc, E' \n\r\t') else pg_get_function_sqlbody(pg_proc.oid) end)
+            (
+                'body',
+                case
+                    when prosqlbody is null then btrim(prosrc, E' \n\r\t')
+                    else pg_get_function_sqlbody(pg_proc.oid)
+                end
+            )
     ) as items (item, description)
 
 ),
