@@ -33,6 +33,7 @@ fitted as (
         versions.training_hash,
         versions.valid_from,
         versions.labels,
+        versions.metrics ? 'states_tried' as has_chosen_states,
         versions.created_at,
         versions.run_id,
         runs.started_at,

@@ -234,6 +234,11 @@ judged as (
                 )
                 then 'its labels are not those that its run was asked for'
             when
+                trainings.labelled = '[]'
+                and trainings.has_chosen_states <> (trainings.states is null)
+                and trainings.created_at >= trainings.started_at
+                then 'its number of states was chosen, and its run was asked for one, or the reverse'
+            when
                 not trainings.is_changed
                 and (
                     trainings.trained_from <> trainings.trained_from_today
