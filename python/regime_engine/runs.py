@@ -48,6 +48,9 @@ ROW_HASH = row_hash("""
 # The tables whose rows a run seals: all of them, or those that no later run takes over from it.
 SEALED = ["numeric_window_embeddings", "regimes", "regime_models", "regime_revisions"]
 SEALED_OF_FAILED = ["regime_revisions"]
+# The tables of which a run counts every row that is its own. If it has none, none is looked for: in
+# a partitioned table that would read every partition.
+_COUNTED = ("numeric_window_embeddings", "regimes")
 # The condition on other runs that a run waits for: what `regime forget` removes, no run may be
 # about to write again.
 FORGETS = sql.SQL("command = 'forget'")
@@ -222,12 +225,17 @@ def _finish(database: Database, run: Run, status: str, error: str | None) -> Non
 
 def _end(database: Database, run: Run, status: str, error: str | None) -> None:
     """Close the run's row and seal it, in a transaction that holds the lock of the ledger."""
-    known, now = database.one(
-        "select coalesce(contents, '{{}}'), clock_timestamp() from {regime_runs} where run_id = %s",
+    known, written, now = database.one(
+        "select coalesce(contents, '{{}}'), rows_written, clock_timestamp()"
+        " from {regime_runs} where run_id = %s",
         [run.run_id],
     )
     tables = SEALED if status == "SUCCEEDED" else SEALED_OF_FAILED
-    missing = [table for table in tables if table not in known]
+    missing = [
+        table
+        for table in tables
+        if table not in known and (written.get(table) or table not in _COUNTED)
+    ]
     contents = seals.contents(database, [run.run_id], missing)[run.run_id]
     contents |= {table: known[table] for table in tables if table in known}
     _record(database, run, status=status, finished_at=now, error=error, contents=contents)

@@ -284,7 +284,12 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
             "an_features.Features",
             *("Läufe-2.my regimes", "Läufe-2.regime_transitions_x", "Läufe-2.regime_models_x"),
             *("Läufe-2.regime_revisions_x", "Läufe-2.regime_runs_x", "Läufe-2.regime_locks_x"),
-            *("Läufe-2.regions_x", "Läufe-2.current_regions", "Läufe-2.regime_labels_x"),
+            *(
+                "Läufe-2.regions_x",
+                "Läufe-2.current_regions",
+                "Läufe-2.run_contents",
+                "Läufe-2.regime_labels_x",
+            ),
         }
         days = "select count(*) from an_audit.timeline where not is_missing"
         assert database.one(days) == (149,)

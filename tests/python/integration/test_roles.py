@@ -99,7 +99,12 @@ def shared(server, history_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-SEEDED = {"runtime.regions", "runtime.current_regions", "runtime.regime_labels"}
+SEEDED = {
+    "runtime.regions",
+    "runtime.current_regions",
+    "runtime.run_contents",
+    "runtime.regime_labels",
+}
 READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | ENGINE_TABLES
 MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
