@@ -237,7 +237,7 @@ judged as (
                 trainings.labelled = '[]'
                 and trainings.has_chosen_states <> (trainings.states is null)
                 and trainings.created_at >= trainings.started_at
-                then 'its number of states was chosen, and its run was asked for one, or the reverse'
+                then 'its number of states was chosen or given otherwise than its run says'
             when
                 not trainings.is_changed
                 and (

@@ -242,7 +242,7 @@ FORGERIES = (
     Corruption("training of prototypes edited, with the model's hash", forged_model("trained_from = trained_from - 20", OF_PROTOTYPES), AS_ASKED, PROTOTYPES | fault("its training is of other days than it says")),
     Corruption("labels exchanged, with the model's hash", forged_model("labels = array['CRISIS', 'NEUTRAL', 'RISK_OFF', 'CARRY']"), AS_ASKED, MODEL | fault("its labels are not those that its run was asked for")),
     Corruption("labels of prototypes exchanged, with the model's hash", forged_model("labels = array['CRISIS', 'CARRY']", OF_PROTOTYPES), AS_ASKED, PROTOTYPES | fault("its labels are not those that its run was asked for")),
-    Corruption("fit said to have chosen its states", forged_run("parameters = parameters || '{\"states\": null}'", FIT_OF_US), AS_ASKED, MODEL | fault("its number of states was chosen, and its run was asked for one, or the reverse")),
+    Corruption("fit said to have chosen its states", forged_run("parameters = parameters || '{\"states\": null}'", FIT_OF_US), AS_ASKED, MODEL | fault("its number of states was chosen or given otherwise than its run says")),
     Corruption("label twice, with the model's hash", forged_model("labels = array['CARRY', 'CARRY', 'RISK_OFF', 'CRISIS']"), OF_CLASSIFIER, MODEL | fault("it has a label twice, or none")),
     *(
         Corruption(f"{name}, with the model's hash", forged_model(f"parameters = {parameters}"), OF_CLASSIFIER, MODEL | fault(found))
