@@ -7,6 +7,12 @@ regimes as (
 
 ),
 
+fitted as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
 -- Materialized, because the parameters of a version are large.
 versions as materialized (
 
@@ -24,7 +30,7 @@ versions as materialized (
         {{ number_or_null("learned.volatility -> 'nu'") }} as nu,
         {{ number_or_null("learned.volatility -> 'level'") }} as level
 
-    from {{ ref('regime_models') }} as models
+    from fitted as models
     cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         scale jsonb,
         volatility jsonb

@@ -8,6 +8,12 @@ regimes as (
 
 ),
 
+fitted as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
 -- Materialized, because the parameters of a version are large.
 versions as materialized (
 
@@ -26,7 +32,7 @@ versions as materialized (
         {{ number_or_null('learned.temperature') }} as temperature,
         learned.novelty_percentiles
 
-    from {{ ref('regime_models') }} as models
+    from fitted as models
     cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         centers jsonb,
         mean jsonb,

@@ -6,6 +6,12 @@ regimes as (
 
 ),
 
+fitted as (
+
+    select * from {{ ref('regime_models') }}
+
+),
+
 -- Materialized, because the parameters of a version are large.
 versions as materialized (
 
@@ -25,7 +31,7 @@ versions as materialized (
         {{ number_or_null("learned.volatility -> 'deviation'") }} as volatility_deviation,
         learned.experts
 
-    from {{ ref('regime_models') }} as models
+    from fitted as models
     cross join lateral jsonb_to_record({{ object_or_empty('models.parameters') }}) as learned (
         beta jsonb,
         hysteresis jsonb,

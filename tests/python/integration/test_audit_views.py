@@ -820,7 +820,7 @@ def test_faults_of_the_row_itself_and_missing_embeddings_are_named(classified):
     )
     row = integrity(classified)
     assert row["norm"] == 1
-    assert [fault.split(":")[0] for fault in row["faults"]] == ["dimension", "vector", "window"]
+    assert [fault.split(":")[0] for fault in row["faults"]] == ["dimension", "row", "window"]
     classified.execute(f"delete from {table}{where}")
     row = integrity(classified)
     assert row["status"] == "missing"

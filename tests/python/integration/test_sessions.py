@@ -197,7 +197,7 @@ BUILD_LOCK = "ShareUpdateExclusiveLock"
 
 
 def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
-    env = environment(shared) | {"REGIME_LOCK_TIMEOUT": "5"}
+    env = environment(shared) | {"REGIME_LOCK_TIMEOUT": "9"}
     waiting = [
         Process("regime", arguments, env)
         for arguments in (("init",), ("backfill", "--region", "US"), ("load", str(PRICE_FILES[0])))
@@ -277,7 +277,7 @@ def test_a_reader_in_an_open_transaction_holds_up_no_build(shared):
             reader.execute(sql.SQL("select from {} limit 0").format(sql.SQL(name)))
         for arguments in (("init",), ("pipeline",)):
             process = Process(
-                "regime", arguments, environment(shared) | {"REGIME_LOCK_TIMEOUT": "5"}
+                "regime", arguments, environment(shared) | {"REGIME_LOCK_TIMEOUT": "9"}
             )
             assert "lock" not in process.communicate()[1]
             assert process.returncode == 0

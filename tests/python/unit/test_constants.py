@@ -39,7 +39,7 @@ def test_the_places_in_a_vector_are_those_of_the_layout():
     # SQL counts from 1: a window's places 1, 2, 3 … come after the first number of the path.
     paths = ("relative_log_volume", "log_range", "overnight_gap")
     assert numbers(r"\[(\d+) \+ ") == {layout.index(f"{path}_62_days_ago") for path in paths}
-    assert numbers(r"numbers(?: }})?\[(\d+)\]") == {layout.index("ln_100s") + 1}
+    assert numbers(r"numbers(?: }}| ~ ')?\[(\d+)\]") == {layout.index("ln_100s") + 1}
 
 
 def test_the_columns_that_a_vector_repeats_begin_where_the_layout_has_them():
