@@ -118,24 +118,37 @@ def verify_seals(
     database: Database, kept: Mapping[int, str], results: list[NodeResult]
 ) -> list[Verdict]:
     """Whether each seal that was kept outside holds. kept: number → seal; results: of the audit"""
-    faulty = []
-    for result in results:
-        if result.name in SEALED_BY and result.status == "fail":
-            query = sql.SQL(result.query.strip())
-            run_id = sql.Identifier(SEALED_BY[result.name])
-            first = database.first(
-                statement(__package__, "first_faulty_run"), query=query, run_id=run_id
-            )
-            if first:
-                number, command, finished_at = first
-                faulty.append(
-                    (
-                        number,
-                        f"the first run that is not as it was is run {number} (`regime {command}`, "
-                        f"ended {finished_at:%Y-%m-%d %H:%M:%S} UTC), see {result.name}",
-                    )
-                )
-    return seals.verify(database, kept, min(faulty, default=None)) if kept else []
+    if not kept:
+        return []
+    failed = {result.name: result for result in results if result.status == "fail"}
+    if catalog.NAME in failed:
+        fault = f"the objects that it is computed from were changed, see {catalog.NAME}"
+        return [Verdict(number, fault) for number in sorted(kept)]
+    faulty = [
+        _first_faulty_run(database, failed[name], run_id)
+        for name, run_id in SEALED_BY.items()
+        if name in failed
+    ]
+    return seals.verify(database, kept, min(filter(None, faulty), default=None))
+
+
+def _first_faulty_run(database: Database, test: NodeResult, run_id: str) -> tuple[int, str] | None:
+    """The number and the fault of the first sealed run whose rows a test names.
+
+    run_id: the test's column that names the run
+    """
+    first = database.first(
+        statement(__package__, "first_faulty_run"),
+        query=sql.SQL(test.query.strip()),
+        run_id=sql.Identifier(run_id),
+    )
+    if first is None:
+        return None
+    number, command, finished_at = first
+    return number, (
+        f"the first run that is not as it was is run {number} (`regime {command}`, ended "
+        f"{finished_at:%Y-%m-%d %H:%M:%S} UTC), see {test.name}"
+    )
 
 
 def _require_relations(database: Database, results: list[NodeResult]) -> None:
