@@ -23,12 +23,14 @@ from pathlib import Path
 import click
 import numpy as np
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 from scratch import command, conninfo, describe, forget_environment, scratch_database
 
 from regime_engine import dbt, demo, encoders, features, windows
 from regime_engine.config import Settings
 from regime_engine.database import connect
+from regime_engine.database.statements import names
 from regime_engine.prices.load import load_prices
 from regime_engine.runs import Run
 from regime_engine.store import embeddings
@@ -237,6 +239,10 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
     """A script without batches: read a window, encode it, insert it, commit."""
     encoder = encoders.get(MODEL_ID)
     run_id = uuid.uuid4()
+    query = sql.SQL(
+        "select trade_date, {} from features.daily_features"
+        " where instrument_id = %s and trade_date <= %s order by trade_date desc limit %s"
+    ).format(names(encoder.COLUMNS))
     with psycopg.connect(conninfo(settings)) as connection:
         connection.execute("drop table if exists loop")
         connection.execute(f"create table loop (like {TABLE} including all)")
@@ -250,9 +256,7 @@ def row_at_a_time(settings: Settings, n_windows: int) -> float:
         begin = time.perf_counter()
         for instrument_id, as_of in asked:
             rows = connection.execute(
-                "select trade_date, adjusted_log_return, adjusted_close, relative_log_volume"
-                " from features.daily_features where instrument_id = %s and trade_date <= %s"
-                " order by trade_date desc limit %s",
+                query,
                 [instrument_id, as_of, WINDOW_DAYS],
             ).fetchall()[::-1]
             window = np.array([row[1:] for row in rows], float)
@@ -291,7 +295,9 @@ def encode_instruments(n: int) -> None:
     chance = np.random.default_rng(n)
     days = np.arange(np.datetime64(FIRST_DAY), np.datetime64(FIRST_DAY) + 1260)
     returns = chance.normal(scale=0.01, size=1260)
-    table = np.column_stack([returns, np.exp(np.cumsum(returns)), chance.normal(size=1260)])
+    close, volumes = np.exp(np.cumsum(returns)), chance.normal(size=1260)
+    log_ranges, gaps = np.abs(chance.normal(scale=0.01, size=(2, 1260)))
+    table = np.column_stack([returns, close, volumes, log_ranges, gaps])
     last = days[-1].item()
     hashes = chance.integers(2**63, size=1260).astype(np.uint64)
     features = windows.Features("SYN", encoder.COLUMNS, days, hashes, table, last, last)
