@@ -6,7 +6,8 @@ embeddings as (
 
 ),
 
-regimes as (
+-- Not materialized, so that a regime is looked up by its key.
+regimes as not materialized (
 
     select * from {{ ref('regimes') }}
 
