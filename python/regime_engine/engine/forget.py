@@ -207,7 +207,7 @@ def _rows(database: Database, asked: Asked) -> list[_Rows]:
 def _runs_that_lose_rows(
     database: Database, going: list[_Rows], parameters: dict[str, object]
 ) -> list[uuid.UUID]:
-    """The runs that succeeded and wrote rows, or replaced rows, which go."""
+    """The sealed runs that wrote or replaced some of the rows that go."""
     found: set[uuid.UUID] = set()
     for rows in going:
         if rows.run is None:

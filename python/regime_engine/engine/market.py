@@ -256,13 +256,11 @@ def _encode_batch(run: Run, request: Request, parts: list[_Part]) -> tuple[Batch
     wanted = [part.asked if part.is_wanted.all() else part.asked[part.is_wanted] for part in parts]
     vectors = encoder.encode(np.concatenate([part.values for part in wanted]))
     bounds = np.cumsum([len(part) for part in wanted])[:-1]
-    batch, failures = (
-        Batch(
-            has_orphans=any(part.stored.has_orphans for part in parts),
-            has_own=any(part.stored.has_own for part in parts),
-        ),
-        {},
+    batch = Batch(
+        has_orphans=any(part.stored.has_orphans for part in parts),
+        has_own=any(part.stored.has_own for part in parts),
     )
+    failures: dict[str, str] = {}
     for part, found, of_part in zip(parts, wanted, np.split(vectors, bounds), strict=True):
         instrument_id = part.asked.instrument_id
         try:
