@@ -25,10 +25,10 @@ class Run:
 
 # A live run holds the advisory lock of the first half of its id; the lock ends with its session,
 # however that ends. Anyone may take any such lock, so the session has to be of the run's login.
-LOCK_KEY = sql.SQL("('x' || left(replace(run_id::text, '-', ''), 16))::bit(64)::bigint")
+_LOCK_KEY = sql.SQL("('x' || left(replace(run_id::text, '-', ''), 16))::bit(64)::bigint")
 # `in`, not `exists`: planned as one pass over pg_locks, where `exists` is costed once a run of the
 # ledger, which from some 2,000 runs on makes Postgres compile (JIT) every statement that asks.
-LIVE = sql.SQL("""({key}, database_user) in (
+_LIVE = sql.SQL("""({key}, database_user) in (
     select
         (classid::bigint << 32) | objid::bigint,
         usename
@@ -38,7 +38,7 @@ LIVE = sql.SQL("""({key}, database_user) in (
         locktype = 'advisory'
         and objsubid = 1
         and pg_locks.database = (select oid from pg_database where datname = current_database())
-)""").format(key=LOCK_KEY)
+)""").format(key=_LOCK_KEY)
 
 ROW_HASH = row_hash("""
     run_id, command, parameters, model_id, status, extract(epoch from started_at),
@@ -106,7 +106,7 @@ def _begin(
     with database.transaction():
         # Of two runs that begin, one sees the other.
         database.take_turns(["runs"])
-        _mark_dead_runs(database)
+        _markdead_runs(database)
         found = database.first(
             """
             select
@@ -190,29 +190,39 @@ def record_failures(database: Database, run: Run, failures: dict[str, str]) -> N
     _record(database, run, failures=failures)
 
 
+def dead_runs(database: Database) -> list[Run]:
+    """The runs whose session ended before they did, the first begun first.
+
+    A statement reads locks as they are now, and rows as they were when it began: a run that ends in
+    between looks dead. So who acts on the answer asks in a later statement for its status again.
+    """
+    found = database.execute(
+        "select run_id, command from {regime_runs} where status = 'RUNNING' and not {live}"
+        " order by started_at, run_id",
+        live=_LIVE,
+    )
+    return [Run(*row) for row in found]
+
+
 def orphaned(database: Database) -> sql.Composed:
     """Whether the run of the row `stored` failed or died after the row was committed.
 
     Such a row is right as it stands. The run that finds it takes it over, since the run of a row
     has to be one that succeeded.
     """
+    dead = dead_runs(database)
     condition = """
         stored.run_id in (
             select run_id
             from {regime_runs}
-            where status = 'FAILED' or (status = 'RUNNING' and not {live})
+            where status = 'FAILED' or (status = 'RUNNING' and run_id = any({dead}::uuid[]))
         )
     """
-    return database.compose(condition, live=LIVE)
+    return database.compose(condition, dead=sql.Literal([run.run_id for run in dead]))
 
 
-def _mark_dead_runs(database: Database) -> None:
-    dead = database.execute(
-        "select run_id, command from {regime_runs} where status = 'RUNNING' and not {live}"
-        " order by started_at, run_id",
-        live=LIVE,
-    ).fetchall()
-    for run in (Run(*row) for row in dead):
+def _markdead_runs(database: Database) -> None:
+    for run in dead_runs(database):
         _end(database, run, "FAILED", "the process ended before the run did")
 
 
@@ -244,7 +254,7 @@ def _end(database: Database, run: Run, status: str, error: str | None) -> None:
 
 def _hold(database: Database, run: Run, function: LiteralString) -> None:
     query = "select {function}({key}) from (select %s::uuid as run_id) as run"
-    database.execute(query, [run.run_id], function=sql.SQL(function), key=LOCK_KEY)
+    database.execute(query, [run.run_id], function=sql.SQL(function), key=_LOCK_KEY)
 
 
 def _record(database: Database, run: Run, **values: object) -> None:

@@ -9,7 +9,7 @@ from regime_engine import seeds
 from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
 from regime_engine.reading.rows import IS_SERIES, require_regimes
-from regime_engine.runs import LIVE
+from regime_engine.runs import dead_runs
 from regime_engine.series import Series
 
 
@@ -159,19 +159,20 @@ def last_runs(database: Database, limit: int = 10) -> Rows:
 
 def died_runs(database: Database) -> Rows:
     """The runs that are DIED, newest first."""
-    query = "where status = 'RUNNING' and not {live} order by started_at desc, run_id"
-    return _runs(database, query)
+    return _runs(database, "where {is_dead} order by started_at desc, run_id")
 
 
 def _runs(
     database: Database, which: LiteralString, parameters: dict[str, int] | None = None
 ) -> Rows:
     """Rows of the ledger. which: the clauses that follow `from regime_runs`"""
+    dead = sql.Literal([run.run_id for run in dead_runs(database)])
+    is_dead = sql.SQL("(status = 'RUNNING' and run_id = any({}::uuid[]))").format(dead)
     return database.rows(
         """
         select
             started_at, command,
-            case when status = 'RUNNING' and not {live} then 'DIED' else status end as status,
+            case when {is_dead} then 'DIED' else status end as status,
             concat_ws(' ', parameters ->> 'region', parameters ->> 'instrument_id') as subject,
             (
                 select coalesce(sum(value::bigint), 0)::bigint
@@ -182,6 +183,6 @@ def _runs(
         {which}
         """,
         parameters,
-        live=LIVE,
-        which=sql.SQL(which).format(live=LIVE),
+        is_dead=is_dead,
+        which=sql.SQL(which).format(is_dead=is_dead),
     )

@@ -3,6 +3,7 @@ held by who needs it, and nobody waits without a word."""
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg
@@ -20,7 +21,7 @@ from regime_engine.config import Settings
 from regime_engine.database import Database, connect, explain, libpq_environment
 from regime_engine.database.session import SETTINGS
 from regime_engine.demo import PRICE_FILES
-from regime_engine.runs import ledger
+from regime_engine.runs import ledger, orphaned
 
 pytestmark = pytest.mark.one_server
 needs_pgbouncer = pytest.mark.skipif(not PROGRAM, reason="needs pgbouncer")
@@ -294,6 +295,26 @@ def test_an_auditor_cannot_make_a_dead_run_look_alive(shared):
         auditor.execute("select pg_advisory_lock(%s::bit(64)::bigint)", [key])
         status = "select status from audit.run_ledger where run_id = %s"
         assert database.one(status, [run.run_id]) == ("DIED",)
+
+
+def test_the_rows_of_a_run_that_ends_meanwhile_stay_its_own(shared):
+    # A statement of another run sees the status as it was when it began, and the locks as they are.
+    waiting = """
+        with stored as materialized (
+            select %s::uuid as run_id from pg_advisory_xact_lock_shared(7)
+        )
+
+        select {orphaned} from stored
+    """
+    with connect(shared) as first, connect(shared) as second, ThreadPoolExecutor(1) as thread:
+        with ledger(first, "backfill", {"model_id": US.model_id}) as run:
+            first.execute("select pg_advisory_lock(7)")
+            asked = thread.submit(
+                lambda: second.one(waiting, [run.run_id], orphaned=orphaned(second))
+            )
+            wait_until(first, "select count(*) > 0 from pg_locks where not granted")
+        first.execute("select pg_advisory_unlock(7)")
+        assert asked.result() == (False,)
 
 
 def test_a_held_lock_keeps_no_vacuum_from_its_work(shared):
