@@ -17,9 +17,12 @@ import jinja2
 import vl_convert
 
 from regime_engine import __version__
+from regime_engine.charts import over_time
+from regime_engine.charts.elements import DAY, milliseconds
+from regime_engine.charts.palette import DARK, LIGHT, Palette, colours, theme
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.report import charts
+from regime_engine.report import panels
 from regime_engine.report.contents import CALIBRATED_HORIZON, RegionReport, Report
 from regime_engine.report.tables import minus, moment, number, percent, signed, tables, text
 
@@ -52,7 +55,7 @@ def html(report: Report, settings: Settings) -> str:
         report=report,
         regions=[_template_values(region) for region in report.regions],
         calibrated_horizon=CALIBRATED_HORIZON,
-        themes={"light": _theme(charts.LIGHT, n_labels), "dark": _theme(charts.DARK, n_labels)},
+        themes={"light": _theme(LIGHT, n_labels), "dark": _theme(DARK, n_labels)},
         variables=_variables,
         failed=any(verdict.status == "fail" for verdict in report.verdicts or ()),
         css=css,
@@ -71,16 +74,16 @@ def png(report: Report) -> bytes:
     datasets: dict[str, list[dict[str, object]]] = {}
     for place, region in enumerate(report.regions):
         datasets[f"days_{place}"] = [
-            {"date": charts.milliseconds(day.as_of_date), "close": day.close} for day in region.days
+            {"date": milliseconds(day.as_of_date), "close": day.close} for day in region.days
         ]
         datasets[f"spells_{place}"] = _spells(region)
     first = min(region.days[0].as_of_date for region in report.regions)
     last = max(region.days[-1].as_of_date for region in report.regions)
     n_labels = max(len(region.labels) for region in report.regions)
     # The rows are added to Altair's result: Altair itself would copy them many times.
-    spec = charts.picture(drawn, first, last).to_dict(validate=False) | {
+    spec = over_time.picture(drawn, first, last).to_dict(validate=False) | {
         "datasets": datasets,
-        "config": charts.theme(charts.LIGHT, n_labels) | {"padding": 24},
+        "config": theme(LIGHT, n_labels) | {"padding": 24},
     }
     return vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=PICTURE_SCALE)
 
@@ -146,7 +149,7 @@ def _data(region: RegionReport) -> dict[str, object]:
             _rounded(day.probabilities.get(label, 0), 4) if day.probabilities else None
             for day in days
         ]
-    drawn = charts.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
+    drawn = over_time.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
     for name, column in EMPTY_WITHOUT.items():
         if not any(value is not None for value in columns[column]):
             del drawn[name]
@@ -162,8 +165,8 @@ def _data(region: RegionReport) -> dict[str, object]:
 
 def _spells(region: RegionReport) -> list[dict[str, object]]:
     """The spells of the charts: each ends where the next begins, the last one with its last day."""
-    starts = [charts.milliseconds(spell.start_date) for spell in region.spells]
-    ends = [*starts[1:], charts.milliseconds(region.latest.as_of_date) + charts.DAY]
+    starts = [milliseconds(spell.start_date) for spell in region.spells]
+    ends = [*starts[1:], milliseconds(region.latest.as_of_date) + DAY]
     return [
         {"label": spell.regime_label, "start": start, "until": until}
         for spell, start, until in zip(region.spells, starts, ends, strict=True)
@@ -177,17 +180,17 @@ def _small_charts(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
     profiles = [each for each in region.profile if each.annualised_volatility is not None]
     drawn: dict[str, alt.TopLevelMixin] = {}
     if cells:
-        drawn["matrix"] = charts.matrix(labels, cells)
+        drawn["matrix"] = panels.matrix(labels, cells)
     if profiles:
-        drawn["profile"] = charts.profile(labels, profiles)
+        drawn["profile"] = panels.profile(labels, profiles)
     if region.closed_spells:
-        drawn["durations"] = charts.durations(labels, region.closed_spells)
+        drawn["durations"] = panels.durations(labels, region.closed_spells)
     if region.forecast:
-        drawn["fan"] = charts.fan(labels, region.forecast)
+        drawn["fan"] = panels.fan(labels, region.forecast)
     if region.calibration:
-        drawn["calibration"] = charts.calibration(region.calibration)
+        drawn["calibration"] = panels.calibration(region.calibration)
     if region.analogues:
-        drawn["analogues"] = charts.analogues(region.analogues)
+        drawn["analogues"] = panels.analogues(region.analogues)
     return drawn
 
 
@@ -212,11 +215,11 @@ def _template_values(region: RegionReport) -> dict[str, object]:
     }
 
 
-def _theme(palette: charts.Palette, n_labels: int) -> dict[str, object]:
-    labels = charts.colours(palette.labels, n_labels)
+def _theme(palette: Palette, n_labels: int) -> dict[str, object]:
+    labels = colours(palette.labels, n_labels)
     return {
         "palette": asdict(replace(palette, labels=labels)),
-        "config": charts.theme(palette, n_labels),
+        "config": theme(palette, n_labels),
     }
 
 

@@ -14,7 +14,7 @@ from regime_engine.reading.matrix import Cell
 from regime_engine.reading.score import Score, Section
 from regime_engine.reading.score import table as score_table
 from regime_engine.reading.volatility import FACTOR
-from regime_engine.report import charts
+from regime_engine.report import panels
 from regime_engine.report.contents import ModelVersion, RegionReport
 
 MISSING = "–"
@@ -179,7 +179,7 @@ def _forecast_table(region: RegionReport) -> Table:
 
 def _durations_table(region: RegionReport) -> Table:
     """A row each duration, with the number of spells of each label."""
-    counts = charts.counted_durations(region.labels, region.closed_spells)
+    counts = panels.counted_durations(region.labels, region.closed_spells)
     rows = [
         [duration, *(number(count.spells) for count in group)]
         for duration, group in groupby(counts, lambda count: count.duration)

@@ -18,13 +18,14 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from servers import MODULE_DATABASE
 
+from regime_engine.charts.palette import DARK, LIGHT, colours
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import volatility
 from regime_engine.reading.score import score, shown
-from regime_engine.report import charts, contents, page
+from regime_engine.report import contents, page
 from regime_engine.report.tables import minus, tables
 
 pytestmark = pytest.mark.one_server
@@ -355,7 +356,7 @@ def test_what_the_views_and_the_audit_found_is_on_the_page(settings, database):
     assert "<code>no_future_rows</code>: 1 row." in kept
 
 
-@pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK])
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
     def luminance(colour: str) -> float:
@@ -368,10 +369,10 @@ def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
         dark, light = sorted(map(luminance, (one, other)))
         return (light + 0.05) / (dark + 0.05)
 
-    colours = charts.colours(palette.labels, n)
-    by_lightness = sorted(colours, key=luminance)
-    assert colours in (by_lightness, by_lightness[::-1])
-    assert all(contrast(*pair) > 1.2 for pair in pairwise(colours))
+    shown = colours(palette.labels, n)
+    by_lightness = sorted(shown, key=luminance)
+    assert shown in (by_lightness, by_lightness[::-1])
+    assert all(contrast(*pair) > 1.2 for pair in pairwise(shown))
     for ink in ("text", "muted", "accent", "good", "bad"):
         assert contrast(getattr(palette, ink), palette.panel) >= 4.5
 

@@ -13,7 +13,7 @@ import regime_engine
 PACKAGE = Path(regime_engine.__file__).parent
 # A room imports those before it.
 ROOMS = (
-    *("errors", "series", "config", "arrays", "measures", "trading_days"),
+    *("errors", "series", "config", "arrays", "charts", "measures", "trading_days"),
     *("encoders", "classifiers"),
     *("database", "seeds", "prices", "windows", "features"),
     "seals",

@@ -1,0 +1,1 @@
+"""Charts of regimes over time, in Vega-Lite: for the report and for a notebook."""

@@ -1,0 +1,110 @@
+"""The colours of a page or a picture, and the Vega-Lite theme that is made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a page, as #rrggbb.
+
+    labels: calmest first, ordered by lightness, so that the labels differ for any eye and in print
+    ramp: of the transition matrix, from probability 0 to 1
+    """
+
+    labels: list[str]
+    page: str
+    panel: str
+    text: str
+    muted: str
+    line: str
+    accent: str
+    good: str
+    bad: str
+    ramp: list[str]
+
+
+LIGHT = Palette(
+    labels=["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
+    page="#f6f7f9",
+    panel="#ffffff",
+    text="#16202c",
+    muted="#566270",
+    line="#dde2e8",
+    accent="#1f5fa8",
+    good="#1b7a4b",
+    bad="#b3261e",
+    ramp=["#f3f6fa", "#1f5fa8"],
+)
+
+DARK = Palette(
+    labels=["#2c5a55", "#5b86b0", "#e59a3f", "#ffc4d4"],
+    page="#0e1319",
+    panel="#161d26",
+    text="#e6ebf1",
+    muted="#9aa7b5",
+    line="#2b3643",
+    accent="#7fb4ee",
+    good="#6fd09b",
+    bad="#ff8a80",
+    ramp=["#1b2530", "#7fb4ee"],
+)
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+
+def colours(palette: Sequence[str], n: int) -> list[str]:
+    """n colours from the first of the palette to its last, mixed if n is not the palette's size."""
+    channels = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in palette])
+    positions = np.arange(n) * (len(palette) - 1) / max(n - 1, 1)
+    mixed = [np.interp(positions, range(len(palette)), channel) for channel in channels.T]
+    return [
+        "#" + "".join(f"{round(value):02x}" for value in colour)
+        for colour in zip(*mixed, strict=True)
+    ]
+
+
+def theme(palette: Palette, n_labels: int) -> dict[str, object]:
+    """The Vega-Lite config of a palette."""
+    axis = {
+        "domainColor": palette.line,
+        "gridColor": palette.line,
+        "gridOpacity": 0.7,
+        "tickColor": palette.line,
+        "labelColor": palette.muted,
+        "titleColor": palette.muted,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "labelPadding": 6,
+    }
+    return {
+        "background": palette.panel,
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisX": {"grid": False},
+        "range": {
+            "category": colours(palette.labels, n_labels),
+            "ramp": palette.ramp,
+            "heatmap": palette.ramp,
+        },
+        "line": {"color": palette.text},
+        "rule": {"color": palette.muted},
+        "area": {"color": palette.muted},
+        "circle": {"color": palette.accent},
+        "point": {"color": palette.accent, "filled": True},
+        "text": {"color": palette.text, "fontSize": 11},
+        "legend": {"labelColor": palette.muted, "titleColor": palette.muted},
+        "title": {
+            "color": palette.text,
+            "subtitleColor": palette.muted,
+            "anchor": "start",
+            "fontSize": 18,
+            "subtitleFontSize": 13,
+            "subtitlePadding": 6,
+            "offset": 14,
+        },
+    }
