@@ -23,6 +23,12 @@ DEFAULT_OUTPUT = Path("regime-report.html")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the main chart as a picture, and the page only if --output is given.",
 )
+@click.option(
+    "--benchmark",
+    "benchmark_id",
+    metavar="ID",
+    help="Compare the rule and the labels with this instrument too.",
+)
 @click.option("--audit", is_flag=True, help="Run the dbt audit first, and show its result.")
 @click.pass_obj
 def report(
@@ -32,6 +38,7 @@ def report(
     window_days: int,
     output: Path | None,
     png: Path | None,
+    benchmark_id: str | None,
     audit: bool,
 ) -> None:
     """Write one HTML file about one or all regions, to look at or to send.
@@ -54,7 +61,12 @@ def report(
         verdicts = contents.audit(database) if audit else None
         phases.begin("reading the regimes")
         stored = contents.read(
-            database, regions, model_id=model_id, window_days=window_days, fresh=verdicts
+            database,
+            regions,
+            model_id=model_id,
+            window_days=window_days,
+            fresh=verdicts,
+            benchmark_id=benchmark_id,
         )
     # Both files are made before either is written.
     files = {}

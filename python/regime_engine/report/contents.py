@@ -14,12 +14,12 @@ from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.reading import volatility
+from regime_engine.reading import performance, score, scored_days, volatility
 from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
+from regime_engine.reading.performance import Benchmark, Performance
 from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
-from regime_engine.reading.score import Score, score
 from regime_engine.reading.suspicions import Suspicions, suspicions
 from regime_engine.series import Series
 
@@ -34,6 +34,7 @@ CALIBRATED_HORIZON = 21
 class Day:
     """A trading day of the view regime_timeline. probabilities: label → probability
 
+    log_return: of the adjusted close
     realised_volatility_21_days_after: of the view volatility_forecasts; no label may depend on it
 
     The fields of a regime are None, and probabilities is empty, on a day without a regime.
@@ -51,6 +52,7 @@ class Day:
     model_version: int | None
     is_in_sample: bool | None
     close: float | None
+    log_return: float | None
     drawdown: float | None
     run_id: UUID | None
 
@@ -143,7 +145,7 @@ class RegionReport:
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
-    score: None if it cannot be told
+    score, performance: None if they cannot be told
     why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
         field
     """
@@ -163,7 +165,8 @@ class RegionReport:
     calibration: list[Calibration]
     volatility: list[volatility.Score]
     analogues: list[Analogue]
-    score: Score | None
+    score: score.Score | None
+    performance: Performance | None
     suspicions: Suspicions | None
     why_empty: dict[str, str]
 
@@ -204,20 +207,24 @@ def read(
     model_id: str,
     window_days: int,
     fresh: list[Verdict] | None = None,
+    benchmark_id: str | None = None,
 ) -> Report:
     """The report on these regions, or on all that have regimes, at one moment of the database.
 
     fresh: the verdicts of an audit that was just run
-    raises RegimeError if there is no regime, or if there are more regions than a page can show
+    benchmark_id: an instrument to compare with
+    raises RegimeError if there is no regime, if the benchmark is not known, or if there are more
+        regions than a page can show
     """
     # The search for analogues sets this level too; the level of a transaction cannot be changed.
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
+        beside = performance.benchmark(database, benchmark_id) if benchmark_id else None
         names = regions or _regions(database, model_id, window_days)
         described = {name: region.description for name, region in seeds.regions(database).items()}
         return Report(
             regions=[
-                _region(database, Series(name, model_id, window_days), described.get(name))
+                _region(database, Series(name, model_id, window_days), described.get(name), beside)
                 for name in dict.fromkeys(names)
             ],
             verdicts=_kept_failures(database) if fresh is None else fresh,
@@ -255,7 +262,9 @@ def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
     return [region for (region,) in found]
 
 
-def _region(database: Database, series: Series, description: str | None) -> RegionReport:
+def _region(
+    database: Database, series: Series, description: str | None, beside: Benchmark | None
+) -> RegionReport:
     require_regimes(database, series)
     days = _rows_of(database, series, Day, statement(__package__, "days"))
     latest = next(day for day in reversed(days) if day.regime_label is not None)
@@ -282,8 +291,9 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             why_empty[panel] = str(error)
             return []
 
+    rule = scored_days.Rule()
     try:
-        scored = score(database, series)
+        scored = scored_days.read(database, series, rule)
     except RegimeError as error:
         scored, why_empty["score"] = None, str(error)
 
@@ -305,7 +315,8 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         ),
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
-        score=scored,
+        score=score.of_days(scored, series, rule) if scored else None,
+        performance=performance.performance(scored, rule, beside) if scored else None,
         suspicions=next(iter(suspicions(database, [series])), None),
         why_empty=why_empty,
     )

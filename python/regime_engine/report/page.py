@@ -19,10 +19,10 @@ import vl_convert
 from regime_engine import __version__
 from regime_engine.charts import over_time
 from regime_engine.charts.elements import DAY, milliseconds
-from regime_engine.charts.palette import DARK, LIGHT, Palette, colours, theme
+from regime_engine.charts.palette import DARK, LIGHT, Palette, colours, readable, theme
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.report import panels
+from regime_engine.report import months, panels
 from regime_engine.report.contents import CALIBRATED_HORIZON, RegionReport, Report
 from regime_engine.report.tables import minus, moment, number, percent, signed, tables, text
 
@@ -32,6 +32,8 @@ PICTURE_SCALE = 2
 EMPTY_WITHOUT = {"drawdown": "drawdown", "novelty": "novelty", "volatility": "expected"}
 # Days ahead for which the page says how likely a change of label is.
 CHANGE_HORIZONS = (5, 21, 63)
+
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def html(report: Report, settings: Settings) -> str:
@@ -55,6 +57,7 @@ def html(report: Report, settings: Settings) -> str:
         report=report,
         regions=[_template_values(region) for region in report.regions],
         calibrated_horizon=CALIBRATED_HORIZON,
+        month_names=MONTH_NAMES,
         themes={"light": _theme(LIGHT, n_labels), "dark": _theme(DARK, n_labels)},
         variables=_variables,
         failed=any(verdict.status == "fail" for verdict in report.verdicts or ()),
@@ -153,12 +156,15 @@ def _data(region: RegionReport) -> dict[str, object]:
     for name, column in EMPTY_WITHOUT.items():
         if not any(value is not None for value in columns[column]):
             del drawn[name]
+    if not region.performance:
+        del drawn["wealth"]
     drawn |= _small_charts(region)
     return {
         "region": region.series.region,
         "labels": labels,
         "days": columns,
         "spells": _spells(region),
+        "wealth": _wealth(region),
         "specs": {name: chart.to_dict(validate=False) for name, chart in drawn.items()},
     }
 
@@ -171,6 +177,16 @@ def _spells(region: RegionReport) -> list[dict[str, object]]:
         {"label": spell.regime_label, "start": start, "until": until}
         for spell, start, until in zip(region.spells, starts, ends, strict=True)
     ]
+
+
+def _wealth(region: RegionReport) -> dict[str, list[Any]]:
+    weeks = region.performance.wealth if region.performance else []
+    return {
+        "date": [(week.as_of_date - date(1970, 1, 1)).days for week in weeks],
+        "rule": [_significant(week.rule) for week in weeks],
+        "market": [_significant(week.market) for week in weeks],
+        "benchmark": [_significant(week.benchmark) for week in weeks],
+    }
 
 
 def _small_charts(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
@@ -210,6 +226,7 @@ def _template_values(region: RegionReport) -> dict[str, object]:
             for each in region.forecast
             if each.horizon in CHANGE_HORIZONS
         },
+        "years": months.years(region.days, region.labels),
         "forecasts": sum(each.forecasts for each in region.calibration),
         "tables": tables(region),
     }
@@ -226,7 +243,11 @@ def _theme(palette: Palette, n_labels: int) -> dict[str, object]:
 def _variables(palette: dict[str, Any]) -> str:
     """A palette as CSS custom properties."""
     names = ("page", "panel", "text", "muted", "line", "accent", "good", "bad")
-    labels = (f"--label-{place}: {colour}" for place, colour in enumerate(palette["labels"]))
+    inks = (palette["text"], palette["panel"])
+    labels = (
+        f"--label-{place}: {colour}; --on-label-{place}: {readable(colour, inks)}"
+        for place, colour in enumerate(palette["labels"])
+    )
     return "; ".join([*(f"--{name}: {palette[name]}" for name in names), *labels])
 
 

@@ -9,7 +9,9 @@
   const panels = [...document.querySelectorAll(".panel")];
   const day = document.getElementById("day");
   const views = new Map(); // element of a chart → its Vega view
-  let years = 0; // how many years are shown, up to each region's last day; 0: all
+  // What is shown of time: {years} up to each region's last day, {from, to} in days since 1970, or
+  // {} for all.
+  let span = {};
   let readAt = null; // the day that is being read, as its place in the shown region's days
 
   // A region is parsed when it is first shown.
@@ -19,21 +21,31 @@
     regions[place] ??= read(`region-${place}`);
     return regions[place];
   };
+  const namesOfRegions = tabs.map((tab) => tab.querySelector("strong").textContent);
 
-  // From the start of the first day to the end of the last one.
-  const rangeOf = ({ days: { date } }) => {
-    const last = date.at(-1) * DAY;
-    const first = date[0] * DAY;
-    if (!years) return [first, last + DAY];
-    const from = new Date(last);
-    from.setUTCFullYear(from.getUTCFullYear() - years);
-    return [Math.max(first, from.getTime()), last + DAY];
+  // The first and the last day that are shown of a region, in days since 1970. A stretch without a
+  // day of the region shows them all.
+  const daysShown = ({ days: { date } }) => {
+    const [first, last] = [date[0], date.at(-1)];
+    if (span.years) {
+      const from = new Date(last * DAY);
+      from.setUTCFullYear(from.getUTCFullYear() - span.years);
+      return [Math.max(first, from.getTime() / DAY), last];
+    }
+    const [from, to] = [Math.max(first, span.from ?? first), Math.min(last, span.to ?? last)];
+    return from <= to ? [from, to] : [first, last];
   };
 
-  const rowsOf = ({ days }) =>
-    days.date.map((_, place) => {
+  // From the start of the first day to the end of the last one.
+  const rangeOf = (region) => {
+    const [from, to] = daysShown(region);
+    return [from * DAY, (to + 1) * DAY];
+  };
+
+  const rowsOf = (columns) =>
+    columns.date.map((_, place) => {
       const row = {};
-      for (const name in days) row[name] = days[name][place];
+      for (const name in columns) row[name] = columns[name][place];
       row.date *= DAY;
       return row;
     });
@@ -45,10 +57,14 @@
     const spec = structuredClone(region.specs[element.dataset.chart]);
     const { palette, config } = themes[dark.matches ? "dark" : "light"];
     const [from, to] = rangeOf(region);
-    const values = { from, to, cursor: from - DAY, panel: palette.panel, ink: palette.text };
+    const values = { ...palette, from, to, cursor: from - DAY, marked_from: 0, marked_to: 0 };
     for (const parameter of spec.params ?? []) parameter.value = values[parameter.name];
     if (isOverTime(element)) {
-      spec.datasets = { days: rowsOf(region), spells: region.spells.map((spell) => ({ ...spell })) };
+      spec.datasets = {
+        days: rowsOf(region.days),
+        spells: region.spells.map((spell) => ({ ...spell })),
+        wealth: rowsOf(region.wealth),
+      };
     }
     const drawn = await vegaEmbed(element, spec, {
       actions: false,
@@ -87,12 +103,19 @@
       ? MISSING
       : value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const percent = (value) => (value == null ? MISSING : `${number(100 * value, 1)}%`);
-  const dated = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
+  const signed = (value) => (value > 0 ? `+${percent(value)}` : percent(value));
+  const dated = (day) => new Date(day * DAY).toISOString().slice(0, 10);
+  // A date as an input or the address has it → days since 1970; null if it is none.
+  const dayOf = (text) => {
+    const found = Date.parse(`${text}T00:00Z`) / DAY;
+    return Number.isNaN(found) || dated(found) !== text ? null : found;
+  };
 
   function factsOf({ days, labels }, place) {
     const label = labels[days.label[place]];
+    const chances = labels.map((_, k) => days[`p${k}`][place]);
     const facts = [["confidence", percent(days.confidence[place])]];
-    if (label) labels.forEach((name, k) => facts.push([name, percent(days[`p${k}`][place])]));
+    if (label) labels.forEach((name, k) => facts.push([name, percent(chances[k])]));
     facts.push(["close", number(days.close[place], 2)]);
     facts.push(["drawdown", percent(days.drawdown[place])]);
     if (days.expected[place] != null) {
@@ -100,48 +123,101 @@
       facts.push(["came in 21 days", percent(days.came[place])]);
     }
     facts.push(["novelty", number(days.novelty[place], 1)]);
-    return { title: `${dated(days.date[place] * DAY)} · ${label ?? "no regime"}`, facts };
+    const title = `${dated(days.date[place])} · ${label ?? "no regime"}`;
+    return { title, facts, note: label ? whyNotLikeliest(days, labels, place, chances) : null };
   }
 
-  function nearest(dates, milliseconds) {
-    const wanted = milliseconds / DAY;
+  // Why the label is not the most probable one: only a label that is kept, or a new one that is
+  // frequent for how rare it usually is, can be another.
+  function whyNotLikeliest({ label }, labels, place, chances) {
+    const likeliest = chances.indexOf(Math.max(...chances));
+    const given = label[place];
+    if (chances[likeliest] === chances[given]) return null;
+    const said = `most probable is ${labels[likeliest]} ${percent(chances[likeliest])}; `;
+    return label[place - 1] === given
+      ? `${said}the label stays ${labels[given]} by hysteresis`
+      : `${said}${labels[given]} is above what is usual for it`;
+  }
+
+  // What happened from one place to another.
+  function factsOfStretch({ days, labels }, from, to) {
+    const counts = labels.map(() => 0);
+    for (let place = from; place <= to; place++) counts[days.label[place]]++;
+    const facts = [
+      ["trading days", number(to - from + 1)],
+      ["close", days.close[from] ? signed(days.close[to] / days.close[from] - 1) : MISSING],
+      ...labels.map((name, k) => [name, percent(counts[k] / (to - from + 1))]),
+    ];
+    return { title: `${dated(days.date[from])} to ${dated(days.date[to])}`, facts };
+  }
+
+  // Place of the value in an ascending list that is nearest to the wanted one.
+  function nearest(values, wanted) {
     let low = 0;
-    let high = dates.length - 1;
+    let high = values.length - 1;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
-      if (dates[middle] <= wanted) low = middle;
+      if (values[middle] <= wanted) low = middle;
       else high = middle;
     }
-    return wanted - dates[low] <= dates[high] - wanted ? low : high;
+    return wanted - values[low] <= values[high] - wanted ? low : high;
   }
 
+  const WEALTH = { rule: "rule", market: "buy and hold", benchmark: "benchmark" };
+
   // Text is set as textContent: the name of a label or region is never markup.
-  function readDay(element, place, x, y) {
-    const region = regionOf(element);
-    readAt = place;
-    const { title, facts } = factsOf(region, place);
-    const heading = document.createElement("strong");
-    heading.textContent = title;
+  function say({ title, facts, note }, x, y) {
+    const made = (name, text) => {
+      const element = document.createElement(name);
+      element.textContent = text;
+      return element;
+    };
     const lines = facts.map(([name, value]) => {
-      const line = document.createElement("span");
-      const figure = document.createElement("b");
-      figure.textContent = value;
-      line.append(name, figure);
+      const line = made("span", name);
+      line.append(made("b", value));
       return line;
     });
-    day.replaceChildren(heading, ...lines);
+    day.replaceChildren(made("strong", title), ...lines, ...(note ? [made("p", note)] : []));
     day.hidden = false;
     const { width, height } = day.getBoundingClientRect();
     const left = x + 16 + width > innerWidth ? x - 16 - width : x + 16;
     day.style.left = `${Math.max(4, left)}px`;
     day.style.top = `${Math.max(4, Math.min(y + 12, innerHeight - height - 4))}px`;
+  }
+
+  function readDay(element, place, x, y) {
+    const region = regionOf(element);
+    readAt = place;
+    const said = factsOf(region, place);
+    if (element.dataset.chart === "wealth") said.facts = wealthAt(region, region.days.date[place]);
+    say(said, x, y);
+    const text = [said.title, ...said.facts.map((fact) => fact.join(" ")), said.note];
     element.setAttribute("aria-valuenow", place);
-    element.setAttribute("aria-valuetext", [title, ...facts.map((fact) => fact.join(" "))].join(", "));
+    element.setAttribute("aria-valuetext", text.filter(Boolean).join(", "));
     moveCursor(element.closest(".panel"), region.days.date[place] * DAY);
+  }
+
+  // What 1 became from the first week shown to the week of the day.
+  function wealthAt({ days, wealth }, date) {
+    const [from] = daysShown({ days });
+    const first = wealth.date.findIndex((each) => each >= from);
+    const place = nearest(wealth.date, date);
+    return Object.entries(WEALTH).flatMap(([column, name]) => {
+      const start = wealth[column].find((value, k) => k >= first && value != null);
+      return wealth[column][place] == null || !start || place < first
+        ? []
+        : [[`1 in ${name}`, number(wealth[column][place] / start, 3)]];
+    });
   }
 
   function moveCursor(panel, milliseconds) {
     for (const [, view] of overTime(panel)) view.signal("cursor", milliseconds).runAsync();
+  }
+
+  function mark(panel, from, to) {
+    for (const [, view] of overTime(panel)) {
+      view.signal("marked_from", from * DAY).signal("marked_to", to * DAY).runAsync();
+    }
   }
 
   function leave(element) {
@@ -156,51 +232,123 @@
     return left + view.padding().left + view.origin()[0];
   }
 
-  function follow(event) {
+  // The place of the day under the pointer.
+  function placeAt(event) {
     const element = event.currentTarget;
     const view = views.get(element);
-    if (!view) return;
-    const date = view.scale("x").invert(event.clientX - originOf(element, view));
-    readDay(element, nearest(regionOf(element).days.date, Number(date)), event.clientX, event.clientY);
+    const date = Number(view.scale("x").invert(event.clientX - originOf(element, view)));
+    return nearest(regionOf(element).days.date, date / DAY);
+  }
+
+  // Of a stretch that is being drawn with the pointer: where it began, and the places of its days.
+  let drawn = null;
+  const CLICK = 5; // pixels: a shorter stretch is a click
+
+  function press(event) {
+    if (!views.has(event.currentTarget)) return;
+    follow(event);
+    // A finger reads the days, or scrolls the page.
+    if (event.button !== 0 || event.pointerType === "touch") return;
+    const place = placeAt(event);
+    drawn = { x: event.clientX, from: place, to: place, isLong: false };
+    event.currentTarget.setPointerCapture(event.pointerId);
+  }
+
+  function follow(event) {
+    const element = event.currentTarget;
+    if (!views.has(element)) return;
+    const place = placeAt(event);
+    if (drawn) drawn.isLong ||= Math.abs(event.clientX - drawn.x) >= CLICK;
+    if (!drawn?.isLong) return readDay(element, place, event.clientX, event.clientY);
+    drawn.to = place;
+    const region = regionOf(element);
+    const [from, to] = [Math.min(drawn.from, place), Math.max(drawn.from, place)];
+    mark(element.closest(".panel"), region.days.date[from], region.days.date[to] + 1);
+    say(factsOfStretch(region, from, to), event.clientX, event.clientY);
+  }
+
+  function release(event) {
+    const element = event.currentTarget;
+    if (!drawn) return;
+    const { date } = regionOf(element).days;
+    const [from, to] = [drawn.from, drawn.to].sort((a, b) => a - b);
+    const isStretch = event.type === "pointerup" && drawn.isLong && from < to;
+    drop(element);
+    if (isStretch) show({ from: date[from], to: date[to] });
+  }
+
+  function drop(element) {
+    drawn = null;
+    mark(element.closest(".panel"), 0, 0);
+    leave(element);
   }
 
   const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: 21, PageDown: -21, Home: -Infinity, End: Infinity };
+  const ZOOMS = { "+": 0.5, "=": 0.5, "-": 2 };
 
   function step(event) {
     const element = event.currentTarget;
     const view = views.get(element);
-    if (event.key === "Escape") leave(element);
-    if (!view || !(event.key in STEPS)) return;
+    if (event.key === "Escape") drop(element);
+    if (!view || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { date } = regionOf(element).days;
+    const [first, last] = daysShown(regionOf(element));
+    const [from, to] = [nearest(date, first), nearest(date, last)];
+    if (event.key in ZOOMS) {
+      event.preventDefault();
+      zoom(date, from, to, readAt ?? to, ZOOMS[event.key]);
+    }
+    if (!(event.key in STEPS)) return;
     event.preventDefault();
-    const { days: { date } } = regionOf(element);
-    const [from, to] = rangeOf(regionOf(element)).map((milliseconds) => nearest(date, milliseconds));
     const place = Math.min(to, Math.max(from, (readAt ?? to) + STEPS[event.key]));
     const x = originOf(element, view) + view.scale("x")(date[place] * DAY);
     readDay(element, place, x, element.getBoundingClientRect().top + 24);
   }
 
+  // Show a part of the days, or more of them, around a place.
+  function zoom(date, from, to, around, factor) {
+    const days = Math.round(Math.max(10, (to - from) * factor));
+    if (days >= date.length - 1) return show({});
+    const start = Math.min(Math.max(0, around - Math.round(days / 2)), date.length - 1 - days);
+    show({ from: date[start], to: date[start + days] });
+  }
+
   for (const element of charts.filter(isOverTime)) {
+    element.addEventListener("pointerdown", press);
     element.addEventListener("pointermove", follow);
-    element.addEventListener("pointerdown", follow);
-    element.addEventListener("pointerleave", () => leave(element));
+    element.addEventListener("pointerup", release);
+    element.addEventListener("pointercancel", release);
+    element.addEventListener("pointerleave", () => drawn || leave(element));
+    element.addEventListener("dblclick", () => show({}));
     element.addEventListener("keydown", step);
-    element.addEventListener("blur", () => leave(element));
+    element.addEventListener("blur", () => drop(element));
   }
 
   const columnsOf = {
     price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
     probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
     volatility: () => [["Expected", "expected"], ["Came", "came"]],
+    wealth: ({ wealth }) =>
+      [["Rule", "rule"], ["Buy and hold", "market"], ["Benchmark", "benchmark"]].filter(
+        ([, column]) => wealth[column].some((value) => value != null),
+      ),
     drawdown: () => [["Drawdown", "drawdown"]],
     novelty: () => [["Novelty", "novelty"]],
   };
-  const shown = { close: (value) => number(value, 2), novelty: (value) => number(value, 1) };
+  const shown = {
+    close: (value) => number(value, 2),
+    novelty: (value) => number(value, 1),
+    rule: (value) => number(value, 3),
+    market: (value) => number(value, 3),
+    benchmark: (value) => number(value, 3),
+  };
 
   function fill(details) {
     const region = regionOf(details);
-    const { days, labels } = region;
+    const { labels } = region;
     const columns = columnsOf[details.dataset.table](region);
-    const [from] = rangeOf(region);
+    const rows = details.dataset.table === "wealth" ? region.wealth : region.days;
+    const [from, to] = daysShown(region);
     const table = document.createElement("table");
     const cell = (row, name, text, isNumber) => {
       const made = document.createElement(name);
@@ -214,16 +362,19 @@
       cell(head, "th", name, !["date", "label"].includes(column)).scope = "col";
     }
     const body = table.createTBody();
-    for (let place = days.date.length - 1; place >= 0 && days.date[place] * DAY >= from; place--) {
+    for (let place = rows.date.length - 1; place >= 0 && rows.date[place] >= from; place--) {
+      if (rows.date[place] > to) continue;
       const row = body.insertRow();
-      cell(row, "th", dated(days.date[place] * DAY)).scope = "row";
+      cell(row, "th", dated(rows.date[place])).scope = "row";
       for (const [, column] of columns) {
-        const value = days[column][place];
+        const value = rows[column][place];
         if (column === "label") cell(row, "td", labels[value] ?? "no regime");
         else cell(row, "td", (shown[column] ?? percent)(value), true);
       }
     }
-    details.querySelector(".scroll").replaceChildren(table);
+    const frame = details.querySelector(".scroll");
+    frame.replaceChildren(table);
+    cue(frame);
   }
 
   const tables = [...document.querySelectorAll(".by-day")];
@@ -231,20 +382,71 @@
     details.addEventListener("toggle", () => details.open && fill(details));
   }
 
+  // Show another part of time, in all regions.
+  function show(next) {
+    span = next;
+    for (const [element, view] of views) {
+      if (!isOverTime(element)) continue;
+      const [from, to] = rangeOf(regionOf(element));
+      view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
+    }
+    tables.filter((details) => details.open).forEach(fill);
+    sayRange();
+    keepAddress();
+  }
+
+  // The buttons, the dates and the note of the region in sight.
+  function sayRange() {
+    const panel = panels[chosen()];
+    const region = regionOf(panel);
+    const [from, to] = daysShown(region).map(dated);
+    const isAll = !span.years && span.from == null && span.to == null;
+    for (const button of panel.querySelectorAll(".ranges button")) {
+      const years = Number(button.dataset.years);
+      button.setAttribute("aria-pressed", years ? years === span.years : isAll);
+    }
+    for (const input of panel.querySelectorAll(".stretch input")) {
+      input.value = input.name === "from" ? from : to;
+      input.removeAttribute("aria-invalid");
+    }
+    const { date } = region.days;
+    const isOutside = span.from > date.at(-1) || span.to < date[0];
+    const name = namesOfRegions[chosen()];
+    note(
+      panel,
+      isOutside ? `${name} has no day in that range. Its days from ${from} to ${to} are shown.` : "",
+    );
+  }
+
+  const note = (panel, text) => {
+    panel.querySelector(".range-note").textContent = text;
+  };
+
   for (const button of document.querySelectorAll(".ranges button")) {
-    button.addEventListener("click", () => {
-      years = Number(button.dataset.years);
-      for (const other of document.querySelectorAll(".ranges button")) {
-        other.setAttribute("aria-pressed", other.dataset.years === button.dataset.years);
-      }
-      for (const [element, view] of views) {
-        if (!isOverTime(element)) continue;
-        const [from, to] = rangeOf(regionOf(element));
-        view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
-      }
-      tables.filter((details) => details.open).forEach(fill);
+    const years = Number(button.dataset.years);
+    button.addEventListener("click", () => show(years ? { years } : {}));
+  }
+
+  for (const input of document.querySelectorAll(".stretch input")) {
+    const panel = input.closest(".panel");
+    const [from, to] = panel.querySelectorAll(".stretch input");
+    const refuse = (text) => {
+      input.setAttribute("aria-invalid", "true");
+      note(panel, text);
+    };
+    // While a year is typed, its first digits are years too: these are out of the region's days.
+    input.addEventListener("change", () => {
+      if (!input.validity.valid || !input.value) return;
+      if (from.value > to.value) refuse(`${from.value} is after ${to.value}.`);
+      else show({ from: dayOf(from.value), to: dayOf(to.value) });
+    });
+    input.addEventListener("blur", () => {
+      if (input.validity.valid && input.value) return;
+      refuse(`Choose a day from ${input.min} to ${input.max}.`);
     });
   }
+
+  const chosen = () => panels.findIndex((panel) => !panel.hidden);
 
   function select(place) {
     tabs.forEach((tab, k) => {
@@ -254,6 +456,8 @@
     });
     day.hidden = true;
     readAt = null;
+    sayRange();
+    keepAddress();
     // A chart that was hidden while the window changed its size is drawn anew.
     dispatchEvent(new Event("resize"));
   }
@@ -269,4 +473,53 @@
       tabs[next].focus();
     });
   });
+
+  // The address keeps region and range: #US, #US/3y, #US/2008-01-01/2009-12-31.
+  function keepAddress() {
+    const parts = [encodeURIComponent(namesOfRegions[chosen()])];
+    if (span.years) parts.push(`${span.years}y`);
+    else if (span.from != null) parts.push(dated(span.from), dated(span.to));
+    history.replaceState(null, "", `#${parts.join("/")}`);
+  }
+
+  function followAddress() {
+    if (document.getElementById(location.hash.slice(1))) return; // an anchor within the page
+    const [name, ...range] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    const place = namesOfRegions.indexOf(name);
+    if (!name) return;
+    const years = /^([1-9]\d?)y$/.exec(range[0])?.[1];
+    const [from, to] = range.map(dayOf);
+    if (range.length === 1 && years) span = { years: Number(years) };
+    else if (range.length === 2 && from != null && to != null) span = { from, to };
+    show(span);
+    if (place >= 0) return select(place);
+    note(panels[chosen()], `This report has no region ${name}.`);
+  }
+
+  // The anchors within a region lead there, and leave the address as it is.
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest('a[href^="#"]');
+    const target = anchor && document.getElementById(anchor.hash.slice(1));
+    if (!target) return;
+    event.preventDefault();
+    target.scrollIntoView();
+    target.focus({ preventScroll: true });
+  });
+
+  addEventListener("hashchange", followAddress);
+  followAddress();
+
+  // A table that is wider than its frame says so: the style sheet lets it fade out.
+  const frames = [...document.querySelectorAll(".scroll")];
+  const cue = (frame) => {
+    const [wide, high] = [frame.scrollWidth - frame.clientWidth, frame.scrollHeight - frame.clientHeight];
+    frame.classList.toggle("is-wider", wide > 1);
+    frame.classList.toggle("more-right", wide - frame.scrollLeft > 1);
+    frame.classList.toggle("more-below", high - frame.scrollTop > 1);
+  };
+  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => cue(target)));
+  for (const frame of frames) {
+    resized.observe(frame);
+    frame.addEventListener("scroll", () => cue(frame), { passive: true });
+  }
 })();
