@@ -5,6 +5,7 @@ The colours are those of the theme, so that one chart serves light and dark.
 """
 
 import json
+from collections.abc import Collection
 from datetime import date
 
 import altair as alt
@@ -16,12 +17,15 @@ from regime_engine.charts.palette import LIGHT
 WEALTH = {"market": ("text", [1, 0]), "benchmark": ("muted", [5, 3]), "rule": ("accent", [1, 0])}
 
 
-def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLevelMixin]:
+def over_time(
+    labels: list[str], first: date, last: date, compared: Collection[str] = WEALTH
+) -> dict[str, alt.TopLevelMixin]:
     """The charts over time, by name: price, lanes, probabilities, volatility, wealth, drawdown,
     novelty. The lanes have the time axis of the price, which is drawn above them.
 
     Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels; expected and came
     of the volatility), spells (label, start, until) and wealth (date, rule, market, benchmark).
+    compared: the columns of wealth that have values; without any there is no chart of it
     Parameters: from, to, cursor, marked_from and marked_to, in milliseconds since 1970; text,
     muted and accent, colours.
     """
@@ -44,15 +48,17 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
     def drawn(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> alt.TopLevelMixin:
         return sized(alt.layer(chart, stretch, cursor).add_params(*params), height)
 
-    return {
+    charts = {
         "price": drawn(_price(labels, days, spells), 300),
         "lanes": drawn(_lanes(labels, spells), 26 * len(labels)),
         "probabilities": drawn(_probabilities(labels, days), 190),
         "volatility": drawn(_volatility(days), 190),
-        "wealth": drawn(_wealth(alt.NamedData("wealth")), 230),
         "drawdown": drawn(_drawdown(days), 150),
         "novelty": drawn(_novelty(days), 120),
     }
+    if compared:
+        charts["wealth"] = drawn(_wealth(compared, alt.NamedData("wealth")), 230)
+    return charts
 
 
 def picture(
@@ -131,7 +137,7 @@ def _volatility(days: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
     )
 
 
-def _wealth(weeks: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
+def _wealth(compared: Collection[str], weeks: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
     """What 1 became since the first week in sight."""
     growth = alt.Y(
         "growth:Q",
@@ -149,6 +155,7 @@ def _wealth(weeks: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
             .mark_line(clip=True, strokeWidth=1.6, strokeDash=dashes)
             .encode(x=_dates("date"), y=growth, stroke=alt.value({"expr": colour}))
             for column, (colour, dashes) in WEALTH.items()
+            if column in compared
         )
     )
 

@@ -152,19 +152,19 @@ def _data(region: RegionReport) -> dict[str, object]:
             _rounded(day.probabilities.get(label, 0), 4) if day.probabilities else None
             for day in days
         ]
-    drawn = over_time.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
+    wealth = _wealth(region)
+    compared = [name for name in over_time.WEALTH if any(wealth[name])]
+    drawn = over_time.over_time(labels, days[0].as_of_date, days[-1].as_of_date, compared)
     for name, column in EMPTY_WITHOUT.items():
         if not any(value is not None for value in columns[column]):
             del drawn[name]
-    if not region.performance:
-        del drawn["wealth"]
     drawn |= _small_charts(region)
     return {
         "region": region.series.region,
         "labels": labels,
         "days": columns,
         "spells": _spells(region),
-        "wealth": _wealth(region),
+        "wealth": wealth,
         "specs": {name: chart.to_dict(validate=False) for name, chart in drawn.items()},
     }
 
