@@ -3,22 +3,13 @@
   const DAY = 86_400_000;
   const MISSING = "–";
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const themes = read("themes");
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const tabs = [...document.querySelectorAll("[role=tab]")];
-  const panels = [...document.querySelectorAll(".panel")];
+  const config = read("theme");
+  const { regionOf, panels } = report;
   const day = document.getElementById("day");
+  const drawings = new Map(); // element of a chart → a promise of its Vega view
   const views = new Map(); // element of a chart → its Vega view
   let years = 0; // how many years are shown, up to each region's last day; 0: all
   let readAt = null; // the day that is being read, as its place in the shown region's days
-
-  // A region is parsed when it is first shown.
-  const regions = panels.map(() => null);
-  const regionOf = (element) => {
-    const place = Number(element.closest(".panel").dataset.region);
-    regions[place] ??= read(`region-${place}`);
-    return regions[place];
-  };
 
   // From the start of the first day to the end of the last one.
   const rangeOf = ({ days: { date } }) => {
@@ -42,31 +33,34 @@
 
   async function draw(element) {
     const region = regionOf(element);
-    const spec = structuredClone(region.specs[element.dataset.chart]);
-    const { palette, config } = themes[dark.matches ? "dark" : "light"];
+    const spec = structuredClone(region.charts[element.dataset.chart]);
     const [from, to] = rangeOf(region);
-    const values = { from, to, cursor: from - DAY, panel: palette.panel, ink: palette.text };
+    const values = { from, to, cursor: from - DAY, panel: "var(--panel)", ink: "var(--text)" };
     for (const parameter of spec.params ?? []) parameter.value = values[parameter.name];
     if (isOverTime(element)) {
       spec.datasets = { days: rowsOf(region), spells: region.spells.map((spell) => ({ ...spell })) };
     }
-    const drawn = await vegaEmbed(element, spec, {
+    const { view } = await vegaEmbed(element, spec, {
       actions: false,
       config: { ...config, aria: false },
       defaultStyle: false,
       renderer: "svg",
       tooltip: { disableDefaultStyle: true, theme: "report" },
     });
-    views.get(element)?.finalize();
-    views.set(element, drawn.view);
+    views.set(element, view);
+  }
+
+  // A chart is drawn once: its colours are those of the style sheet.
+  function drawn(element) {
+    if (!drawings.has(element)) drawings.set(element, draw(element));
+    return drawings.get(element);
   }
 
   const nearby = new IntersectionObserver(
     async (entries) => {
-      const due = entries.filter((entry) => entry.isIntersecting && !views.has(entry.target));
-      for (const { target } of due) {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
         nearby.unobserve(target);
-        await draw(target);
+        await drawn(target);
       }
       if (!document.documentElement.dataset.drawn) {
         document.documentElement.dataset.drawn = "true";
@@ -75,9 +69,6 @@
     },
     { rootMargin: "200px" },
   );
-  const charts = [...document.querySelectorAll(".chart")];
-  charts.forEach((chart) => nearby.observe(chart));
-  dark.addEventListener("change", () => [...views.keys()].forEach(draw));
 
   const overTime = (panel) =>
     [...views].filter(([element]) => isOverTime(element) && panel.contains(element));
@@ -179,14 +170,6 @@
     readDay(element, place, x, element.getBoundingClientRect().top + 24);
   }
 
-  for (const element of charts.filter(isOverTime)) {
-    element.addEventListener("pointermove", follow);
-    element.addEventListener("pointerdown", follow);
-    element.addEventListener("pointerleave", () => leave(element));
-    element.addEventListener("keydown", step);
-    element.addEventListener("blur", () => leave(element));
-  }
-
   const columnsOf = {
     price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
     probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
@@ -226,47 +209,44 @@
     details.querySelector(".scroll").replaceChildren(table);
   }
 
-  const tables = [...document.querySelectorAll(".by-day")];
-  for (const details of tables) {
-    details.addEventListener("toggle", () => details.open && fill(details));
+  const ranges = (root) => [...root.querySelectorAll(".ranges button")];
+  const press = (root) =>
+    ranges(root).forEach((each) => each.setAttribute("aria-pressed", Number(each.dataset.years) === years));
+
+  function setRange(wanted) {
+    years = wanted;
+    press(document);
+    for (const [element, view] of views) {
+      if (!isOverTime(element)) continue;
+      const [from, to] = rangeOf(regionOf(element));
+      view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
+    }
+    document.querySelectorAll(".by-day[open]").forEach(fill);
   }
 
-  for (const button of document.querySelectorAll(".ranges button")) {
-    button.addEventListener("click", () => {
-      years = Number(button.dataset.years);
-      for (const other of document.querySelectorAll(".ranges button")) {
-        other.setAttribute("aria-pressed", other.dataset.years === button.dataset.years);
-      }
-      for (const [element, view] of views) {
-        if (!isOverTime(element)) continue;
-        const [from, to] = rangeOf(regionOf(element));
-        view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
-      }
-      tables.filter((details) => details.open).forEach(fill);
-    });
-  }
+  report.whenOpened((panel) => {
+    const charts = [...panel.querySelectorAll(".chart")];
+    charts.forEach((chart) => nearby.observe(chart));
+    for (const element of charts.filter(isOverTime)) {
+      element.addEventListener("pointermove", follow);
+      element.addEventListener("pointerdown", follow);
+      element.addEventListener("pointerleave", () => leave(element));
+      element.addEventListener("keydown", step);
+      element.addEventListener("blur", () => leave(element));
+    }
+    for (const details of panel.querySelectorAll(".by-day")) {
+      details.addEventListener("toggle", () => details.open && fill(details));
+    }
+    for (const button of ranges(panel)) {
+      button.addEventListener("click", () => setRange(Number(button.dataset.years)));
+    }
+    press(panel);
+  });
 
-  function select(place) {
-    tabs.forEach((tab, k) => {
-      tab.setAttribute("aria-selected", k === place);
-      tab.tabIndex = k === place ? 0 : -1;
-      panels[k].hidden = k !== place;
-    });
+  report.whenShown(() => {
     day.hidden = true;
     readAt = null;
-    // A chart that was hidden while the window changed its size is drawn anew.
-    dispatchEvent(new Event("resize"));
-  }
-
-  tabs.forEach((tab, place) => {
-    tab.addEventListener("click", () => select(place));
-    tab.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: tabs.length - 1 };
-      if (!(event.key in steps)) return;
-      event.preventDefault();
-      const next = (steps[event.key] + tabs.length) % tabs.length;
-      select(next);
-      tabs[next].focus();
-    });
   });
+
+  report.start();
 })();
