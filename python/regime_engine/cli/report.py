@@ -53,20 +53,23 @@ def report(
     """
     from regime_engine.database import connect
     from regime_engine.report import contents, page
+    from regime_engine.report.regions import read
+    from regime_engine.report.sections import section
 
     if png and output and png.resolve() == output.resolve():
         raise click.UsageError("--output and --png name the same file")
     with connect(settings) as database, Phases() as phases:
         phases.begin("auditing" if audit else "reading the regimes")
         verdicts = contents.audit(database) if audit else None
-        phases.begin("reading the regimes")
-        stored = contents.read(
+        stored = read(
             database,
             regions,
             model_id=model_id,
             window_days=window_days,
+            make=section,
             fresh=verdicts,
             benchmark_id=benchmark_id,
+            progress=phases.begin("reading the regions"),
         )
     # Both files are made before either is written.
     files = {}
@@ -76,4 +79,4 @@ def report(
         files[png] = page.png(stored)
     for path, content in files.items():
         page.write(path, content)
-        say(f"{path}: {', '.join(region.series.region for region in stored.regions)}")
+        say(f"{path}: {', '.join(each.row.region for each in stored.regions)}")

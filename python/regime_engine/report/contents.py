@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, LiteralString
+from itertools import groupby
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
@@ -19,11 +19,10 @@ from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.performance import Benchmark, Performance
-from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
-from regime_engine.reading.suspicions import Suspicions, suspicions
+from regime_engine.reading.rows import IS_SERIES, fetch_audit
+from regime_engine.reading.suspicions import Suspicions
 from regime_engine.series import Series
 
-MOST_REGIONS = 20
 LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
@@ -139,9 +138,29 @@ class LedgerRun:
 
 
 @dataclass(frozen=True)
+class Beforehand:
+    """What is known of a region before it is read: what is as quickly read of all regions at once.
+
+    number: its place in the report, from 0
+    description: of the region's instrument, if it has one
+    suspicions: None if the last regime rests on no suspicious price
+    suspicious_prices: instrument → how many it has, of all instruments that have some
+    benchmark: None if none was asked for
+    """
+
+    number: int
+    series: Series
+    description: str | None
+    suspicions: Suspicions | None
+    suspicious_prices: dict[str, int]
+    benchmark: Benchmark | None
+
+
+@dataclass(frozen=True)
 class RegionReport:
     """All that is shown of one region.
 
+    number: its place in the report, from 0
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
@@ -150,6 +169,7 @@ class RegionReport:
         field
     """
 
+    number: int
     series: Series
     description: str | None
     labels: list[str]
@@ -189,48 +209,36 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
-    """regions: as asked for; verdicts: one a test, None if no audit has been run
+class Audit:
+    """What is known of the dbt audit when a report is written.
 
+    verdicts: one a test, None if no audit has been run
     is_fresh: whether the audit was run for this report
     """
 
-    regions: list[RegionReport]
     verdicts: list[Verdict] | None
     is_fresh: bool
     written_at: datetime
 
+    @property
+    def failed(self) -> bool:
+        return any(verdict.status == "fail" for verdict in self.verdicts or ())
 
-def read(
-    database: Database,
-    regions: tuple[str, ...],
-    model_id: str,
-    window_days: int,
-    fresh: list[Verdict] | None = None,
-    benchmark_id: str | None = None,
-) -> Report:
-    """The report on these regions, or on all that have regimes, at one moment of the database.
 
-    fresh: the verdicts of an audit that was just run
-    benchmark_id: an instrument to compare with
-    raises RegimeError if there is no regime, if the benchmark is not known, or if there are more
-        regions than a page can show
-    """
-    # The search for analogues sets this level too; the level of a transaction cannot be changed.
-    database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    with database.transaction():
-        beside = performance.benchmark(database, benchmark_id) if benchmark_id else None
-        names = regions or _regions(database, model_id, window_days)
-        described = {name: region.description for name, region in seeds.regions(database).items()}
-        return Report(
-            regions=[
-                _region(database, Series(name, model_id, window_days), described.get(name), beside)
-                for name in dict.fromkeys(names)
-            ],
-            verdicts=_kept_failures(database) if fresh is None else fresh,
-            is_fresh=fresh is not None,
-            written_at=datetime.now(UTC),
-        )
+@dataclass(frozen=True)
+class Shared:
+    """What the regions of a report have in common."""
+
+    model_id: str
+    window_days: int
+    n_regions: int
+    audit: Audit
+
+
+def audit_of(database: Database, fresh: list[Verdict] | None) -> Audit:
+    """What is known of the audit. fresh: the verdicts of one that was just run"""
+    verdicts = _kept_failures(database) if fresh is None else fresh
+    return Audit(verdicts, is_fresh=fresh is not None, written_at=datetime.now(UTC))
 
 
 def audit(database: Database) -> list[Verdict]:
@@ -242,30 +250,9 @@ def audit(database: Database) -> list[Verdict]:
     ]
 
 
-def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
-    """Every region that has regimes by this encoder and window length."""
-    found = database.execute(
-        "select distinct region from {regimes} where model_id = %s and window_days = %s"
-        " order by region",
-        [model_id, window_days],
-    ).fetchall()
-    if not found:
-        raise RegimeError(
-            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
-            "writes them, and `regime status` lists the stored series"
-        )
-    if len(found) > MOST_REGIONS:
-        raise RegimeError(
-            f"{len(found):,} regions have regimes, and a page shows at most {MOST_REGIONS}: choose "
-            "some of them with --region, once for each"
-        )
-    return [region for (region,) in found]
-
-
-def _region(
-    database: Database, series: Series, description: str | None, beside: Benchmark | None
-) -> RegionReport:
-    require_regimes(database, series)
+def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
+    """All that a report shows of a region. The caller's transaction keeps it to one moment."""
+    series = beforehand.series
     days = _rows_of(database, series, Day, statement(__package__, "days"))
     latest = next(day for day in reversed(days) if day.regime_label is not None)
     [version] = _rows_of(
@@ -298,8 +285,9 @@ def _region(
         scored, why_empty["score"] = None, str(error)
 
     return RegionReport(
+        number=beforehand.number,
         series=series,
-        description=description,
+        description=beforehand.description,
         labels=[*known, *sorted(label for label in occurring - {*known} if label is not None)],
         latest=latest,
         days=days,
@@ -307,7 +295,7 @@ def _region(
         matrix=matrix(database, series).records(Cell),
         profile=_rows_of(database, series, Profile, profile),
         version=version,
-        checks=_checks(database, series, latest.instrument_id),
+        checks=_checks(database, series, latest.instrument_id, beforehand),
         runs=_runs(database, series, latest),
         forecast=forecast(database, series, HORIZONS).records(Forecast),
         calibration=unless_refused(
@@ -316,8 +304,10 @@ def _region(
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
         score=score.of_days(scored, series, rule) if scored else None,
-        performance=performance.performance(scored, rule, beside) if scored else None,
-        suspicions=next(iter(suspicions(database, [series])), None),
+        performance=(
+            performance.performance(scored, rule, beforehand.benchmark) if scored else None
+        ),
+        suspicions=beforehand.suspicions,
         why_empty=why_empty,
     )
 
@@ -345,46 +335,103 @@ def _rows_of(
     return rows.records(kind)
 
 
-# What is counted, by name: what follows `select * from`.
-_FAULTS: dict[str, LiteralString] = {
-    "Transitions that disagree with the regimes": (
-        "{transition_reconciliation} where {of_series} and verdict <> 'agrees'"
-    ),
-    "Regimes of runs that did not succeed": (
-        "{regime_timeline} where {of_series}"
-        " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')"
-    ),
-    "Unsound embeddings": ("{embedding_integrity} where {of_windows} and cardinality(faults) > 0"),
-}
-_NOTES: dict[str, LiteralString] = {
-    "Embeddings whose prices were restated since": (
-        "{embedding_integrity} where {of_windows} and status = 'restated'"
-    ),
-    "Trading days without a regime": "{regime_timeline} where {of_series} and is_missing",
-    "Days labelled by a model that was trained on them": (
-        "{regime_timeline} where {of_series} and is_in_sample"
-    ),
-    "Prices that look suspicious": "{price_suspicions} where instrument_id = {instrument_id}",
-}
+class _Counted(NamedTuple):
+    """Rows of an audit view. scope, rows: conditions in SQL, of the series and of these rows"""
+
+    name: str
+    is_fault: bool
+    view: str
+    scope: LiteralString
+    rows: LiteralString
 
 
-def _checks(database: Database, series: Series, instrument_id: str) -> list[Check]:
+_OF_SERIES: LiteralString = (
+    "region = {region} and model_id = {model_id} and window_days = {window_days}"
+)
+_OF_WINDOWS: LiteralString = (
+    "entity_id = {instrument_id} and model_id = {model_id} and window_days = {window_days}"
+)
+_COUNTED = (
+    _Counted(
+        "Transitions that disagree with the regimes",
+        True,
+        "transition_reconciliation",
+        _OF_SERIES,
+        "verdict <> 'agrees'",
+    ),
+    _Counted(
+        "Regimes of runs that did not succeed",
+        True,
+        "regime_timeline",
+        _OF_SERIES,
+        "run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')",
+    ),
+    _Counted(
+        "Unsound embeddings",
+        True,
+        "embedding_integrity",
+        _OF_WINDOWS,
+        "cardinality(faults) > 0",
+    ),
+    _Counted(
+        "Embeddings whose prices were restated since",
+        False,
+        "embedding_integrity",
+        _OF_WINDOWS,
+        "status = 'restated'",
+    ),
+    _Counted("Trading days without a regime", False, "regime_timeline", _OF_SERIES, "is_missing"),
+    _Counted(
+        "Days labelled by a model that was trained on them",
+        False,
+        "regime_timeline",
+        _OF_SERIES,
+        "is_in_sample",
+    ),
+)
+
+
+def _checks(
+    database: Database, series: Series, instrument_id: str, beforehand: Beforehand
+) -> list[Check]:
     """What the audit views find now, each with a query that can be pasted into psql."""
     literals = {name: sql.Literal(value) for name, value in vars(series).items()}
     literals["instrument_id"] = sql.Literal(instrument_id)
-    of_kind = "model_id = {model_id} and window_days = {window_days}"
-    slots = {
-        **literals,
-        "of_series": sql.SQL("region = {region} and " + of_kind).format(**literals),
-        "of_windows": sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals),
-    }
-    checks = []
-    for name, rows in (_FAULTS | _NOTES).items():
-        query = sql.SQL("select * from {}").format(database.compose(rows, **slots))
-        (found,) = database.one("select count(*) from ({query}) as found", query=query)
-        shown = query.as_string(database.connection)
-        checks.append(Check(name, is_fault=name in _FAULTS, found=found, look_further=shown))
-    return checks
+    found: dict[str, int] = {}
+    # A view is read once, whatever is counted in it.
+    by_view = groupby(sorted(_COUNTED, key=lambda each: each.view), lambda each: each.view)
+    for view, (first, *others) in by_view:
+        counts = database.one(
+            "select {counts} from {view} where {scope}",
+            view=database.table(view),
+            scope=database.compose(first.scope, **literals),
+            counts=sql.SQL(", ").join(
+                sql.SQL("count(*) filter (where {})").format(database.compose(each.rows))
+                for each in (first, *others)
+            ),
+        )
+        found |= zip((each.name for each in (first, *others)), counts, strict=True)
+
+    def look_further(view: str, *conditions: LiteralString) -> str:
+        query = sql.SQL("select * from {} where {}").format(
+            database.table(view),
+            sql.SQL(" and ").join(database.compose(each, **literals) for each in conditions),
+        )
+        return query.as_string(database.connection)
+
+    suspicious = Check(
+        "Prices that look suspicious",
+        is_fault=False,
+        found=beforehand.suspicious_prices.get(instrument_id, 0),
+        look_further=look_further("price_suspicions", "instrument_id = {instrument_id}"),
+    )
+    return [
+        *(
+            Check(each.name, each.is_fault, found[each.name], look_further(*each[2:]))
+            for each in _COUNTED
+        ),
+        suspicious,
+    ]
 
 
 def _kept_failures(database: Database) -> list[Verdict] | None:

@@ -51,9 +51,9 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
             alt.Tooltip("transitions:Q", title="times", format=","),
         ],
     )
-    ramp = alt.Scale(type="sqrt", domain=[0, 1], range="ramp")
+    strength = alt.Scale(type="sqrt", domain=[0, 1], range=[0.05, 1])
     squares = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("probability:Q", scale=ramp, legend=None)
+        opacity=alt.Opacity("probability:Q", scale=strength, legend=None)
     )
     # On a dark square the text has the colour of the panel.
     ink = alt.condition(

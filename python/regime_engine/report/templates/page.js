@@ -2,26 +2,15 @@
 (() => {
   const DAY = 86_400_000;
   const MISSING = "–";
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const themes = read("themes");
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const tabs = [...document.querySelectorAll("[role=tab]")];
-  const panels = [...document.querySelectorAll(".panel")];
+  const config = JSON.parse(document.getElementById("theme").textContent);
+  const { regionOf } = report;
   const day = document.getElementById("day");
   const views = new Map(); // element of a chart → its Vega view
+  const drawings = new Map(); // element of a chart → a promise of its Vega view
   // What is shown of time: {years} up to each region's last day, {from, to} in days since 1970, or
   // {} for all.
   let span = {};
   let readAt = null; // the day that is being read, as its place in the shown region's days
-
-  // A region is parsed when it is first shown.
-  const regions = panels.map(() => null);
-  const regionOf = (element) => {
-    const place = Number(element.closest(".panel").dataset.region);
-    regions[place] ??= read(`region-${place}`);
-    return regions[place];
-  };
-  const namesOfRegions = tabs.map((tab) => tab.querySelector("strong").textContent);
 
   // The first and the last day that are shown of a region, in days since 1970. A stretch without a
   // day of the region shows them all.
@@ -43,7 +32,7 @@
   };
 
   const rowsOf = (columns) =>
-    columns.date.map((_, place) => {
+    (columns.date ?? []).map((_, place) => {
       const row = {};
       for (const name in columns) row[name] = columns[name][place];
       row.date *= DAY;
@@ -54,11 +43,11 @@
 
   async function draw(element) {
     const region = regionOf(element);
-    const spec = structuredClone(region.specs[element.dataset.chart]);
-    const { palette, config } = themes[dark.matches ? "dark" : "light"];
+    const spec = structuredClone(region.charts[element.dataset.chart]);
     const [from, to] = rangeOf(region);
-    const values = { ...palette, from, to, cursor: from - DAY, marked_from: 0, marked_to: 0 };
-    for (const parameter of spec.params ?? []) parameter.value = values[parameter.name];
+    const values = { from, to, cursor: from - DAY, marked_from: 0, marked_to: 0 };
+    // The other parameters are colours, which the style sheet has by the same names.
+    for (const each of spec.params ?? []) each.value = values[each.name] ?? `var(--${each.name})`;
     if (isOverTime(element)) {
       spec.datasets = {
         days: rowsOf(region.days),
@@ -66,23 +55,27 @@
         wealth: rowsOf(region.wealth),
       };
     }
-    const drawn = await vegaEmbed(element, spec, {
+    const { view } = await vegaEmbed(element, spec, {
       actions: false,
       config: { ...config, aria: false },
       defaultStyle: false,
       renderer: "svg",
       tooltip: { disableDefaultStyle: true, theme: "report" },
     });
-    views.get(element)?.finalize();
-    views.set(element, drawn.view);
+    views.set(element, view);
+  }
+
+  // A chart is drawn once: its colours are those of the style sheet.
+  function drawn(element) {
+    if (!drawings.has(element)) drawings.set(element, draw(element));
+    return drawings.get(element);
   }
 
   const nearby = new IntersectionObserver(
     async (entries) => {
-      const due = entries.filter((entry) => entry.isIntersecting && !views.has(entry.target));
-      for (const { target } of due) {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
         nearby.unobserve(target);
-        await draw(target);
+        await drawn(target);
       }
       if (!document.documentElement.dataset.drawn) {
         document.documentElement.dataset.drawn = "true";
@@ -91,9 +84,6 @@
     },
     { rootMargin: "200px" },
   );
-  const charts = [...document.querySelectorAll(".chart")];
-  charts.forEach((chart) => nearby.observe(chart));
-  dark.addEventListener("change", () => [...views.keys()].forEach(draw));
 
   const overTime = (panel) =>
     [...views].filter(([element]) => isOverTime(element) && panel.contains(element));
@@ -111,7 +101,8 @@
     return Number.isNaN(found) || dated(found) !== text ? null : found;
   };
 
-  function factsOf({ days, labels }, place) {
+  function factsOf(region, place) {
+    const { days, labels } = region;
     const label = labels[days.label[place]];
     const chances = labels.map((_, k) => days[`p${k}`][place]);
     const facts = [["confidence", percent(days.confidence[place])]];
@@ -124,29 +115,32 @@
     }
     facts.push(["novelty", number(days.novelty[place], 1)]);
     const title = `${dated(days.date[place])} · ${label ?? "no regime"}`;
-    return { title, facts, note: label ? whyNotLikeliest(days, labels, place, chances) : null };
+    return { title, facts, note: label ? whyNotLikeliest(region, place, chances) : null };
   }
 
-  // Why the label is not the most probable one: only a label that is kept, or a new one that is
-  // frequent for how rare it usually is, can be another.
-  function whyNotLikeliest({ label }, labels, place, chances) {
+  // Why the label is not the most probable one: it is kept, or more probable than is usual for it.
+  function whyNotLikeliest({ days, labels, spells }, place, chances) {
     const likeliest = chances.indexOf(Math.max(...chances));
-    const given = label[place];
+    const given = days.label[place];
     if (chances[likeliest] === chances[given]) return null;
-    const said = `most probable is ${labels[likeliest]} ${percent(chances[likeliest])}; `;
-    return label[place - 1] === given
-      ? `${said}the label stays ${labels[given]} by hysteresis`
-      : `${said}${labels[given]} is above what is usual for it`;
+    const isNew = spells.some((spell) => spell.start === days.date[place] * DAY);
+    return (
+      `most probable is ${labels[likeliest]} ${percent(chances[likeliest])}; ` +
+      (isNew
+        ? `${labels[given]} is further above its usual share`
+        : `the label stays ${labels[given]} by hysteresis`)
+    );
   }
 
   // What happened from one place to another.
-  function factsOfStretch({ days, labels }, from, to) {
+  function factsOfStretch({ days, labels, thinned }, from, to) {
+    const n = to - from + 1;
     const counts = labels.map(() => 0);
     for (let place = from; place <= to; place++) counts[days.label[place]]++;
     const facts = [
-      ["trading days", number(to - from + 1)],
+      [thinned ? "days shown" : "trading days", number(n)],
       ["close", days.close[from] ? signed(days.close[to] / days.close[from] - 1) : MISSING],
-      ...labels.map((name, k) => [name, percent(counts[k] / (to - from + 1))]),
+      ...labels.map((name, k) => [name, percent(counts[k] / n)]),
     ];
     return { title: `${dated(days.date[from])} to ${dated(days.date[to])}`, facts };
   }
@@ -203,8 +197,8 @@
     const first = wealth.date.findIndex((each) => each >= from);
     const place = nearest(wealth.date, date);
     return Object.entries(WEALTH).flatMap(([column, name]) => {
-      const start = wealth[column].find((value, k) => k >= first && value != null);
-      return wealth[column][place] == null || !start || place < first
+      const start = wealth[column]?.find((value, k) => k >= first && value != null);
+      return !start || wealth[column][place] == null || place < first
         ? []
         : [[`1 in ${name}`, number(wealth[column][place] / start, 3)]];
     });
@@ -241,7 +235,7 @@
   }
 
   // Of a stretch that is being drawn with the pointer: where it began, and the places of its days.
-  let drawn = null;
+  let stretch = null;
   const CLICK = 5; // pixels: a shorter stretch is a click
 
   function press(event) {
@@ -250,7 +244,7 @@
     // A finger reads the days, or scrolls the page.
     if (event.button !== 0 || event.pointerType === "touch") return;
     const place = placeAt(event);
-    drawn = { x: event.clientX, from: place, to: place, isLong: false };
+    stretch = { x: event.clientX, from: place, to: place, isLong: false };
     event.currentTarget.setPointerCapture(event.pointerId);
   }
 
@@ -258,27 +252,27 @@
     const element = event.currentTarget;
     if (!views.has(element)) return;
     const place = placeAt(event);
-    if (drawn) drawn.isLong ||= Math.abs(event.clientX - drawn.x) >= CLICK;
-    if (!drawn?.isLong) return readDay(element, place, event.clientX, event.clientY);
-    drawn.to = place;
+    if (stretch) stretch.isLong ||= Math.abs(event.clientX - stretch.x) >= CLICK;
+    if (!stretch?.isLong) return readDay(element, place, event.clientX, event.clientY);
+    stretch.to = place;
     const region = regionOf(element);
-    const [from, to] = [Math.min(drawn.from, place), Math.max(drawn.from, place)];
+    const [from, to] = [Math.min(stretch.from, place), Math.max(stretch.from, place)];
     mark(element.closest(".panel"), region.days.date[from], region.days.date[to] + 1);
     say(factsOfStretch(region, from, to), event.clientX, event.clientY);
   }
 
   function release(event) {
     const element = event.currentTarget;
-    if (!drawn) return;
+    if (!stretch) return;
     const { date } = regionOf(element).days;
-    const [from, to] = [drawn.from, drawn.to].sort((a, b) => a - b);
-    const isStretch = event.type === "pointerup" && drawn.isLong && from < to;
+    const [from, to] = [stretch.from, stretch.to].sort((a, b) => a - b);
+    const isStretch = event.type === "pointerup" && stretch.isLong && from < to;
     drop(element);
     if (isStretch) show({ from: date[from], to: date[to] });
   }
 
   function drop(element) {
-    drawn = null;
+    stretch = null;
     mark(element.closest(".panel"), 0, 0);
     leave(element);
   }
@@ -313,24 +307,13 @@
     show({ from: date[start], to: date[start + days] });
   }
 
-  for (const element of charts.filter(isOverTime)) {
-    element.addEventListener("pointerdown", press);
-    element.addEventListener("pointermove", follow);
-    element.addEventListener("pointerup", release);
-    element.addEventListener("pointercancel", release);
-    element.addEventListener("pointerleave", () => drawn || leave(element));
-    element.addEventListener("dblclick", () => show({}));
-    element.addEventListener("keydown", step);
-    element.addEventListener("blur", () => drop(element));
-  }
-
   const columnsOf = {
     price: () => [["Label", "label"], ["Confidence", "confidence"], ["Close", "close"]],
     probabilities: ({ labels }) => labels.map((label, place) => [label, `p${place}`]),
     volatility: () => [["Expected", "expected"], ["Came", "came"]],
     wealth: ({ wealth }) =>
       [["Rule", "rule"], ["Buy and hold", "market"], ["Benchmark", "benchmark"]].filter(
-        ([, column]) => wealth[column].some((value) => value != null),
+        ([, column]) => column in wealth,
       ),
     drawdown: () => [["Drawdown", "drawdown"]],
     novelty: () => [["Novelty", "novelty"]],
@@ -377,11 +360,6 @@
     cue(frame);
   }
 
-  const tables = [...document.querySelectorAll(".by-day")];
-  for (const details of tables) {
-    details.addEventListener("toggle", () => details.open && fill(details));
-  }
-
   // Show another part of time, in all regions.
   function show(next) {
     span = next;
@@ -390,127 +368,63 @@
       const [from, to] = rangeOf(regionOf(element));
       view.signal("from", from).signal("to", to).signal("cursor", from - DAY).runAsync();
     }
-    tables.filter((details) => details.open).forEach(fill);
-    sayRange();
-    keepAddress();
+    document.querySelectorAll(".by-day[open]").forEach(fill);
+    sayRange(report.inSight());
+    report.keepRange(span.years ? `/${span.years}y` : span.to ? `/${dated(span.from)}/${dated(span.to)}` : "");
   }
 
-  // The buttons, the dates and the note of the region in sight.
-  function sayRange() {
-    const panel = panels[chosen()];
-    const region = regionOf(panel);
-    const [from, to] = daysShown(region).map(dated);
-    const isAll = !span.years && span.from == null && span.to == null;
+  // The buttons, the dates and the note of a panel.
+  function sayRange(panel) {
+    if (!panel) return;
+    const { days } = regionOf(panel);
+    const [from, to] = daysShown({ days }).map(dated);
     for (const button of panel.querySelectorAll(".ranges button")) {
       const years = Number(button.dataset.years);
-      button.setAttribute("aria-pressed", years ? years === span.years : isAll);
+      button.setAttribute("aria-pressed", years ? years === span.years : !span.years && !span.to);
     }
     for (const input of panel.querySelectorAll(".stretch input")) {
       input.value = input.name === "from" ? from : to;
       input.removeAttribute("aria-invalid");
     }
-    const { date } = region.days;
-    const isOutside = span.from > date.at(-1) || span.to < date[0];
-    const name = namesOfRegions[chosen()];
-    note(
-      panel,
-      isOutside ? `${name} has no day in that range. Its days from ${from} to ${to} are shown.` : "",
-    );
+    const isOutside = span.from > days.date.at(-1) || span.to < days.date[0];
+    const asked = isOutside ? `${dated(span.from)} to ${dated(span.to)}` : "";
+    note(panel, asked && `${panel.dataset.name} has no day from ${asked}, so all its days are shown.`);
   }
 
   const note = (panel, text) => {
     panel.querySelector(".range-note").textContent = text;
   };
 
-  for (const button of document.querySelectorAll(".ranges button")) {
-    const years = Number(button.dataset.years);
-    button.addEventListener("click", () => show(years ? { years } : {}));
-  }
+  report.whenRangeIsRead((parts) => {
+    const years = /^([1-9]\d?)y$/.exec(parts[0])?.[1];
+    const [from, to] = parts.map(dayOf);
+    if (parts.length === 1 && years) span = { years: Number(years) };
+    else if (parts.length === 2 && from != null && to != null && from <= to) span = { from, to };
+    else span = {};
+  });
 
-  for (const input of document.querySelectorAll(".stretch input")) {
-    const panel = input.closest(".panel");
-    const [from, to] = panel.querySelectorAll(".stretch input");
-    const refuse = (text) => {
+  function watchDates(panel) {
+    const inputs = [...panel.querySelectorAll(".stretch input")];
+    const [from, to] = inputs;
+    const refuse = (input, text) => {
       input.setAttribute("aria-invalid", "true");
       note(panel, text);
     };
-    // While a year is typed, its first digits are years too: these are out of the region's days.
-    input.addEventListener("change", () => {
-      if (!input.validity.valid || !input.value) return;
-      if (from.value > to.value) refuse(`${from.value} is after ${to.value}.`);
-      else show({ from: dayOf(from.value), to: dayOf(to.value) });
-    });
-    input.addEventListener("blur", () => {
-      if (input.validity.valid && input.value) return;
-      refuse(`Choose a day from ${input.min} to ${input.max}.`);
-    });
+    for (const input of inputs) {
+      // While a year is typed, its first digits are years too: these are out of the region's days.
+      input.addEventListener("change", () => {
+        if (!input.validity.valid || !input.value) return;
+        if (from.value > to.value) refuse(input, `${from.value} is after ${to.value}.`);
+        else show({ from: dayOf(from.value), to: dayOf(to.value) });
+      });
+      input.addEventListener("blur", () => {
+        if (input.validity.valid && input.value) return;
+        refuse(input, `Choose a day from ${input.min} to ${input.max}.`);
+      });
+    }
   }
 
-  const chosen = () => panels.findIndex((panel) => !panel.hidden);
-
-  function select(place) {
-    tabs.forEach((tab, k) => {
-      tab.setAttribute("aria-selected", k === place);
-      tab.tabIndex = k === place ? 0 : -1;
-      panels[k].hidden = k !== place;
-    });
-    day.hidden = true;
-    readAt = null;
-    sayRange();
-    keepAddress();
-    // A chart that was hidden while the window changed its size is drawn anew.
-    dispatchEvent(new Event("resize"));
-  }
-
-  tabs.forEach((tab, place) => {
-    tab.addEventListener("click", () => select(place));
-    tab.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: tabs.length - 1 };
-      if (!(event.key in steps)) return;
-      event.preventDefault();
-      const next = (steps[event.key] + tabs.length) % tabs.length;
-      select(next);
-      tabs[next].focus();
-    });
-  });
-
-  // The address keeps region and range: #US, #US/3y, #US/2008-01-01/2009-12-31.
-  function keepAddress() {
-    const parts = [encodeURIComponent(namesOfRegions[chosen()])];
-    if (span.years) parts.push(`${span.years}y`);
-    else if (span.from != null) parts.push(dated(span.from), dated(span.to));
-    history.replaceState(null, "", `#${parts.join("/")}`);
-  }
-
-  function followAddress() {
-    if (document.getElementById(location.hash.slice(1))) return; // an anchor within the page
-    const [name, ...range] = location.hash.slice(1).split("/").map(decodeURIComponent);
-    const place = namesOfRegions.indexOf(name);
-    if (!name) return;
-    const years = /^([1-9]\d?)y$/.exec(range[0])?.[1];
-    const [from, to] = range.map(dayOf);
-    if (range.length === 1 && years) span = { years: Number(years) };
-    else if (range.length === 2 && from != null && to != null) span = { from, to };
-    show(span);
-    if (place >= 0) return select(place);
-    note(panels[chosen()], `This report has no region ${name}.`);
-  }
-
-  // The anchors within a region lead there, and leave the address as it is.
-  document.addEventListener("click", (event) => {
-    const anchor = event.target.closest('a[href^="#"]');
-    const target = anchor && document.getElementById(anchor.hash.slice(1));
-    if (!target) return;
-    event.preventDefault();
-    target.scrollIntoView();
-    target.focus({ preventScroll: true });
-  });
-
-  addEventListener("hashchange", followAddress);
-  followAddress();
-
-  // A table that is wider than its frame says so: the style sheet lets it fade out.
-  const frames = [...document.querySelectorAll(".scroll")];
+  // A table that goes on says so where it is cut: the style sheet lets it fade out.
   const cue = (frame) => {
     const [wide, high] = [frame.scrollWidth - frame.clientWidth, frame.scrollHeight - frame.clientHeight];
     frame.classList.toggle("is-wider", wide > 1);
@@ -518,8 +432,43 @@
     frame.classList.toggle("more-below", high - frame.scrollTop > 1);
   };
   const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => cue(target)));
-  for (const frame of frames) {
-    resized.observe(frame);
-    frame.addEventListener("scroll", () => cue(frame), { passive: true });
+
+  function watchFrames(root) {
+    for (const frame of root.querySelectorAll(".scroll")) {
+      resized.observe(frame);
+      frame.addEventListener("scroll", () => cue(frame), { passive: true });
+    }
   }
+
+  report.whenOpened((panel) => {
+    const charts = [...panel.querySelectorAll(".chart")];
+    charts.forEach((chart) => nearby.observe(chart));
+    for (const element of charts.filter(isOverTime)) {
+      element.addEventListener("pointerdown", press);
+      element.addEventListener("pointermove", follow);
+      element.addEventListener("pointerup", release);
+      element.addEventListener("pointercancel", release);
+      element.addEventListener("pointerleave", () => stretch || leave(element));
+      element.addEventListener("dblclick", () => show({}));
+      element.addEventListener("keydown", step);
+      element.addEventListener("blur", () => drop(element));
+    }
+    for (const details of panel.querySelectorAll(".by-day")) {
+      details.addEventListener("toggle", () => details.open && fill(details));
+    }
+    for (const button of panel.querySelectorAll(".ranges button")) {
+      const years = Number(button.dataset.years);
+      button.addEventListener("click", () => show(years ? { years } : {}));
+    }
+    watchDates(panel);
+    watchFrames(panel);
+  });
+
+  report.whenShown((panel) => {
+    day.hidden = true;
+    readAt = null;
+    if (panel) show(span);
+  });
+
+  report.start();
 })();
