@@ -87,12 +87,22 @@ def _price(
         "close:Q",
         title=None,
         scale=alt.Scale(type="log", nice=False, padding=8),
-        axis=axis(format=",", tickCount=5),
+        axis=axis(format=",", tickCount=5, values=_log_ticks()),
     )
     return alt.layer(
         bands.encode(x=_dates("start", axis=None), x2="until", color=colour(labels)),
         line.encode(x=_dates("date", axis=None), y=close),
     )
+
+
+def _log_ticks() -> dict[str, str]:
+    """Even steps where the values differ too little for the ticks of a log scale."""
+    low, high = "domain('y')[0]", "domain('y')[1]"
+    power = f"pow(10, floor(log({high} - {low}) / LN10))"
+    steps = f"({high} - {low}) / {power}"
+    step = f"({power} * ({steps} < 2 ? 0.2 : {steps} < 5 ? 0.5 : 2))"
+    even = f"sequence(ceil({low} / {step}) * {step}, {high}, {step})"
+    return {"expr": f"{high} < 4 * {low} ? {even} : null"}
 
 
 def _lanes(labels: list[str], spells: alt.NamedData) -> alt.Chart:
@@ -143,7 +153,7 @@ def _wealth(compared: Collection[str], weeks: alt.NamedData) -> alt.LayerChart |
         "growth:Q",
         title=None,
         scale=alt.Scale(type="log", nice=False, padding=8),
-        axis=axis(format=".3~f", tickCount=5),
+        axis=axis(format=".3~f", tickCount=5, values=_log_ticks()),
     )
     return alt.layer(
         *(

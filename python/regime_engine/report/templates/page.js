@@ -88,10 +88,10 @@
   const overTime = (panel) =>
     [...views].filter(([element]) => isOverTime(element) && panel.contains(element));
 
-  const number = (value, digits = 0) =>
-    value == null
-      ? MISSING
-      : value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const number = (value, digits = 0) => {
+    const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    return value == null ? MISSING : value.toLocaleString("en-US", options).replace("-", "−");
+  };
   const percent = (value) => (value == null ? MISSING : `${number(100 * value, 1)}%`);
   const signed = (value) => (value > 0 ? `+${percent(value)}` : percent(value));
   const dated = (day) => new Date(day * DAY).toISOString().slice(0, 10);
