@@ -18,8 +18,8 @@ from regime_engine.database import Database, connect, explain
 from regime_engine.engine.workers import serve_parent
 from regime_engine.errors import RegimeError
 from regime_engine.reading.performance import Benchmark, benchmark
-from regime_engine.reading.rows import fetch_audit, require_regimes
-from regime_engine.reading.suspicions import suspicions
+from regime_engine.reading.rows import require_regimes
+from regime_engine.reading.suspicions import suspicions_and_prices
 from regime_engine.report import contents
 from regime_engine.report.contents import Beforehand, RegionReport, Shared, Verdict
 from regime_engine.series import Series
@@ -63,6 +63,7 @@ def read(
     with database.transaction():
         names = dict.fromkeys(regions or _stored(database, model_id, window_days))
         beside = benchmark(database, benchmark_id) if benchmark_id else None
+        progress(0, len(names), "looking for suspicious prices")
         all_series = [Series(name, model_id, window_days) for name in names]
         asked = _beforehand(database, all_series, beside)
         shared = Shared(model_id, window_days, len(asked), contents.audit_of(database, fresh))
@@ -95,28 +96,19 @@ def _stored(database: Database, model_id: str, window_days: int) -> list[str]:
 def _beforehand(
     database: Database, all_series: list[Series], beside: Benchmark | None
 ) -> list[Beforehand]:
-    """What is read of all regions at once: the view price_suspicions reads every price."""
+    """What is read of all regions at once."""
     for series in all_series:
         require_regimes(database, series)
     described = {name: region.description for name, region in seeds.regions(database).items()}
-    resting = {each.region: each for each in suspicions(database, all_series)}
-    asked = {"regions": [series.region for series in all_series]}
-    instruments = database.execute(
-        "select distinct instrument_id from {regimes} where region = any(%(regions)s)", asked
-    ).fetchall()
-    counted = fetch_audit(
-        database,
-        "select instrument_id, count(*) from {price_suspicions} where instrument_id = any(%s)"
-        " group by instrument_id",
-        [[instrument_id for (instrument_id,) in instruments]],
-    )
+    resting, suspicious_prices = suspicions_and_prices(database, all_series)
+    by_region = {each.region: each for each in resting}
     return [
         Beforehand(
             number=number,
             series=series,
             description=described.get(series.region),
-            suspicions=resting.get(series.region),
-            suspicious_prices=dict(counted.rows),
+            suspicions=by_region.get(series.region),
+            suspicious_prices=suspicious_prices,
             benchmark=beside,
         )
         for number, series in enumerate(all_series)
