@@ -113,8 +113,7 @@ def _counts(sections: list[Section]) -> list[tuple[str, int, int]]:
 def _variables(palette: Palette) -> str:
     """A palette as CSS custom properties."""
     colours = vars(palette) | {f"label-{n}": colour for n, colour in enumerate(palette.labels)}
-    inks = (palette.text, palette.panel)
-    colours |= {f"on-label-{n}": readable(each, inks) for n, each in enumerate(palette.labels)}
+    colours |= {f"on-label-{n}": readable(each) for n, each in enumerate(palette.labels)}
     del colours["labels"]
     return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
 
