@@ -77,6 +77,24 @@ def by_variables(n_labels: int) -> Palette:
     return Palette(labels=labels, **{name: f"var(--{name})" for name in names})
 
 
+def readable(colour: str, inks: Sequence[str]) -> str:
+    """Of the inks, the one that is read best on the colour."""
+    return max(inks, key=lambda ink: contrast(ink, colour))
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """0 to 1, as WCAG 2 defines it."""
+    channels = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
 def theme(palette: Palette) -> dict[str, object]:
     """The Vega-Lite config of a palette."""
     axis = {

@@ -28,6 +28,12 @@ DEFAULT_OUTPUT = Path("regime-report.html")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Print the page to a PDF, and write the page only if --output is given.",
 )
+@click.option(
+    "--benchmark",
+    "benchmark_id",
+    metavar="ID",
+    help="Compare the rule and the labels with this instrument too.",
+)
 @click.option("--audit", is_flag=True, help="Run the dbt audit first, and show its result.")
 @click.pass_obj
 def report(
@@ -38,6 +44,7 @@ def report(
     output: Path | None,
     png: Path | None,
     pdf: Path | None,
+    benchmark_id: str | None,
     audit: bool,
 ) -> None:
     """Write one HTML file about one or all regions, to look at or to send.
@@ -71,6 +78,7 @@ def report(
             window_days=window_days,
             make=section,
             fresh=verdicts,
+            benchmark_id=benchmark_id,
             progress=phases.begin("reading the regions"),
         )
         # All files are made before any is written.

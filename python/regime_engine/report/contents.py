@@ -14,12 +14,12 @@ from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.reading import volatility
+from regime_engine.reading import performance, score, scored_days, volatility
 from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
+from regime_engine.reading.performance import Benchmark, Performance
 from regime_engine.reading.rows import IS_SERIES, fetch_audit
-from regime_engine.reading.score import Score, score
 from regime_engine.reading.suspicions import Suspicions
 from regime_engine.series import Series
 
@@ -33,6 +33,7 @@ CALIBRATED_HORIZON = 21
 class Day:
     """A trading day of the view regime_timeline. probabilities: label → probability
 
+    log_return: of the adjusted close
     realised_volatility_21_days_after: of the view volatility_forecasts; no label may depend on it
 
     The fields of a regime are None, and probabilities is empty, on a day without a regime.
@@ -50,6 +51,7 @@ class Day:
     model_version: int | None
     is_in_sample: bool | None
     close: float | None
+    log_return: float | None
     drawdown: float | None
     run_id: UUID | None
 
@@ -143,6 +145,7 @@ class Beforehand:
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
     suspicious_prices: instrument → how many it has, of all instruments that have some
+    benchmark: None if none was asked for
     """
 
     number: int
@@ -150,6 +153,7 @@ class Beforehand:
     description: str | None
     suspicions: Suspicions | None
     suspicious_prices: dict[str, int]
+    benchmark: Benchmark | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class RegionReport:
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
-    score: None if it cannot be told
+    score, performance: None if they cannot be told
     why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
         field
     """
@@ -181,7 +185,8 @@ class RegionReport:
     calibration: list[Calibration]
     volatility: list[volatility.Score]
     analogues: list[Analogue]
-    score: Score | None
+    score: score.Score | None
+    performance: Performance | None
     suspicions: Suspicions | None
     why_empty: dict[str, str]
 
@@ -273,8 +278,9 @@ def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
             why_empty[panel] = str(error)
             return []
 
+    rule = scored_days.Rule()
     try:
-        scored = score(database, series)
+        scored = scored_days.read(database, series, rule)
     except RegimeError as error:
         scored, why_empty["score"] = None, str(error)
 
@@ -297,7 +303,10 @@ def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
         ),
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
-        score=scored,
+        score=score.of_days(scored, series, rule) if scored else None,
+        performance=(
+            performance.performance(scored, rule, beforehand.benchmark) if scored else None
+        ),
         suspicions=beforehand.suspicions,
         why_empty=why_empty,
     )

@@ -16,7 +16,7 @@ import vl_convert
 
 from regime_engine import __version__
 from regime_engine.charts import over_time
-from regime_engine.charts.palette import DARK, LIGHT, Palette, by_variables, fitted, theme
+from regime_engine.charts.palette import DARK, LIGHT, Palette, by_variables, fitted, readable, theme
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 from regime_engine.report.regions import FEW, Report
@@ -119,6 +119,8 @@ def _counts(sections: list[Section]) -> list[tuple[str, int, int]]:
 def _variables(palette: Palette) -> str:
     """A palette as CSS custom properties."""
     colours = vars(palette) | {f"label-{n}": colour for n, colour in enumerate(palette.labels)}
+    inks = (palette.text, palette.panel)
+    colours |= {f"on-label-{n}": readable(each, inks) for n, each in enumerate(palette.labels)}
     del colours["labels"]
     return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
 

@@ -17,6 +17,7 @@ from regime_engine.config import Settings
 from regime_engine.database import Database, connect, explain
 from regime_engine.engine.workers import serve_parent
 from regime_engine.errors import RegimeError
+from regime_engine.reading.performance import Benchmark, benchmark
 from regime_engine.reading.rows import require_regimes
 from regime_engine.reading.suspicions import suspicions_and_prices
 from regime_engine.report import contents
@@ -49,19 +50,22 @@ def read(
     window_days: int,
     make: Make[Made],
     fresh: list[Verdict] | None = None,
+    benchmark_id: str | None = None,
     progress: Progress = lambda done, total, name: None,
 ) -> Report[Made]:
     """The report on these regions, or on all that have regimes, at one moment of the database.
 
-    fresh: the verdicts of an audit that was just run
-    raises RegimeError if there is no regime
+    fresh: the verdicts of an audit that was just run; benchmark_id: an instrument to compare with
+    raises RegimeError if there is no regime, and for a benchmark without features
     """
     # The search for analogues sets this level too; the level of a transaction cannot be changed.
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
         names = dict.fromkeys(regions or _stored(database, model_id, window_days))
+        beside = benchmark(database, benchmark_id) if benchmark_id else None
         progress(0, len(names), "looking for suspicious prices")
-        asked = _beforehand(database, [Series(name, model_id, window_days) for name in names])
+        all_series = [Series(name, model_id, window_days) for name in names]
+        asked = _beforehand(database, all_series, beside)
         shared = Shared(model_id, window_days, len(asked), contents.audit_of(database, fresh))
         made = []
         for each, one in zip(asked, _each(database, asked, shared, make), strict=True):
@@ -89,7 +93,9 @@ def _stored(database: Database, model_id: str, window_days: int) -> list[str]:
     return [region for (region,) in found]
 
 
-def _beforehand(database: Database, all_series: list[Series]) -> list[Beforehand]:
+def _beforehand(
+    database: Database, all_series: list[Series], beside: Benchmark | None
+) -> list[Beforehand]:
     """What is read of all regions at once."""
     for series in all_series:
         require_regimes(database, series)
@@ -103,6 +109,7 @@ def _beforehand(database: Database, all_series: list[Series]) -> list[Beforehand
             description=described.get(series.region),
             suspicions=by_region.get(series.region),
             suspicious_prices=suspicious_prices,
+            benchmark=beside,
         )
         for number, series in enumerate(all_series)
     ]

@@ -13,7 +13,7 @@ import jinja2
 
 from regime_engine.charts import over_time
 from regime_engine.charts.elements import DAY, milliseconds
-from regime_engine.report import panels
+from regime_engine.report import months, panels
 from regime_engine.report.contents import CALIBRATED_HORIZON, Day, RegionReport, Shared
 from regime_engine.report.sparks import spark
 from regime_engine.report.tables import minus, moment, number, percent, signed, tables, text
@@ -23,6 +23,7 @@ CHANGE_HORIZONS = (5, 21, 63)
 # Of all regions together: the file stays below 6 MB, and the newest days are all there.
 MOST_DAYS = 250_000
 SPARK_DAYS = 504
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def section(region: RegionReport, shared: Shared) -> Section:
     """What the page and the picture show of a region."""
     spells = _spells(region)
     days = _kept(region.days, MOST_DAYS // shared.n_regions)
-    charts = _charts(region, days)
+    wealth = _wealth(region)
+    charts = _charts(region, days, wealth)
     return Section(
         row=_row(region),
         labels=region.labels,
@@ -85,8 +87,10 @@ def section(region: RegionReport, shared: Shared) -> Section:
         numbers={
             "region": region.series.region,
             "labels": region.labels,
+            "thinned": len(days) < len(region.days),
             "days": _columns(region.labels, days),
             "spells": spells,
+            "wealth": wealth,
             "charts": charts,
         },
         days=[{"date": milliseconds(day.as_of_date), "close": day.close} for day in region.days],
@@ -136,12 +140,10 @@ def _kept(days: list[Day], most: int) -> list[Day]:
 
 def _columns(labels: list[str], days: list[Day]) -> dict[str, list[object]]:
     """The days column by column, each as [digits, steps]: see _steps."""
-    closes = [day.close for day in days if day.close is not None and day.close > 0]
-    of_close = max(2, 4 - math.floor(math.log10(min(closes)))) if closes else 0
     columns = {
-        "date": _steps([(day.as_of_date - date(1970, 1, 1)).days for day in days], 0),
+        "date": _steps([_day_number(day.as_of_date) for day in days], 0),
         "label": _steps([_place(labels, day.regime_label) for day in days], 0),
-        "close": _steps([day.close for day in days], of_close),
+        "close": _on_log_scale([day.close for day in days]),
         "drawdown": _steps([day.drawdown for day in days], 3),
         "novelty": _steps([day.novelty for day in days], 1),
         "expected": _steps([day.expected_volatility for day in days], 3),
@@ -154,6 +156,27 @@ def _columns(labels: list[str], days: list[Day]) -> dict[str, list[object]]:
         ]
         columns[f"p{place}"] = _steps(probabilities, 3)
     return columns
+
+
+def _wealth(region: RegionReport) -> dict[str, object]:
+    """What 1 became, week by week: the columns that have values, as those of the days."""
+    if region.performance is None:
+        return {}
+    weeks = region.performance.wealth
+    columns: dict[str, object] = {
+        "date": _steps([_day_number(week.as_of_date) for week in weeks], 0)
+    }
+    for name in over_time.WEALTH:
+        values = [getattr(week, name) for week in weeks]
+        if any(value is not None for value in values):
+            columns[name] = _on_log_scale(values)
+    return columns
+
+
+def _on_log_scale(values: Sequence[float | None]) -> list[object]:
+    """A column by _steps whose least value has five significant digits, and none less than two."""
+    positive = [value for value in values if value is not None and value > 0]
+    return _steps(values, max(2, 4 - math.floor(math.log10(min(positive)))) if positive else 0)
 
 
 def _steps(values: Sequence[float | None], digits: int) -> list[object]:
@@ -173,13 +196,18 @@ def _steps(values: Sequence[float | None], digits: int) -> list[object]:
     return [digits, ",".join(steps)]
 
 
+def _day_number(day: date) -> int:
+    return (day - date(1970, 1, 1)).days
+
+
 def _place(labels: list[str], label: str | None) -> int | None:
     return labels.index(label) if label in labels else None
 
 
-def _charts(region: RegionReport, days: list[Day]) -> dict[str, object]:
+def _charts(region: RegionReport, days: list[Day], wealth: dict[str, object]) -> dict[str, object]:
     """The charts of a panel in Vega-Lite, by name; a chart without numbers is left out."""
-    drawn = over_time.over_time(region.labels, days[0].as_of_date, days[-1].as_of_date)
+    first, last = days[0].as_of_date, days[-1].as_of_date
+    drawn = over_time.over_time(region.labels, first, last, compared=wealth)
     without = {
         "drawdown": [day.drawdown for day in days],
         "novelty": [day.novelty for day in days],
@@ -253,6 +281,7 @@ def _template_values(
             for each in region.forecast
             if each.horizon in CHANGE_HORIZONS
         },
+        "years": months.years(region.days, region.labels),
         "forecasts": sum(each.forecasts for each in region.calibration),
         "tables": tables(region),
         "picture": spark(region.labels, region.days, width=1320, height=240),
@@ -261,6 +290,7 @@ def _template_values(
         "region": {**vars(region), **derived},
         "audit": shared.audit,
         "calibrated_horizon": CALIBRATED_HORIZON,
+        "month_names": MONTH_NAMES,
     }
 
 

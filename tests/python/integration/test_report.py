@@ -188,8 +188,9 @@ def test_all_charts_are_drawn_without_a_complaint_or_a_request(browser, width, s
     browser.complaints(), browser.requests()
     browser.open(width, scheme).draw_all()
     charts = browser.find(".panel:not([hidden]) .chart svg")
-    assert len(charts) == 12
+    assert len(charts) == 13
     assert all(0 < chart.rect["width"] <= width for chart in charts)
+    browser.run("scrollTo({top: 0, behavior: 'instant'})")
     browser.find("[role=tab]")[1].click()
     browser.draw_all()
     assert browser.complaints() == []
@@ -250,11 +251,11 @@ def test_whatever_can_be_used_is_reached_with_the_tab_key(browser):
     browser.open().draw_all()
     browser.run("scrollTo(0, 0); document.activeElement.blur()")
     usable = browser.run(
-        "return [...document.querySelectorAll('a, button, summary, [tabindex]')].filter(each =>"
+        "return [...document.querySelectorAll('a, button, input, summary, [tabindex]')].filter(each =>"
         " each.tabIndex >= 0 && each.checkVisibility()).length"
     )
     reached = set()
-    for _ in range(usable):
+    for _ in range(usable + 2 * 3):  # each date has a month, a day, a year and a calendar
         browser.press(Keys.TAB)
         reached.add(browser.driver.switch_to.active_element.id)
     assert len(reached) == usable > 20

@@ -9,6 +9,10 @@ const report = (() => {
   const regions = []; // by place: the numbers of a region that was opened
   const whenOpened = []; // what is done with a panel that is opened for the first time
   const whenShown = []; // what is done with a panel that comes into sight
+  let shown = null; // the place of the region in sight; null: the overview
+  let wanted = null; // the place that was asked for last, which may take a while to unpack
+  let range = ""; // of time, as the address has it behind the region
+  let readRange = () => {}; // what is done with the range of an address
 
   // A column is written as its number of digits and the steps from value to value.
   const column = ([digits, steps]) => {
@@ -17,7 +21,9 @@ const report = (() => {
   };
 
   function unfold(region) {
-    for (const name in region.days) region.days[name] = column(region.days[name]);
+    for (const columns of [region.days, region.wealth]) {
+      for (const name in columns) columns[name] = column(columns[name]);
+    }
     return region;
   }
 
@@ -54,7 +60,10 @@ const report = (() => {
 
   // place: of the region; null: the overview
   async function show(place) {
+    wanted = place;
     if (place !== null) await open(place);
+    if (place !== wanted) return;
+    shown = place;
     if (overview) overview.hidden = place !== null;
     panels.forEach((panel, k) => (panel.hidden = k !== place));
     tabs.forEach((tab, k) => {
@@ -67,19 +76,41 @@ const report = (() => {
     dispatchEvent(new Event("resize"));
   }
 
-  const name = (place) => (place === null ? "overview" : encodeURIComponent(panels[place].dataset.name));
+  const address = (place) =>
+    place === null ? "#overview" : `#${encodeURIComponent(panels[place].dataset.name)}${range}`;
 
-  // The place that a link is about, null for the overview, undefined if it is about something else.
-  function placeOf(hash) {
-    const wanted = decodeURIComponent(hash.slice(1).split("/")[0]);
-    if (overview && wanted === "overview") return null;
-    const place = panels.findIndex((panel) => panel.dataset.name === wanted || panel.id === wanted);
-    return place < 0 ? undefined : place;
+  // Keep the range of time in the address: #US, #US/3y, #US/2008-01-01/2009-12-31.
+  function keepRange(wanted) {
+    range = wanted;
+    if (shown !== null) history.replaceState(null, "", address(shown));
   }
 
   function go(place) {
-    history.pushState(null, "", `#${name(place)}`);
+    history.pushState(null, "", address(place));
     return show(place);
+  }
+
+  // Show what the address is about. otherwise: the place to show if it is about no region
+  function follow(otherwise) {
+    const [name, ...rest] = location.hash.slice(1).split("/").map(decoded);
+    const place = panels.findIndex((panel) => panel.dataset.name === name || panel.id === name);
+    const isOverview = overview && name === "overview";
+    byId("note").textContent =
+      !name || isOverview || place >= 0 || byId(name) ? "" : `This report has no region ${name}.`;
+    if (isOverview) return show(null);
+    if (place < 0 && otherwise === undefined) return;
+    if (place < 0) return show(otherwise);
+    readRange(rest);
+    return show(place);
+  }
+
+  // An address that someone cut or mistyped may not be in percent-encoding.
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
   }
 
   tabs.forEach((tab, place) => {
@@ -106,19 +137,27 @@ const report = (() => {
     event.preventDefault();
     go(null);
   });
-  addEventListener("popstate", () => {
-    const place = placeOf(location.hash);
-    if (place !== undefined) show(place);
+  addEventListener("popstate", () => follow());
+
+  // The anchors within a region lead there, and leave the address as it is.
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest('a[href^="#"]');
+    const target = anchor && byId(anchor.hash.slice(1));
+    if (!target || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    target.scrollIntoView();
+    target.focus({ preventScroll: true });
   });
 
-  function start() {
-    show(placeOf(location.hash) ?? (overview && !tabs.length ? null : 0));
-  }
+  const start = () => follow(overview && !tabs.length ? null : 0);
 
   return {
     panels,
     open,
     start,
+    keepRange,
+    inSight: () => panels[shown] ?? null,
+    whenRangeIsRead: (act) => (readRange = act),
     regionOf: (element) => regions[Number(element.closest(".panel").dataset.region)],
     whenOpened: (act) => whenOpened.push(act),
     whenShown: (act) => whenShown.push(act),
