@@ -3,6 +3,7 @@ import sys
 import click
 
 from regime_engine.cli.audit import print_verdicts
+from regime_engine.cli.notify import telling
 from regime_engine.cli.options import (
     encoding_options,
     quiet_option,
@@ -25,6 +26,13 @@ from regime_engine.config import Settings
     "a stored version again.",
 )
 @train_option
+@click.option(
+    "--notify",
+    "is_notifying",
+    is_flag=True,
+    help="Afterwards do what `regime notify` does, also if the job fails. Whether people could be "
+    "told does not change the exit code.",
+)
 @quiet_option
 @click.pass_obj
 def pipeline(
@@ -34,6 +42,7 @@ def pipeline(
     window_days: int,
     walk_forward: bool,
     train: int | str | None,
+    is_notifying: bool,
     quiet: bool,
 ) -> None:
     """Build the features, classify every region, let the regions vote, and run the dbt audit.
@@ -52,7 +61,11 @@ def pipeline(
     from regime_engine.reading.suspicions import suspicions
     from regime_engine.series import GLOBAL
 
-    with Phases(quiet) as phases, connect(settings) as database:
+    with (
+        Phases(quiet) as phases,
+        connect(settings) as database,
+        telling(database, phases, is_notifying),
+    ):
         refused = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
         for warning in refused:

@@ -1,4 +1,5 @@
-"""A series' embeddings, regimes, transitions and revisions, written in one transaction."""
+"""A series' embeddings, regimes, transitions and revisions, and the news of them in the outbox,
+written in one transaction."""
 
 import hashlib
 import json
@@ -41,6 +42,9 @@ REGIME_HASH = row_hash("""
     probabilities, runner_up_label, expected_volatility, encode(sha256(regime_embedding), 'hex'),
     metadata
 """)
+
+# The same event has the same id, whenever it is found.
+NOTIFICATION_ID = row_hash("kind, region, as_of_date, model_id, window_days, subject")
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,7 @@ def _derive_transitions(
         stored_content=names(TRANSITION, "stored"),
         assignments=assignments((*TRANSITION, "run_id", "created_at")),
         orphaned=orphaned(database),
+        notification_id=NOTIFICATION_ID,
     )
 
 

@@ -105,7 +105,8 @@ SEEDED = {
     "runtime.run_contents",
     "runtime.regime_labels",
 }
-READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | ENGINE_TABLES
+OUTBOX = {"runtime.notifications", "runtime.notification_deliveries"}
+READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | OUTBOX | ENGINE_TABLES
 MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
 
