@@ -190,7 +190,7 @@ def _print(dealt: "Sequence[Delivery]", output_format: str) -> None:
 
 
 def _left(database: "Database", channels: "Sequence[Channel]") -> list[str]:
-    """What still waits for the channels; a line on stderr for what waits for another one."""
+    """What failed and waits; a line on stderr for what waits for a channel that is not ours."""
     from regime_engine.notify import outbox
 
     names = [channel.name for channel in channels]
@@ -198,11 +198,13 @@ def _left(database: "Database", channels: "Sequence[Channel]") -> list[str]:
     for row in outbox.waiting(database).records(dict):
         name, number = row["channel"], f"{row['waiting']:,}"
         if name in names:
-            why = f" ({row['last_error']})" if row["last_error"] else ""
-            faults.append(
-                f"{name}: {number} not delivered{why}; tried again from "
-                f"{row['next_attempt_at']:%Y-%m-%d %H:%M:%S} UTC on, or with `regime notify --now`"
-            )
+            # Without an error, another process is about to send it.
+            if row["last_error"]:
+                faults.append(
+                    f"{name}: {number} not delivered ({row['last_error']}); tried again from "
+                    f"{row['next_attempt_at']:%Y-%m-%d %H:%M:%S} UTC on, or with `regime notify "
+                    "--now`"
+                )
         else:
             say(
                 f"note: {number} wait for {name}, which is not configured here; `regime notify "

@@ -115,7 +115,7 @@ def _require_channel(option: str, values: Mapping[str, str]) -> None:
 def _channel(name: str, values: Mapping[str, str]) -> Channel:
     variable, address = PREFIX + name, values[name]
     if not re.fullmatch("[A-Za-z0-9_]+", name):
-        raise RegimeError(f"{variable}: name a channel with letters, digits and _ only")
+        raise RegimeError(f"{variable} has a name with other characters than letters, digits and _")
     kinds = _kinds(variable + KINDS, values.get(name + KINDS))
     beginning, _, rest = address.partition(":")
     match beginning.lower():
@@ -130,8 +130,8 @@ def _channel(name: str, values: Mapping[str, str]) -> Channel:
         case "postgres":
             if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,62}", rest):
                 raise RegimeError(
-                    f"{variable}: write postgres:CHANNEL, with a channel of up to 63 letters, "
-                    "digits and _, as in LISTEN"
+                    f"{variable} names no channel of Postgres: write postgres:CHANNEL, with up to 63 "
+                    "letters, digits and _"
                 )
             return Listeners(name.lower(), kinds, rest)
         case "command":
@@ -204,7 +204,9 @@ def _mail(variable: str, name: str, kinds: tuple[str, ...], address: str) -> Mai
     senders = query.get("from", [])
     for each in (*senders, *recipients):
         if not re.fullmatch(r"[^@\s<>,]+@[^@\s<>,]+", each):
-            raise RegimeError(f"{variable}: an address after from= or to= is not like name@example")
+            raise RegimeError(
+                f"{variable} has an address that is not like name@example after from= or to="
+            )
     if set(query) - {"from", "to"} or url.path.strip("/"):
         raise RegimeError(
             f"{variable} has more than a server, from= and to=: write "

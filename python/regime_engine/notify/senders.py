@@ -158,6 +158,8 @@ def _mail(channel: Mail, told: Message) -> str | None:
         ) from None
     except smtplib.SMTPResponseException as error:
         raise NotSent(f"the mail server refused the mail ({error.smtp_code})") from None
+    except smtplib.SMTPServerDisconnected:
+        raise NotSent("the mail server ended the connection") from None
     except smtplib.SMTPNotSupportedError:
         raise NotSent("the mail server takes no login, or no such address") from None
     except (OSError, ValueError) as error:
@@ -227,7 +229,7 @@ def _run(channel: Command, told: Message) -> None:
 
 def _reason(error: BaseException) -> str:
     """Why no answer came, without the address."""
-    reason = getattr(error, "reason", error)
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
     match reason:
         case ssl.SSLCertVerificationError():
             return f"the certificate is not trusted: {reason.verify_message}"
