@@ -81,7 +81,7 @@ def notify(
         if is_test:
             faults += _test(database, channels, phases)
         else:
-            first = since if isinstance(since, date) else outbox.today(database) - (since or SINCE)
+            first = _first_day(outbox.today(database), since)
             if dry_run:
                 suppressed, dealt = delivery.would_send(database, channels, first, is_now)
             else:
@@ -96,6 +96,13 @@ def notify(
         say(f"Error: {fault}", err=True)
     if faults:
         sys.exit(1)
+
+
+def _first_day(today: date, since: date | timedelta | None) -> date:
+    """raises RegimeError for a day to come, since what happens until then would never be sent"""
+    if isinstance(since, date) and since > today:
+        raise RegimeError(f"--since {since} is after today, {today}: give a day that has come")
+    return since if isinstance(since, date) else today - (since or SINCE)
 
 
 @contextlib.contextmanager

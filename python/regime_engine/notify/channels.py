@@ -130,8 +130,8 @@ def _channel(name: str, values: Mapping[str, str]) -> Channel:
         case "postgres":
             if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,62}", rest):
                 raise RegimeError(
-                    f"{variable} names no channel of Postgres: write postgres:CHANNEL, with up to 63 "
-                    "letters, digits and _"
+                    f"{variable} names no channel of Postgres: write postgres:CHANNEL, with up to "
+                    "63 letters, digits and _"
                 )
             return Listeners(name.lower(), kinds, rest)
         case "command":
@@ -149,7 +149,8 @@ def _kinds(variable: str, listed: str | None) -> tuple[str, ...]:
             f"{variable} lists {', '.join(unknown) or 'no kind'}: the kinds are "
             f"{', '.join(formats.KINDS)}"
         )
-    return kinds
+    # Who was told of a change is told that there was none.
+    return (*kinds, "retraction") if "transition" in kinds else kinds
 
 
 def _template(variable: str, name: str) -> str:

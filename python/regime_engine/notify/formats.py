@@ -14,7 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from regime_engine.errors import RegimeError
 
-KINDS = ("transition", "stale", "run_failed", "audit_failed", "novelty")
+KINDS = ("transition", "retraction", "stale", "run_failed", "audit_failed", "novelty")
 # The names of our own templates of a webhook's JSON.
 TEMPLATES = ("json", "slack", "teams")
 # Postgres takes no payload of 8000 bytes.
@@ -93,6 +93,21 @@ def _transition(news: Notification) -> tuple[str, list[str]]:
     )
 
 
+def _retraction(news: Notification) -> tuple[str, list[str]]:
+    told = news.document
+    before, after = told["from_regime_label"], told["to_regime_label"]
+    return (
+        f"{news.region}: taken back: {before} → {after} on {news.as_of_date}",
+        [
+            f"You were told that the regime of {news.region} became {after} on {news.as_of_date}. "
+            "This no longer holds, because prices or models changed or rows were removed.",
+            f"Model: {news.model_id}, windows of {news.window_days} days.",
+            f"What holds now: regime history --region {news.region} --model-id {news.model_id} "
+            f"--window-days {news.window_days}",
+        ],
+    )
+
+
 def _stale(news: Notification) -> tuple[str, list[str]]:
     told = news.document
     price, regime = told["last_price"], told["last_regime"]
@@ -155,6 +170,7 @@ def _novelty(news: Notification) -> tuple[str, list[str]]:
 
 _WORDS = {
     "transition": _transition,
+    "retraction": _retraction,
     "stale": _stale,
     "run_failed": _run_failed,
     "audit_failed": _audit_failed,
@@ -180,8 +196,8 @@ def webhook(text: str, told: Message) -> bytes:
     raises RegimeError if what it gives is not JSON
     """
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-    # jinja2's own would write <, > and & as \\u003c …, which is the same JSON, but hard to read.
-    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    # jinja2's own is for HTML. The text of a name that the message does not have is an error.
+    environment.filters["tojson"] = lambda value: json.dumps(value, default=str)
     try:
         filled = environment.from_string(text).render(message=told.document())
         return json.dumps(json.loads(filled), ensure_ascii=False).encode()

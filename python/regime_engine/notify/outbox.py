@@ -64,6 +64,7 @@ def record(database: Database, since: date) -> None:
     add(database, _failed_runs(database, since))
     add(database, _failed_audits(database, since))
     add(database, _unusual_days(database, since))
+    add(database, _retractions(database, since))
 
 
 def add(database: Database, events: Iterable[Event]) -> None:
@@ -153,6 +154,20 @@ def _unusual_days(database: Database, since: date) -> Iterator[Event]:
     )
     for row in rows.records(dict):
         yield Event("novelty", **row)
+
+
+def _retractions(database: Database, since: date) -> Iterator[Event]:
+    rows = database.rows(
+        statement(__package__, "retracted_transitions"),
+        {"since": since},
+        is_stored=_is_stored(database),
+    )
+    for row in rows.records(dict):
+        yield Event("retraction", **row)
+
+
+def _is_stored(database: Database) -> sql.Composed:
+    return database.compose(statement(__package__, "is_stored"))
 
 
 def _novelty_slots() -> dict[str, sql.Composable]:
@@ -266,7 +281,9 @@ def now(database: Database) -> datetime:
 
 
 def _still_so(database: Database) -> sql.Composed:
-    return database.compose(statement(__package__, "still_so"), **_novelty_slots())
+    return database.compose(
+        statement(__package__, "still_so"), is_stored=_is_stored(database), **_novelty_slots()
+    )
 
 
 def _set(database: Database, channel: str, claimed: Claim, **values: object) -> None:

@@ -1,17 +1,7 @@
 -- Whether what a notification (news) says is still so. A run that failed has failed.
 case news.kind
-    when 'transition'
-        then exists (
-            select 1
-            from {regime_transitions} as stored
-            where
-                stored.region = news.region
-                and stored.as_of_date = news.as_of_date
-                and stored.model_id = news.model_id
-                and stored.window_days = news.window_days
-                and stored.from_regime_label = news.document ->> 'from_regime_label'
-                and stored.to_regime_label = news.document ->> 'to_regime_label'
-        )
+    when 'transition' then {is_stored}
+    when 'retraction' then not {is_stored}
     when 'novelty'
         then exists (
             select 1

@@ -15,7 +15,7 @@ from psycopg import sql
 from regime_engine.database import Database, binary, canonical, row_hash
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
-from regime_engine.series import Series
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store import embeddings
 from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
 from regime_engine.windows import Windows
@@ -227,6 +227,7 @@ def _derive_transitions(
         assignments=assignments((*TRANSITION, "run_id", "created_at")),
         orphaned=orphaned(database),
         notification_id=NOTIFICATION_ID,
+        vote=sql.Literal(GLOBAL),
     )
 
 

@@ -103,7 +103,7 @@ announced as (
                 'previous_as_of_date', previous_as_of_date
             ) as document
         from written
-        where region = 'GLOBAL' or region in (select region from {current_regions})
+        where region = {vote} or region in (select region from {current_regions})
     ) as news
     on conflict (notification_id) do nothing
 )
