@@ -140,14 +140,14 @@ def _run_failed(news: Notification) -> tuple[str, list[str]]:
 
 
 def _audit_failed(news: Notification) -> tuple[str, list[str]]:
-    tests = news.document["tests"]
+    tests, ended = news.document["tests"], datetime.fromisoformat(news.document["audited_at"])
     named = [f"{name} ({failures:,} rows)" for name, failures in sorted(tests.items())]
     more = len(named) - MOST_TESTS_NAMED
     return (
         f"The audit of {news.as_of_date} failed: {len(tests)} "
         + ("test" if len(tests) == 1 else "tests"),
         [
-            "Failed: "
+            f"Failed at {ended:%H:%M} UTC: "
             + ", ".join(named[:MOST_TESTS_NAMED])
             + (f" and {more} more" if more > 0 else ""),
             "What to do: regime audit shows the wrong rows and what to run",
