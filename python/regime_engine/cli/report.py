@@ -24,6 +24,11 @@ DEFAULT_OUTPUT = Path("regime-report.html")
     help="Write the main chart as a picture, and the page only if --output is given.",
 )
 @click.option(
+    "--pdf",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Print the page to a PDF, and write the page only if --output is given.",
+)
+@click.option(
     "--benchmark",
     "benchmark_id",
     metavar="ID",
@@ -38,6 +43,7 @@ def report(
     window_days: int,
     output: Path | None,
     png: Path | None,
+    pdf: Path | None,
     benchmark_id: str | None,
     audit: bool,
 ) -> None:
@@ -53,11 +59,15 @@ def report(
     """
     from regime_engine.database import connect
     from regime_engine.report import contents, page
-    from regime_engine.report.regions import read
+    from regime_engine.report.pdf import chromium
+    from regime_engine.report.pdf import pdf as printed
+    from regime_engine.report.regions import FEW, read
     from regime_engine.report.sections import section
 
-    if png and output and png.resolve() == output.resolve():
-        raise click.UsageError("--output and --png name the same file")
+    named = [path.resolve() for path in (output, png, pdf) if path]
+    if len(set(named)) < len(named):
+        raise click.UsageError("--output, --png and --pdf name the same file")
+    program = chromium(settings) if pdf else ""
     with connect(settings) as database, Phases() as phases:
         phases.begin("auditing" if audit else "reading the regimes")
         verdicts = contents.audit(database) if audit else None
@@ -71,12 +81,23 @@ def report(
             benchmark_id=benchmark_id,
             progress=phases.begin("reading the regions"),
         )
-    # Both files are made before either is written.
-    files = {}
-    if output or not png:
-        files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
-    if png:
-        files[png] = page.png(stored)
-    for path, content in files.items():
-        page.write(path, content)
-        say(f"{path}: {', '.join(each.row.region for each in stored.regions)}")
+        # All files are made before any is written.
+        phases.begin("writing the report")
+        files = {}
+        if output or not (png or pdf):
+            files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
+        if png:
+            files[png] = page.png(stored)
+        if pdf:
+            files[pdf] = printed(page.html(stored, settings, paper="A4"), program)
+        for path, content in files.items():
+            page.write(path, content)
+    names = [each.row.region for each in stored.regions]
+    for path in files:
+        say(f"{path}: {', '.join(names)}")
+    if pdf and len(names) > FEW:
+        say(
+            f"{pdf} has the overview of the {len(names):,} regions. For their pages, choose up to "
+            f"{FEW} with --region.",
+            err=True,
+        )

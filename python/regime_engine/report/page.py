@@ -24,19 +24,18 @@ from regime_engine.report.sections import SPARK_DAYS, Section, environment
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
-SCRIPTS = ("regions.js", "page.js")
+STYLES = ("page.css", "frame.css")
+SCRIPTS = ("regions.js", "overview.js", "print.js", "page.js")
 
 
-def html(report: Report[Section], settings: Settings) -> str:
+def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
     """The page. All values are escaped, and its policy allows no script but its own.
 
     A panel is plain HTML if the regions are few; else it is packed with the region's numbers, and
     the page unpacks both when the region is opened.
+    paper: the size to print on, by default the reader's
     """
-    loader = environment().loader
-    assert loader is not None
-    css, *sources = (loader.get_source(environment(), name)[0] for name in ("page.css", *SCRIPTS))
-    scripts = [_bundle(settings), *sources]
+    scripts = [_bundle(settings), *map(_source, SCRIPTS)]
     n_labels = max(len(section.labels) for section in report.regions)
     is_packed = len(report.regions) > FEW
     return (
@@ -53,9 +52,10 @@ def html(report: Report[Section], settings: Settings) -> str:
             light=_variables(fitted(LIGHT, n_labels)),
             dark=_variables(fitted(DARK, n_labels)),
             theme=theme(by_variables(n_labels)),
-            css=css,
+            css="\n".join(map(_source, STYLES)),
             scripts=scripts,
             policy=_policy(scripts),
+            paper=paper,
             version=__version__,
         )
     )
@@ -102,6 +102,12 @@ def write(path: Path, content: bytes) -> None:
             f"{path} cannot be written ({error.strerror}): name another file, in a folder that "
             "exists and that you may write to"
         ) from error
+
+
+def _source(name: str) -> str:
+    loader = environment().loader
+    assert loader is not None
+    return loader.get_source(environment(), name)[0]
 
 
 def _counts(sections: list[Section]) -> list[tuple[str, int, int]]:

@@ -71,6 +71,8 @@
     return drawings.get(element);
   }
 
+  report.drawn = drawn;
+
   const nearby = new IntersectionObserver(
     async (entries) => {
       for (const { target } of entries.filter((entry) => entry.isIntersecting)) {

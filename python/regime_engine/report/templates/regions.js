@@ -10,6 +10,7 @@ const report = (() => {
   const whenOpened = []; // what is done with a panel that is opened for the first time
   const whenShown = []; // what is done with a panel that comes into sight
   let shown = null; // the place of the region in sight; null: the overview
+  let wanted = null; // the place that was asked for last, which may take a while to unpack
   let range = ""; // of time, as the address has it behind the region
   let readRange = () => {}; // what is done with the range of an address
 
@@ -59,7 +60,9 @@ const report = (() => {
 
   // place: of the region; null: the overview
   async function show(place) {
+    wanted = place;
     if (place !== null) await open(place);
+    if (place !== wanted) return;
     shown = place;
     if (overview) overview.hidden = place !== null;
     panels.forEach((panel, k) => (panel.hidden = k !== place));
