@@ -52,6 +52,7 @@ def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
             light=_variables(fitted(LIGHT, n_labels)),
             dark=_variables(fitted(DARK, n_labels)),
             theme=theme(by_variables(n_labels)),
+            n_labels=n_labels,
             css="\n".join(map(_source, STYLES)),
             scripts=scripts,
             policy=_policy(scripts),
