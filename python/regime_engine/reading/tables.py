@@ -8,9 +8,13 @@ from psycopg import sql
 from regime_engine import seeds
 from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
-from regime_engine.reading.rows import IS_SERIES, require_regimes
+from regime_engine.errors import RegimeError
+from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.runs import dead_runs
 from regime_engine.series import Series
+
+# What the columns of `regimes` that hold a label's probability begin with.
+PROBABILITY = "probability_"
 
 
 def history(
@@ -32,6 +36,70 @@ def history(
         from {regimes}
     """
     return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
+
+
+def regimes(
+    database: Database,
+    series: Series,
+    start: date | None = None,
+    end: date | None = None,
+    limit: int | None = None,
+) -> Rows:
+    """As `history`, with novelty and, in `probability_…`, that of each label, calmest first.
+
+    A probability is None where the row's model does not know the label.
+    """
+    probabilities = [
+        sql.SQL("(probabilities ->> {})::double precision as {}").format(
+            sql.Literal(label), sql.Identifier(f"{PROBABILITY}{label}")
+        )
+        for label in _labels(database, series)
+    ]
+    query = database.compose(
+        """
+        select
+            region, as_of_date, regime_label, confidence, runner_up_label, {probabilities},
+            expected_volatility, (metadata ->> 'novelty')::double precision as novelty,
+            instrument_id, model_version
+        from {regimes}
+        """,
+        probabilities=sql.SQL(", ").join(probabilities),
+    )
+    return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
+
+
+def _labels(database: Database, series: Series) -> list[str]:
+    """The labels of regime_labels, calmest first, and any others of the series by name."""
+    known = seeds.labels(database)
+    others = database.execute(
+        """
+        select distinct label
+        from {regimes}
+        cross join lateral jsonb_object_keys(probabilities) as label
+        where {is_series} and label != all(%(known)s)
+        """,
+        vars(series) | {"known": known},
+        is_series=IS_SERIES,
+    )
+    return [*known, *sorted(label for (label,) in others)]
+
+
+def regions_of(database: Database, model_id: str, window_days: int) -> list[str]:
+    """Every region that has regimes by this encoder and window length, by name.
+
+    raises RegimeError if there is none
+    """
+    found = database.execute(
+        "select distinct region from {regimes} where model_id = %s and window_days = %s"
+        " order by region",
+        [model_id, window_days],
+    ).fetchall()
+    if not found:
+        raise RegimeError(
+            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
+            "writes them, and `regime status` lists the stored series"
+        )
+    return [region for (region,) in found]
 
 
 def transitions(
@@ -76,6 +144,33 @@ def _newest(
         """,
         vars(series) | which,
         query=database.compose(query),
+        is_series=IS_SERIES,
+    )
+
+
+def spells(
+    database: Database, series: Series, start: date | None = None, end: date | None = None
+) -> Rows:
+    """The view regime_spells: the spells that have a day from start to end, whole, oldest first.
+
+    raises RegimeError if the series has no regime at all, or if the view is missing
+    """
+    require_regimes(database, series)
+    return fetch_audit(
+        database,
+        """
+        select
+            region, spell_number, regime_label, start_date, end_date, trading_days, missing_days,
+            is_open, mean_confidence, lowest_confidence, total_return, annualised_volatility,
+            worst_drawdown, entered_from_label, entry_confidence, left_to_label, exit_confidence
+        from {regime_spells}
+        where
+            {is_series}
+            and end_date >= coalesce(%(start)s::date, '-infinity')
+            and start_date <= coalesce(%(end)s::date, 'infinity')
+        order by spell_number
+        """,
+        vars(series) | {"start": start, "end": end},
         is_series=IS_SERIES,
     )
 
