@@ -205,5 +205,4 @@ def _finished(chart: Chart, labels: Sequence[str], **datasets: list[dict[str, An
     palette = LIGHT
     if all(label in KNOWN for label in labels):
         palette = replace(LIGHT, labels=[LIGHT.labels[KNOWN.index(label)] for label in labels])
-    config = theme(palette, len(labels)) | {"rect": {"tooltip": True}}
-    return chart.properties(datasets=datasets, config=config)
+    return chart.properties(datasets=datasets, config=theme(palette, len(labels)))
