@@ -44,7 +44,7 @@ _OF_TYPE: dict[pl.DataType | type[pl.DataType], str] = {
     pl.Int64: "model_version transitions spell_number trading_days missing_days horizon",
     pl.Boolean: "is_open",
 }
-# The type of each column that is not of numbers.
+# The type of each column that is not a Float64.
 TYPES = {column: kind for kind, columns in _OF_TYPE.items() for column in columns.split()}
 
 
