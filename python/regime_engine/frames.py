@@ -226,7 +226,7 @@ class RegimeDatabase:
             self._database = connect(self._settings)
             return ask(self._database, *arguments, **options)
 
-    def _frame(self, rows: Rows, frame: Library | None, **first: str) -> Frame:
+    def _frame(self, rows: Rows[Any], frame: Library | None, **first: str) -> Frame:
         """first: columns that come before those of the rows, each with one value"""
         return self._of_library(_polars(rows, **first), frame)
 
@@ -253,7 +253,7 @@ def _known(frame: Library) -> Library:
     return frame
 
 
-def _polars(rows: Rows, **first: str) -> pl.DataFrame:
+def _polars(rows: Rows[Any], **first: str) -> pl.DataFrame:
     types = {name: TYPES.get(name, pl.Float64) for name in rows.headers}
     found = pl.DataFrame(rows.rows, types, orient="row")
     return found.select(*(pl.lit(value).alias(name) for name, value in first.items()), pl.all())

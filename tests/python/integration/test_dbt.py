@@ -280,6 +280,7 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
         assert {name for (name,) in found} == {
             *("Hist 1.prices_daily", "Hist 1.prices_daily_refused"),
             "Hist 1.numeric_window_embeddings_x",
+            "Läufe-2.audit_verdicts",
             *("an_staging.px", "an_staging.prices_checked", "an_staging.rejected_prices"),
             "an_features.Features",
             *("Läufe-2.my regimes", "Läufe-2.regime_transitions_x", "Läufe-2.regime_models_x"),

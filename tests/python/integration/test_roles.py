@@ -99,13 +99,14 @@ def shared(server, history_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-SEEDED = {
+OTHERS = {
+    "runtime.audit_verdicts",
     "runtime.regions",
     "runtime.current_regions",
     "runtime.run_contents",
     "runtime.regime_labels",
 }
-READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | ENGINE_TABLES
+READABLE = {FEATURES, "staging.stg_prices_daily"} | OTHERS | ENGINE_TABLES
 MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
 
