@@ -23,6 +23,7 @@ from regime_engine.reading import tables
 from regime_engine.reading.embeddings import Embeddings, embeddings
 from regime_engine.reading.explain import Explanation
 from regime_engine.reading.matrix import matrix
+from regime_engine.reading.rows import as_written
 from regime_engine.reading.suspicions import suspicions
 from regime_engine.series import Series
 
@@ -117,23 +118,22 @@ class RegimeDatabase:
     ) -> Frame:
         """One row a date: label, confidence, and in `probability_…` that of each label."""
         first, last = _stretch(start, end)
-        return self._frame(self._read(tables.regimes, self._series(region), first, last), frame)
+        rows = self._read(tables.regimes, self._series(region), first, last)
+        return self._of_library(self._regimes(rows), frame)
 
     def latest(self, region: str | None = None, *, frame: Library | None = None) -> Frame:
         """The newest regime of the region, or of each that has one, with the columns of `regimes`
         and suspicious_prices: how many it rests on, None if there are none."""
-        names = [region] if region is not None else self._regions()
-        asked = [self._series(name) for name in names]
-        newest = [self._read(tables.regimes, series, limit=1) for series in asked]
+        name = None if region is None else _text("region", region)
+        newest = self._regimes(self._read(tables.latest, self.model_id, self.window_days, name))
         doubts: dict[str, str] = {}
         try:
-            found = self._read(suspicions, asked)
+            found = self._read(suspicions, [self._series(each) for each in newest["region"]])
             doubts = {each.region: each.summary for each in found}
         except RegimeError as error:
             warnings.warn(f"suspicious prices are not known: {error}", stacklevel=2)
-        rows = pl.concat([_polars(each) for each in newest], how="diagonal")
-        doubted = pl.Series([doubts.get(each) for each in rows["region"]], dtype=pl.String)
-        return self._of_library(rows.with_columns(suspicious_prices=doubted), frame)
+        doubted = pl.Series([doubts.get(each) for each in newest["region"]], dtype=pl.String)
+        return self._of_library(newest.with_columns(suspicious_prices=doubted), frame)
 
     def transitions(
         self,
@@ -201,8 +201,18 @@ class RegimeDatabase:
         name = _text("instrument_id", instrument_id)
         return self._read(embeddings, name, self.model_id, self.window_days, first, last)
 
-    def _regions(self) -> list[str]:
-        return self._read(tables.regions_of, self.model_id, self.window_days)
+    def _regimes(self, rows: Rows[Any]) -> pl.DataFrame:
+        """The rows of tables.regimes, with a column for the probability of each label."""
+        told: list[dict[str, float]] = []
+        for region, *_, probabilities in rows.rows:
+            with as_written(self._series(region)):
+                told.append({label: float(p) for label, p in probabilities.items()})
+        known = self._read(seeds.labels)
+        others = {label for each in told for label in each} - {*known}
+        return _polars(Rows(rows.headers[:-1], [row[:-1] for row in rows.rows])).with_columns(
+            pl.Series(f"probability_{label}", [each.get(label) for each in told], pl.Float64)
+            for label in (*known, *sorted(others))
+        )
 
     def _series(self, region: str) -> Series:
         return Series(_text("region", region), self.model_id, self.window_days)

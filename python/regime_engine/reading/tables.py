@@ -13,8 +13,11 @@ from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.runs import dead_runs
 from regime_engine.series import MAX_STALENESS_DAYS, Series
 
-# What the columns of `regimes` that hold a label's probability begin with.
-PROBABILITY = "probability_"
+_OF_REGIME = sql.SQL("""
+    region, as_of_date, regime_label, confidence, runner_up_label, expected_volatility,
+    (metadata ->> 'novelty')::double precision as novelty, instrument_id, model_version,
+    probabilities
+""")
 
 
 def history(
@@ -39,49 +42,42 @@ def history(
 
 
 def regimes(
-    database: Database,
-    series: Series,
-    start: date | None = None,
-    end: date | None = None,
-    limit: int | None = None,
+    database: Database, series: Series, start: date | None = None, end: date | None = None
 ) -> Rows:
-    """As `history`, with novelty and, in `probability_…`, that of each label, calmest first.
+    """As `history`, with region and novelty, and last the probabilities by label.
 
-    A probability is None where the row's model does not know the label.
+    raises RegimeError if the series has no regime at all
     """
-    probabilities = [
-        sql.SQL("(probabilities ->> {})::double precision as {}").format(
-            sql.Literal(label), sql.Identifier(f"{PROBABILITY}{label}")
-        )
-        for label in _labels(database, series)
-    ]
-    query = database.compose(
-        """
-        select
-            region, as_of_date, regime_label, confidence, runner_up_label, {probabilities},
-            expected_volatility, (metadata ->> 'novelty')::double precision as novelty,
-            instrument_id, model_version
-        from {regimes}
-        """,
-        probabilities=sql.SQL(", ").join(probabilities),
-    )
-    return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
+    query = database.compose("select {columns} from {regimes}", columns=_OF_REGIME)
+    return _newest(database, series, query, {"start": start, "end": end, "limit": None})
 
 
-def _labels(database: Database, series: Series) -> list[str]:
-    """The labels of regime_labels, calmest first, and any others of the series by name."""
-    known = seeds.labels(database)
-    others = database.execute(
+def latest(database: Database, model_id: str, window_days: int, region: str | None = None) -> Rows:
+    """The newest row of `regimes` of each region that has one, by region. region: of this one only
+
+    raises RegimeError if there is none
+    """
+    if region is None:
+        names = regions_of(database, model_id, window_days)
+    else:
+        require_regimes(database, Series(region, model_id, window_days))
+        names = [region]
+    return database.rows(
         """
-        select distinct label
-        from {regimes}
-        cross join lateral jsonb_object_keys(probabilities) as label
-        where {is_series} and label != all(%(known)s)
+        select newest.*
+        from unnest(%(names)s::text[]) with ordinality as asked (name, place)
+        cross join lateral (
+            select {columns}
+            from {regimes}
+            where region = name and model_id = %(model_id)s and window_days = %(window_days)s
+            order by as_of_date desc
+            limit 1
+        ) as newest
+        order by place
         """,
-        vars(series) | {"known": known},
-        is_series=IS_SERIES,
+        {"names": names, "model_id": model_id, "window_days": window_days},
+        columns=_OF_REGIME,
     )
-    return [*known, *sorted(label for (label,) in others)]
 
 
 def regions_of(database: Database, model_id: str, window_days: int) -> list[str]:

@@ -42,6 +42,7 @@ from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
 from regime_engine.reading.score import Rule, score
 from regime_engine.reading.suspicions import suspicions
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
@@ -743,6 +744,11 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     assert read(own) == before
 
 
+def from_python(database: Database, series: Series) -> pl.DataFrame:
+    with open_database(database.settings.database_url) as opened:
+        return opened.regimes(series.region)
+
+
 @pytest.mark.parametrize(
     ("edit", "read"),
     [
@@ -752,6 +758,8 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
         ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
         ("probabilities = '[]'", score),
+        ("probabilities = '[]'", from_python),
+        ("""probabilities = '{{"CRISIS": null}}'""", from_python),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
@@ -900,8 +908,8 @@ def test_a_frame_of_regimes_has_every_number_that_is_stored(database, opened):
     frame = opened.regimes("US")
     assert frame.columns == [
         *("region", "as_of_date", "regime_label", "confidence", "runner_up_label"),
-        *(f"probability_{label}" for label in ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS")),
         *("expected_volatility", "novelty", "instrument_id", "model_version"),
+        *(f"probability_{label}" for label in ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS")),
     ]
     assert len(frame) == len(stored) > 900
     for row, of_row in zip(frame.iter_rows(named=True), stored, strict=True):
