@@ -232,8 +232,8 @@ class RegimeDatabase:
             except psycopg.OperationalError:
                 if not self._database.connection.closed:
                     raise
-            self.close()
-            self._database = connect(self._settings)
+            lost, self._database = self._database, connect(self._settings)
+            lost.__exit__()
             return ask(self._database, *arguments, **options)
 
     def _frame(self, rows: Rows[Any], frame: Library | None, **first: str) -> Frame:

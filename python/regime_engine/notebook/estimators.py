@@ -293,8 +293,10 @@ class MarkovRegimes(_Regimes[markov.Markov]):
         return returns, self.labels_[states]
 
     def _with(self, learned: markov.Markov, dimension: int, names: NDArray[Any] | None) -> Self:
+        super()._with(learned, dimension, names)
+        self.labels_ = self.classes_  # the states are in the order of their volatility
         self.transition_matrix_ = markov.transition_matrix(learned)
-        return super()._with(learned, dimension, names)
+        return self
 
     @staticmethod
     def _dimension(parameters: Any) -> int:

@@ -17,7 +17,7 @@ from regime_engine.charts.elements import DAY, milliseconds
 from regime_engine.charts.palette import LIGHT, theme
 from regime_engine.classifiers import STATE_LABELS
 from regime_engine.encoders import DEFAULT
-from regime_engine.notebook.prices import Prices, PriceTable, read
+from regime_engine.notebook.prices import Prices, PriceTable, read, read_days
 
 # What the columns of `open_database().regimes(…)` are called.
 DAY_COLUMN, LABEL_COLUMN, PROBABILITY = "as_of_date", "regime_label", "probability_"
@@ -84,7 +84,11 @@ def plot_probabilities(
     elif days is None or labels is None:
         raise TypeError("give days and labels: those of the rows and columns of probabilities")
     else:
-        dates, values, names = _days(days), np.asarray(probabilities, float), list(map(str, labels))
+        dates, values, names = (
+            read_days("days: the day", days),
+            np.asarray(probabilities, float),
+            list(map(str, labels)),
+        )
     if values.shape != (len(dates), len(names)) or not values.size:
         raise ValueError(
             f"probabilities have the shape {values.shape}, and there are {len(dates)} days and "
@@ -117,7 +121,7 @@ def _labels_of_days(labels: Any, days: Iterable[Any] | None, prices: Prices) -> 
     elif days is None and getattr(getattr(labels, "index", None), "dtype", None) is not None:
         days = labels.index if labels.index.dtype.kind == "M" else None
     names = [str(label) for label in labels]
-    dates = _window_days(len(names), prices) if days is None else _days(days)
+    dates = _window_days(len(names), prices) if days is None else read_days("days: the day", days)
     if len(names) != len(dates):
         raise ValueError(f"{len(names)} labels of {len(dates)} days: give a label a day")
     of_days = dict(zip(dates.tolist(), names, strict=True))
@@ -139,17 +143,6 @@ def _window_days(n: int, prices: Prices) -> NDArray[np.datetime64]:
     )
 
 
-def _days(days: Iterable[Any]) -> NDArray[np.datetime64]:
-    """(n,) days; raises ValueError for what is none"""
-    try:
-        dates = np.array(list(days), "datetime64[D]")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"days are dates such as '2008-09-15': {error}") from None
-    if dates.ndim != 1 or np.isnat(dates).any():
-        raise ValueError("days are dates such as '2008-09-15', and none is missing")
-    return dates
-
-
 def _of_frame(frame: Any) -> tuple[NDArray[np.datetime64], Floats, list[str]]:
     """Days, probabilities and labels of a frame of regimes, without labels that no model knew."""
     columns = [name for name in frame.columns if str(name).startswith(PROBABILITY)]
@@ -159,7 +152,7 @@ def _of_frame(frame: Any) -> tuple[NDArray[np.datetime64], Floats, list[str]]:
     is_known = np.isfinite(values).any(axis=0)
     names = [name.removeprefix(PROBABILITY) for name in columns]
     return (
-        _days(frame[DAY_COLUMN]),
+        read_days(DAY_COLUMN, frame[DAY_COLUMN]),
         np.nan_to_num(values[:, is_known]),
         [name for name, known in zip(names, is_known, strict=True) if known],
     )

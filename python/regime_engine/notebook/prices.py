@@ -75,7 +75,7 @@ def read(prices: PriceTable) -> Prices:
         if name not in columns:
             raise ValueError(missing("prices", name, map(str, header)))
 
-    days = _days(columns["trade_date"])
+    days = read_days("prices: the trade_date", columns["trade_date"])
     close = _numbers("close", columns["close"])
     absent = np.full(len(close), np.nan)
     adjusted_close, volume, opened, high, low = (
@@ -150,8 +150,11 @@ def _is_of_dates(index: Any) -> bool:
     return name_of(str(getattr(index, "name", ""))) == "trade_date"
 
 
-def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
-    """column: n dates, midnights or texts, as `regime load` reads them; returns (n,) days"""
+def read_days(name: str, column: Iterable[object]) -> NDArray[np.datetime64]:
+    """column: n dates, midnights or texts, as `regime load` reads them; returns (n,) days
+
+    name: what they are, for an error
+    """
     days: list[date] = []
     for row, value in enumerate(column):
         text = str(value)
@@ -161,7 +164,7 @@ def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
             days.append(date.fromisoformat(text[:10]))
         except ValueError:
             raise ValueError(
-                f"prices: the trade_date of row {row} cannot be read as YYYY-MM-DD: {text[:40]!r}"
+                f"{name} of row {row} cannot be read as YYYY-MM-DD: {text[:40]!r}"
             ) from None
     return np.array(days, "datetime64[D]")
 

@@ -49,6 +49,9 @@ REGIMES = pl.DataFrame(
         pytest.param(LABELS[::-1], DAYS.date.tolist()[::-1], id="dates, newest first"),
         pytest.param(LABELS, DAYS.strftime("%Y-%m-%d"), id="text days"),
         pytest.param(pd.Series(LABELS, DAYS), None, id="pandas, days in the index"),
+        pytest.param(
+            pd.Series(LABELS, DAYS.tz_localize("Asia/Tokyo")), None, id="pandas, time zone"
+        ),
         pytest.param(pd.Series(LABELS), DAYS.to_series(), id="pandas, no days in the index"),
         pytest.param(pl.Series(LABELS), REGIMES["as_of_date"], id="polars"),
         pytest.param(REGIMES, None, id="a polars frame of regimes"),
@@ -134,8 +137,8 @@ def test_probabilities_are_stacked_calmest_first_whatever_the_order_of_the_colum
         (lambda: plot_regimes(PRICES, LABELS, DAYS[1:]), ValueError, "100 labels of 99 days"),
         (lambda: plot_regimes(PRICES, [], []), ValueError, "there are no labels"),
         (lambda: plot_regimes(PRICES, ["A", "B"], ["2019-10-01"] * 2), ValueError, "several are of one day: give those of one region"),
-        (lambda: plot_regimes(PRICES, ["A"], ["1.10.2019"]), ValueError, "days are dates such as '2008-09-15': "),
-        (lambda: plot_regimes(PRICES, ["A"], [None]), ValueError, "days are dates .* and none is missing"),
+        (lambda: plot_regimes(PRICES, ["A"], ["1.10.2019"]), ValueError, "days: the day of row 0 cannot be read as YYYY-MM-DD: '1.10.2019'"),
+        (lambda: plot_regimes(PRICES, ["A"], [None]), ValueError, "days: the day of row 0 cannot be read as YYYY-MM-DD: 'None'"),
         (lambda: plot_regimes(PRICES, ["A"], [date(2030, 1, 1)]), ValueError, "no price is of a day that has a label: prices are from 2019-10-01 to 2020-02-17, labels from 2030-01-01"),
         (lambda: plot_regimes(PRICES, REGIMES.drop("as_of_date")), ValueError, "columns as_of_date and regime_label"),
         (lambda: plot_regimes(CLOSE, LABELS), TypeError, "prices must be a DataFrame"),
