@@ -27,7 +27,7 @@ NOTE = "<!-- Written by docs/generate.py: change what it reads, and run `make do
 # The commands by purpose. A command that is not listed here is in the section Read.
 SECTIONS = {
     "Set up": ("demo", "init", "region", "load", "forget", "index"),
-    "Classify": ("pipeline", "run", "backfill", "embed", "fit", "models", "global"),
+    "Classify": ("pipeline", "notify", "run", "backfill", "embed", "fit", "models", "global"),
     "Read": (),
     "The embedded Postgres": ("db",),
 }
@@ -51,6 +51,7 @@ GUIDES = {
     "score": "[how to read it](reading.md#does-it-hold-on-my-series)",
     "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
+    "notify": "[be told when something changes](notify.md)",
     "db": "[settings](settings.md)",
 }
 

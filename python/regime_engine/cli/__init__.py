@@ -34,6 +34,7 @@ COMMANDS = {
     "load": "load",
     "matrix": "matrix",
     "models": "models",
+    "notify": "notify",
     "pipeline": "pipeline",
     "region": "region",
     "report": "report",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regime_engine.cli.audit import print_verdicts
+from regime_engine.cli.notify import telling
 from regime_engine.cli.options import (
     encoding_options,
     quiet_option,
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
     "a stored version again.",
 )
 @train_option
+@click.option(
+    "--notify",
+    "is_notifying",
+    is_flag=True,
+    help="Afterwards do what `regime notify` does, also if the job fails. Whether people could be "
+    "told does not change the exit code.",
+)
 @quiet_option
 @click.pass_obj
 def pipeline(
@@ -42,6 +50,7 @@ def pipeline(
     window_days: int,
     walk_forward: bool,
     train: int | str | None,
+    is_notifying: bool,
     quiet: bool,
 ) -> None:
     """Build the features, classify every region, let the regions vote, and run the dbt audit.
@@ -62,7 +71,11 @@ def pipeline(
     from regime_engine.reading import changes
     from regime_engine.series import GLOBAL, Series
 
-    with Phases(quiet) as phases, connect(settings) as database:
+    with (
+        Phases(quiet) as phases,
+        connect(settings) as database,
+        telling(database, phases, is_notifying),
+    ):
         refused = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
         for warning in refused:

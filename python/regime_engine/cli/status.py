@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PARTS = {
     "regions": ("Regions", "No regions yet: add one with `regime region add`."),
     "series": ("Stored series", "No regimes yet: run `regime pipeline`."),
+    "waiting_notifications": ("Notifications that wait", ""),
     "died_runs": ("Runs that died", ""),
     "runs": ("Last runs", "No runs yet."),
 }
@@ -35,6 +36,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
     whose last regime rests on suspicious prices.
     """
     from regime_engine.database import connect
+    from regime_engine.notify import outbox
     from regime_engine.reading import tables
 
     with connect(settings) as database:
@@ -48,6 +50,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
         parts = {
             "regions": tables.region_overview(database),
             "series": tables.series_overview(database),
+            "waiting_notifications": outbox.waiting(database),
             "died_runs": tables.died_runs(database),
             "runs": tables.last_runs(database, runs),
         }

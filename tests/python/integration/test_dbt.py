@@ -290,6 +290,8 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
                 "Läufe-2.current_regions",
                 "Läufe-2.run_contents",
                 "Läufe-2.regime_labels_x",
+                "Läufe-2.notifications",
+                "Läufe-2.notification_deliveries",
             ),
         }
         days = "select count(*) from an_audit.timeline where not is_missing"
