@@ -43,11 +43,37 @@ COMMANDS = {
     "status": "status",
     "transitions": "read",
 }
+# The commands by purpose, as `regime --help` and the reference show them.
+SECTIONS = {
+    "Set up": ("demo", "init", "region"),
+    "Load": ("load", "forget"),
+    "Classify": ("pipeline", "fit", "run", "backfill", "embed", "global"),
+    "Read": (
+        *("history", "transitions", "matrix", "forecast", "explain", "analogues", "score"),
+        *("models", "report"),
+    ),
+    "Prove": ("audit", "seal"),
+    "Operate": ("status", "index", "db"),
+}
 
 
 class LazyGroup(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return [name for names in SECTIONS.values() for name in names]
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The sections, each command with the whole first sentence of its help."""
+        width = max(map(len, COMMANDS))
+        for section, names in SECTIONS.items():
+            commands = {name: self.get_command(context, name) for name in names}
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), command.get_short_help_str(limit=1000))
+                        for name, command in commands.items()
+                        if command
+                    ]
+                )
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -67,7 +93,11 @@ class LazyGroup(click.Group):
             ) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `regime demo`. `regime COMMAND --help` explains a command.",
+)
 @click.option(
     "--database-url",
     metavar="URL",
