@@ -29,6 +29,7 @@ _AUDIT = (
     "regime_spells",
     "regime_timeline",
     "run_ledger",
+    "test_history",
     "transition_matrix",
     "transition_reconciliation",
     "volatility_forecasts",
@@ -39,7 +40,7 @@ LAYER_OF = {
     "stg_prices_daily": "staging",
     "daily_features": "features",
     **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
-    **dict.fromkeys(("current_regions", "run_contents"), "runtime"),
+    **dict.fromkeys(("audit_verdicts", "current_regions", "run_contents"), "runtime"),
     # Made by Python, before dbt's first build.
     "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),

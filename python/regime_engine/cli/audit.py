@@ -8,7 +8,7 @@ import click
 
 from regime_engine.cli import replay
 from regime_engine.cli.options import quiet_option, table_or_json_option
-from regime_engine.cli.output import say, table
+from regime_engine.cli.output import print_rows, say, table
 from regime_engine.cli.progress import Phases
 from regime_engine.cli.replay import replay_options
 from regime_engine.config import Settings
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from regime_engine.dbt import NodeResult
     from regime_engine.engine.nightly import Finding
     from regime_engine.seals import Verdict
-
-VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 
 
 @click.command()
@@ -32,6 +30,12 @@ VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
     help="Show at most this many wrong rows of a test; audit_failures keeps all of them.",
 )
 @click.option("--strict", "is_strict", is_flag=True, help="Fail on a warning too.")
+@click.option(
+    "--history",
+    "shows_history",
+    is_flag=True,
+    help="Run nothing; show what the last audit said of each test, and since when it has said so.",
+)
 @table_or_json_option(
     "for CI, is an object with `passed`, `strict` and `tests`, with --seal `seals`, with --replay "
     "`replay`"
@@ -53,6 +57,7 @@ def audit(
     is_strict: bool,
     output_format: str,
     seal_file: TextIO | None,
+    shows_history: bool,
     quiet: bool,
     **replay_asked: Any,
 ) -> None:
@@ -65,6 +70,11 @@ def audit(
     from regime_engine.database import connect
     from regime_engine.engine import nightly
 
+    if shows_history:
+        if is_strict or seal_file or any(replay_asked.values()):
+            raise click.UsageError("--history runs no audit: only --format goes with it")
+        _print_history(settings, output_format)
+        return
     asked = replay.request(**replay_asked)
     kept = _kept_seals(seal_file) if seal_file else {}
     with Phases(quiet) as phases, connect(settings) as database:
@@ -100,6 +110,18 @@ def audit(
             replay.print_replay(compared, is_strict)
     if not has_passed:
         sys.exit(1)
+
+
+def _print_history(settings: Settings, output_format: str) -> None:
+    from regime_engine.database import connect
+    from regime_engine.reading import verdicts
+
+    with connect(settings) as database:
+        found = verdicts.history(database)
+    if not found.rows and output_format == "table":
+        say("No audit has been recorded yet: run `regime audit`.")
+        return
+    print_rows(found.headers, found.rows, output_format)
 
 
 def _kept_seals(file: TextIO) -> dict[int, str]:
@@ -148,6 +170,8 @@ def print_verdicts(
 
 
 def _verdict(result: "NodeResult") -> str:
+    from regime_engine.engine.failures import VERDICTS
+
     return VERDICTS.get(result.status, "NOT RUN")
 
 

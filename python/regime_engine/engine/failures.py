@@ -1,10 +1,12 @@
-"""Keeps what the tests of an audit found: a table for each test, in the schema audit_failures."""
+"""Keeps what an audit found: the wrong rows of each test in the schema audit_failures, until the
+next audit, and the verdicts in audit_verdicts, for ever."""
 
+import uuid
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from regime_engine import roles
+from regime_engine import __version__, roles
 from regime_engine.database import Database, Rows
 from regime_engine.dbt import NodeResult
 
@@ -15,6 +17,8 @@ KINDS = {
     "m": sql.SQL("materialized view"),
     "f": sql.SQL("foreign table"),
 }
+# What dbt says of a test that was run → its verdict
+VERDICTS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class Finding:
 
 
 def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list[Finding]:
-    """Keep the rows of each test in place of the last audit's; returns what failed or warned.
+    """Keep the verdicts, and the rows of each test in place of the last audit's.
+
+    Returns what failed or warned.
 
     The table of a test that found nothing is empty.
     """
@@ -47,7 +53,35 @@ def keep(database: Database, results: list[NodeResult], rows_shown: int) -> list
                 query = _kept(database, result.failures_table, query, has_found)
             if has_found:
                 findings.append(_finding(database, result, query, rows_shown))
+        _record_verdicts(database, results)
     return findings
+
+
+def _record_verdicts(database: Database, results: list[NodeResult]) -> None:
+    name = database.table("audit_verdicts").as_string(database.connection)
+    # The audit itself finds that the table is missing.
+    if not database.one("select to_regclass(%s) is not null", [name])[0]:
+        return
+    tests = [result for result in results if result.status in VERDICTS]
+    audited_at, login = database.one("select clock_timestamp(), session_user::text")
+    database.execute(
+        """
+        insert into {audit_verdicts} (
+            audit_id, audited_at, test_name, verdict, failures, package_version, database_user
+        )
+        select %s::uuid, %s, test_name, verdict, failures, %s, %s
+        from unnest(%s::text[], %s::text[], %s::integer[]) as tests (test_name, verdict, failures)
+        """,
+        [
+            uuid.uuid4(),
+            audited_at,
+            __version__,
+            login,
+            [test.name for test in tests],
+            [VERDICTS[test.status] for test in tests],
+            [test.failures for test in tests],
+        ],
+    )
 
 
 def _kept(

@@ -1,6 +1,6 @@
 -- One row a region: its newest price, and how many trading days ago that was. The instrument trades on
 -- the weekdays of its last 63 prices; a weekday with fewer than 4 of them is left out. A holiday counts
--- as a trading day.
+-- as a trading day. A region is stale if no window that ends with its newest price may serve today.
 with
 
 weekdays as (
@@ -48,6 +48,7 @@ select
                 from generate_series(last_price + 1, current_date, '1 day') as later (day)
                 where extract(isodow from later.day) = any(newest.trades_on)
             )
-    end as trading_days_old
+    end as trading_days_old,
+    last_price < current_date - {max_staleness_days} as is_stale
 from newest
 order by region collate "C"

@@ -10,7 +10,7 @@ from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
 from regime_engine.reading.rows import IS_SERIES, require_regimes
 from regime_engine.runs import dead_runs
-from regime_engine.series import Series
+from regime_engine.series import MAX_STALENESS_DAYS, Series
 
 
 def history(
@@ -108,15 +108,19 @@ def series_overview(database: Database) -> Rows:
 
 
 def region_overview(database: Database) -> Rows:
-    """One row a region: its newest price and how many trading days old that is.
+    """One row a region: its newest price, how many trading days old that is, whether it is stale.
 
-    Both are None for a region without prices, and as long as dbt has not built the prices' view.
+    All three are None for a region without prices, and until dbt has built the view of the prices.
     """
     prices = database.table("stg_prices_daily")
     is_built = seeds.is_built(database, "stg_prices_daily")
     none = sql.SQL("(select null::text as instrument_id, null::date as trade_date where false)")
     query = statement(__package__, "region_overview")
-    return database.rows(query, prices=prices if is_built else none)
+    return database.rows(
+        query,
+        prices=prices if is_built else none,
+        max_staleness_days=sql.Literal(MAX_STALENESS_DAYS),
+    )
 
 
 def models(database: Database, region: str | None = None) -> Rows:

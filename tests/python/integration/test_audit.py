@@ -9,7 +9,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 
 import pytest
@@ -23,6 +23,8 @@ from regime_engine.config import Settings
 from regime_engine.database import Database, connect
 from regime_engine.engine import catalog, classify, fit, nightly, vote
 from regime_engine.engine.fit import Recipe
+from regime_engine.reading import verdicts
+from regime_engine.reading.verdicts import VerdictHistory
 from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
@@ -146,6 +148,44 @@ def test_the_command_says_a_verdict_a_test_the_rows_and_how_to_look_further(data
     assert {"US", date(2011, 9, 15)} < set(row)
     # What JSON has no number for is text.
     assert '"confidence": "nan"' in regime("audit", "--format", "json").stdout
+    assert f"\n{test}  FAIL " in regime("audit", "--history").stdout
+    history = json.loads(regime("audit", "--history", "--format", "json").stdout)
+    # The constraint that is gone is found too.
+    assert [each["verdict"] for each in history[:3]] == ["FAIL", "FAIL", "PASS"]
+    (found,) = (each for each in history if each["test_name"] == test)
+    assert found["failures"] == 1
+    assert found["first_failed_at"] == found["verdict_since"] < found["audited_at"]
+    assert regime("audit", "--history", "--strict").returncode == 2
+
+
+def test_since_when_a_test_fails_is_told_from_its_audits(database):
+    letters = {"P": "PASS", "W": "WARN", "F": "FAIL"}
+    # One audit a day from 1 January; the test d is gone since the second.
+    by_day = [("PFPF", 1), ("FWP", 2), ("PWP", 3), ("FFW", 4), ("FFP", 5)]
+    database.execute("truncate runtime.audit_verdicts")
+    for said, day in by_day:
+        for name, letter in zip("abcd", said, strict=False):
+            database.execute(
+                """
+                insert into runtime.audit_verdicts
+                values (md5(%(day)s::text)::uuid, %(at)s, %(name)s, %(verdict)s, %(day)s, '1', 'me')
+                """,
+                {
+                    "day": day,
+                    "at": datetime(2020, 1, day, tzinfo=UTC),
+                    "name": name,
+                    "verdict": letters[letter],
+                },
+            )
+    found = verdicts.history(database).records(VerdictHistory)
+    assert [(each.test_name, each.verdict, each.failures) for each in found] == [
+        ("a", "FAIL", 5),
+        ("b", "FAIL", 5),
+        ("c", "PASS", 5),
+    ]
+    assert [each.verdict_since.day for each in found] == [4, 4, 5]
+    assert [each.last_passed_at and each.last_passed_at.day for each in found] == [3, None, 5]
+    assert [each.first_failed_at and each.first_failed_at.day for each in found] == [2, 1, None]
 
 
 def test_the_audit_names_what_is_missing_and_what_builds_it(database, regime):
