@@ -21,6 +21,7 @@ from bundled import GLOBAL, US, US_TECH, V3
 from click.testing import CliRunner
 from commands import environment, regime_command, succeed
 from project import ROOT
+from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
 from servers import MODULE_DATABASE
 from sklearn.metrics import roc_auc_score
@@ -847,6 +848,61 @@ def test_status_in_json_is_what_a_monitor_needs(own):
     assert last["US"] == "2009-12-31"
     assert state["died_runs"] == []
     assert [each["region"] for each in state["suspicions"]] == ["US"]
+
+
+def test_status_as_metrics_is_what_prometheus_reads(own):
+    odd = 'A "b" \\n\nÉ'
+    own.execute("insert into runtime.regions (region, instrument_id) values (%s, 'NONE')", [odd])
+    own.execute("update historical.prices_daily set volume = 0 where trade_date = '2009-12-01'")
+    own.execute(
+        "insert into runtime.audit_verdicts values"
+        " (gen_random_uuid(), '2020-01-02 03:04:05+00', 'one', 'PASS', 0, '', ''),"
+        " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'one', 'FAIL', 3, '', ''),"
+        " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'two', 'PASS', 0, '', '')"
+    )
+    done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
+    families = list(text_string_to_metric_families(done.stdout))
+    assert all(family.documentation and family.type == "gauge" for family in families)
+    assert len({family.name for family in families}) == len(families)
+    samples = [sample for family in families for sample in family.samples]
+
+    def values(name: str, *labels: str) -> dict:
+        """The values of a metric by the labels that are named."""
+        of_metric = [sample for sample in samples if sample.name == name]
+        return {
+            tuple(sample.labels[label] for label in labels): sample.value for sample in of_metric
+        }
+
+    last = own.rows(
+        "select distinct on (region) region, regime_label, confidence,"
+        " extract(epoch from as_of_date::timestamp at time zone 'UTC')::float8"
+        " from runtime.regimes order by region, as_of_date desc"
+    ).rows
+    labels = values("regime_label", "region", "label")
+    assert [key for key, value in labels.items() if value] == [row[:2] for row in last]
+    assert len(labels) == 4 * len(last)
+    assert values("regime_label_confidence_ratio", "region") == {(r[0],): r[2] for r in last}
+    assert values("regime_label_timestamp_seconds", "region") == {(r[0],): r[3] for r in last}
+    assert values("regime_region_stale", "region") == {
+        (region,): 1 for region in (odd, "US", "US_TECH")
+    }
+    # No price, so no age.
+    assert set(values("regime_region_price_age_sessions", "region")) == {("US",), ("US_TECH",)}
+    suspicious = values("regime_suspicious_prices", "region", "place")
+    assert (suspicious["US", "window"], suspicious["US_TECH", "window"]) == (1, 0)
+    runs = own.rows("select command, status, count(*) from runtime.regime_runs group by 1, 2").rows
+    assert values("regime_runs", "command", "status") == {row[:2]: row[2] for row in runs}
+    assert values("regime_audit_checks", "verdict") == {("PASS",): 1, ("WARN",): 0, ("FAIL",): 1}
+    assert values("regime_audit_timestamp_seconds") == {(): 1609556645}
+
+
+def test_what_is_not_known_has_no_metric_and_is_named(own):
+    own.execute("drop schema audit cascade")
+    done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
+    assert "the audit views are missing" in done.stderr
+    assert "regime_label{" in done.stdout
+    assert "regime_audit" not in done.stdout
+    assert "regime_suspicious_prices" not in done.stdout
 
 
 def test_views_that_are_not_built_are_said_to_be(own):
