@@ -77,9 +77,9 @@ def by_variables(n_labels: int) -> Palette:
     return Palette(labels=labels, **{name: f"var(--{name})" for name in names})
 
 
-def readable(colour: str, inks: Sequence[str]) -> str:
-    """Of the inks, the one that is read best on the colour."""
-    return max(inks, key=lambda ink: contrast(ink, colour))
+def readable(colour: str) -> str:
+    """Black or white, whichever is read better on the colour: their contrast is at least 4.5."""
+    return max("#000000", "#ffffff", key=lambda ink: contrast(ink, colour))
 
 
 def contrast(one: str, other: str) -> float:

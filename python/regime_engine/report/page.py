@@ -52,6 +52,7 @@ def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
             light=_variables(fitted(LIGHT, n_labels)),
             dark=_variables(fitted(DARK, n_labels)),
             theme=theme(by_variables(n_labels)),
+            n_labels=n_labels,
             css="\n".join(map(_source, STYLES)),
             scripts=scripts,
             policy=_policy(scripts),
@@ -119,8 +120,7 @@ def _counts(sections: list[Section]) -> list[tuple[str, int, int]]:
 def _variables(palette: Palette) -> str:
     """A palette as CSS custom properties."""
     colours = vars(palette) | {f"label-{n}": colour for n, colour in enumerate(palette.labels)}
-    inks = (palette.text, palette.panel)
-    colours |= {f"on-label-{n}": readable(each, inks) for n, each in enumerate(palette.labels)}
+    colours |= {f"on-label-{n}": readable(each) for n, each in enumerate(palette.labels)}
     del colours["labels"]
     return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
 

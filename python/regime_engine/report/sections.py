@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import jinja2
@@ -22,8 +22,11 @@ from regime_engine.report.tables import minus, moment, number, percent, signed, 
 CHANGE_HORIZONS = (5, 21, 63)
 # Of all regions together: the file stays below 6 MB, and the newest days are all there.
 MOST_DAYS = 250_000
+DAYS_A_WEEK = 5
 SPARK_DAYS = 504
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def section(region: RegionReport, shared: Shared) -> Section:
     """What the page and the picture show of a region."""
     spells = _spells(region)
     days = _kept(region.days, MOST_DAYS // shared.n_regions)
-    wealth = _wealth(region)
+    wealth = _wealth(region, MOST_DAYS // shared.n_regions // DAYS_A_WEEK)
     charts = _charts(region, days, wealth)
     return Section(
         row=_row(region),
@@ -129,8 +132,8 @@ def _since(region: RegionReport) -> date | None:
     return last.start_date if last.entered_from_label else None
 
 
-def _kept(days: list[Day], most: int) -> list[Day]:
-    """All days, or the newest of them and each n-th before, so that they are not more than most."""
+def _kept(days: list[Kept], most: int) -> list[Kept]:
+    """All days or weeks; if they are more than most, the newest and each n-th before them."""
     if len(days) <= most:
         return days
     older, newest = days[: -(most // 2)], days[-(most // 2) :]
@@ -158,11 +161,11 @@ def _columns(labels: list[str], days: list[Day]) -> dict[str, list[object]]:
     return columns
 
 
-def _wealth(region: RegionReport) -> dict[str, object]:
+def _wealth(region: RegionReport, most_weeks: int) -> dict[str, object]:
     """What 1 became, week by week: the columns that have values, as those of the days."""
     if region.performance is None:
         return {}
-    weeks = region.performance.wealth
+    weeks = _kept(region.performance.wealth, most_weeks)
     columns: dict[str, object] = {
         "date": _steps([_day_number(week.as_of_date) for week in weeks], 0)
     }

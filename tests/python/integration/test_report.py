@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from servers import MODULE_DATABASE
 
-from regime_engine.charts.palette import DARK, LIGHT, colours
+from regime_engine.charts.palette import DARK, LIGHT, colours, readable
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
@@ -28,9 +28,10 @@ from regime_engine.reading import volatility
 from regime_engine.reading.score import score, shown
 from regime_engine.report import page, regions
 from regime_engine.report.contents import RegionReport
+from regime_engine.report.months import years
 from regime_engine.report.regions import Report
 from regime_engine.report.sections import Section, section
-from regime_engine.report.tables import minus, tables
+from regime_engine.report.tables import minus, signed, tables
 
 pytestmark = pytest.mark.one_server
 
@@ -55,7 +56,15 @@ def settings(server, features_template) -> Iterator:
 
 
 def read(database, *names: str, make=section, audited=None) -> Report:
-    return regions.read(database, names, model_id=V3, window_days=63, make=make, audited=audited)
+    return regions.read(
+        database,
+        names,
+        model_id=V3,
+        window_days=63,
+        make=make,
+        audited=audited,
+        benchmark_id="IXIC.INDX",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +307,175 @@ def test_a_range_of_years_ends_on_the_last_day(browser):
     assert said(browser.read())[0] == date(2010, 12, 31)
 
 
+def in_sight(browser, selector: str) -> list:
+    return browser.find(f".panel:not([hidden]) {selector}")
+
+
+def dates_shown(browser) -> list[date]:
+    inputs = in_sight(browser, ".stretch input")
+    return [date.fromisoformat(each.get_attribute("value")) for each in inputs]
+
+
+def fragment(browser) -> str:
+    return browser.run("return location.hash")
+
+
+def ends_of_the_axis(browser, chart) -> list[date]:
+    """The days at both ends of a chart, read with the keyboard."""
+    browser.run("arguments[0].focus()", chart)
+    ends = []
+    for key in (Keys.HOME, Keys.END):
+        browser.press(key)
+        ends.append(said(browser.read())[0])
+    browser.press(Keys.ESCAPE)
+    return ends
+
+
+def test_a_stretch_that_is_drawn_over_a_chart_is_shown_and_kept_in_the_address(browser, database):
+    price = browser.open().chart("price")
+    offsets = [round(part * price.size["width"]) for part in (-0.2, 0.1)]
+    actions = webdriver.ActionChains(browser.driver)
+    actions.move_to_element_with_offset(price, offsets[0], 0).click_and_hold()
+    actions.move_to_element_with_offset(price, offsets[1], 0).perform()
+    title, *facts = browser.read().split("\n")
+    first, last = (date.fromisoformat(each) for each in title.split(" to "))
+    days, change = database.one(
+        "select count(*), (array_agg(close order by as_of_date desc))[1] /"
+        " (array_agg(close order by as_of_date))[1] - 1 from audit.regime_timeline"
+        " where region = 'US' and as_of_date between %s and %s",
+        [first, last],
+    )
+    assert 250 < days < 350
+    assert facts[:4] == ["trading days", str(days), "close", f"{change:+.1%}".replace("-", "−")]
+
+    webdriver.ActionChains(browser.driver).release().perform()
+    assert fragment(browser) == f"#US/{first}/{last}"
+    assert dates_shown(browser) == [first, last] == ends_of_the_axis(browser, price)
+    # The table has these days, newest first.
+    in_sight(browser, ".by-day summary")[0].click()
+    browser.wait(lambda: in_sight(browser, ".by-day[open] tbody tr"))
+    named = browser.run(
+        "return [...document.querySelectorAll('.by-day[open] tbody th')].map(th => th.textContent)"
+    )
+    assert (named[0], named[-1], len(named)) == (str(last), str(first), days)
+
+    browser.find("[role=tab]")[1].click()  # it has no day in that range
+    assert fragment(browser) == f"#US_TECH/{first}/{last}"
+    (note,) = in_sight(browser, ".range-note")
+    assert note.text.startswith(f"US_TECH has no day from {first} to {last}")
+    browser.driver.back()
+    assert dates_shown(browser) == [first, last]
+    webdriver.ActionChains(browser.driver).double_click(browser.chart("price")).perform()
+    assert fragment(browser) == "#US"
+    assert dates_shown(browser) == [date(2007, 1, 3), date(2010, 12, 31)]
+
+
+def test_an_address_opens_its_region_and_range(browser):
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{browser.url}#US_TECH/2010-07-01/2010-08-31")
+    assert in_sight(browser, "h2")[0].text.startswith("US_TECH")
+    stretch = [date(2010, 7, 1), date(2010, 8, 31)]
+    assert dates_shown(browser) == stretch == ends_of_the_axis(browser, browser.chart("price"))
+    browser.driver.get(f"{browser.url}#US/3y")
+    assert dates_shown(browser) == [date(2007, 12, 31), date(2010, 12, 31)]
+    pressed = in_sight(browser, ".ranges [aria-pressed=true]")
+    assert [each.text for each in pressed] == ["3 years"]
+    browser.driver.get(f"{browser.url}#ATLANTIS/3y")
+    assert browser.find("#note")[0].text == "This report has no region ATLANTIS."
+
+
+def test_a_range_of_ones_own_is_checked(browser):
+    browser.open()
+    first, last = in_sight(browser, ".stretch input")
+    (note,) = in_sight(browser, ".range-note")
+
+    def give(field, value: str) -> None:
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('{}'))"
+        for event in ("change", "blur"):
+            browser.run(script.format(event), field, value)
+
+    give(first, "2008-03-03")
+    give(last, "2009-03-02")
+    assert (fragment(browser), note.text) == ("#US/2008-03-03/2009-03-02", "")
+    give(first, "2009-06-01")
+    assert note.text == "2009-06-01 is after 2009-03-02."
+    give(first, "1999-06-01")
+    assert note.text == "Choose a day from 2007-01-03 to 2010-12-31."
+    assert fragment(browser) == "#US/2008-03-03/2009-03-02"
+    give(first, "2009-01-05")
+    assert (fragment(browser), note.text) == ("#US/2009-01-05/2009-03-02", "")
+
+
+def test_a_label_that_is_not_the_most_probable_one_says_why(browser, database):
+    day, label, probabilities = database.one(
+        "select as_of_date, regime_label, probabilities from audit.regime_timeline"
+        " join runtime.regimes using (region, as_of_date, model_id, window_days, regime_label)"
+        " where region = 'US' and regimes.confidence < 0.4 and days_since_change > 0"
+        " order by regimes.confidence limit 1"
+    )
+    likeliest = max(probabilities, key=probabilities.get)
+    assert likeliest != label
+    browser.driver.get(f"{browser.url}#US/{day}/2010-12-31")
+    browser.run("arguments[0].focus()", browser.chart("price"))
+    browser.press(Keys.HOME)
+    assert said(browser.read())[:2] == (day, label)
+    assert browser.read().endswith(
+        f"most probable is {likeliest} {probabilities[likeliest]:.1%}; "
+        f"the label stays {label} by hysteresis"
+    )
+
+
+def test_a_table_that_is_cut_says_so_and_keeps_the_names_of_its_rows(browser):
+    browser.open(width=390)
+    frame = next(each for each in in_sight(browser, ".scroll") if "Jan" in each.text)
+    (name, *_) = frame.find_elements(By.CSS_SELECTOR, "tbody th")
+    left = name.rect["x"]
+
+    def is_cut() -> bool:
+        return "more-right" in frame.get_attribute("class")
+
+    browser.wait(is_cut)
+    browser.run("arguments[0].scrollLeft = 10000", frame)
+    browser.wait(lambda: not is_cut())
+    assert abs(name.rect["x"] - left) < 5
+
+
+def test_months_and_earnings_are_those_of_the_database(us, file, database):
+    months = database.rows(
+        """
+        select
+            extract(year from as_of_date)::int as year,
+            extract(month from as_of_date)::int as month,
+            exp(sum(adjusted_log_return)) - 1 as total_return,
+            mode() within group (order by regime_label) as label
+        from audit.regime_timeline
+        where region = 'US'
+        group by 1, 2
+        order by 1, 2
+        """
+    ).rows
+    shown_years = years(us.days, us.labels)
+    shown = [
+        (year.year, number, month.total_return, month.label)
+        for year in reversed(shown_years)
+        for number, month in enumerate(year.months, 1)
+        if month
+    ]
+    assert [row[:2] for row in shown] == [row[:2] for row in months]
+    assert [row[2] for row in shown] == pytest.approx([row[2] for row in months])
+    # Of labels that are equally frequent, either may come first in SQL.
+    assert sum(row[3] != other[3] for row, other in zip(shown, months, strict=True)) <= 1
+    text = file.read_text()
+    for year in shown_years:
+        assert f'<td class="n">{signed(year.total_return)}</td>' in text
+
+    rows = {name: figures for name, *figures in tables(us)["earned"].rows}
+    assert list(rows)[-3:] == ["Rule", "Buy and hold", "Benchmark IXIC.INDX"]
+    of_rule = {each.name: each for each in us.score.sections[-1].measures}
+    assert rows["Rule"][3] == f"{of_rule['sharpe_ratio'].ours:.2f}"
+    assert rows["Buy and hold"][5] == signed(of_rule["worst_drawdown"].rivals["no_regime"].value)
+
+
 def column(digits: int, steps: str) -> list[float | None]:
     """A column of the page: its values from the steps between them."""
     units, values = 0, []
@@ -430,6 +608,7 @@ def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
     assert all(contrast(*pair) > 1.2 for pair in pairwise(shown))
     for ink in ("text", "muted", "accent", "good", "bad"):
         assert contrast(getattr(palette, ink), palette.panel) >= 4.5
+    assert all(contrast(readable(colour), colour) >= 4.5 for colour in shown)
 
 
 def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):

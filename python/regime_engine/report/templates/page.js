@@ -378,8 +378,9 @@
   // The buttons, the dates and the note of a panel.
   function sayRange(panel) {
     if (!panel) return;
-    const { days } = regionOf(panel);
-    const [from, to] = daysShown({ days }).map(dated);
+    const { days, wealth } = regionOf(panel);
+    const [first, last] = daysShown({ days });
+    const [from, to] = [dated(first), dated(last)];
     for (const button of panel.querySelectorAll(".ranges button")) {
       const years = Number(button.dataset.years);
       button.setAttribute("aria-pressed", years ? years === span.years : !span.years && !span.to);
@@ -388,6 +389,8 @@
       input.value = input.name === "from" ? from : to;
       input.removeAttribute("aria-invalid");
     }
+    const hasWeek = wealth.date?.some((date) => first <= date && date <= last);
+    panel.querySelectorAll(".no-weeks").forEach((text) => (text.hidden = hasWeek));
     const isOutside = span.from > days.date.at(-1) || span.to < days.date[0];
     const asked = isOutside ? `${dated(span.from)} to ${dated(span.to)}` : "";
     note(panel, asked && `${panel.dataset.name} has no day from ${asked}, so all its days are shown.`);
