@@ -70,14 +70,14 @@ def report(
     program = chromium(settings) if pdf else ""
     with connect(settings) as database, Phases() as phases:
         phases.begin("auditing" if audit else "reading the regimes")
-        verdicts = contents.audit(database) if audit else None
+        audited = contents.audit(database) if audit else None
         stored = read(
             database,
             regions,
             model_id=model_id,
             window_days=window_days,
             make=section,
-            fresh=verdicts,
+            audited=audited,
             benchmark_id=benchmark_id,
             progress=phases.begin("reading the regions"),
         )

@@ -21,6 +21,7 @@ from regime_engine.reading.matrix import Cell, matrix
 from regime_engine.reading.performance import Benchmark, Performance
 from regime_engine.reading.rows import IS_SERIES, fetch_audit
 from regime_engine.reading.suspicions import Suspicions
+from regime_engine.reading.verdicts import VerdictHistory, history
 from regime_engine.series import Series
 
 LAST_RUNS = 12
@@ -164,6 +165,7 @@ class RegionReport:
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
+    found_by_audit: test of the last audit → how many of its rows are of this region
     score, performance: None if they cannot be told
     why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
         field
@@ -185,6 +187,7 @@ class RegionReport:
     calibration: list[Calibration]
     volatility: list[volatility.Score]
     analogues: list[Analogue]
+    found_by_audit: dict[str, int]
     score: score.Score | None
     performance: Performance | None
     suspicions: Suspicions | None
@@ -196,33 +199,28 @@ class RegionReport:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What an audit test found.
-
-    status: pass, warn or fail; of an earlier audit kept or none: whether it left rows
-    """
-
-    name: str
-    status: str
-    failures: int
-    description: str = ""
-
-
-@dataclass(frozen=True)
 class Audit:
     """What is known of the dbt audit when a report is written.
 
-    verdicts: one a test, None if no audit has been run
-    is_fresh: whether the audit was run for this report
+    verdicts: one a test of the last audit, the failed ones first; empty if none was recorded
+    descriptions: of the tests by name, if the audit was run for this report
     """
 
-    verdicts: list[Verdict] | None
-    is_fresh: bool
+    verdicts: list[VerdictHistory]
+    descriptions: dict[str, str] | None
     written_at: datetime
 
     @property
-    def failed(self) -> bool:
-        return any(verdict.status == "fail" for verdict in self.verdicts or ())
+    def audited_at(self) -> datetime | None:
+        return self.verdicts[0].audited_at if self.verdicts else None
+
+    @property
+    def failed(self) -> list[VerdictHistory]:
+        return [each for each in self.verdicts if each.verdict == "FAIL"]
+
+    @property
+    def warned(self) -> list[VerdictHistory]:
+        return [each for each in self.verdicts if each.verdict == "WARN"]
 
 
 @dataclass(frozen=True)
@@ -235,19 +233,16 @@ class Shared:
     audit: Audit
 
 
-def audit_of(database: Database, fresh: list[Verdict] | None) -> Audit:
-    """What is known of the audit. fresh: the verdicts of one that was just run"""
-    verdicts = _kept_failures(database) if fresh is None else fresh
-    return Audit(verdicts, is_fresh=fresh is not None, written_at=datetime.now(UTC))
-
-
-def audit(database: Database) -> list[Verdict]:
-    """Run the dbt audit; one verdict a test."""
+def audit(database: Database) -> dict[str, str]:
+    """Run the dbt audit; the description of each test, by name."""
     results, _ = nightly.audit(database, rows_shown=0)
-    return [
-        Verdict(each.name, each.status, each.failures, " ".join(each.description.split()))
-        for each in results
-    ]
+    return {each.name: " ".join(each.description.split()) for each in results}
+
+
+def audit_of(database: Database, descriptions: dict[str, str] | None) -> Audit:
+    """What is known of the last audit. descriptions: of one that was just run"""
+    verdicts = history(database).records(VerdictHistory)
+    return Audit(verdicts, descriptions, written_at=datetime.now(UTC))
 
 
 def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
@@ -303,6 +298,7 @@ def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
         ),
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
+        found_by_audit=_found_of_region(database, series.region),
         score=score.of_days(scored, series, rule) if scored else None,
         performance=(
             performance.performance(scored, rule, beforehand.benchmark) if scored else None
@@ -434,27 +430,31 @@ def _checks(
     ]
 
 
-def _kept_failures(database: Database) -> list[Verdict] | None:
-    """One verdict a test of the last audit, by the rows that it left; None if there was no audit.
+def _found_of_region(database: Database, region: str) -> dict[str, int]:
+    """Test → how many of the rows that its last audit found are of this region.
 
-    dbt stores neither when the audit was run nor which tests only warn.
+    A test whose rows do not name a region is left out.
     """
     schema = database.settings.failures_schema
     names = database.execute(
-        "select relname from pg_class where relkind = 'r'"
-        " and relnamespace = (select oid from pg_namespace where nspname = %s)"
-        " order by relname",
+        """
+        select tables.relname
+        from pg_class as tables
+        inner join pg_attribute as columns on columns.attrelid = tables.oid
+        where
+            tables.relnamespace = (select oid from pg_namespace where nspname = %s)
+            and tables.relkind = 'r'
+            and columns.attname = 'region'
+            and not columns.attisdropped
+        """,
         [schema],
     ).fetchall()
     if not names:
-        return None
+        return {}
     counts = sql.SQL(" union all ").join(
-        sql.SQL("select {}, count(*) from {}").format(
-            sql.Literal(name), sql.Identifier(schema, name)
+        sql.SQL("select {}, count(*) from {} where region = {}").format(
+            sql.Literal(name), sql.Identifier(schema, name), sql.Literal(region)
         )
         for (name,) in names
     )
-    return [
-        Verdict(name, status="kept" if count else "none", failures=count)
-        for name, count in database.execute(counts)
-    ]
+    return dict(database.execute(counts).fetchall())

@@ -21,7 +21,7 @@ from regime_engine.reading.performance import Benchmark, benchmark
 from regime_engine.reading.rows import require_regimes
 from regime_engine.reading.suspicions import suspicions_and_prices
 from regime_engine.report import contents
-from regime_engine.report.contents import Beforehand, RegionReport, Shared, Verdict
+from regime_engine.report.contents import Beforehand, RegionReport, Shared
 from regime_engine.series import Series
 
 # Up to so many regions are read one after the other; the page has them as plain HTML.
@@ -49,13 +49,14 @@ def read(
     model_id: str,
     window_days: int,
     make: Make[Made],
-    fresh: list[Verdict] | None = None,
+    audited: dict[str, str] | None = None,
     benchmark_id: str | None = None,
     progress: Progress = lambda done, total, name: None,
 ) -> Report[Made]:
     """The report on these regions, or on all that have regimes, at one moment of the database.
 
-    fresh: the verdicts of an audit that was just run; benchmark_id: an instrument to compare with
+    audited: the tests of an audit that was just run, with their descriptions
+    benchmark_id: an instrument to compare with
     raises RegimeError if there is no regime, and for a benchmark without features
     """
     # The search for analogues sets this level too; the level of a transaction cannot be changed.
@@ -66,7 +67,7 @@ def read(
         progress(0, len(names), "looking for suspicious prices")
         all_series = [Series(name, model_id, window_days) for name in names]
         asked = _beforehand(database, all_series, beside)
-        shared = Shared(model_id, window_days, len(asked), contents.audit_of(database, fresh))
+        shared = Shared(model_id, window_days, len(asked), contents.audit_of(database, audited))
         made = []
         for each, one in zip(asked, _each(database, asked, shared, make), strict=True):
             made.append(one)

@@ -276,6 +276,7 @@ def _template_values(
         "place": {label: place for place, label in enumerate(region.labels)},
         "first": region.days[0].as_of_date,
         "last": region.days[-1].as_of_date,
+        "n_regimes": sum(1 for day in region.days if day.regime_label is not None),
         "shown_days": len(days),
         "thinned_before": _thinned_before(region.days, days),
         "faults": [check for check in region.checks if check.is_fault and check.found],

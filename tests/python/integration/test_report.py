@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
@@ -25,7 +26,7 @@ from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import volatility
 from regime_engine.reading.score import score, shown
-from regime_engine.report import contents, page, regions
+from regime_engine.report import page, regions
 from regime_engine.report.contents import RegionReport
 from regime_engine.report.months import years
 from regime_engine.report.regions import Report
@@ -54,14 +55,14 @@ def settings(server, features_template) -> Iterator:
         yield settings
 
 
-def read(database, *names: str, make=section, fresh=None) -> Report:
+def read(database, *names: str, make=section, audited=None) -> Report:
     return regions.read(
         database,
         names,
         model_id=V3,
         window_days=63,
         make=make,
-        fresh=fresh,
+        audited=audited,
         benchmark_id="IXIC.INDX",
     )
 
@@ -543,31 +544,54 @@ def test_the_page_has_what_sql_answers(us, tech, file, database):
     assert tech.why_empty["score"].startswith("region US_TECH has 0 walk-forward labels to score")
 
 
-def test_what_the_views_and_the_audit_found_is_on_the_page(settings, database):
-    def written(verdicts=None) -> str:
-        with connect(settings) as other:
-            return page.html(read(other, "US", fresh=verdicts), settings)
-
-    assert "No fault found" in written()
+def test_what_the_views_found_is_on_the_page(settings, database):
     move = "update runtime.regime_transitions set previous_as_of_date = previous_as_of_date + %s"
     database.execute(move, [-1])
-    faulty = written()
+    with connect(settings) as other:
+        faulty = page.html(read(other, "US"), settings)
     database.execute(move, [1])
     assert "1 check fails" in faulty
     assert re.search(
         r">FAULT</span>\s*<span>Transitions that disagree with the regimes: \d", faulty
     )
 
-    failed = written([contents.Verdict("no_future_rows", "fail", 3, "Nothing is of the future.")])
-    assert "Audit failed" in failed
-    assert "<code>no_future_rows</code>: 3 rows. Nothing is of the future." in failed
 
-    # As an audit of before keeps what a test has found.
-    database.execute("create table audit_failures.no_future_rows as select 1 as row")
-    kept = written()
+def test_the_page_says_what_was_audited_and_when(settings, database):
+    def written(audited=None) -> str:
+        with connect(settings) as other:
+            return page.html(read(other, "US_TECH", audited=audited), settings)
+
+    def audit(at: str, verdict: str, rows: int) -> None:
+        database.execute(
+            "insert into runtime.audit_verdicts (audit_id, audited_at, test_name, verdict, failures,"
+            " package_version, database_user) values (%s, %s, 'no_future_rows', %s, %s, '1', 'me')",
+            [uuid.uuid4(), at, verdict, rows],
+        )
+
+    before = written()
+    assert "No fault found" in before
+    assert before.count("No audit has been recorded") == 2
+
+    audit("2020-01-02 03:04:05+00", "PASS", 0)
+    old = written()
+    assert "Audited 2020-01-02 03:04 UTC: 1 test, all passed." in old
+    assert "This label was written after that audit." in old
+
+    audit("2100-01-02 03:04:05+00", "FAIL", 3)
+    database.execute(
+        "create table audit_failures.no_future_rows as"
+        " select * from (values ('US'), ('US_TECH'), ('US_TECH')) as rows (region)"
+    )
+    failed = written(audited={"no_future_rows": "Nothing is of the future."})
     database.execute("drop table audit_failures.no_future_rows")
-    assert "See the last audit" in kept
-    assert "<code>no_future_rows</code>: 1 row." in kept
+    database.execute("truncate runtime.audit_verdicts")
+    assert "Audit failed" in failed
+    assert "This label was written after" not in failed
+    assert re.search(
+        "<code>no_future_rows</code>: 3 rows, 2 of US_TECH, since 2100-01-02 03:04 UTC."
+        " Nothing is of the future.",
+        failed,
+    )
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
