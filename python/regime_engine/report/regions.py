@@ -24,9 +24,6 @@ from regime_engine.report import contents
 from regime_engine.report.contents import Beforehand, RegionReport, Shared
 from regime_engine.series import Series
 
-# Up to so many regions are read one after the other; the page has them as plain HTML.
-FEW = 6
-
 Made = TypeVar("Made")
 # Makes of a region what is to be kept of it. It is called in another process if there are many.
 Make = Callable[[RegionReport, Shared], Made]
@@ -120,7 +117,7 @@ def _each(
     database: Database, asked: list[Beforehand], shared: Shared, make: Make[Made]
 ) -> Iterator[Made]:
     processors = len(os.sched_getaffinity(0))
-    if len(asked) <= FEW or processors == 1:
+    if shared.are_few or processors == 1:
         for each in asked:
             yield make(contents.read_region(database, each), shared)
         return
