@@ -63,7 +63,7 @@ def over_time(
 
 def picture(
     regions: list[tuple[alt.TitleParams, list[str]]], first: date, last: date
-) -> alt.TopLevelMixin:
+) -> alt.VConcatChart:
     """Price, bands and lanes of each region, one below the other: for a PNG.
 
     regions: the title and the labels of each, calmest first
@@ -76,6 +76,17 @@ def picture(
         lanes = _lanes(labels, spells).properties(width=740, height=26 * len(labels))
         drawn.append(alt.vconcat(price, lanes, spacing=4, title=title))
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
+
+
+def probabilities(title: alt.TitleParams, labels: list[str], first: date, last: date) -> alt.Chart:
+    """The probabilities alone, with a legend. Data set: days."""
+    legend = alt.Legend(orient="bottom", title=None)
+    return (
+        _probabilities(labels, alt.NamedData("days"))
+        .encode(color=colour(labels).legend(legend))
+        .properties(width=740, height=190, title=title)
+        .add_params(*_range(first, last))
+    )
 
 
 def _price(

@@ -253,6 +253,11 @@ def test_days_are_read_with_the_keyboard(browser, database):
     browser.press(Keys.HOME)
     assert said(browser.read())[0] == date(2007, 1, 3)
     assert price.get_attribute("aria-valuetext").startswith("2007-01-03 · ")
+    browser.press("+")
+    assert dates_shown(browser)[0] == date(2007, 1, 3)
+    assert date(2008, 12, 25) < dates_shown(browser)[1] < date(2009, 1, 10)
+    browser.press("-")
+    assert fragment(browser) == "#US"
     browser.press(Keys.ESCAPE)
     assert browser.read() == ""
 

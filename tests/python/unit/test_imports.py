@@ -18,7 +18,7 @@ ROOMS = (
     *("database", "seeds", "prices", "windows", "features"),
     "seals",
     *("runs", "model_versions", "store", "roles", "dbt"),
-    *("engine", "reading", "report", "notify", "notebook", "demo", "cli", "__main__"),
+    *("engine", "reading", "frames", "report", "notify", "notebook", "demo", "cli", "__main__"),
 )
 NEVER = {"store": {"classifiers"}, "notebook": {"database", "store", "engine"}}
 
@@ -90,7 +90,7 @@ def test_no_import_closes_a_circle():
 def test_a_notebook_imports_neither_the_database_nor_the_engine():
     program = """
 import sys
-from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, encode
+from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, encode, plot_regimes
 unwanted = ("psycopg", "regime_engine.database", "regime_engine.store", "regime_engine.engine")
 print(*[name for name in sys.modules if f"{name}.".startswith(tuple(f"{each}." for each in unwanted))])
 """
