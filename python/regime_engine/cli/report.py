@@ -79,6 +79,7 @@ def report(
             make=section,
             audited=audited,
             benchmark_id=benchmark_id,
+            most=page.MOST_PICTURED if png else None,
             progress=phases.begin("reading the regions"),
         )
         # All files are made before any is written.

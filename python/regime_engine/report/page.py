@@ -25,6 +25,7 @@ from regime_engine.report.sections import SPARK_DAYS, Section, environment
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
+MOST_PICTURED = 20
 STYLES = ("page.css", "frame.css")
 SCRIPTS = ("regions.js", "overview.js", "print.js", "page.js")
 
@@ -68,7 +69,10 @@ def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
 def png(report: Report[Section]) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
     drawn = [
-        (alt.TitleParams(section.row.title, subtitle=section.subtitle), section.labels)
+        (
+            alt.TitleParams(section.row.title, subtitle=[section.subtitle, section.source]),
+            section.labels,
+        )
         for section in report.regions
     ]
     datasets: dict[str, list[dict[str, object]]] = {}

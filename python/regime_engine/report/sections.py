@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import altair as alt
 import jinja2
 
+from regime_engine import __version__
 from regime_engine.charts import over_time
 from regime_engine.charts.elements import DAY, milliseconds
 from regime_engine.report import months, panels
@@ -57,11 +58,13 @@ class Row:
 class Section:
     """A region in the report.
 
+    source: what the picture says of where it comes from
     panel: HTML; numbers: what the script reads; labels: calmest first
     days, spells: of the picture
     """
 
     row: Row
+    source: str
     labels: list[str]
     panel: str
     numbers: dict[str, object]
@@ -83,6 +86,7 @@ def section(region: RegionReport, shared: Shared) -> Section:
     charts = _charts(region, days, wealth)
     return Section(
         row=_row(region),
+        source=_source(region, shared),
         labels=region.labels,
         panel=environment()
         .get_template("region.html")
@@ -124,6 +128,17 @@ def _row(region: RegionReport) -> Row:
         faults=sum(1 for check in region.checks if check.is_fault and check.found),
         spark=spark(region.labels, region.days[-SPARK_DAYS:], width=160, height=32),
     )
+
+
+def _source(region: RegionReport, shared: Shared) -> str:
+    """Whose prices, whose model, and when."""
+    latest, version = region.latest, region.version
+    prices = f"Prices of {latest.instrument_id}" if latest.close is not None else "Votes of regions"
+    model = f"{version.classifier or 'seed rule'}"
+    if latest.model_version:
+        model += f" version {latest.model_version}, trained to {version.trained_to}"
+    written = f"written {shared.audit.written_at:%Y-%m-%d %H:%M} UTC"
+    return f"{prices} · {model}, on {shared.model_id} · Regime Engine {__version__}, {written}"
 
 
 def _since(region: RegionReport) -> date | None:
