@@ -26,7 +26,8 @@ DEFAULT_OUTPUT = Path("regime-report.html")
 @click.option(
     "--pdf",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Print the page to a PDF, and write the page only if --output is given.",
+    help="Print the page to a PDF by an installed Chromium, and write the page only if --output is "
+    "given.",
 )
 @click.option(
     "--benchmark",
@@ -50,12 +51,14 @@ def report(
     """Write one HTML file about one or all regions, to look at or to send.
 
     It shows the price with the regimes, probabilities, drawdown, spells, transitions, the profile
-    of the labels, a forecast, analogues, the model, the audit and the runs. The file loads nothing
-    from the network. An existing file is replaced only when the new one is complete.
+    of the labels, a forecast, analogues, the model, the audit and the runs. A report of many
+    regions begins with an overview. The file loads nothing from the network. An existing file is
+    replaced only when the new one is complete.
 
     \b
     regime report
     regime report --region US --png us.png
+    regime report --region US --pdf us.pdf
     """
     from regime_engine.database import connect
     from regime_engine.report import contents, page
