@@ -257,12 +257,29 @@ def died_runs(database: Database) -> Rows:
     return _runs(database, "where {is_dead} order by started_at desc, run_id")
 
 
+def runs_by_status(database: Database) -> Rows:
+    """One row a command and status: how many runs, and when the last of them ended or began."""
+    is_dead = _is_dead(database)
+    return database.rows(
+        """
+        select
+            command,
+            case when {is_dead} then 'DIED' else status end as status,
+            count(*) as runs,
+            max(coalesce(finished_at, started_at)) as last_at
+        from {regime_runs}
+        group by 1, 2
+        order by 1, 2
+        """,
+        is_dead=is_dead,
+    )
+
+
 def _runs(
     database: Database, which: LiteralString, parameters: dict[str, int] | None = None
 ) -> Rows:
     """Rows of the ledger. which: the clauses that follow `from regime_runs`"""
-    dead = sql.Literal([run.run_id for run in dead_runs(database)])
-    is_dead = sql.SQL("(status = 'RUNNING' and run_id = any({}::uuid[]))").format(dead)
+    is_dead = _is_dead(database)
     return database.rows(
         """
         select
@@ -281,3 +298,9 @@ def _runs(
         is_dead=is_dead,
         which=sql.SQL(which).format(is_dead=is_dead),
     )
+
+
+def _is_dead(database: Database) -> sql.Composed:
+    """The condition on a run whose process ended without finishing it."""
+    dead = sql.Literal([run.run_id for run in dead_runs(database)])
+    return sql.SQL("(status = 'RUNNING' and run_id = any({}::uuid[]))").format(dead)

@@ -21,6 +21,7 @@ from bundled import GLOBAL, US, US_TECH, V3
 from click.testing import CliRunner
 from commands import environment, regime_command, succeed
 from project import ROOT
+from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
 from servers import MODULE_DATABASE
 from sklearn.metrics import roc_auc_score
@@ -36,6 +37,8 @@ from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import changes, volatility
 from regime_engine.reading import forecast as forecasts
+from regime_engine.reading import performance as earnings
+from regime_engine.reading import scored_days as days_to_score
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.changes import Change, LastLabel
 from regime_engine.reading.explain import explain
@@ -46,6 +49,7 @@ from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
+SEVERITIES = {"CARRY": 0, "NEUTRAL": 1, "RISK_OFF": 2, "CRISIS": 3}
 FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 
 
@@ -462,9 +466,10 @@ def scored_days(settings) -> pd.DataFrame:
     days["ewm"] = (days["log_return"].fillna(0) ** 2).ewm(halflife=10).mean()
     days["return two days later"] = np.expm1(days["log_return"].shift(-2))
     days = days.merge(regimes, on="day")
-    severity = {"CARRY": 0, "NEUTRAL": 1, "RISK_OFF": 2, "CRISIS": 3}
-    days["severity"] = days["label"].map(severity)
-    days["expected"] = [sum(p * severity[k] for k, p in of.items()) for of in days["probabilities"]]
+    days["severity"] = days["label"].map(SEVERITIES)
+    days["expected"] = [
+        sum(p * SEVERITIES[k] for k, p in of.items()) for of in days["probabilities"]
+    ]
     return days
 
 
@@ -514,6 +519,89 @@ def test_a_score_has_the_figures_of_pandas(database, scored_days, few_resamples)
     assert ours("brier_score") == pytest.approx(of_forecasts["brier_score"])
     base_rate = figures["brier_score"].rivals["no_regime"].value
     assert base_rate == pytest.approx(of_forecasts["base_rate_brier_score"])
+
+
+def earned(daily: pd.Series) -> dict[str, float]:
+    """What the report says of these daily returns, by pandas."""
+    wealth = (1 + daily).cumprod()
+    downside = (daily.clip(upper=0) ** 2).mean() ** 0.5
+    return {
+        "annual_return": wealth.iloc[-1] ** (252 / len(daily)) - 1,
+        "volatility": daily.std(ddof=0) * 252**0.5,
+        "sharpe_ratio": daily.mean() / daily.std(ddof=0) * 252**0.5,
+        "sortino_ratio": daily.mean() / downside * 252**0.5,
+        "worst_drawdown": min(0, (wealth / wealth.cummax() - 1).min(), wealth.min() - 1),
+    }
+
+
+def test_what_labels_rule_and_benchmark_earned_is_what_pandas_says(
+    database, scored_days, few_resamples
+):
+    rule = Rule(("CARRY", "NEUTRAL"), cost=0.002)
+    nasdaq = earnings.benchmark(database, "IXIC.INDX")
+    found = earnings.performance(days_to_score.read(database, US, rule), rule, nasdaq)
+
+    market = scored_days["return two days later"]
+    of_label = {label: market[days.index] for label, days in scored_days.groupby("label")}
+    held = scored_days["label"].isin(rule.hold)
+    traded = held.astype(float).diff().abs().fillna(0)
+    prices = database.rows(
+        "select trade_date, adjusted_log_return from features.daily_features"
+        " where instrument_id = 'IXIC.INDX' order by trade_date"
+    )
+    beside = pd.DataFrame(prices.rows, columns=["day", "log_return"])
+    beside["return"] = np.expm1(beside["log_return"].shift(-2))
+    beside = scored_days[["day"]].merge(beside, on="day")["return"]
+    daily = {
+        **{label: of_label[label] for label in sorted(of_label, key=SEVERITIES.get)},
+        "Rule": held * market - rule.cost * traded,
+        "Buy and hold": market,
+        "Benchmark IXIC.INDX": beside,
+    }
+    rows = {row.name: row for row in (*found.labels, *found.others)}
+    assert list(rows) == list(daily)
+    for name, returns in daily.items():
+        expected = earned(returns)
+        figures = {each: getattr(rows[name], each) for each in expected}
+        assert figures == pytest.approx(expected), name
+        days_held = returns[held] if name == "Rule" else returns
+        assert rows[name].days == len(days_held)
+        assert rows[name].hit_rate == pytest.approx((days_held > 0).mean())
+    turnover = [row.turnover for row in found.others]
+    assert turnover == pytest.approx([traded.mean() * 252, 0, 0])
+    assert {row.turnover for row in found.labels} == {None}
+    assert found.notes == []
+
+    # The rule is that of the score.
+    (of_rule,) = (each for each in score(database, US, rule).sections if each.title == "The rule")
+    assert of_rule.measures[0].ours == rows["Rule"].sharpe_ratio
+    # Wealth is told at the end of each week, of all the days.
+    assert found.wealth[-1].rule == pytest.approx((1 + daily["Rule"]).prod())
+    assert found.wealth[-1].benchmark == pytest.approx((1 + beside).prod())
+    weeks = [each.as_of_date.isocalendar()[:2] for each in found.wealth]
+    assert len(set(weeks)) == len(weeks) > 200
+
+
+def test_a_benchmark_that_has_not_all_the_days_says_so(own):
+    def notes(benchmark_id: str = "IXIC.INDX") -> list[str]:
+        rule = Rule()
+        days = days_to_score.read(own, US, rule)
+        return earnings.performance(days, rule, earnings.benchmark(own, benchmark_id)).notes
+
+    with pytest.raises(
+        RegimeError, match=r"--benchmark IXIC: no such instrument .* are IXIC\.INDX,"
+    ):
+        notes("IXIC")
+    delete = "delete from features.daily_features where instrument_id = 'IXIC.INDX' and {}"
+    own.execute(delete.format("extract(isodow from trade_date) = 3"))
+    (sparse,) = notes()
+    assert sparse.startswith("IXIC.INDX has a price on 79% of the days; on the others its return")
+    own.execute(delete.format("trade_date < '2008-01-01'"))
+    late, _ = notes()
+    assert late.startswith("IXIC.INDX has prices from 2008-01-03 to ")
+    own.execute(delete.format("trade_date < '2015-01-01'"))
+    (none,) = notes()
+    assert none.endswith("so there is nothing to compare.")
 
 
 def test_a_score_is_the_same_twice_in_each_format(database, ask, few_resamples):
@@ -847,6 +935,61 @@ def test_status_in_json_is_what_a_monitor_needs(own):
     assert last["US"] == "2009-12-31"
     assert state["died_runs"] == []
     assert [each["region"] for each in state["suspicions"]] == ["US"]
+
+
+def test_status_as_metrics_is_what_prometheus_reads(own):
+    odd = 'A "b" \\n\nÉ'
+    own.execute("insert into runtime.regions (region, instrument_id) values (%s, 'NONE')", [odd])
+    own.execute("update historical.prices_daily set volume = 0 where trade_date = '2009-12-01'")
+    own.execute(
+        "insert into runtime.audit_verdicts values"
+        " (gen_random_uuid(), '2020-01-02 03:04:05+00', 'one', 'PASS', 0, '', ''),"
+        " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'one', 'FAIL', 3, '', ''),"
+        " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'two', 'PASS', 0, '', '')"
+    )
+    done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
+    families = list(text_string_to_metric_families(done.stdout))
+    assert all(family.documentation and family.type == "gauge" for family in families)
+    assert len({family.name for family in families}) == len(families)
+    samples = [sample for family in families for sample in family.samples]
+
+    def values(name: str, *labels: str) -> dict:
+        """The values of a metric by the labels that are named."""
+        of_metric = [sample for sample in samples if sample.name == name]
+        return {
+            tuple(sample.labels[label] for label in labels): sample.value for sample in of_metric
+        }
+
+    last = own.rows(
+        "select distinct on (region) region, regime_label, confidence,"
+        " extract(epoch from as_of_date::timestamp at time zone 'UTC')::float8"
+        " from runtime.regimes order by region, as_of_date desc"
+    ).rows
+    labels = values("regime_label", "region", "label")
+    assert [key for key, value in labels.items() if value] == [row[:2] for row in last]
+    assert len(labels) == 4 * len(last)
+    assert values("regime_label_confidence_ratio", "region") == {(r[0],): r[2] for r in last}
+    assert values("regime_label_timestamp_seconds", "region") == {(r[0],): r[3] for r in last}
+    assert values("regime_region_stale", "region") == {
+        (region,): 1 for region in (odd, "US", "US_TECH")
+    }
+    # No price, so no age.
+    assert set(values("regime_region_price_age_sessions", "region")) == {("US",), ("US_TECH",)}
+    suspicious = values("regime_suspicious_prices", "region", "place")
+    assert (suspicious["US", "window"], suspicious["US_TECH", "window"]) == (1, 0)
+    runs = own.rows("select command, status, count(*) from runtime.regime_runs group by 1, 2").rows
+    assert values("regime_runs", "command", "status") == {row[:2]: row[2] for row in runs}
+    assert values("regime_audit_checks", "verdict") == {("PASS",): 1, ("WARN",): 0, ("FAIL",): 1}
+    assert values("regime_audit_timestamp_seconds") == {(): 1609556645}
+
+
+def test_what_is_not_known_has_no_metric_and_is_named(own):
+    own.execute("drop schema audit cascade")
+    done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
+    assert "the audit views are missing" in done.stderr
+    assert "regime_label{" in done.stdout
+    assert "regime_audit" not in done.stdout
+    assert "regime_suspicious_prices" not in done.stdout
 
 
 def test_views_that_are_not_built_are_said_to_be(own):

@@ -70,7 +70,10 @@ def test_what_came_of_a_forecast_is_read_only_by_what_people_read():
         "models/audit/volatility_forecasts.sql",
         "python/regime_engine/config.py",
         "python/regime_engine/reading/volatility.py",
-        *(f"python/regime_engine/report/{name}" for name in ("contents.py", "days.sql", "page.py")),
+        *(
+            f"python/regime_engine/report/{name}"
+            for name in ("contents.py", "days.sql", "sections.py")
+        ),
     }
 
 
