@@ -15,7 +15,7 @@ import click
 import yaml
 
 from regime_engine import encoders
-from regime_engine.cli import COMMANDS, regime
+from regime_engine.cli import SECTIONS, regime
 from regime_engine.cli.options import DEFAULT_WINDOW_DAYS
 from regime_engine.config import LAYER_OF
 from regime_engine.engine import catalog
@@ -24,13 +24,6 @@ DOCS = Path(__file__).parent
 PROJECT = DOCS.parent
 NOTE = "<!-- Written by docs/generate.py: change what it reads, and run `make docs`. -->\n"
 
-# The commands by purpose. A command that is not listed here is in the section Read.
-SECTIONS = {
-    "Set up": ("demo", "init", "region", "load", "forget", "index"),
-    "Classify": ("pipeline", "notify", "run", "backfill", "embed", "fit", "models", "global"),
-    "Read": (),
-    "The embedded Postgres": ("db",),
-}
 # The page that explains a command.
 GUIDES = {
     "demo": "[your first hour](first-hour.md)",
@@ -52,6 +45,7 @@ GUIDES = {
     "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
     "notify": "[be told when something changes](notify.md)",
+    "status": "[metrics for Prometheus](dashboard.md#send-metrics-to-prometheus)",
     "db": "[settings](settings.md)",
 }
 
@@ -59,7 +53,7 @@ COMMANDS_INTRODUCTION = """\
 # Commands
 
 `--help` after any command shows the text of this page. `python -m regime_engine` is another way to
-call `regime`.
+call `regime`. The Tab key can [complete commands and options](#complete-with-the-tab-key).
 
 Results go to stdout, everything else to stderr. The exit code is 0 if the command succeeded, 1 if
 it failed (one line says why and what to do), and 2 if you used it wrongly.
@@ -70,6 +64,34 @@ OPTIONS
 A *series* is one region with one encoder and one window length: `--region`, `--model-id`,
 `--window-days`. A *model version* is a fitted classifier of a series. Each date is classified by
 the version that is valid on that date.
+"""
+COMMANDS_CONCLUSION = """\
+## Complete with the Tab key
+
+bash (4.4 or newer), zsh and fish can complete commands, options, the values of an option such as
+`--format`, and files. Add these lines to the file that your shell reads when it starts. `regime`
+must be on your `PATH` there.
+
+bash, in `~/.bashrc`:
+
+```bash
+eval "$(_REGIME_COMPLETE=bash_source regime)"
+```
+
+zsh, in `~/.zshrc`; leave out the first line if the file has it already:
+
+```zsh
+autoload -Uz compinit && compinit
+eval "$(_REGIME_COMPLETE=zsh_source regime)"
+```
+
+fish, in `~/.config/fish/config.fish`:
+
+```fish
+_REGIME_COMPLETE=fish_source regime | source
+```
+
+Completion reads no database, so it does not know your regions; `regime region list` shows them.
 """
 TABLES_INTRODUCTION = """\
 # Tables, views and functions
@@ -220,12 +242,11 @@ def commands_page() -> str:
     context = click.Context(regime, info_name="regime")
     before, after = COMMANDS_INTRODUCTION.split("OPTIONS\n")
     page = [NOTE, before, *_options(regime, context), after]
-    placed = {name for names in SECTIONS.values() for name in names}
     for section, names in SECTIONS.items():
         page.append(f"## {section}\n")
-        for name in names or sorted(set(COMMANDS) - placed):
-            if name in COMMANDS:
-                page += _command(regime.get_command(context, name), name, context)
+        for name in names:
+            page += _command(regime.get_command(context, name), name, context)
+    page.append(COMMANDS_CONCLUSION)
     return "\n".join(page)
 
 

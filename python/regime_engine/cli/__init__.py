@@ -15,40 +15,53 @@ from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
-# command → the file in this package that holds it
-COMMANDS = {
-    "analogues": "analogues",
-    "audit": "audit",
-    "backfill": "classify",
-    "db": "db",
-    "demo": "demo",
-    "embed": "embed",
-    "explain": "explain",
-    "fit": "fit",
-    "forecast": "forecast",
-    "forget": "forget",
-    "global": "global_series",
-    "history": "read",
-    "index": "index",
-    "init": "init",
-    "load": "load",
-    "matrix": "matrix",
-    "models": "models",
-    "notify": "notify",
-    "pipeline": "pipeline",
-    "region": "region",
-    "report": "report",
-    "run": "classify",
-    "score": "score",
-    "seal": "seal",
-    "status": "status",
-    "transitions": "read",
+# The commands by purpose, as `regime --help` and the reference show them: section → command → the
+# file in this package that holds it
+SECTIONS = {
+    "Set up": {"demo": "demo", "init": "init", "region": "region"},
+    "Load": {"load": "load", "forget": "forget"},
+    "Classify": {
+        "pipeline": "pipeline",
+        "fit": "fit",
+        "run": "classify",
+        "backfill": "classify",
+        "embed": "embed",
+        "global": "global_series",
+    },
+    "Read": {
+        "history": "read",
+        "transitions": "read",
+        "matrix": "matrix",
+        "forecast": "forecast",
+        "explain": "explain",
+        "analogues": "analogues",
+        "score": "score",
+        "models": "models",
+        "report": "report",
+    },
+    "Prove": {"audit": "audit", "seal": "seal"},
+    "Operate": {"status": "status", "notify": "notify", "index": "index", "db": "db"},
 }
+COMMANDS = {name: file for files in SECTIONS.values() for name, file in files.items()}
 
 
 class LazyGroup(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return list(COMMANDS)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The sections, each command with the whole first sentence of its help."""
+        width = max(map(len, COMMANDS))
+        for section, names in SECTIONS.items():
+            commands = {name: self.get_command(context, name) for name in names}
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), command.get_short_help_str(limit=1000))
+                        for name, command in commands.items()
+                        if command
+                    ]
+                )
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -68,7 +81,11 @@ class LazyGroup(click.Group):
             ) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `regime demo`. `regime COMMAND --help` explains a command.",
+)
 @click.option(
     "--database-url",
     metavar="URL",

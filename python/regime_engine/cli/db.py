@@ -21,7 +21,7 @@ CONTRARY_VARIABLES = ("PGHOSTADDR", "PGPASSWORD", "PGSERVICE")
 
 @click.group()
 def db() -> None:
-    """The embedded Postgres server.
+    """Start, stop and reach the embedded Postgres server.
 
     This is a real Postgres from the installed wheel, which only this user can reach: it has no TCP
     port, its socket is in a folder that only its owner can enter, and a file holds its random

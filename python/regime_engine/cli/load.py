@@ -50,7 +50,8 @@ def _mark(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 
 @click.command()
-@click.argument("files", metavar="FILE…", nargs=-1, required=True)
+# A path, so that a shell completes it; also a pattern or -, so that nothing is asked of it here.
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option("--instrument-id", metavar="ID", help="The instrument, if no column names it.")
 @click.option(
     "--instrument-from",

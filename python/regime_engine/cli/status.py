@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regime_engine.cli.options import POSITIVE, table_or_json_option
+from regime_engine.cli.options import POSITIVE
 from regime_engine.cli.output import say, table
 from regime_engine.config import Settings
 
@@ -26,7 +26,15 @@ PARTS = {
 @click.option(
     "--runs", type=POSITIVE, default=10, show_default=True, help="Number of runs to show."
 )
-@table_or_json_option("for a monitor, is one object")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="Output format; JSON, for a monitor, is one object; prometheus is the text format of "
+    "metrics, for the textfile collector of node_exporter.",
+)
 @click.pass_obj
 def status(settings: Settings, runs: int, output_format: str) -> None:
     """Show the database, the regions' prices, the stored series and the last runs.
@@ -55,6 +63,9 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
             "runs": tables.last_runs(database, runs),
         }
         suspicious, why_not_known = _suspicions(database, parts)
+        if output_format == "prometheus":
+            _print_metrics(database, parts, None if why_not_known else suspicious)
+            return
     if output_format == "json":
         document: dict[str, object] = place | {
             name: part.records(dict) for name, part in parts.items()
@@ -71,6 +82,23 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
         say(f"\nWarning: {each}")
     if why_not_known:
         say(f"\nSuspicious prices are not known: {why_not_known}")
+
+
+def _print_metrics(
+    database: "Database", parts: dict[str, "Rows"], suspicious: list["Suspicions"] | None
+) -> None:
+    """What is not known has no metric, and is named on stderr."""
+    from regime_engine.errors import RegimeError
+    from regime_engine.reading import metrics, verdicts
+
+    try:
+        audited = verdicts.history(database)
+    except RegimeError as error:
+        audited = None
+        say(f"no metrics of the audit and of suspicious prices: {error}", err=True)
+    found = metrics.metrics(database, parts["regions"], parts["series"], suspicious, audited)
+    # Bytes: the format is UTF-8 whatever the locale says.
+    click.echo(metrics.text(found).encode(), nl=False)
 
 
 def _suspicions(

@@ -1,15 +1,28 @@
 """What README and docs show is what happens."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 
+import grafana
+import psycopg
 import pytest
+from bundled import V3
 from commands import regime_command, succeed
-from pages import AFTER_THE_DEMO, checkout, require_what_is_written, same_answer
+from pages import (
+    AFTER_THE_DEMO,
+    checkout,
+    require_session,
+    require_what_is_written,
+    same_answer,
+)
 from project import ROOT, run_in
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 from servers import DATABASE, MODULE_DATABASE
 from stored import ENGINE_TABLES, FEATURES, PRICES, REVISIONS, RUNS, versions
 
@@ -129,8 +142,72 @@ def test_the_tables_of_the_reference_are_those_of_the_database(demonstrated):
 def after_the_demo(server, demonstrated):
     with server.database(DATABASE, MODULE_DATABASE) as settings:
         yield settings
-    for role in ("alice", *roles.ROLES):
+    for role in ("alice", "grafana", *roles.ROLES):
         server.execute("drop role if exists {role}", role=role)
+
+
+# The tables that grow with the market, and by what they are looked up.
+LARGE = {
+    "prices_daily": "instrument_id =",
+    "daily_features": "instrument_id =",
+    "numeric_window_embeddings": "entity_id =",
+    "regimes": "region =|region >|instrument_id =",
+    "regime_transitions": "region =",
+}
+# The demo's tables are so small that Postgres had rather read them whole. This asks for the plan of a
+# large market.
+AS_IF_LARGE = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
+
+
+def reads(node: dict, above: str = "") -> Iterator[tuple[str, str]]:
+    """Each table that a plan has read, and the condition by which; a first row needs none."""
+    if "Relation Name" in node and node["Actual Loops"] and above != "Limit":
+        yield node["Relation Name"], node.get("Index Cond", node.get("Recheck Cond", ""))
+    for child in node.get("Plans", []):
+        yield from reads(child, node["Node Type"])
+
+
+def test_every_query_of_the_dashboard_answers_the_auditor_by_the_keys(after_the_demo):
+    succeed(regime_command(after_the_demo, "init", "--roles"))
+    with connect(after_the_demo) as database:
+        database.execute("create role grafana login password 'seen' in role regime_auditor")
+    url = make_conninfo(after_the_demo.database_url, user="grafana", password="seen")
+    values = {"region": "US", "model": V3, "window": "63"}
+    answers = {}
+    with psycopg.connect(url) as connection:
+        for query in grafana.queries():
+            sent = query.sent(values, "2008-01-01T00:00:00Z", "2009-12-31T23:59:59.999Z")
+            with connection.cursor(row_factory=dict_row) as cursor:
+                answers[query.title] = rows = cursor.execute(sent).fetchall()
+            assert rows, query.title
+            if query.is_variable:
+                assert values[query.title] in map(str, rows[0].values())
+            if query.format == "time_series":
+                assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+            # No value yet, as in a new database, and one with a quote.
+            for some in (dict.fromkeys(values, ""), values | {"region": "O'Neil"}):
+                connection.execute(query.sent(some, "2008-01-01", "2009-12-31"))
+        connection.execute(AS_IF_LARGE)
+        for query in grafana.queries():
+            sent = query.sent(values, "2008-01-01T00:00:00Z", "2009-12-31T23:59:59.999Z")
+            ((plan,),) = connection.execute(f"explain (analyze, format json) {sent}").fetchone()
+            for table, condition in reads(plan["Plan"]):
+                assert re.search(LARGE.get(table, ""), condition), f"{query.title}: {table}"
+
+    state = json.loads(regime_command(after_the_demo, "status", "--format", "json").stdout)
+    assert [
+        (row["Region"], row["Label"], row["Confidence"], str(row["Newest price"]))
+        for row in answers["Every region today"]
+    ] == [
+        (series["region"], series["last_label"], series["confidence"], region["last_price"])
+        for series, region in zip(state["series"], state["regions"], strict=True)
+    ]
+    asked = ["--start", "2008-01-01", "--end", "2009-12-31", "--format", "json"]
+    history = regime_command(after_the_demo, "history", "--region", "US", *asked)
+    labels = [(str(row["time"]), row["Label"]) for row in answers["Label of each trading day"]]
+    assert labels == [
+        (row["as_of_date"], row["regime_label"]) for row in json.loads(history.stdout)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +219,13 @@ def project(tmp_path_factory):
 def test_the_commands_of_a_page_work_as_written(page, after_the_demo, project):
     shutil.copy(ROOT / "seeds/regions.csv", project / "seeds")
     require_what_is_written(page, after_the_demo, project)
+
+
+def test_the_session_of_the_page_on_python_prints_what_is_shown(
+    demonstrated, tmp_path, monkeypatch, capsys
+):
+    settings, _ = demonstrated
+    monkeypatch.setenv("REGIME_DATABASE_URL", settings.database_url)
+    monkeypatch.chdir(tmp_path)
+    require_session("docs/python.md", capsys)
+    assert (tmp_path / "regimes.png").read_bytes().startswith(b"\x89PNG")

@@ -1,19 +1,22 @@
 """Three roles: each can do its work with its own login, and nothing else."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+import psycopg
 import pytest
 from commands import refusal, regime_command, succeed
+from project import ROOT, run_in
 from psycopg import errors, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import DATABASE, MODULE_DATABASE
 from stored import ENGINE_TABLES, FEATURES
 
-from regime_engine import dbt, roles
+from regime_engine import dbt, open_database, roles
 from regime_engine.config import Settings
-from regime_engine.database import Database, connect
+from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
 
 PASSWORD = "correct horse battery staple"
@@ -39,7 +42,7 @@ def create_login(database: Database, name: str, *options: str) -> None:
     )
 
 
-# These two come first: they end with the roles gone, as they are before the others.
+# These three come first: they end with the roles gone, as they are before the others.
 
 
 @pytest.mark.by_version
@@ -78,6 +81,30 @@ def test_a_login_with_createrole_makes_them_in_its_own_database(server):
                 " has_table_privilege('regime_engine', 'runtime.regimes', 'insert')"
             ) == (True, False, True)
     for role in (*roles.ROLES, "owner", "reader"):
+        server.execute("drop role {role}", role=role)
+
+
+def test_the_login_that_compose_makes_for_grafana_is_an_auditor_and_no_more(server):
+    settings = server.settings
+    variables = os.environ | {
+        "PATH": f"{embedded.client_folder(settings)}:{os.environ['PATH']}",
+        "PGPASSFILE": conninfo_to_dict(settings.database_url)["passfile"],
+        "PGHOST": conninfo_to_dict(settings.database_url)["host"],
+        "POSTGRES_USER": conninfo_to_dict(settings.database_url)["user"],
+        "POSTGRES_DB": conninfo_to_dict(settings.database_url)["dbname"],
+        "GRAFANA_DATABASE_PASSWORD": PASSWORD + "'$x",
+    }
+    succeed(run_in(ROOT, ["sh", "examples/docker/logins.sh"], variables))
+    url = make_conninfo(settings.database_url, user="grafana", password=PASSWORD + "'$x")
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "select roleid::regrole::text from pg_auth_members where member = 'grafana'::regrole"
+        ).fetchall()
+        assert found == [("regime_auditor",)]
+        assert connection.execute(
+            "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = 'grafana'"
+        ).fetchone() == (False, False, False)
+    for role in ("grafana", "regime_auditor"):
         server.execute("drop role {role}", role=role)
 
 
@@ -247,6 +274,16 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
         (("audit",), "run it as a member of regime_builder"),
     ]:
         assert said in refusal(regime(*arguments))
+
+
+def test_the_auditor_reads_everything_from_python(shared):
+    with open_database(shared("auditor").database_url) as opened:
+        for frame in (opened.regions(), opened.latest(), opened.forecast("US")):
+            assert len(frame)
+        for read in (opened.regimes, opened.transitions, opened.spells, opened.transition_matrix):
+            assert len(read("US"))
+        assert opened.explain("US").region == "US"
+        assert len(opened.embeddings("GSPC.INDX").days)
 
 
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):

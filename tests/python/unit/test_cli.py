@@ -1,10 +1,11 @@
 import subprocess
 import sys
+from itertools import pairwise
 
 import click
 import pytest
 
-from regime_engine.cli import COMMANDS, regime
+from regime_engine.cli import COMMANDS, SECTIONS, regime
 
 
 def all_commands() -> list[tuple[str, click.Command]]:
@@ -36,6 +37,25 @@ print(*sorted({"numpy", "psycopg", "polars", "dbt"} & set(sys.modules)), file=sy
     assert result.returncode == 0
     assert "backfill" in result.stdout
     assert result.stderr.strip() == ""
+
+
+def test_help_has_every_command_in_its_section_with_a_whole_sentence():
+    context = click.Context(regime, info_name="regime", terminal_width=80)
+    shown = " ".join(regime.get_help(context).split())
+    ends = [*(shown.index(f" {section}: ") for section in SECTIONS), len(shown)]
+    for (_, names), (begin, end) in zip(SECTIONS.items(), pairwise(ends), strict=True):
+        for name in names:
+            command = regime.get_command(context, name)
+            paragraph = " ".join(command.help.split("\n\n")[0].split())
+            sentence = paragraph.partition(". ")[0].removesuffix(".")
+            assert f" {name} {sentence}." in shown[begin:end]
+
+
+def test_a_mistyped_command_is_wrong_usage_with_the_nearest_one():
+    command = [sys.executable, "-m", "regime_engine", "histroy"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "Did you mean 'history'?" in result.stderr
 
 
 def test_a_mistyped_option_is_wrong_usage():

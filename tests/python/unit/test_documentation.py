@@ -119,6 +119,17 @@ def test_every_variable_of_the_environment_is_in_the_settings():
     assert not [name for name in read if f"`{name}`" not in page]
 
 
+def test_every_metric_is_described_and_no_alert_asks_for_another():
+    source = (ROOT / "python/regime_engine/reading/metrics.py").read_text()
+    metrics = set(re.findall(r'Metric\(\s*"(\w+)"', source))
+    page = (ROOT / "docs/dashboard.md").read_text()
+    assert {name for name in metrics if f"`{name}`" in page} == metrics
+    rules = (ROOT / "examples/prometheus/regime-engine.rules.yml").read_text()
+    asked = set(re.findall(r"\bregime_\w+", " ".join(re.findall(r"expr: (.*)", rules))))
+    assert asked
+    assert asked <= metrics
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that a code host gives to the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
