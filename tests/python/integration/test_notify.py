@@ -230,6 +230,8 @@ def test_a_server_that_was_down_gets_everything_when_it_is_back(database, hook, 
     (waits,) = shown["waiting_notifications"]
     assert (waits["channel"], waits["waiting"]) == ("desk", len(ids))
     assert waits["last_error"] == "connection refused"
+    metrics = succeed(regime("status", "--format", "prometheus")).stdout
+    assert f'regime_waiting_notifications{{channel="desk"}} {len(ids)}' in metrics.splitlines()
 
     hook.start()
     # This test may take longer than the first pause.
