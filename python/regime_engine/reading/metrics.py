@@ -46,8 +46,12 @@ def metrics(
     series: Rows,
     suspicious: list[Suspicions] | None,
     audited: Rows[VerdictHistory] | None,
+    waiting: Rows,
 ) -> list[Metric]:
-    """regions, series: the overviews of tables; suspicious, audited: None if not known"""
+    """regions, series: the overviews of tables; suspicious, audited: None if not known
+
+    waiting: one row a channel of `regime notify` for which something waits
+    """
     info = Metric("regime_engine_info", "Which regime-engine asked which database; always 1.")
     connection = database.connection.info
     info.add(
@@ -63,6 +67,7 @@ def metrics(
         *_of_suspicions(series, suspicious),
         *_of_runs(tables.runs_by_status(database)),
         *_of_audit(audited),
+        *_of_notifications(waiting),
     ]
 
 
@@ -148,6 +153,16 @@ def _of_audit(audited: Rows[VerdictHistory] | None) -> list[Metric]:
             checks.add(counts[verdict], verdict=verdict)
         at.add(_seconds(max(each.audited_at for each in verdicts)))
     return [checks, at]
+
+
+def _of_notifications(waiting: Rows) -> list[Metric]:
+    count = Metric(
+        "regime_waiting_notifications",
+        "Notifications that wait for a channel; a channel for which none waits has no sample.",
+    )
+    for each in waiting.records(dict):
+        count.add(each["waiting"], channel=each["channel"])
+    return [count]
 
 
 def _key(series: dict) -> dict[str, object]:
