@@ -45,6 +45,7 @@ GUIDES = {
     "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
     "status": "[metrics for Prometheus](dashboard.md#send-metrics-to-prometheus)",
+    "notify": "[be told when something changes](notify.md)",
     "db": "[settings](settings.md)",
 }
 

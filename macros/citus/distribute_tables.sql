@@ -9,7 +9,7 @@
     {%- endif -%}
     {%- set prices = prices().include(database=false) | string -%}
     {%- set everywhere = ['regions', 'regime_labels', 'regimes', 'regime_transitions', 'regime_models',
-        'regime_runs'] -%}
+        'regime_runs', 'notifications', 'notification_deliveries'] -%}
     {%- set by_instrument = [
         (prices, var('prices_columns').instrument_id, 'none'),
         (relation_of('daily_features') | string, 'instrument_id', prices),

@@ -41,6 +41,7 @@ LAYER_OF = {
     "daily_features": "features",
     **dict.fromkeys((*_REGIMES, "regions", "regime_labels"), "runtime"),
     **dict.fromkeys(("audit_verdicts", "current_regions", "run_contents"), "runtime"),
+    **dict.fromkeys(("notifications", "notification_deliveries"), "runtime"),
     # Made by Python, before dbt's first build.
     "regime_locks": "runtime",
     **dict.fromkeys(_AUDIT, "audit"),

@@ -34,6 +34,7 @@ COMMANDS = {
     "load": "load",
     "matrix": "matrix",
     "models": "models",
+    "notify": "notify",
     "pipeline": "pipeline",
     "region": "region",
     "report": "report",
@@ -53,7 +54,7 @@ SECTIONS = {
         *("models", "report"),
     ),
     "Prove": ("audit", "seal"),
-    "Operate": ("status", "index", "db"),
+    "Operate": ("status", "notify", "index", "db"),
 }
 
 

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from regime_engine.database import Database
     from regime_engine.engine.classify import Outcome
 
-NEXT_COMMANDS = (
-    "history --region US --start 2008-09-15 --end 2008-10-15",
-    "explain --region US --as-of 2008-10-10",
-    "report",
-    "status",
-    "db psql",
-)
+# A command → what it is for
+NEXT_COMMANDS = {
+    "report": "write regime-report.html, and open it in a browser",
+    "explain --region US --as-of 2008-10-10": "why that day is a CRISIS",
+    "history --region US --start 2008-09-15 --end 2008-10-15": "labels, day by day",
+    "status": "prices, series and runs",
+    "db psql": "ask in SQL; docs/auditor.md has questions",
+}
 
 
 @click.command()
@@ -52,8 +53,9 @@ def demo(settings: Settings, quiet: bool) -> None:
     for outcome in outcomes:
         say(last_regime(outcome))
     say("\nNext:")
-    for command in NEXT_COMMANDS:
-        say(f"  {_program()} {command}")
+    width = max(map(len, NEXT_COMMANDS))
+    for command, purpose in NEXT_COMMANDS.items():
+        say(f"  {_program()} {command:<{width}}  # {purpose}")
     if not passed:
         sys.exit(1)
 

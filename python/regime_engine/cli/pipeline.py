@@ -1,8 +1,10 @@
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from regime_engine.cli.audit import print_verdicts
+from regime_engine.cli.notify import telling
 from regime_engine.cli.options import (
     encoding_options,
     quiet_option,
@@ -13,6 +15,13 @@ from regime_engine.cli.options import (
 from regime_engine.cli.output import last_regime, rows_written, say
 from regime_engine.cli.progress import Phases
 from regime_engine.config import Settings
+
+if TYPE_CHECKING:
+    from regime_engine.database import Database
+    from regime_engine.dbt import NodeResult
+    from regime_engine.engine.classify import Outcome
+    from regime_engine.errors import RegimeError
+    from regime_engine.reading.changes import Change
 
 
 @click.command()
@@ -25,6 +34,13 @@ from regime_engine.config import Settings
     "a stored version again.",
 )
 @train_option
+@click.option(
+    "--notify",
+    "is_notifying",
+    is_flag=True,
+    help="Afterwards do what `regime notify` does, also if the job fails. Whether people could be "
+    "told does not change the exit code.",
+)
 @quiet_option
 @click.pass_obj
 def pipeline(
@@ -34,6 +50,7 @@ def pipeline(
     window_days: int,
     walk_forward: bool,
     train: int | str | None,
+    is_notifying: bool,
     quiet: bool,
 ) -> None:
     """Build the features, classify every region, let the regions vote, and run the dbt audit.
@@ -41,7 +58,9 @@ def pipeline(
     This is the nightly job. It classifies the whole history of each region, from its first stored
     regime or walk-forward version to its last day with a price, so that it also follows restated
     prices. Rows that are equal stay as they are. If a region cannot be classified, the others
-    continue. The exit code is 1 if a region could not be classified or a test failed.
+    continue. The last lines say what changed its label, what is stale, what rests on suspicious
+    prices, what the audit found, and what to do. The exit code is 1 if a region could not be
+    classified or a test failed.
     """
     if train and not walk_forward:
         raise click.UsageError("--train goes with --walk-forward")
@@ -49,10 +68,14 @@ def pipeline(
     from regime_engine.engine import nightly
     from regime_engine.engine.fit import WalkForward
     from regime_engine.errors import RegimeError
-    from regime_engine.reading.suspicions import suspicions
-    from regime_engine.series import GLOBAL
+    from regime_engine.reading import changes
+    from regime_engine.series import GLOBAL, Series
 
-    with Phases(quiet) as phases, connect(settings) as database:
+    with (
+        Phases(quiet) as phases,
+        connect(settings) as database,
+        telling(database, phases, is_notifying),
+    ):
         refused = nightly.build_features(database, phases.begin("building the features"))
         phases.end()
         for warning in refused:
@@ -62,6 +85,8 @@ def pipeline(
             chosen, without = nightly.regions_with_prices(database)
             for region, instrument_id in without.items():
                 say(f"{region}: no prices of {instrument_id}; not classified", err=True)
+        all_series = [Series(region, model_id, window_days) for region in (*chosen, GLOBAL)]
+        before = changes.last_labels(database, all_series)
         warnings: list[str] = []
         outcomes, errors = nightly.classify_regions(
             database,
@@ -87,10 +112,52 @@ def pipeline(
         audited = nightly.audit(database, progress=phases.begin("auditing"))
         phases.end()
         passed = print_verdicts(*audited)
-        try:
-            for suspicious in suspicions(database, [outcome.series for outcome in outcomes]):
-                say(f"warning: {suspicious}", err=True)
-        except RegimeError as error:
-            say(f"warning: suspicious prices are not known: {error}", err=True)
+        results, _ = audited
+        changed = changes.changes(database, all_series, before)
+        summary = _summary(database, outcomes, errors, changed, results)
+    say()
+    for line in summary:
+        say(line)
     if errors or not passed:
         sys.exit(1)
+
+
+def _summary(
+    database: "Database",
+    outcomes: "list[Outcome]",
+    errors: "dict[str, RegimeError]",
+    changed: "list[Change]",
+    results: "list[NodeResult]",
+) -> list[str]:
+    from regime_engine.cli.summary import Night, lines
+    from regime_engine.errors import RegimeError
+    from regime_engine.reading import tables, verdicts
+    from regime_engine.reading.suspicions import suspicions
+    from regime_engine.reading.verdicts import VerdictHistory
+
+    asked = {outcome.series.region for outcome in outcomes} | errors.keys()
+    overview = tables.region_overview(database).records(dict)
+    failing_since, found = {}, None
+    try:
+        failing_since = {
+            each.test_name: each.verdict_since
+            for each in verdicts.history(database).records(VerdictHistory)
+            if each.verdict == "FAIL"
+        }
+        found = suspicions(database, [outcome.series for outcome in outcomes])
+    except RegimeError as error:
+        say(f"warning: suspicious prices are not known: {error}", err=True)
+    return lines(
+        Night(
+            changes=changed,
+            stale={
+                each["region"]: each["last_price"]
+                for each in overview
+                if each["is_stale"] and each["region"] in asked
+            },
+            suspicions=found,
+            errors=errors,
+            audit=results,
+            failing_since=failing_since,
+        )
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PARTS = {
     "regions": ("Regions", "No regions yet: add one with `regime region add`."),
     "series": ("Stored series", "No regimes yet: run `regime pipeline`."),
+    "waiting_notifications": ("Notifications that wait", ""),
     "died_runs": ("Runs that died", ""),
     "runs": ("Last runs", "No runs yet."),
 }
@@ -43,6 +44,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
     whose last regime rests on suspicious prices.
     """
     from regime_engine.database import connect
+    from regime_engine.notify import outbox
     from regime_engine.reading import tables
 
     with connect(settings) as database:
@@ -56,6 +58,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
         parts = {
             "regions": tables.region_overview(database),
             "series": tables.series_overview(database),
+            "waiting_notifications": outbox.waiting(database),
             "died_runs": tables.died_runs(database),
             "runs": tables.last_runs(database, runs),
         }
@@ -93,7 +96,14 @@ def _print_metrics(
     except RegimeError as error:
         audited = None
         say(f"no metrics of the audit and of suspicious prices: {error}", err=True)
-    found = metrics.metrics(database, parts["regions"], parts["series"], suspicious, audited)
+    found = metrics.metrics(
+        database,
+        regions=parts["regions"],
+        series=parts["series"],
+        waiting=parts["waiting_notifications"],
+        suspicious=suspicious,
+        audited=audited,
+    )
     # Bytes: the format is UTF-8 whatever the locale says.
     click.echo(metrics.text(found).encode(), nl=False)
 

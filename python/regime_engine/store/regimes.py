@@ -1,4 +1,5 @@
-"""A series' embeddings, regimes, transitions and revisions, written in one transaction."""
+"""A series' embeddings, regimes, transitions and revisions, and the news of them in the outbox,
+written in one transaction."""
 
 import hashlib
 import json
@@ -14,7 +15,7 @@ from psycopg import sql
 from regime_engine.database import Database, binary, canonical, row_hash
 from regime_engine.database.statements import assignments, names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
-from regime_engine.series import Series
+from regime_engine.series import GLOBAL, Series
 from regime_engine.store import embeddings
 from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
 from regime_engine.windows import Windows
@@ -41,6 +42,9 @@ REGIME_HASH = row_hash("""
     probabilities, runner_up_label, expected_volatility, encode(sha256(regime_embedding), 'hex'),
     metadata
 """)
+
+# The same event has the same id, whenever it is found.
+NOTIFICATION_ID = row_hash("kind, region, as_of_date, model_id, window_days, subject")
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,8 @@ def _derive_transitions(
         stored_content=names(TRANSITION, "stored"),
         assignments=assignments((*TRANSITION, "run_id", "created_at")),
         orphaned=orphaned(database),
+        notification_id=NOTIFICATION_ID,
+        vote=sql.Literal(GLOBAL),
     )
 
 

@@ -1,5 +1,5 @@
--- Recompute the transitions from the batch's first date to the row after its last one.
--- Returns how many rows were written or removed.
+-- Recompute the transitions from the batch's first date to the row after its last one, and put those
+-- that are new into the outbox. Returns how many transitions were written or removed.
 with
 
 -- Not materialized: the neighbours of the stretch then come from the key's index.
@@ -78,7 +78,34 @@ written as (
         or ({expected_content}) is distinct from ({stored_content})
         or {orphaned}
     on conflict (region, as_of_date, model_id, window_days) do update set {assignments}
-    returning 1
+    returning region, as_of_date, model_id, window_days, {content}
+),
+
+-- An instrument that is a region of its own is written for statistics, and nobody is told of it.
+announced as (
+    insert into {notifications} (
+        kind, region, as_of_date, model_id, window_days, subject, document, notification_id, created_at
+    )
+    select *, {notification_id}, clock_timestamp()
+    from (
+        select
+            'transition' as kind,
+            region,
+            as_of_date,
+            model_id,
+            window_days,
+            from_regime_label || ' → ' || to_regime_label as subject,
+            jsonb_build_object(
+                'from_regime_label', from_regime_label,
+                'to_regime_label', to_regime_label,
+                'from_confidence', from_confidence,
+                'to_confidence', to_confidence,
+                'previous_as_of_date', previous_as_of_date
+            ) as document
+        from written
+        where region = {vote} or region in (select region from {current_regions})
+    ) as news
+    on conflict (notification_id) do nothing
 )
 
 select (select count(*) from written) + (select count(*) from removed)

@@ -280,6 +280,7 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
         assert {name for (name,) in found} == {
             *("Hist 1.prices_daily", "Hist 1.prices_daily_refused"),
             "Hist 1.numeric_window_embeddings_x",
+            "Läufe-2.audit_verdicts",
             *("an_staging.px", "an_staging.prices_checked", "an_staging.rejected_prices"),
             "an_features.Features",
             *("Läufe-2.my regimes", "Läufe-2.regime_transitions_x", "Läufe-2.regime_models_x"),
@@ -289,6 +290,8 @@ def test_schemas_and_tables_of_any_name_work_for_dbt_and_python_alike(empty_sett
                 "Läufe-2.current_regions",
                 "Läufe-2.run_contents",
                 "Läufe-2.regime_labels_x",
+                "Läufe-2.notifications",
+                "Läufe-2.notification_deliveries",
             ),
         }
         days = "select count(*) from an_audit.timeline where not is_missing"

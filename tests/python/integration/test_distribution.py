@@ -56,6 +56,8 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(databas
         "runtime.regime_transitions": "everywhere",
         "runtime.regime_models": "everywhere",
         "runtime.regime_runs": "everywhere",
+        "runtime.notifications": "everywhere",
+        "runtime.notification_deliveries": "everywhere",
     }
     assert dict(database.rows(called).rows) == by_table
 

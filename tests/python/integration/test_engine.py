@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import subprocess
 import time
 from collections import defaultdict
@@ -297,7 +298,12 @@ def test_a_restated_price_revises_its_windows_and_keeps_what_they_said(database,
         "GSPC.INDX,2010-06-01,1111.5,1111.5,5271480000\n"
     )
     succeed(regime("load", str(corrected)))
-    succeed(regime("pipeline", "--region", "US", "--model-id", US.model_id))
+    night = succeed(regime("pipeline", "--region", "US", "--model-id", US.model_id)).stdout
+    assert re.search(r"\nStale: +US \(newest price 2018-12-31\)\n", night)
+    assert re.search(r"\nAudit: +passed \(\d\d tests, 0 failed, \d with warnings\)\n", night)
+    assert re.search(
+        r"\nTo do: +load newer prices of the stale regions with `regime load`\n", night
+    )
 
     revised = database.rows(
         "select (key ->> 'as_of_date')::date, substr(old_row ->> 'vector', 3), old_row ->> 'run_id'"

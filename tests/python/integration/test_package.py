@@ -41,6 +41,8 @@ BUILT = {
     "analytics_runtime.regions",
     "analytics_runtime.current_regions",
     "analytics_runtime.regime_labels",
+    "analytics_runtime.notifications",
+    "analytics_runtime.notification_deliveries",
     "analytics_staging.prices_checked",
     "analytics_staging.stg_prices_daily",
     "analytics_staging.rejected_prices",

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -28,9 +28,10 @@ from regime_engine.encoders import num_regime_core_v3
 from regime_engine.engine import classify, fit, vote
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
+from regime_engine.reading import changes, volatility
 from regime_engine.reading import forecast as forecasts
-from regime_engine.reading import volatility
 from regime_engine.reading.analogues import analogues
+from regime_engine.reading.changes import Change, LastLabel
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
 from regime_engine.reading.score import Rule, score
@@ -779,6 +780,33 @@ def test_the_suspicious_prices_that_a_last_regime_rests_on_are_counted(own):
     assert explain(own, US, date(2008, 9, 29)).suspicions == us
 
 
+def test_what_became_of_the_last_labels_is_told(database):
+    days = [(day, label) for day, label, _ in history(database)]
+    at = max(k for k, (pair, after) in enumerate(pairwise(days[:-30])) if pair[1] != after[1])
+    (day, label), (changed_on, changed_to) = days[at], days[at + 1]
+    later = [
+        Change("US", after[0], before[1], after[1], False)
+        for before, after in pairwise(days)
+        if after[0] > day and before[1] != after[1]
+    ]
+    assert later[0] == Change("US", changed_on, label, changed_to, False)
+    both = [US, US_TECH]
+    before = changes.last_labels(database, both)
+    assert before[0] == LastLabel("US", *days[-1])
+    assert changes.changes(database, both, before) == []
+
+    us_tech = Change("US_TECH", date(2006, 12, 29), None, "NEUTRAL", False)
+    known = [LastLabel("US", day, label)]
+    assert changes.changes(database, both, known) == [*later, us_tech]
+    # Another label than was seen on that day, and a day that is gone.
+    for seen_on in (day, day + timedelta(days=1)):
+        first, *others = changes.changes(database, [US], [LastLabel("US", seen_on, "OTHER")])
+        assert first.from_label == "OTHER"
+        assert first.is_revision
+        assert first.as_of_date in (day, changed_on)
+        assert others == [each for each in later if each.as_of_date > seen_on]
+
+
 def test_status_in_json_is_what_a_monitor_needs(own):
     own.execute("update historical.prices_daily set volume = 0 where trade_date = '2009-12-01'")
     own.execute(
@@ -793,6 +821,7 @@ def test_status_in_json_is_what_a_monitor_needs(own):
     # Eight days have a weekend and one more day at most.
     assert us["trading_days_old"] in (5, 6)
     assert us_tech["last_price"] == "2018-12-31"
+    assert (us["is_stale"], us_tech["is_stale"]) == (True, True)
     last = {series["region"]: series["last_date"] for series in state["series"]}
     assert last["US"] == "2009-12-31"
     assert state["died_runs"] == []
@@ -808,6 +837,11 @@ def test_status_as_metrics_is_what_prometheus_reads(own):
         " (gen_random_uuid(), '2020-01-02 03:04:05+00', 'one', 'PASS', 0, '', ''),"
         " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'one', 'FAIL', 3, '', ''),"
         " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'two', 'PASS', 0, '', '')"
+    )
+    own.execute(
+        "insert into runtime.notification_deliveries (notification_id, channel, status, attempts,"
+        " created_at) select n::text, 'desk', 'WAITING', 1, '2021-01-02 03:04:05+00'"
+        " from generate_series(1, 2) as n"
     )
     done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
     families = list(text_string_to_metric_families(done.stdout))
@@ -843,6 +877,9 @@ def test_status_as_metrics_is_what_prometheus_reads(own):
     assert values("regime_runs", "command", "status") == {row[:2]: row[2] for row in runs}
     assert values("regime_audit_checks", "verdict") == {("PASS",): 1, ("WARN",): 0, ("FAIL",): 1}
     assert values("regime_audit_timestamp_seconds") == {(): 1609556645}
+    assert values("regime_waiting_notifications", "channel") == {("desk",): 2}
+    since = values("regime_waiting_notification_timestamp_seconds", "channel")
+    assert since == {("desk",): 1609556645}
 
 
 def test_what_is_not_known_has_no_metric_and_is_named(own):

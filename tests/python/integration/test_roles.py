@@ -126,13 +126,16 @@ def shared(server, history_template) -> Iterator[As]:
         server.execute("drop role {login}", login=login)
 
 
-SEEDED = {
+OTHERS = {
+    "runtime.audit_verdicts",
     "runtime.regions",
     "runtime.current_regions",
     "runtime.run_contents",
     "runtime.regime_labels",
+    "runtime.notifications",
+    "runtime.notification_deliveries",
 }
-READABLE = {FEATURES, "staging.stg_prices_daily"} | SEEDED | ENGINE_TABLES
+READABLE = {FEATURES, "staging.stg_prices_daily"} | OTHERS | ENGINE_TABLES
 MAY_READ = {"auditor": READABLE, "engine": READABLE | {"runtime.regime_locks"}}
 
 
@@ -194,6 +197,8 @@ FORBIDDEN = {
         "update runtime.regimes set regime_label = 'CARRY'",
         "update historical.numeric_window_embeddings set vector = ''",
         "update runtime.regime_labels set severity = 9",
+        "update runtime.notifications set region = 'US'",
+        "delete from runtime.notification_deliveries",
         "truncate runtime.regimes",
         "drop table runtime.regimes",
         "alter table runtime.regimes drop constraint regimes_pkey",
@@ -296,8 +301,12 @@ def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):
     ] == after
 
 
-def test_the_nightly_job_needs_both_roles(shared):
-    succeed(regime_command(shared("nightly"), "pipeline", "--region", "US"))
+def test_the_nightly_job_needs_both_roles_and_tells_people_with_them(shared, monkeypatch):
+    monkeypatch.setenv("REGIME_NOTIFY_APP", "postgres:regimes")
+    done = succeed(regime_command(shared("nightly"), "pipeline", "--region", "US", "--notify"))
+    assert "notified app: " in done.stdout
+    succeed(regime_command(shared("engine"), "notify", "--since", "1d"))
+    assert "permission denied" in refusal(regime_command(shared("auditor"), "notify"))
 
 
 def test_an_error_quotes_no_row(shared):

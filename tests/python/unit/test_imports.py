@@ -18,7 +18,7 @@ ROOMS = (
     *("database", "seeds", "prices", "windows", "features"),
     "seals",
     *("runs", "model_versions", "store", "roles", "dbt"),
-    *("engine", "reading", "report", "notebook", "demo", "cli", "__main__"),
+    *("engine", "reading", "report", "notify", "notebook", "demo", "cli", "__main__"),
 )
 NEVER = {"store": {"classifiers"}, "notebook": {"database", "store", "engine"}}
 
