@@ -840,7 +840,8 @@ def test_status_as_metrics_is_what_prometheus_reads(own):
     )
     own.execute(
         "insert into runtime.notification_deliveries (notification_id, channel, status, attempts,"
-        " created_at) select n::text, 'desk', 'WAITING', 1, '2021-01-02 03:04:05+00'"
+        " next_attempt_at, created_at)"
+        " select n::text, 'desk', 'WAITING', 1, now(), '2021-01-02 03:04:05+00'"
         " from generate_series(1, 2) as n"
     )
     done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
