@@ -44,8 +44,8 @@ GUIDES = {
     "score": "[how to read it](reading.md#does-it-hold-on-my-series)",
     "report": "[make a report](report.md)",
     "audit": "[what the audit checks](checks.md)",
-    "status": "[metrics for Prometheus](dashboard.md#send-metrics-to-prometheus)",
     "notify": "[be told when something changes](notify.md)",
+    "status": "[metrics for Prometheus](dashboard.md#send-metrics-to-prometheus)",
     "db": "[settings](settings.md)",
 }
 

@@ -60,6 +60,7 @@ class Settings:
     aliases: model or seed → the name of its table or view, where that is another
     lock_timeout: seconds to wait for a lock, 0 for ever; None leaves it to the login, or else to
         the default
+    chromium: what prints a report, if it is not one of the usual names on the PATH
     known_event_triggers: those that the team has, and that the audit therefore does not name
     """
 
@@ -74,6 +75,7 @@ class Settings:
     state_directory: Path | None = None
     project_directory: Path | None = None
     lock_timeout: int | None = None
+    chromium: str | None = None
     known_event_triggers: tuple[str, ...] = ()
 
     @classmethod
@@ -98,6 +100,7 @@ class Settings:
             state_directory=_path("REGIME_STATE_DIR"),
             project_directory=_path("REGIME_PROJECT_DIR"),
             lock_timeout=_seconds("REGIME_LOCK_TIMEOUT"),
+            chromium=os.environ.get("REGIME_CHROMIUM") or None,
             known_event_triggers=_names("REGIME_KNOWN_EVENT_TRIGGERS"),
         )
 

@@ -226,6 +226,12 @@ def sharpe_ratios(daily: Floats, weights: Floats, days_a_year: float) -> Floats:
     return np.where(np.isfinite(ratios), ratios, np.nan)
 
 
+def sortino(daily: Floats, days_a_year: float) -> float:
+    """Annualised mean ÷ sqrt(mean(min(return, 0)²)); NaN if no day has a loss; daily: (n,)"""
+    downside = np.sqrt((np.minimum(daily, 0) ** 2).mean())
+    return float(daily.mean() / downside * np.sqrt(days_a_year)) if downside else np.nan
+
+
 def max_drawdown(daily: Floats) -> float:
     """The deepest fall of wealth below its earlier peak, as a negative share of that peak."""
     return float(max_drawdowns(daily[None])[0])

@@ -5,32 +5,50 @@ The colours are those of the theme, so that one chart serves light and dark.
 """
 
 import json
+from collections.abc import Collection
 from datetime import date
 
 import altair as alt
 
 from regime_engine.charts.elements import DAY, axis, colour, label_axis, milliseconds, share, sized
+from regime_engine.charts.palette import LIGHT
+
+# What the chart of wealth compares, the last on top: column → its colour in a palette, its dashes
+WEALTH = {"market": ("text", [1, 0]), "benchmark": ("muted", [5, 3]), "rule": ("accent", [1, 0])}
 
 
-def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLevelMixin]:
-    """The charts over time, by name: price, lanes, probabilities, volatility, drawdown, novelty.
+def over_time(
+    labels: list[str], first: date, last: date, compared: Collection[str] = WEALTH
+) -> dict[str, alt.TopLevelMixin]:
+    """The charts over time, by name: price, lanes, probabilities, volatility, wealth, drawdown,
+    novelty. The lanes have the time axis of the price, which is drawn above them.
 
     Data sets: days (date, close, drawdown, novelty, p0 … in the order of labels; expected and came
-    of the volatility) and spells (label, start, until). Parameters: from, to and cursor, in
-    milliseconds since 1970.
+    of the volatility), spells (label, start, until) and wealth (date, rule, market, benchmark).
+    compared: the columns of wealth that have values; without any there is no chart of it
+    Parameters: from, to, cursor, marked_from and marked_to, in milliseconds since 1970; text,
+    muted and accent, colours.
     """
     days, spells = alt.NamedData("days"), alt.NamedData("spells")
-    cursor = (
-        alt.Chart(alt.Data(values=[{}]))
-        .mark_rule(strokeWidth=1, clip=True)
-        .encode(x=alt.XDatum({"expr": "cursor"}, type="temporal"))
+    nothing = alt.Chart(alt.Data(values=[{}]))
+    cursor = nothing.mark_rule(strokeWidth=1, clip=True).encode(
+        x=alt.XDatum({"expr": "cursor"}, type="temporal")
     )
-    params = [*_range(first, last), alt.param("cursor", value=0)]
+    stretch = (
+        nothing.transform_calculate(start="marked_from", end="marked_to")
+        .mark_rect(clip=True, opacity=0.2)
+        .encode(x=_dates("start"), x2="end", color=alt.value({"expr": "accent"}))
+    )
+    params = [
+        *_range(first, last),
+        *(alt.param(name, value=0) for name in ("cursor", "marked_from", "marked_to")),
+        *(alt.param(name, value=getattr(LIGHT, name)) for name in ("text", "muted", "accent")),
+    ]
 
     def drawn(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> alt.TopLevelMixin:
-        return sized(alt.layer(chart, cursor).add_params(*params), height)
+        return sized(alt.layer(chart, stretch, cursor).add_params(*params), height)
 
-    return {
+    charts = {
         "price": drawn(_price(labels, days, spells), 300),
         "lanes": drawn(_lanes(labels, spells), 26 * len(labels)),
         "probabilities": drawn(_probabilities(labels, days), 190),
@@ -38,11 +56,14 @@ def over_time(labels: list[str], first: date, last: date) -> dict[str, alt.TopLe
         "drawdown": drawn(_drawdown(days), 150),
         "novelty": drawn(_novelty(days), 120),
     }
+    if compared:
+        charts["wealth"] = drawn(_wealth(compared, alt.NamedData("wealth")), 230)
+    return charts
 
 
 def picture(
     regions: list[tuple[alt.TitleParams, list[str]]], first: date, last: date
-) -> alt.TopLevelMixin:
+) -> alt.VConcatChart:
     """Price, bands and lanes of each region, one below the other: for a PNG.
 
     regions: the title and the labels of each, calmest first
@@ -57,6 +78,17 @@ def picture(
     return alt.vconcat(*drawn, spacing=36).add_params(*_range(first, last))
 
 
+def probabilities(title: alt.TitleParams, labels: list[str], first: date, last: date) -> alt.Chart:
+    """The probabilities alone, with a legend. Data set: days."""
+    legend = alt.Legend(orient="bottom", title=None)
+    return (
+        _probabilities(labels, alt.NamedData("days"))
+        .encode(color=colour(labels).legend(legend))
+        .properties(width=740, height=190, title=title)
+        .add_params(*_range(first, last))
+    )
+
+
 def _price(
     labels: list[str], days: alt.NamedData, spells: alt.NamedData
 ) -> alt.LayerChart | alt.FacetChart:
@@ -66,12 +98,22 @@ def _price(
         "close:Q",
         title=None,
         scale=alt.Scale(type="log", nice=False, padding=8),
-        axis=axis(format=",", tickCount=5),
+        axis=axis(format=",", tickCount=5, values=_log_ticks()),
     )
     return alt.layer(
-        bands.encode(x=_dates("start"), x2="until", color=colour(labels)),
-        line.encode(x=_dates("date"), y=close),
+        bands.encode(x=_dates("start", axis=None), x2="until", color=colour(labels)),
+        line.encode(x=_dates("date", axis=None), y=close),
     )
+
+
+def _log_ticks() -> dict[str, str]:
+    """Even steps where the values differ too little for the ticks of a log scale."""
+    low, high = "domain('y')[0]", "domain('y')[1]"
+    power = f"pow(10, floor(log({high} - {low}) / LN10))"
+    steps = f"({high} - {low}) / {power}"
+    step = f"({power} * ({steps} < 2 ? 0.2 : {steps} < 5 ? 0.5 : 2))"
+    even = f"sequence(ceil({low} / {step}) * {step}, {high}, {step})"
+    return {"expr": f"{high} < 4 * {low} ? {even} : null"}
 
 
 def _lanes(labels: list[str], spells: alt.NamedData) -> alt.Chart:
@@ -116,6 +158,29 @@ def _volatility(days: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
     )
 
 
+def _wealth(compared: Collection[str], weeks: alt.NamedData) -> alt.LayerChart | alt.FacetChart:
+    """What 1 became since the first week in sight."""
+    growth = alt.Y(
+        "growth:Q",
+        title=None,
+        scale=alt.Scale(type="log", nice=False, padding=8),
+        axis=axis(format=".3~f", tickCount=5, values=_log_ticks()),
+    )
+    return alt.layer(
+        *(
+            _in_sight(weeks, f"isValid(datum.{column})")
+            .transform_window(
+                sort=[alt.SortField("date")], frame=[None, None], first=f"first_value({column})"
+            )
+            .transform_calculate(growth=f"datum.{column} / datum.first")
+            .mark_line(clip=True, strokeWidth=1.6, strokeDash=dashes)
+            .encode(x=_dates("date"), y=growth, stroke=alt.value({"expr": colour}))
+            for column, (colour, dashes) in WEALTH.items()
+            if column in compared
+        )
+    )
+
+
 def _drawdown(days: alt.NamedData) -> alt.Chart:
     area = _in_sight(days, "isValid(datum.drawdown)")
     return area.mark_area(clip=True, opacity=0.35, line={"strokeWidth": 1}).encode(
@@ -139,15 +204,13 @@ def _in_sight(days: alt.NamedData, condition: str) -> alt.Chart:
     )
 
 
-def _dates(field: str) -> alt.X:
-    return alt.X(
-        f"{field}:T",
-        title=None,
-        scale=alt.Scale(
-            type="utc", nice=False, domainMin={"expr": "from"}, domainMax={"expr": "to"}
-        ),
-        axis=alt.Axis(tickCount={"expr": "max(3, floor(width / 90))"}, labelOverlap=True),
-    )
+_TIME_AXIS = alt.Axis(tickCount={"expr": "max(3, floor(width / 90))"}, labelOverlap=True)
+
+
+def _dates(field: str, axis: alt.Axis | None = _TIME_AXIS) -> alt.X:
+    """axis: None where another chart below has it"""
+    scale = alt.Scale(type="utc", nice=False, domainMin={"expr": "from"}, domainMax={"expr": "to"})
+    return alt.X(f"{field}:T", title=None, scale=scale, axis=axis)
 
 
 def _range(first: date, last: date) -> list[alt.Parameter]:

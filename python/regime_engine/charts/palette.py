@@ -1,7 +1,7 @@
 """The colours of a page or a picture, and the Vega-Lite theme that is made of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -11,7 +11,6 @@ class Palette:
     """The colours of a page, as #rrggbb.
 
     labels: calmest first, ordered by lightness, so that the labels differ for any eye and in print
-    ramp: of the transition matrix, from probability 0 to 1
     """
 
     labels: list[str]
@@ -23,11 +22,10 @@ class Palette:
     accent: str
     good: str
     bad: str
-    ramp: list[str]
 
 
 LIGHT = Palette(
-    labels=["#cfe6df", "#8fb4d4", "#d2791e", "#7a0f3d"],
+    labels=["#a3d3c2", "#74a0cb", "#c9680f", "#86103a"],
     page="#f6f7f9",
     panel="#ffffff",
     text="#16202c",
@@ -36,11 +34,10 @@ LIGHT = Palette(
     accent="#1f5fa8",
     good="#1b7a4b",
     bad="#b3261e",
-    ramp=["#f3f6fa", "#1f5fa8"],
 )
 
 DARK = Palette(
-    labels=["#2c5a55", "#5b86b0", "#e59a3f", "#ffc4d4"],
+    labels=["#1f5c50", "#3b72ad", "#c97a1c", "#ff8a7d"],
     page="#0e1319",
     panel="#161d26",
     text="#e6ebf1",
@@ -49,7 +46,6 @@ DARK = Palette(
     accent="#7fb4ee",
     good="#6fd09b",
     bad="#ff8a80",
-    ramp=["#1b2530", "#7fb4ee"],
 )
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
@@ -66,7 +62,40 @@ def colours(palette: Sequence[str], n: int) -> list[str]:
     ]
 
 
-def theme(palette: Palette, n_labels: int) -> dict[str, object]:
+def fitted(palette: Palette, n_labels: int) -> Palette:
+    """The palette with as many colours of labels."""
+    return replace(palette, labels=colours(palette.labels, n_labels))
+
+
+def by_variables(n_labels: int) -> Palette:
+    """The palette of a page whose style sheet has the colours, as custom properties.
+
+    Its charts take the reader's scheme, and that of print, without being drawn anew.
+    """
+    names = [field.name for field in fields(Palette) if field.name != "labels"]
+    labels = [f"var(--label-{place})" for place in range(n_labels)]
+    return Palette(labels=labels, **{name: f"var(--{name})" for name in names})
+
+
+def readable(colour: str) -> str:
+    """Black or white, whichever is read better on the colour: their contrast is at least 4.5."""
+    return max("#000000", "#ffffff", key=lambda ink: contrast(ink, colour))
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """0 to 1, as WCAG 2 defines it."""
+    channels = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def theme(palette: Palette) -> dict[str, object]:
     """The Vega-Lite config of a palette."""
     axis = {
         "domainColor": palette.line,
@@ -86,11 +115,8 @@ def theme(palette: Palette, n_labels: int) -> dict[str, object]:
         "view": {"stroke": None},
         "axis": axis,
         "axisX": {"grid": False},
-        "range": {
-            "category": colours(palette.labels, n_labels),
-            "ramp": palette.ramp,
-            "heatmap": palette.ramp,
-        },
+        "range": {"category": palette.labels},
+        "rect": {"color": palette.accent},
         "line": {"color": palette.text},
         "rule": {"color": palette.muted},
         "area": {"color": palette.muted},

@@ -261,8 +261,54 @@ def scores(
 
     embeddings: (n, 384); labels: not read
     """
-    last = _filter(model, embeddings).last_log_scores - np.log(model.scale)
-    return {"log_score": float(last.mean())}
+    return {"log_score": float(log_densities(model, embeddings).mean())}
+
+
+def log_densities(model: Markov, embeddings: Floats32) -> Floats:
+    """ln density of each window's last log return given the days before it, (n,), in nats.
+
+    embeddings: (n, 384)
+    """
+    return np.asarray(_filter(model, embeddings).last_log_scores - np.log(model.scale), float)
+
+
+def n_parameters(model: Markov) -> int:
+    """How many fitted numbers the density of a return depends on.
+
+    Each chain: k μ, k σ, ν, k (k - 1) of A; if it reads volume, k means, scale and weight too.
+    The volatility expert: mean, deviation, leverage and ν, and offset and noise of the ranges.
+    """
+    k = len(model.labels)
+    count = 0
+    for expert in model.experts:
+        count += 2 * k + 1 + k * (k - 1)
+        count += k + 2 if expert.volume_weight else 0
+    return count + (4 if model.volatility.range_noise is None else 6)
+
+
+def transition_matrix(model: Markov) -> Floats:
+    """A = Σ_e λ_e A_e, (k, k): the daily transitions of the chains, by their shares."""
+    return _sum(expert.share * expert.transition_matrix for expert in model.experts)
+
+
+def sample(model: Markov, n: int, chance: np.random.Generator) -> tuple[Floats, Indices]:
+    """Log returns and states of n days, (n,) each, drawn from the chains.
+
+    s_t ~ A[s_{t-1}] with A as in `transition_matrix`; e_t ~ λ; x_t ~ t_ν(μ, σ) of expert e_t in s_t
+    """
+    shares = [expert.share for expert in model.experts]
+    A = transition_matrix(model).cumsum(axis=1)
+    initial = _sum(expert.share * expert.initial.sum(axis=1) for expert in model.experts)
+    states, draws, reached = np.empty(n, np.intp), chance.random(n), initial.cumsum()
+    for t in range(n):
+        # The last sum may be a rounding error below 1.
+        states[t] = min(reached.searchsorted(draws[t], "right"), len(A) - 1)
+        reached = A[states[t]]
+    experts = chance.choice(len(shares), n, p=np.divide(shares, sum(shares)))
+    mu, sigma = (np.array([getattr(e, name) for e in model.experts]) for name in ("mu", "sigma"))
+    nu = np.array([expert.nu for expert in model.experts])
+    x = mu[experts, states] + sigma[experts, states] * chance.standard_t(nu[experts])
+    return model.scale * x, states
 
 
 def gain_over_one_state(model: Markov, embeddings: Floats32) -> float:

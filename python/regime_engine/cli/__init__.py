@@ -15,52 +15,39 @@ from regime_engine.cli.output import say
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
-# command → the file in this package that holds it
-COMMANDS = {
-    "analogues": "analogues",
-    "audit": "audit",
-    "backfill": "classify",
-    "db": "db",
-    "demo": "demo",
-    "embed": "embed",
-    "explain": "explain",
-    "fit": "fit",
-    "forecast": "forecast",
-    "forget": "forget",
-    "global": "global_series",
-    "history": "read",
-    "index": "index",
-    "init": "init",
-    "load": "load",
-    "matrix": "matrix",
-    "models": "models",
-    "notify": "notify",
-    "pipeline": "pipeline",
-    "region": "region",
-    "report": "report",
-    "run": "classify",
-    "score": "score",
-    "seal": "seal",
-    "status": "status",
-    "transitions": "read",
-}
-# The commands by purpose, as `regime --help` and the reference show them.
+# The commands by purpose, as `regime --help` and the reference show them: section → command → the
+# file in this package that holds it
 SECTIONS = {
-    "Set up": ("demo", "init", "region"),
-    "Load": ("load", "forget"),
-    "Classify": ("pipeline", "fit", "run", "backfill", "embed", "global"),
-    "Read": (
-        *("history", "transitions", "matrix", "forecast", "explain", "analogues", "score"),
-        *("models", "report"),
-    ),
-    "Prove": ("audit", "seal"),
-    "Operate": ("status", "notify", "index", "db"),
+    "Set up": {"demo": "demo", "init": "init", "region": "region"},
+    "Load": {"load": "load", "forget": "forget"},
+    "Classify": {
+        "pipeline": "pipeline",
+        "fit": "fit",
+        "run": "classify",
+        "backfill": "classify",
+        "embed": "embed",
+        "global": "global_series",
+    },
+    "Read": {
+        "history": "read",
+        "transitions": "read",
+        "matrix": "matrix",
+        "forecast": "forecast",
+        "explain": "explain",
+        "analogues": "analogues",
+        "score": "score",
+        "models": "models",
+        "report": "report",
+    },
+    "Prove": {"audit": "audit", "seal": "seal"},
+    "Operate": {"status": "status", "notify": "notify", "index": "index", "db": "db"},
 }
+COMMANDS = {name: file for files in SECTIONS.values() for name, file in files.items()}
 
 
 class LazyGroup(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
-        return [name for names in SECTIONS.values() for name in names]
+        return list(COMMANDS)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The sections, each command with the whole first sentence of its help."""

@@ -23,6 +23,17 @@ DEFAULT_OUTPUT = Path("regime-report.html")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the main chart as a picture, and the page only if --output is given.",
 )
+@click.option(
+    "--pdf",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Print the page to a PDF, and write the page only if --output is given.",
+)
+@click.option(
+    "--benchmark",
+    "benchmark_id",
+    metavar="ID",
+    help="Compare the rule and the labels with this instrument too.",
+)
 @click.option("--audit", is_flag=True, help="Run the dbt audit first, and show its result.")
 @click.pass_obj
 def report(
@@ -32,6 +43,8 @@ def report(
     window_days: int,
     output: Path | None,
     png: Path | None,
+    pdf: Path | None,
+    benchmark_id: str | None,
     audit: bool,
 ) -> None:
     """Write one HTML file about one or all regions, to look at or to send.
@@ -46,22 +59,45 @@ def report(
     """
     from regime_engine.database import connect
     from regime_engine.report import contents, page
+    from regime_engine.report.pdf import chromium
+    from regime_engine.report.pdf import pdf as printed
+    from regime_engine.report.regions import FEW, read
+    from regime_engine.report.sections import section
 
-    if png and output and png.resolve() == output.resolve():
-        raise click.UsageError("--output and --png name the same file")
+    named = [path.resolve() for path in (output, png, pdf) if path]
+    if len(set(named)) < len(named):
+        raise click.UsageError("--output, --png and --pdf name the same file")
+    program = chromium(settings) if pdf else ""
     with connect(settings) as database, Phases() as phases:
         phases.begin("auditing" if audit else "reading the regimes")
-        verdicts = contents.audit(database) if audit else None
-        phases.begin("reading the regimes")
-        stored = contents.read(
-            database, regions, model_id=model_id, window_days=window_days, fresh=verdicts
+        audited = contents.audit(database) if audit else None
+        stored = read(
+            database,
+            regions,
+            model_id=model_id,
+            window_days=window_days,
+            make=section,
+            audited=audited,
+            benchmark_id=benchmark_id,
+            progress=phases.begin("reading the regions"),
         )
-    # Both files are made before either is written.
-    files = {}
-    if output or not png:
-        files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
-    if png:
-        files[png] = page.png(stored)
-    for path, content in files.items():
-        page.write(path, content)
-        say(f"{path}: {', '.join(region.series.region for region in stored.regions)}")
+        # All files are made before any is written.
+        phases.begin("writing the report")
+        files = {}
+        if output or not (png or pdf):
+            files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
+        if png:
+            files[png] = page.png(stored)
+        if pdf:
+            files[pdf] = printed(page.html(stored, settings, paper="A4"), program)
+        for path, content in files.items():
+            page.write(path, content)
+    names = [each.row.region for each in stored.regions]
+    for path in files:
+        say(f"{path}: {', '.join(names)}")
+    if pdf and len(names) > FEW:
+        say(
+            f"{pdf} has the overview of the {len(names):,} regions. For their pages, choose up to "
+            f"{FEW} with --region.",
+            err=True,
+        )

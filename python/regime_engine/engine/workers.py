@@ -40,7 +40,7 @@ def processes(
 ) -> Iterator[Tally]:
     """Embed in processes of this machine; a tally a task."""
     with ProcessPoolExecutor(
-        n_processes, multiprocessing.get_context("spawn"), initializer=_serve_parent
+        n_processes, multiprocessing.get_context("spawn"), initializer=serve_parent
     ) as pool:
         futures = [
             pool.submit(embed_task, settings, request, run, task) for task in _tasks(instrument_ids)
@@ -253,7 +253,7 @@ def _tasks(instrument_ids: list[str]) -> list[list[str]]:
     ]
 
 
-def _serve_parent() -> None:
+def serve_parent() -> None:
     """Leave interrupts to the parent process, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -1,35 +1,48 @@
 """The engine's classifiers with the conventions of scikit-learn, which is not required."""
 
 import math
+import operator
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regime_engine import encoders
 from regime_engine.arrays import Floats, Floats32
-from regime_engine.classifiers import Classification, Classifier, Learned, markov, prototype
+from regime_engine.classifiers import (
+    STATE_LABELS,
+    Classification,
+    Classifier,
+    Learned,
+    markov,
+    prototype,
+)
 from regime_engine.classifiers.grounds import grounds
 from regime_engine.encoders import DEFAULT, regime_core
 from regime_engine.errors import value_errors
 from regime_engine.trading_days import OF_FIVE_DAYS
 
+L = TypeVar("L", bound=Learned)
 
-class _Regimes:
+
+class _Regimes(Generic[L]):
     """What both estimators share. A subclass is a dataclass whose fields are its hyperparameters.
 
-    classes_: (k,) labels, sorted as scikit-learn sorts them: the columns of `predict_proba`
-    parameters_: the engine's frozen dataclass; labels that the fit found are calmest first
+    classes_: (k,) the labels in the order of the columns of `predict_proba`: calmest first, or
+        sorted, as scikit-learn requires, if the fit was given the labels
+    labels_: (k,) the same, calmest first; labels that the engine does not know come last
+    parameters_: the engine's frozen dataclass, whose labels are those of classes_
     n_features_in_: d; feature_names_in_: (d,) if X was a DataFrame with names
     """
 
     classes_: NDArray[Any]
-    parameters_: Learned
+    labels_: NDArray[Any]
+    parameters_: L
     n_features_in_: int
     feature_names_in_: NDArray[Any]
 
@@ -39,6 +52,16 @@ class _Regimes:
     _classifier: ClassVar[Classifier]
     _kind: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        raise NotImplementedError
+
+    def fit_predict(self, X: ArrayLike, y: Any = None) -> NDArray[Any]:
+        """The labels of the rows that the model is fitted to: in sample, they know later days.
+
+        X, y: as for `fit`; returns (n,)
+        """
+        return self.fit(X, y).predict(X)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The label of each embedding; it does not depend on the other embeddings.
@@ -55,8 +78,7 @@ class _Regimes:
 
         X: (n, d); returns (n, k), rows sum to 1; raises as `predict`
         """
-        found = self._classify(X)
-        return found.probabilities[:, np.argsort(found.labels)]
+        return self._classify(X).probabilities
 
     def novelty(self, X: ArrayLike) -> Floats:
         """How unlike the embeddings of the fit each embedding is, as a percentile of theirs.
@@ -82,7 +104,7 @@ class _Regimes:
         raises ValueError for parameters of another classifier
         """
         try:
-            learned = cls._classifier.from_json(labels, dict(parameters))
+            learned: Any = cls._classifier.from_json(labels, dict(parameters))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the parameters of {cls.__name__}: {error}") from None
         found: dict[str, Any] = {"n_states": len(labels)}
@@ -136,9 +158,10 @@ class _Regimes:
                 warnings.warn(doubt, UserWarning, stacklevel=3)
         return self._with(learned, embeddings.shape[1], names)
 
-    def _with(self, learned: Learned, dimension: int, names: NDArray[Any] | None) -> Self:
+    def _with(self, learned: L, dimension: int, names: NDArray[Any] | None) -> Self:
         self.parameters_ = learned
-        self.classes_ = np.sort(learned.labels)
+        self.classes_ = np.array(learned.labels)
+        self.labels_ = np.array(sorted(learned.labels, key=_severity))
         self.n_features_in_ = dimension
         vars(self).pop("feature_names_in_", None)
         if names is not None:
@@ -176,7 +199,7 @@ class _Regimes:
 
 
 @dataclass(eq=False)
-class MarkovRegimes(_Regimes):
+class MarkovRegimes(_Regimes[markov.Markov]):
     """The hidden Markov filter of `regime fit`, with a density estimator's conventions.
 
     n_states: 2 (NEUTRAL, CRISIS), 3 (CARRY, NEUTRAL, CRISIS) or 4 (CARRY, NEUTRAL, RISK_OFF,
@@ -185,6 +208,9 @@ class MarkovRegimes(_Regimes):
 
     A label stays until another is clearly more probable, so `predict` is not always the label with
     the highest `predict_proba`.
+
+    transition_matrix_: (k, k) daily transition probabilities of the hidden states, from row to
+        column, both in the order of labels_; rows sum to 1
     """
 
     n_states: int = 4
@@ -220,11 +246,57 @@ class MarkovRegimes(_Regimes):
         return np.asarray(daily * math.sqrt(trading_days_a_year))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
-        """The mean log density of each row's last return given the days before it, in nats: out
-        of sample on days after the fit. X: (n, 384); y: not read"""
+        """The mean of `score_samples`: out of sample on days after the fit. y: not read"""
+        return float(self.score_samples(X).mean())
+
+    def score_samples(self, X: ArrayLike) -> Floats:
+        """The log density of each row's last return given the days before it, in nats.
+
+        X: (n, 384); returns (n,); raises as `predict`
+        """
         embeddings = self._embeddings(X)
         with value_errors():
-            return self._classifier.scores(self.parameters_, embeddings)["log_score"]
+            return markov.log_densities(self.parameters_, embeddings)
+
+    def aic(self, X: ArrayLike) -> float:
+        """Akaike's criterion: 2 p - 2 Σ `score_samples`, lower is better. X: (n, 384)
+
+        p is the number of fitted parameters. The fit has priors and pools several experts, so
+        choose n_states rather by `score` on days after the fit.
+        """
+        return self._criterion(X, lambda n: 2.0)
+
+    def bic(self, X: ArrayLike) -> float:
+        """Schwarz's criterion: p ln n - 2 Σ `score_samples`, else as `aic`. X: (n, 384)"""
+        return self._criterion(X, math.log)
+
+    def _criterion(self, X: ArrayLike, penalty: Callable[[int], float]) -> float:
+        samples = self.score_samples(X)
+        parameters = markov.n_parameters(self.parameters_)
+        return float(parameters * penalty(len(samples)) - 2 * samples.sum())
+
+    def sample(
+        self, n_samples: int, random_state: int | np.random.Generator | None = None
+    ) -> tuple[Floats, NDArray[Any]]:
+        """Days of a market as the model describes it: log returns and labels, (n_samples,) each.
+
+        random_state: a seed gives the same days again
+        The labels are the hidden states, which `predict` has to guess. Volatility is that of the
+        states alone, without what moves inside of them.
+        """
+        self._require_fitted()
+        n_samples = operator.index(n_samples)
+        if n_samples < 1:
+            raise ValueError(f"n_samples is 1 or more, not {n_samples}")
+        chance = np.random.default_rng(random_state)
+        returns, states = markov.sample(self.parameters_, n_samples, chance)
+        return returns, self.labels_[states]
+
+    def _with(self, learned: markov.Markov, dimension: int, names: NDArray[Any] | None) -> Self:
+        super()._with(learned, dimension, names)
+        self.labels_ = self.classes_  # the states are in the order of their volatility
+        self.transition_matrix_ = markov.transition_matrix(learned)
+        return self
 
     @staticmethod
     def _dimension(parameters: Any) -> int:
@@ -232,7 +304,7 @@ class MarkovRegimes(_Regimes):
 
 
 @dataclass(eq=False)
-class PrototypeRegimes(_Regimes):
+class PrototypeRegimes(_Regimes[prototype.Prototypes]):
     """The nearest prototype, `regime fit --classifier prototype`, with a classifier's conventions.
 
     n_states: 2, 3 or 4, named as in MarkovRegimes; not read if `fit` is given labels
@@ -269,6 +341,12 @@ class PrototypeRegimes(_Regimes):
     @staticmethod
     def _dimension(parameters: Any) -> int:
         return int(parameters.centers.shape[1])
+
+
+def _severity(label: object) -> int:
+    """Its place among the labels of the engine; the same, at the end, for all others."""
+    known = STATE_LABELS[4]
+    return known.index(label) if label in known else len(known)
 
 
 def _table(X: ArrayLike) -> tuple[Floats32, NDArray[Any] | None]:

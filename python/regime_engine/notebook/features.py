@@ -29,8 +29,7 @@ def encode(
 ) -> tuple[Floats32, NDArray[np.datetime64]]:
     """An embedding of each trading day that has a whole window, oldest first.
 
-    prices: n days of one instrument, from its first day on: a pandas or polars DataFrame, or a
-        dict of columns, as for `daily_features`
+    prices: n days of one instrument, from its first day on, as for `daily_features`
     model_id: the encoder; window_days: observed trading days in a window, 63 for the default one
     returns embeddings (n - window_days + 1, dimension) and their last days, datetime64[D]
 
@@ -65,8 +64,10 @@ def encode(
 def daily_features(prices: PriceTable) -> dict[str, NDArray[Any]]:
     """The columns of features.daily_features, oldest day first; any DataFrame library takes them.
 
-    prices: date and close, and if there are any, adjusted close, volume, open, high and low, by the
-        names that `regime load` accepts; a missing value is NaN or null
+    prices: a DataFrame of pandas or polars, as yfinance gives it too, an Arrow table, a relation of
+        DuckDB or a dict of columns. It has date and close, and if there are any, adjusted close,
+        volume, open, high and low, by the names that `regime load` accepts; a missing value is NaN
+        or null
     returns trade_date (n,) datetime64[D]; close, volume, open, log_return, adjusted_close,
         adjusted_log_return, relative_log_volume, log_range, overnight_gap (n,) float64, NaN where
         the table has null; day_number, feature_hash (n,) int64

@@ -1,5 +1,6 @@
 """A frame of one instrument's prices → checked columns, by the rules of staging."""
 
+import contextlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,13 @@ class Frame(Protocol):
     def __getitem__(self, column: Any, /) -> Any: ...
 
 
-PriceTable = Frame | Mapping[str, ArrayLike]
+class ArrowStream(Protocol):
+    """An Arrow table, a relation of DuckDB, or anything else that gives Arrow's stream."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None, /) -> Any: ...
+
+
+PriceTable = Frame | ArrowStream | Mapping[str, ArrayLike]
 
 # The range of a price, as staging has it.
 LEAST, GREATEST = 1e-100, 1e100
@@ -51,29 +58,24 @@ class Prices:
 
 
 def read(prices: PriceTable) -> Prices:
-    """The prices of a frame, or of a dict of columns, in any order of days.
+    """The prices of a table of one instrument, in any order of days.
 
     Columns are found by the names that `regime load` knows. If there is no date column, a pandas
     index is used that holds dates or is named as one. NaN and null are missing values. If there is
     no adjusted close, the close is used. Raises and warns as `daily_features` does.
     """
-    is_lazy = hasattr(prices, "collect")
-    if is_lazy or not (isinstance(prices, Mapping) or hasattr(prices, "columns")):
-        hint = ": collect it first" if is_lazy else ""
-        raise TypeError(
-            f"prices must be a DataFrame or a dict of columns, not a {type(prices).__name__}{hint}"
-        )
-    header = list(prices if isinstance(prices, Mapping) else prices.columns)
+    table = _of_columns(prices)
+    header = list(table if isinstance(table, Mapping) else table.columns)
     with value_errors():
         positions = positions_by_name("prices", [str(name) for name in header])
-    columns: dict[str, Any] = {name: prices[header[at]] for name, at in positions.items()}
-    if "trade_date" not in columns and _is_of_dates(index := getattr(prices, "index", None)):
+    columns: dict[str, Any] = {name: table[header[at]] for name, at in positions.items()}
+    if "trade_date" not in columns and _is_of_dates(index := getattr(table, "index", None)):
         columns["trade_date"] = index
     for name in ("trade_date", "close"):
         if name not in columns:
             raise ValueError(missing("prices", name, map(str, header)))
 
-    days = _days(columns["trade_date"])
+    days = read_days("prices: the trade_date", columns["trade_date"])
     close = _numbers("close", columns["close"])
     absent = np.full(len(close), np.nan)
     adjusted_close, volume, opened, high, low = (
@@ -102,6 +104,45 @@ def read(prices: PriceTable) -> Prices:
     return usable if is_adjusted else replace(usable, adjusted_close=usable.close)
 
 
+def _of_columns(prices: Any) -> Any:
+    """A DataFrame with plain names of columns, or a dict of columns.
+
+    raises TypeError for what is no table, ValueError for several tickers of yfinance
+    """
+    is_lazy, is_of_pandas = hasattr(prices, "collect"), hasattr(prices, "iloc")
+    has_columns = not is_lazy and hasattr(prices, "columns")
+    gives_arrow = hasattr(prices, "__arrow_c_stream__") or hasattr(prices, "__arrow_c_array__")
+    if isinstance(prices, Mapping):
+        return prices
+    if is_of_pandas and has_columns:
+        return prices if prices.columns.nlevels == 1 else _of_one_ticker(prices)
+    if gives_arrow and not is_of_pandas:
+        import polars
+
+        with contextlib.suppress(polars.exceptions.PolarsError):  # an array of numbers, say
+            return polars.DataFrame(prices)
+    elif has_columns:
+        return prices
+    raise TypeError(
+        "prices must be a DataFrame, an Arrow table, a relation of DuckDB or a dict of columns, "
+        f"not a {type(prices).__name__}{': collect it first' if is_lazy else ''}"
+    )
+
+
+def _of_one_ticker(frame: Any) -> Any:
+    """A frame of yfinance, whose columns are named by price and ticker, without the ticker."""
+    levels = [
+        level
+        for level in range(frame.columns.nlevels)
+        if any(name_of(str(name)) == "close" for name in frame.columns.unique(level))
+    ]
+    if len(levels) != 1 or frame.columns.nlevels != 2:
+        raise ValueError(missing("prices", "close", map(str, frame.columns)))
+    tickers = frame.columns.unique(1 - levels[0])
+    plain = frame.droplevel(1 - levels[0], axis=1)
+    return plain.assign(instrument_id=_instrument(tickers))
+
+
 def _is_of_dates(index: Any) -> bool:
     """Whether a pandas index holds dates, by its type or its name."""
     if getattr(getattr(index, "dtype", None), "kind", "") == "M":
@@ -109,8 +150,11 @@ def _is_of_dates(index: Any) -> bool:
     return name_of(str(getattr(index, "name", ""))) == "trade_date"
 
 
-def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
-    """column: n dates, midnights or texts, as `regime load` reads them; returns (n,) days"""
+def read_days(name: str, column: Iterable[object]) -> NDArray[np.datetime64]:
+    """column: n dates, midnights or texts, as `regime load` reads them; returns (n,) days
+
+    name: what they are, for an error
+    """
     days: list[date] = []
     for row, value in enumerate(column):
         text = str(value)
@@ -120,7 +164,7 @@ def _days(column: Iterable[object]) -> NDArray[np.datetime64]:
             days.append(date.fromisoformat(text[:10]))
         except ValueError:
             raise ValueError(
-                f"prices: the trade_date of row {row} cannot be read as YYYY-MM-DD: {text[:40]!r}"
+                f"{name} of row {row} cannot be read as YYYY-MM-DD: {text[:40]!r}"
             ) from None
     return np.array(days, "datetime64[D]")
 

@@ -193,7 +193,11 @@ def score(
     raises RegimeError if there are too few of them, if they are all the same, and for the vote
     """
     rule = rule or Rule()
-    days = scored_days.read(database, series, rule, start, end)
+    return of_days(scored_days.read(database, series, rule, start, end), series, rule)
+
+
+def of_days(days: ScoredDays, series: Series, rule: Rule) -> Score:
+    """The score of days that were read by this rule."""
     found = _measures(days)
     return Score(
         **vars(series),

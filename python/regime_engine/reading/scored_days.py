@@ -115,6 +115,7 @@ class Trading:
 
     hold: the labels on which the instrument is held; position: 1 if it is held
     trades: 1 if the position is new; daily: return after costs; market: that of the instrument
+    bought, sold: datetime64[D] from whose close to whose close the return is
     known: the days whose return is known; the others have 0
     """
 
@@ -123,6 +124,8 @@ class Trading:
     trades: Floats
     daily: Floats
     market: Floats
+    bought: np.ndarray
+    sold: np.ndarray
     known: np.ndarray
 
 
@@ -148,7 +151,11 @@ class ScoredDays:
 
 
 def read(
-    database: Database, series: Series, rule: Rule, start: date | None, end: date | None
+    database: Database,
+    series: Series,
+    rule: Rule,
+    start: date | None = None,
+    end: date | None = None,
 ) -> ScoredDays:
     """The days from start to end, both by default without a bound.
 
@@ -361,7 +368,8 @@ def _trading(
     # The label of day t decides what is held from the close of t + 1 to that of t + 2.
     days = place + 2
     known = days < len(prices.returns)
-    log_returns = np.where(known, prices.returns[np.minimum(days, len(prices.returns) - 1)], 0)
+    days = np.minimum(days, len(prices.returns) - 1)
+    log_returns = np.where(known, prices.returns[days], 0)
     daily = measures.daily_results(log_returns, position, cost=cost, before=position[0])
     return Trading(
         hold=hold,
@@ -369,5 +377,7 @@ def _trading(
         trades=np.abs(np.diff(position, prepend=position[0])),
         daily=np.where(known, daily, 0),
         market=np.expm1(log_returns),
+        bought=prices.days[days - 1],
+        sold=prices.days[days],
         known=known,
     )

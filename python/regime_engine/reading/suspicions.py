@@ -1,5 +1,6 @@
 """The suspicious prices that regimes rest on."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -80,9 +81,19 @@ def suspicions(
     as_of: by default the last regime of all
     raises RegimeError if the audit's views are missing
     """
+    return suspicions_and_prices(database, all_series, as_of)[0]
+
+
+def suspicions_and_prices(
+    database: Database, all_series: Iterable[Series], as_of: date | None = None
+) -> tuple[list[Suspicions], Counter[str]]:
+    """The suspicions, and how many rows of price_suspicions each instrument of the series has.
+
+    Both at once: the view compares the calendars of all instruments, which takes as long for one.
+    """
     asked = list(all_series)
     if not asked:  # nor are there views, in a database without prices
-        return []
+        return [], Counter()
     parameters = {
         "regions": [series.region for series in asked],
         "model_ids": [series.model_id for series in asked],
@@ -127,7 +138,7 @@ def suspicions(
                     look_further=_look_further(database, instruments),
                 )
             )
-    return counted
+    return counted, Counter(each.instrument_id for each in found)
 
 
 def _series(evidence: _Evidence) -> Series:

@@ -8,9 +8,16 @@ from psycopg import sql
 from regime_engine import seeds
 from regime_engine.database import Database, Query, Rows
 from regime_engine.database.statements import statement
-from regime_engine.reading.rows import IS_SERIES, require_regimes
+from regime_engine.errors import RegimeError
+from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
 from regime_engine.runs import dead_runs
 from regime_engine.series import MAX_STALENESS_DAYS, Series
+
+_OF_REGIME = sql.SQL("""
+    region, as_of_date, regime_label, confidence, runner_up_label, expected_volatility,
+    (metadata ->> 'novelty')::double precision as novelty, instrument_id, model_version,
+    probabilities
+""")
 
 
 def history(
@@ -32,6 +39,63 @@ def history(
         from {regimes}
     """
     return _newest(database, series, query, {"start": start, "end": end, "limit": limit})
+
+
+def regimes(
+    database: Database, series: Series, start: date | None = None, end: date | None = None
+) -> Rows:
+    """As `history`, with region and novelty, and last the probabilities by label.
+
+    raises RegimeError if the series has no regime at all
+    """
+    query = database.compose("select {columns} from {regimes}", columns=_OF_REGIME)
+    return _newest(database, series, query, {"start": start, "end": end, "limit": None})
+
+
+def latest(database: Database, model_id: str, window_days: int, region: str | None = None) -> Rows:
+    """The newest row of `regimes` of each region that has one, by region. region: of this one only
+
+    raises RegimeError if there is none
+    """
+    if region is None:
+        names = regions_of(database, model_id, window_days)
+    else:
+        require_regimes(database, Series(region, model_id, window_days))
+        names = [region]
+    return database.rows(
+        """
+        select newest.*
+        from unnest(%(names)s::text[]) with ordinality as asked (name, place)
+        cross join lateral (
+            select {columns}
+            from {regimes}
+            where region = name and model_id = %(model_id)s and window_days = %(window_days)s
+            order by as_of_date desc
+            limit 1
+        ) as newest
+        order by place
+        """,
+        {"names": names, "model_id": model_id, "window_days": window_days},
+        columns=_OF_REGIME,
+    )
+
+
+def regions_of(database: Database, model_id: str, window_days: int) -> list[str]:
+    """Every region that has regimes by this encoder and window length, by name.
+
+    raises RegimeError if there is none
+    """
+    found = database.execute(
+        "select distinct region from {regimes} where model_id = %s and window_days = %s"
+        " order by region",
+        [model_id, window_days],
+    ).fetchall()
+    if not found:
+        raise RegimeError(
+            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
+            "writes them, and `regime status` lists the stored series"
+        )
+    return [region for (region,) in found]
 
 
 def transitions(
@@ -76,6 +140,33 @@ def _newest(
         """,
         vars(series) | which,
         query=database.compose(query),
+        is_series=IS_SERIES,
+    )
+
+
+def spells(
+    database: Database, series: Series, start: date | None = None, end: date | None = None
+) -> Rows:
+    """The view regime_spells: the spells that have a day from start to end, whole, oldest first.
+
+    raises RegimeError if the series has no regime at all, or if the view is missing
+    """
+    require_regimes(database, series)
+    return fetch_audit(
+        database,
+        """
+        select
+            region, spell_number, regime_label, start_date, end_date, trading_days, missing_days,
+            is_open, mean_confidence, lowest_confidence, total_return, annualised_volatility,
+            worst_drawdown, entered_from_label, entry_confidence, left_to_label, exit_confidence
+        from {regime_spells}
+        where
+            {is_series}
+            and end_date >= coalesce(%(start)s::date, '-infinity')
+            and start_date <= coalesce(%(end)s::date, 'infinity')
+        order by spell_number
+        """,
+        vars(series) | {"start": start, "end": end},
         is_series=IS_SERIES,
     )
 

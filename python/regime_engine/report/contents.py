@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, LiteralString
+from itertools import groupby
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 
 from regime_engine import seeds
@@ -14,16 +14,16 @@ from regime_engine.database import Database, Query, Record, Rows
 from regime_engine.database.statements import statement
 from regime_engine.engine import nightly
 from regime_engine.errors import RegimeError
-from regime_engine.reading import volatility
+from regime_engine.reading import performance, score, scored_days, volatility
 from regime_engine.reading.analogues import Analogue, analogues
 from regime_engine.reading.forecast import Calibration, Forecast, calibration, forecast
 from regime_engine.reading.matrix import Cell, matrix
-from regime_engine.reading.rows import IS_SERIES, fetch_audit, require_regimes
-from regime_engine.reading.score import Score, score
-from regime_engine.reading.suspicions import Suspicions, suspicions
+from regime_engine.reading.performance import Benchmark, Performance
+from regime_engine.reading.rows import IS_SERIES, fetch_audit
+from regime_engine.reading.suspicions import Suspicions
+from regime_engine.reading.verdicts import VerdictHistory, history
 from regime_engine.series import Series
 
-MOST_REGIONS = 20
 LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
@@ -34,6 +34,7 @@ CALIBRATED_HORIZON = 21
 class Day:
     """A trading day of the view regime_timeline. probabilities: label → probability
 
+    log_return: of the adjusted close
     realised_volatility_21_days_after: of the view volatility_forecasts; no label may depend on it
 
     The fields of a regime are None, and probabilities is empty, on a day without a regime.
@@ -51,6 +52,7 @@ class Day:
     model_version: int | None
     is_in_sample: bool | None
     close: float | None
+    log_return: float | None
     drawdown: float | None
     run_id: UUID | None
 
@@ -137,17 +139,39 @@ class LedgerRun:
 
 
 @dataclass(frozen=True)
+class Beforehand:
+    """What is known of a region before it is read: what is as quickly read of all regions at once.
+
+    number: its place in the report, from 0
+    description: of the region's instrument, if it has one
+    suspicions: None if the last regime rests on no suspicious price
+    suspicious_prices: instrument → how many it has, of all instruments that have some
+    benchmark: None if none was asked for
+    """
+
+    number: int
+    series: Series
+    description: str | None
+    suspicions: Suspicions | None
+    suspicious_prices: dict[str, int]
+    benchmark: Benchmark | None
+
+
+@dataclass(frozen=True)
 class RegionReport:
     """All that is shown of one region.
 
+    number: its place in the report, from 0
     labels: calmest first; latest: the last day that has a regime; version: the model that gave it
     description: of the region's instrument, if it has one
     suspicions: None if the last regime rests on no suspicious price
-    score: None if it cannot be told
+    found_by_audit: test of the last audit → how many of its rows are of this region
+    score, performance: None if they cannot be told
     why_empty: the reason why analogues, calibration, volatility or score is empty, by name of the
         field
     """
 
+    number: int
     series: Series
     description: str | None
     labels: list[str]
@@ -163,7 +187,9 @@ class RegionReport:
     calibration: list[Calibration]
     volatility: list[volatility.Score]
     analogues: list[Analogue]
-    score: Score | None
+    found_by_audit: dict[str, int]
+    score: score.Score | None
+    performance: Performance | None
     suspicions: Suspicions | None
     why_empty: dict[str, str]
 
@@ -173,90 +199,55 @@ class RegionReport:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What an audit test found.
+class Audit:
+    """What is known of the dbt audit when a report is written.
 
-    status: pass, warn or fail; of an earlier audit kept or none: whether it left rows
+    verdicts: one a test of the last audit, the failed ones first; empty if none was recorded
+    descriptions: of the tests by name, if the audit was run for this report
     """
 
-    name: str
-    status: str
-    failures: int
-    description: str = ""
+    verdicts: list[VerdictHistory]
+    descriptions: dict[str, str] | None
+    written_at: datetime
+
+    @property
+    def audited_at(self) -> datetime | None:
+        return self.verdicts[0].audited_at if self.verdicts else None
+
+    @property
+    def failed(self) -> list[VerdictHistory]:
+        return [each for each in self.verdicts if each.verdict == "FAIL"]
+
+    @property
+    def warned(self) -> list[VerdictHistory]:
+        return [each for each in self.verdicts if each.verdict == "WARN"]
 
 
 @dataclass(frozen=True)
-class Report:
-    """regions: as asked for; verdicts: one a test, None if no audit has been run
+class Shared:
+    """What the regions of a report have in common."""
 
-    is_fresh: whether the audit was run for this report
-    """
-
-    regions: list[RegionReport]
-    verdicts: list[Verdict] | None
-    is_fresh: bool
-    written_at: datetime
+    model_id: str
+    window_days: int
+    n_regions: int
+    audit: Audit
 
 
-def read(
-    database: Database,
-    regions: tuple[str, ...],
-    model_id: str,
-    window_days: int,
-    fresh: list[Verdict] | None = None,
-) -> Report:
-    """The report on these regions, or on all that have regimes, at one moment of the database.
-
-    fresh: the verdicts of an audit that was just run
-    raises RegimeError if there is no regime, or if there are more regions than a page can show
-    """
-    # The search for analogues sets this level too; the level of a transaction cannot be changed.
-    database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    with database.transaction():
-        names = regions or _regions(database, model_id, window_days)
-        described = {name: region.description for name, region in seeds.regions(database).items()}
-        return Report(
-            regions=[
-                _region(database, Series(name, model_id, window_days), described.get(name))
-                for name in dict.fromkeys(names)
-            ],
-            verdicts=_kept_failures(database) if fresh is None else fresh,
-            is_fresh=fresh is not None,
-            written_at=datetime.now(UTC),
-        )
-
-
-def audit(database: Database) -> list[Verdict]:
-    """Run the dbt audit; one verdict a test."""
+def audit(database: Database) -> dict[str, str]:
+    """Run the dbt audit; the description of each test, by name."""
     results, _ = nightly.audit(database, rows_shown=0)
-    return [
-        Verdict(each.name, each.status, each.failures, " ".join(each.description.split()))
-        for each in results
-    ]
+    return {each.name: " ".join(each.description.split()) for each in results}
 
 
-def _regions(database: Database, model_id: str, window_days: int) -> list[str]:
-    """Every region that has regimes by this encoder and window length."""
-    found = database.execute(
-        "select distinct region from {regimes} where model_id = %s and window_days = %s"
-        " order by region",
-        [model_id, window_days],
-    ).fetchall()
-    if not found:
-        raise RegimeError(
-            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
-            "writes them, and `regime status` lists the stored series"
-        )
-    if len(found) > MOST_REGIONS:
-        raise RegimeError(
-            f"{len(found):,} regions have regimes, and a page shows at most {MOST_REGIONS}: choose "
-            "some of them with --region, once for each"
-        )
-    return [region for (region,) in found]
+def audit_of(database: Database, descriptions: dict[str, str] | None) -> Audit:
+    """What is known of the last audit. descriptions: of one that was just run"""
+    verdicts = history(database).records(VerdictHistory)
+    return Audit(verdicts, descriptions, written_at=datetime.now(UTC))
 
 
-def _region(database: Database, series: Series, description: str | None) -> RegionReport:
-    require_regimes(database, series)
+def read_region(database: Database, beforehand: Beforehand) -> RegionReport:
+    """All that a report shows of a region. The caller's transaction keeps it to one moment."""
+    series = beforehand.series
     days = _rows_of(database, series, Day, statement(__package__, "days"))
     latest = next(day for day in reversed(days) if day.regime_label is not None)
     [version] = _rows_of(
@@ -282,14 +273,16 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
             why_empty[panel] = str(error)
             return []
 
+    rule = scored_days.Rule()
     try:
-        scored = score(database, series)
+        scored = scored_days.read(database, series, rule)
     except RegimeError as error:
         scored, why_empty["score"] = None, str(error)
 
     return RegionReport(
+        number=beforehand.number,
         series=series,
-        description=description,
+        description=beforehand.description,
         labels=[*known, *sorted(label for label in occurring - {*known} if label is not None)],
         latest=latest,
         days=days,
@@ -297,7 +290,7 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         matrix=matrix(database, series).records(Cell),
         profile=_rows_of(database, series, Profile, profile),
         version=version,
-        checks=_checks(database, series, latest.instrument_id),
+        checks=_checks(database, series, latest.instrument_id, beforehand),
         runs=_runs(database, series, latest),
         forecast=forecast(database, series, HORIZONS).records(Forecast),
         calibration=unless_refused(
@@ -305,8 +298,12 @@ def _region(database: Database, series: Series, description: str | None) -> Regi
         ),
         volatility=unless_refused("volatility", volatility.score, volatility.Score),
         analogues=unless_refused("analogues", analogues, Analogue),
-        score=scored,
-        suspicions=next(iter(suspicions(database, [series])), None),
+        found_by_audit=_found_of_region(database, series.region),
+        score=score.of_days(scored, series, rule) if scored else None,
+        performance=(
+            performance.performance(scored, rule, beforehand.benchmark) if scored else None
+        ),
+        suspicions=beforehand.suspicions,
         why_empty=why_empty,
     )
 
@@ -334,69 +331,130 @@ def _rows_of(
     return rows.records(kind)
 
 
-# What is counted, by name: what follows `select * from`.
-_FAULTS: dict[str, LiteralString] = {
-    "Transitions that disagree with the regimes": (
-        "{transition_reconciliation} where {of_series} and verdict <> 'agrees'"
-    ),
-    "Regimes of runs that did not succeed": (
-        "{regime_timeline} where {of_series}"
-        " and run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')"
-    ),
-    "Unsound embeddings": ("{embedding_integrity} where {of_windows} and cardinality(faults) > 0"),
-}
-_NOTES: dict[str, LiteralString] = {
-    "Embeddings whose prices were restated since": (
-        "{embedding_integrity} where {of_windows} and status = 'restated'"
-    ),
-    "Trading days without a regime": "{regime_timeline} where {of_series} and is_missing",
-    "Days labelled by a model that was trained on them": (
-        "{regime_timeline} where {of_series} and is_in_sample"
-    ),
-    "Prices that look suspicious": "{price_suspicions} where instrument_id = {instrument_id}",
-}
+class _Counted(NamedTuple):
+    """Rows of an audit view. scope, rows: conditions in SQL, of the series and of these rows"""
+
+    name: str
+    is_fault: bool
+    view: str
+    scope: LiteralString
+    rows: LiteralString
 
 
-def _checks(database: Database, series: Series, instrument_id: str) -> list[Check]:
+_OF_SERIES: LiteralString = (
+    "region = {region} and model_id = {model_id} and window_days = {window_days}"
+)
+_OF_WINDOWS: LiteralString = (
+    "entity_id = {instrument_id} and model_id = {model_id} and window_days = {window_days}"
+)
+_COUNTED = (
+    _Counted(
+        "Transitions that disagree with the regimes",
+        True,
+        "transition_reconciliation",
+        _OF_SERIES,
+        "verdict <> 'agrees'",
+    ),
+    _Counted(
+        "Regimes of runs that did not succeed",
+        True,
+        "regime_timeline",
+        _OF_SERIES,
+        "run_id in (select run_id from {run_ledger} where status <> 'SUCCEEDED')",
+    ),
+    _Counted(
+        "Unsound embeddings",
+        True,
+        "embedding_integrity",
+        _OF_WINDOWS,
+        "cardinality(faults) > 0",
+    ),
+    _Counted(
+        "Embeddings whose prices were restated since",
+        False,
+        "embedding_integrity",
+        _OF_WINDOWS,
+        "status = 'restated'",
+    ),
+    _Counted("Trading days without a regime", False, "regime_timeline", _OF_SERIES, "is_missing"),
+    _Counted(
+        "Days labelled by a model that was trained on them",
+        False,
+        "regime_timeline",
+        _OF_SERIES,
+        "is_in_sample",
+    ),
+)
+
+
+def _checks(
+    database: Database, series: Series, instrument_id: str, beforehand: Beforehand
+) -> list[Check]:
     """What the audit views find now, each with a query that can be pasted into psql."""
     literals = {name: sql.Literal(value) for name, value in vars(series).items()}
     literals["instrument_id"] = sql.Literal(instrument_id)
-    of_kind = "model_id = {model_id} and window_days = {window_days}"
-    slots = {
-        **literals,
-        "of_series": sql.SQL("region = {region} and " + of_kind).format(**literals),
-        "of_windows": sql.SQL("entity_id = {instrument_id} and " + of_kind).format(**literals),
-    }
-    checks = []
-    for name, rows in (_FAULTS | _NOTES).items():
-        query = sql.SQL("select * from {}").format(database.compose(rows, **slots))
-        (found,) = database.one("select count(*) from ({query}) as found", query=query)
-        shown = query.as_string(database.connection)
-        checks.append(Check(name, is_fault=name in _FAULTS, found=found, look_further=shown))
-    return checks
+    found: dict[str, int] = {}
+    # A view is read once, whatever is counted in it.
+    by_view = groupby(sorted(_COUNTED, key=lambda each: each.view), lambda each: each.view)
+    for view, (first, *others) in by_view:
+        counts = database.one(
+            "select {counts} from {view} where {scope}",
+            view=database.table(view),
+            scope=database.compose(first.scope, **literals),
+            counts=sql.SQL(", ").join(
+                sql.SQL("count(*) filter (where {})").format(database.compose(each.rows))
+                for each in (first, *others)
+            ),
+        )
+        found |= zip((each.name for each in (first, *others)), counts, strict=True)
+
+    def look_further(view: str, *conditions: LiteralString) -> str:
+        query = sql.SQL("select * from {} where {}").format(
+            database.table(view),
+            sql.SQL(" and ").join(database.compose(each, **literals) for each in conditions),
+        )
+        return query.as_string(database.connection)
+
+    suspicious = Check(
+        "Prices that look suspicious",
+        is_fault=False,
+        found=beforehand.suspicious_prices.get(instrument_id, 0),
+        look_further=look_further("price_suspicions", "instrument_id = {instrument_id}"),
+    )
+    return [
+        *(
+            Check(each.name, each.is_fault, found[each.name], look_further(*each[2:]))
+            for each in _COUNTED
+        ),
+        suspicious,
+    ]
 
 
-def _kept_failures(database: Database) -> list[Verdict] | None:
-    """One verdict a test of the last audit, by the rows that it left; None if there was no audit.
+def _found_of_region(database: Database, region: str) -> dict[str, int]:
+    """Test → how many of the rows that its last audit found are of this region.
 
-    dbt stores neither when the audit was run nor which tests only warn.
+    A test whose rows do not name a region is left out.
     """
     schema = database.settings.failures_schema
     names = database.execute(
-        "select relname from pg_class where relkind = 'r'"
-        " and relnamespace = (select oid from pg_namespace where nspname = %s)"
-        " order by relname",
+        """
+        select tables.relname
+        from pg_class as tables
+        inner join pg_attribute as columns on columns.attrelid = tables.oid
+        where
+            tables.relnamespace = (select oid from pg_namespace where nspname = %s)
+            and tables.relkind = 'r'
+            and columns.attname = 'region'
+            and not columns.attisdropped
+        """,
         [schema],
     ).fetchall()
     if not names:
-        return None
+        return {}
     counts = sql.SQL(" union all ").join(
-        sql.SQL("select {}, count(*) from {}").format(
-            sql.Literal(name), sql.Identifier(schema, name)
+        sql.SQL("select {}, count(*) from {} where region = {}").format(
+            sql.Literal(name), sql.Identifier(schema, name), sql.Literal(region)
         )
         for (name,) in names
     )
-    return [
-        Verdict(name, status="kept" if count else "none", failures=count)
-        for name, count in database.execute(counts)
-    ]
+    return dict(database.execute(counts).fetchall())

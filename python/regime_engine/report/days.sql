@@ -13,6 +13,7 @@ select
     timeline.model_version,
     timeline.is_in_sample,
     timeline.close,
+    timeline.adjusted_log_return as log_return,
     timeline.drawdown,
     timeline.run_id
 from {regime_timeline} as timeline

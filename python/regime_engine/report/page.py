@@ -3,87 +3,82 @@
 import base64
 import contextlib
 import errno
+import gzip
 import hashlib
-import math
+import json
 import os
-from dataclasses import asdict, replace
-from datetime import date
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import altair as alt
-import jinja2
 import vl_convert
 
 from regime_engine import __version__
 from regime_engine.charts import over_time
-from regime_engine.charts.elements import DAY, milliseconds
-from regime_engine.charts.palette import DARK, LIGHT, Palette, colours, theme
+from regime_engine.charts.palette import DARK, LIGHT, Palette, by_variables, fitted, readable, theme
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.report import panels
-from regime_engine.report.contents import CALIBRATED_HORIZON, RegionReport, Report
-from regime_engine.report.tables import minus, moment, number, percent, signed, tables, text
+from regime_engine.report.regions import FEW, Report
+from regime_engine.report.sections import SPARK_DAYS, Section, environment
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
-# A chart over time → the column without which it is left out.
-EMPTY_WITHOUT = {"drawdown": "drawdown", "novelty": "novelty", "volatility": "expected"}
-# Days ahead for which the page says how likely a change of label is.
-CHANGE_HORIZONS = (5, 21, 63)
+STYLES = ("page.css", "frame.css")
+SCRIPTS = ("regions.js", "overview.js", "print.js", "page.js")
 
 
-def html(report: Report, settings: Settings) -> str:
-    """The page. All values are escaped, and its policy allows no script but its own."""
-    loader = jinja2.PackageLoader("regime_engine.report", "templates")
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
+    """The page. All values are escaped, and its policy allows no script but its own.
+
+    A panel is plain HTML if the regions are few; else it is packed with the region's numbers, and
+    the page unpacks both when the region is opened.
+    paper: the size to print on, by default the reader's
+    """
+    scripts = [_bundle(settings), *map(_source, SCRIPTS)]
+    n_labels = max(len(section.labels) for section in report.regions)
+    is_packed = len(report.regions) > FEW
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            shared=report.shared,
+            sections=report.regions,
+            packed=_packed(report.regions) if is_packed else None,
+            few=FEW,
+            counts=_counts(report.regions),
+            newest=max(section.row.as_of_date for section in report.regions),
+            spark_days=SPARK_DAYS,
+            light=_variables(fitted(LIGHT, n_labels)),
+            dark=_variables(fitted(DARK, n_labels)),
+            theme=theme(by_variables(n_labels)),
+            n_labels=n_labels,
+            css="\n".join(map(_source, STYLES)),
+            scripts=scripts,
+            policy=_policy(scripts),
+            paper=paper,
+            version=__version__,
+        )
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    for shown in (percent, signed, number, minus, moment, text):
-        environment.filters[shown.__name__] = shown
-    n_labels = max(len(region.labels) for region in report.regions)
-    script, *_ = loader.get_source(environment, "page.js")
-    css, *_ = loader.get_source(environment, "page.css")
-    scripts = [_bundle(settings), script]
-    return environment.get_template("page.html").render(
-        report=report,
-        regions=[_template_values(region) for region in report.regions],
-        calibrated_horizon=CALIBRATED_HORIZON,
-        themes={"light": _theme(LIGHT, n_labels), "dark": _theme(DARK, n_labels)},
-        variables=_variables,
-        failed=any(verdict.status == "fail" for verdict in report.verdicts or ()),
-        css=css,
-        scripts=scripts,
-        policy=_policy(scripts),
-        version=__version__,
-    )
 
 
-def png(report: Report) -> bytes:
+def png(report: Report[Section]) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
     drawn = [
-        (alt.TitleParams(_title(region), subtitle=_subtitle(region)), region.labels)
-        for region in report.regions
+        (alt.TitleParams(section.row.title, subtitle=section.subtitle), section.labels)
+        for section in report.regions
     ]
     datasets: dict[str, list[dict[str, object]]] = {}
-    for place, region in enumerate(report.regions):
-        datasets[f"days_{place}"] = [
-            {"date": milliseconds(day.as_of_date), "close": day.close} for day in region.days
-        ]
-        datasets[f"spells_{place}"] = _spells(region)
-    first = min(region.days[0].as_of_date for region in report.regions)
-    last = max(region.days[-1].as_of_date for region in report.regions)
-    n_labels = max(len(region.labels) for region in report.regions)
+    for place, section in enumerate(report.regions):
+        datasets[f"days_{place}"] = section.days
+        datasets[f"spells_{place}"] = section.spells
+    first = min(section.row.first for section in report.regions)
+    last = max(section.row.last for section in report.regions)
+    n_labels = max(len(section.labels) for section in report.regions)
     # The rows are added to Altair's result: Altair itself would copy them many times.
     spec = over_time.picture(drawn, first, last).to_dict(validate=False) | {
         "datasets": datasets,
-        "config": theme(LIGHT, n_labels) | {"padding": 24},
+        "config": theme(fitted(LIGHT, n_labels)) | {"padding": 24},
     }
     return vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=PICTURE_SCALE)
 
@@ -110,136 +105,58 @@ def write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _title(region: RegionReport) -> str:
-    voted = region.version.classifier == "vote"
-    what = region.description or ("vote of the regions" if voted else region.latest.instrument_id)
-    return f"{region.series.region} · {what}"
+def _source(name: str) -> str:
+    loader = environment().loader
+    assert loader is not None
+    return loader.get_source(environment(), name)[0]
 
 
-def _subtitle(region: RegionReport) -> str:
-    latest, since = region.latest, _since(region)
-    return (
-        f"{latest.as_of_date}: {latest.regime_label}, confidence {percent(latest.confidence)}"
-        f"{f', since {since}' if since else ''}"
-    )
+def _counts(sections: list[Section]) -> list[tuple[str, int, int]]:
+    """Each label that a region has: its place and how many have it, the most severe first."""
+    counts = Counter((section.row.place, section.row.label) for section in sections)
+    return [(label, place, n) for (place, label), n in sorted(counts.items(), reverse=True)]
 
 
-def _since(region: RegionReport) -> date | None:
-    """First day of the current label; None in the series' first spell."""
-    last = region.spells[-1]
-    return last.start_date if last.entered_from_label else None
-
-
-def _data(region: RegionReport) -> dict[str, object]:
-    """What the scripts read. The days stand column by column: names would be most of each row."""
-    labels = region.labels
-    days = region.days
-    columns: dict[str, list[Any]] = {
-        "date": [(day.as_of_date - date(1970, 1, 1)).days for day in days],
-        "label": [_place(labels, day.regime_label) for day in days],
-        "confidence": [_rounded(day.confidence, 4) for day in days],
-        "close": [_significant(day.close) for day in days],
-        "drawdown": [_rounded(day.drawdown, 4) for day in days],
-        "novelty": [_rounded(day.novelty, 1) for day in days],
-        "expected": [_rounded(day.expected_volatility, 4) for day in days],
-        "came": [_rounded(day.realised_volatility_21_days_after, 4) for day in days],
-    }
-    for place, label in enumerate(labels):
-        columns[f"p{place}"] = [
-            _rounded(day.probabilities.get(label, 0), 4) if day.probabilities else None
-            for day in days
-        ]
-    drawn = over_time.over_time(labels, days[0].as_of_date, days[-1].as_of_date)
-    for name, column in EMPTY_WITHOUT.items():
-        if not any(value is not None for value in columns[column]):
-            del drawn[name]
-    drawn |= _small_charts(region)
-    return {
-        "region": region.series.region,
-        "labels": labels,
-        "days": columns,
-        "spells": _spells(region),
-        "specs": {name: chart.to_dict(validate=False) for name, chart in drawn.items()},
-    }
-
-
-def _spells(region: RegionReport) -> list[dict[str, object]]:
-    """The spells of the charts: each ends where the next begins, the last one with its last day."""
-    starts = [milliseconds(spell.start_date) for spell in region.spells]
-    ends = [*starts[1:], milliseconds(region.latest.as_of_date) + DAY]
-    return [
-        {"label": spell.regime_label, "start": start, "until": until}
-        for spell, start, until in zip(region.spells, starts, ends, strict=True)
-    ]
-
-
-def _small_charts(region: RegionReport) -> dict[str, alt.TopLevelMixin]:
-    """The charts that carry their own rows; a chart without rows is left out."""
-    labels = region.labels
-    cells = [cell for cell in region.matrix if cell.probability is not None]
-    profiles = [each for each in region.profile if each.annualised_volatility is not None]
-    drawn: dict[str, alt.TopLevelMixin] = {}
-    if cells:
-        drawn["matrix"] = panels.matrix(labels, cells)
-    if profiles:
-        drawn["profile"] = panels.profile(labels, profiles)
-    if region.closed_spells:
-        drawn["durations"] = panels.durations(labels, region.closed_spells)
-    if region.forecast:
-        drawn["fan"] = panels.fan(labels, region.forecast)
-    if region.calibration:
-        drawn["calibration"] = panels.calibration(region.calibration)
-    if region.analogues:
-        drawn["analogues"] = panels.analogues(region.analogues)
-    return drawn
-
-
-def _template_values(region: RegionReport) -> dict[str, object]:
-    """What the template knows of a region: the fields of the report, and what is derived here."""
-    return {
-        **vars(region),
-        "data": _data(region),
-        "title": _title(region),
-        "since": _since(region),
-        "place": {label: place for place, label in enumerate(region.labels)},
-        "first": region.days[0].as_of_date,
-        "last": region.days[-1].as_of_date,
-        "faults": [check for check in region.checks if check.is_fault and check.found],
-        "changes": {
-            each.horizon: each.probability_of_change
-            for each in region.forecast
-            if each.horizon in CHANGE_HORIZONS
-        },
-        "forecasts": sum(each.forecasts for each in region.calibration),
-        "tables": tables(region),
-    }
-
-
-def _theme(palette: Palette, n_labels: int) -> dict[str, object]:
-    labels = colours(palette.labels, n_labels)
-    return {
-        "palette": asdict(replace(palette, labels=labels)),
-        "config": theme(palette, n_labels),
-    }
-
-
-def _variables(palette: dict[str, Any]) -> str:
+def _variables(palette: Palette) -> str:
     """A palette as CSS custom properties."""
-    names = ("page", "panel", "text", "muted", "line", "accent", "good", "bad")
-    labels = (f"--label-{place}: {colour}" for place, colour in enumerate(palette["labels"]))
-    return "; ".join([*(f"--{name}: {palette[name]}" for name in names), *labels])
+    colours = vars(palette) | {f"label-{n}": colour for n, colour in enumerate(palette.labels)}
+    colours |= {f"on-label-{n}": readable(each) for n, each in enumerate(palette.labels)}
+    del colours["labels"]
+    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
 
 
-def _place(labels: list[str], label: str | None) -> int | None:
-    return labels.index(label) if label in labels else None
+def _packed(sections: list[Section]) -> list[str]:
+    """A text for each region, of its numbers and its panel: compressed, in base64.
+
+    The first one has the lines of a JSON document; each other one a part for each stretch of its
+    own document: [from, until] of the first one's lines, or a line that the first has not.
+    """
+    documents = [
+        json.dumps(section.numbers | {"panel": section.panel.split("\n")}, indent=0).split("\n")
+        for section in sections
+    ]
+    first, *others = documents
+    return [_compressed(first), *(_compressed(_differences(first, each)) for each in others)]
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
-    return round(value, digits) if value is not None and math.isfinite(value) else None
+def _differences(first: list[str], lines: list[str]) -> list[str | list[int]]:
+    places = {line: place for place, line in enumerate(first)}
+    parts: list[str | list[int]] = []
+    for line in lines:
+        before = parts[-1] if parts else ""
+        if isinstance(before, list) and first[before[1] : before[1] + 1] == [line]:
+            before[1] += 1
+        elif line in places:
+            parts.append([places[line], places[line] + 1])
+        else:
+            parts.append(line)
+    return parts
 
 
-def _significant(value: float | None) -> float | None:
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+def _compressed(document: object) -> str:
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    # The time stays out of the file: the same report is the same bytes.
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _policy(scripts: list[str]) -> str:

@@ -39,7 +39,8 @@ class SpellCount:
 def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
     """A square for each pair of labels, with its probability and count."""
     fields = ("from_label", "to_label", "probability", "transitions")
-    above = alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False)
+    limit = {"expr": f"width / {len(labels)} - 4"}
+    above = alt.Axis(orient="top", labelAngle=0, labelLimit=limit, ticks=False, domain=False)
     base = alt.Chart(_values(cells, fields)).encode(
         x=alt.X("to_label:N", title="to", sort=labels, axis=above),
         y=alt.Y("from_label:N", title=None, sort=labels, axis=label_axis()),
@@ -50,13 +51,13 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
             alt.Tooltip("transitions:Q", title="times", format=","),
         ],
     )
-    ramp = alt.Scale(type="sqrt", domain=[0, 1], range="ramp")
+    strength = alt.Scale(type="sqrt", domain=[0, 1], range=[0.05, 1])
     squares = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("probability:Q", scale=ramp, legend=None)
+        opacity=alt.Opacity("probability:Q", scale=strength, legend=None)
     )
     # On a dark square the text has the colour of the panel.
     ink = alt.condition(
-        "datum.probability > 0.3", alt.value({"expr": "panel"}), alt.value({"expr": "ink"})
+        "datum.probability > 0.3", alt.value({"expr": "panel"}), alt.value({"expr": "text"})
     )
     percent = base.mark_text(fontSize=13, fontWeight=600, dy=-7).encode(
         text=alt.Text("probability:Q", format=".1%"), color=ink
@@ -65,43 +66,47 @@ def matrix(labels: list[str], cells: list[Cell]) -> alt.TopLevelMixin:
         text=alt.Text("transitions:Q", format=","), color=ink
     )
     chart = alt.layer(squares, percent, times).add_params(
-        alt.param("panel", value=LIGHT.panel), alt.param("ink", value=LIGHT.text)
+        alt.param("panel", value=LIGHT.panel), alt.param("text", value=LIGHT.text)
     )
-    return sized(chart, 54 * len({cell.from_label for cell in cells}))
+    return sized(chart, 58 * len({cell.from_label for cell in cells}))
 
 
 def profile(labels: list[str], profiles: list[Profile]) -> alt.TopLevelMixin:
-    """Return against volatility: a named point for each label."""
+    """A lane for each label: a point at its return, a bar of one volatility to each side."""
     fields = ("regime_label", "annualised_return", "annualised_volatility", "days")
-    axis = alt.Axis(format=".0%", tickCount=5)
-    across = alt.Scale(zero=True, nice=False, padding=24)
-    upward = alt.Scale(zero=True, nice=False, padding=32)
-    base = alt.Chart(_values(profiles, fields)).encode(
-        x=alt.X("annualised_volatility:Q", title="volatility, annual", axis=axis, scale=across),
-        y=alt.Y("annualised_return:Q", title="return, annual", axis=axis, scale=upward),
-        tooltip=[
-            alt.Tooltip("regime_label:N", title="label"),
-            alt.Tooltip("annualised_return:Q", title="return, annual", format=".1%"),
-            alt.Tooltip("annualised_volatility:Q", title="volatility, annual", format=".1%"),
-            alt.Tooltip("days:Q", title="days", format=","),
-        ],
-    )
-    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(y=alt.datum(0))
-    points = base.mark_circle(opacity=1).encode(
-        size=alt.Size("days:Q", scale=alt.Scale(range=[60, 700], zero=True), legend=None),
-        color=colour(labels, "regime_label"),
-    )
-    # Names stand above and below by turns: neighbours in severity are often neighbours here too.
+    percents = alt.Axis(format="+.0%", tickCount=5, grid=True)
     known = {profile.regime_label for profile in profiles}
-    occurring = [label for label in labels if label in known]
-    names = [
-        base.transform_filter(alt.FieldOneOfPredicate("regime_label", turn))
-        .mark_text(dy=dy, fontWeight=600)
-        .encode(text="regime_label:N")
-        for turn, dy in ((occurring[::2], -20), (occurring[1::2], 22))
-        if turn
-    ]
-    return sized(alt.layer(zero, points, *names), 230)
+    lanes = [label for label in labels[::-1] if label in known]
+    base = (
+        alt.Chart(_values(profiles, fields))
+        .transform_calculate(
+            low="datum.annualised_return - datum.annualised_volatility",
+            high="datum.annualised_return + datum.annualised_volatility",
+        )
+        .encode(
+            y=alt.Y("regime_label:N", title=None, sort=lanes, axis=label_axis()),
+            tooltip=[
+                alt.Tooltip("regime_label:N", title="label"),
+                alt.Tooltip("annualised_return:Q", title="return, annual", format="+.1%"),
+                alt.Tooltip("annualised_volatility:Q", title="volatility, annual", format=".1%"),
+                alt.Tooltip("days:Q", title="days", format=","),
+            ],
+        )
+    )
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
+    across = alt.X("low:Q", title="return, annual", axis=percents)
+    bars = base.mark_bar(height=10, cornerRadius=5).encode(
+        x=across, x2="high:Q", color=colour(labels, "regime_label")
+    )
+    points = base.mark_circle(size=90, opacity=1).encode(
+        x="annualised_return:Q",
+        color=alt.value({"expr": "text"}),
+        stroke=alt.value({"expr": "panel"}),
+    )
+    chart = alt.layer(zero, bars, points).add_params(
+        alt.param("text", value=LIGHT.text), alt.param("panel", value=LIGHT.panel)
+    )
+    return sized(chart, 40 * len(lanes))
 
 
 def counted_durations(labels: list[str], spells: list[Spell]) -> list[SpellCount]:
@@ -134,7 +139,7 @@ def durations(labels: list[str], spells: list[Spell]) -> alt.TopLevelMixin:
             alt.Tooltip("spells:Q"),
         ],
     )
-    return sized(chart.add_params(alt.param("panel", value=LIGHT.panel)), 230)
+    return sized(chart.add_params(alt.param("panel", value=LIGHT.panel)), 300)
 
 
 def fan(labels: list[str], forecasts: list[Forecast]) -> alt.TopLevelMixin:

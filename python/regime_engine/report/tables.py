@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from regime_engine.measures import EWM_HALF_LIFE
 from regime_engine.model_versions import flat
 from regime_engine.reading.matrix import Cell
+from regime_engine.reading.performance import Performance
 from regime_engine.reading.score import Score, Section
 from regime_engine.reading.score import table as score_table
 from regime_engine.reading.volatility import FACTOR
@@ -98,6 +99,7 @@ def tables(region: RegionReport) -> dict[str, Table]:
             ],
         ),
         **_score_tables(region.score),
+        **({"earned": _earned_table(region.performance)} if region.performance else {}),
         "parameters": _parameters_table(region.version),
         "calibration": _table(
             region.calibration,
@@ -204,6 +206,26 @@ def _score_table(section: Section, level: float) -> Table:
     )
 
 
+def _earned_table(performance: Performance) -> Table:
+    def ratio(value: float | None) -> str:
+        return number(value, 2)
+
+    return _table(
+        [*performance.labels, *performance.others],
+        [
+            Column("Held", "name", text),
+            Column("Days held", "days", number),
+            Column("Return a year", "annual_return", signed),
+            Column("Volatility", "volatility", percent),
+            Column("Sharpe", "sharpe_ratio", ratio),
+            Column("Sortino", "sortino_ratio", ratio),
+            Column("Worst drawdown", "worst_drawdown", percent),
+            Column("Hit rate", "hit_rate", percent),
+            Column("Turnover a year", "turnover", lambda value: percent(value, 0)),
+        ],
+    )
+
+
 def _parameters_table(version: ModelVersion) -> Table:
     """The parameters and metrics that are one number, or one a label."""
     labels = version.labels or []
@@ -226,7 +248,8 @@ def _numeric_headings(*texts: str) -> list[Heading]:
 def percent(value: float | None, digits: int = 1, signed: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:{'+' if signed else ''}.{digits}%}".replace("-", "−")
+    shown = f"{value:{'+' if signed else ''}.{digits}%}"
+    return shown.replace("-", "−") if re.search("[1-9]", shown) else shown.lstrip("+-")
 
 
 def signed(value: float | None) -> str:

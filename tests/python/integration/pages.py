@@ -35,9 +35,10 @@ TERMINAL = re.compile(r"^```\n\$ ([^\n]*\n)(.*?)^```$", re.MULTILINE | re.DOTALL
 
 # They begin with an empty database; all others after the demo.
 OF_OWN_PRICES = ("README.md", "docs/operator.md")
-# The auditor's questions have a test each, the package's page a project that has it, the notebook's
-# a session, the recipes of prices their files in test_load.py.
-ELSEWHERE = ("docs/auditor.md", "docs/notebook.md", "docs/package.md", "docs/prices.md")
+# The auditor's questions have a test each, the package's page a project that has it, the pages on
+# Python a session, the recipes of prices their files in test_load.py.
+SESSIONS = ("docs/notebook.md", "docs/python.md")
+ELSEWHERE = ("docs/auditor.md", "docs/package.md", "docs/prices.md", *SESSIONS)
 AFTER_THE_DEMO = [
     page
     for page in sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
@@ -88,6 +89,18 @@ def require_what_is_written(page: str, settings: Settings, folder: Path) -> None
     printed = re.split(r"---- block \d+ ----\n", done.stdout)[1:]
     for (_, block, shown), answer in zip(blocks, printed, strict=True):
         assert not shown or same_answer(shown, answer), f"{block}{answer}"
+
+
+def require_session(page: str, capsys) -> None:
+    """Every block of the page is run in this process, one after the other, and prints what is
+    shown."""
+    session = {}
+    blocks = BLOCK.findall((ROOT / page).read_text())
+    assert {language for language, _, _ in blocks} == {"python"}
+    for _, block, shown in blocks:
+        exec(block, session)
+        printed = capsys.readouterr().out
+        assert same_answer(shown, printed), f"{block}{printed}"
 
 
 def with_what_is_here(script: str, settings: Settings, address: str) -> str:

@@ -13,7 +13,13 @@ import psycopg
 import pytest
 from bundled import V3
 from commands import regime_command, succeed
-from pages import AFTER_THE_DEMO, checkout, require_what_is_written, same_answer
+from pages import (
+    AFTER_THE_DEMO,
+    checkout,
+    require_session,
+    require_what_is_written,
+    same_answer,
+)
 from project import ROOT, run_in
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
@@ -213,3 +219,13 @@ def project(tmp_path_factory):
 def test_the_commands_of_a_page_work_as_written(page, after_the_demo, project):
     shutil.copy(ROOT / "seeds/regions.csv", project / "seeds")
     require_what_is_written(page, after_the_demo, project)
+
+
+def test_the_session_of_the_page_on_python_prints_what_is_shown(
+    demonstrated, tmp_path, monkeypatch, capsys
+):
+    settings, _ = demonstrated
+    monkeypatch.setenv("REGIME_DATABASE_URL", settings.database_url)
+    monkeypatch.chdir(tmp_path)
+    require_session("docs/python.md", capsys)
+    assert (tmp_path / "regimes.png").read_bytes().startswith(b"\x89PNG")

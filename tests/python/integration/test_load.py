@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
 import psycopg
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from commands import Process, environment, refusal, regime_command, succeed
@@ -680,14 +682,9 @@ def test_options_that_make_no_sense_are_wrong_usage(empty_settings, write, argum
 FRAME = {"Date": ["2024-01-02", "2024-01-03"], "Close": [1.234, None], "Adj Close": [1.5, 2.5]}
 
 
-class Arrow:
-    """Anything that gives Arrow's stream, such as a relation of DuckDB."""
-
-    def __arrow_c_stream__(self, schema: object = None) -> object:
-        return pl.DataFrame(FRAME).__arrow_c_stream__(schema)
-
-
-@pytest.mark.parametrize("kind", ["pandas", "pandas, days in the index", "polars", "Arrow", "dict"])
+@pytest.mark.parametrize(
+    "kind", ["pandas", "pandas, days in the index", "polars", "Arrow", "DuckDB", "dict"]
+)
 def test_a_frame_is_loaded_by_the_checks_of_a_file(database, empty_settings, kind):
     pandas = pd.DataFrame(FRAME).assign(
         Date=pd.to_datetime(FRAME["Date"]).tz_localize("Asia/Tokyo")
@@ -696,7 +693,8 @@ def test_a_frame_is_loaded_by_the_checks_of_a_file(database, empty_settings, kin
         "pandas": pandas,
         "pandas, days in the index": pandas.set_index("Date").rename_axis(None),
         "polars": pl.DataFrame(FRAME),
-        "Arrow": Arrow(),
+        "Arrow": pa.table(FRAME),
+        "DuckDB": duckdb.from_arrow(pa.table(FRAME)),
         "dict": FRAME,
     }
     with pytest.warns(

@@ -1,25 +1,32 @@
-"""`regime matrix`, `forecast` and `explain`: what they print, against SQL, numpy and a simulation."""
+"""`regime matrix`, `forecast`, `explain`: what they print, against SQL, numpy and a simulation; and
+the same from Python."""
 
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import psycopg
 import pytest
 from bundled import GLOBAL, US, US_TECH, V3
 from click.testing import CliRunner
 from commands import environment, regime_command, succeed
+from project import ROOT
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg.conninfo import make_conninfo
 from servers import MODULE_DATABASE
 from sklearn.metrics import roc_auc_score
 
+from regime_engine import open_database
 from regime_engine.cli import regime
 from regime_engine.cli.matrix import CELLS
 from regime_engine.config import Settings
@@ -30,15 +37,19 @@ from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import changes, volatility
 from regime_engine.reading import forecast as forecasts
+from regime_engine.reading import performance as earnings
+from regime_engine.reading import scored_days as days_to_score
 from regime_engine.reading.analogues import analogues
 from regime_engine.reading.changes import Change, LastLabel
 from regime_engine.reading.explain import explain
 from regime_engine.reading.matrix import matrix
 from regime_engine.reading.score import Rule, score
 from regime_engine.reading.suspicions import suspicions
+from regime_engine.series import Series
 
 pytestmark = pytest.mark.one_server
 
+SEVERITIES = {"CARRY": 0, "NEUTRAL": 1, "RISK_OFF": 2, "CRISIS": 3}
 FIRST, LAST = date(2006, 1, 3), date(2009, 12, 31)
 
 
@@ -455,9 +466,10 @@ def scored_days(settings) -> pd.DataFrame:
     days["ewm"] = (days["log_return"].fillna(0) ** 2).ewm(halflife=10).mean()
     days["return two days later"] = np.expm1(days["log_return"].shift(-2))
     days = days.merge(regimes, on="day")
-    severity = {"CARRY": 0, "NEUTRAL": 1, "RISK_OFF": 2, "CRISIS": 3}
-    days["severity"] = days["label"].map(severity)
-    days["expected"] = [sum(p * severity[k] for k, p in of.items()) for of in days["probabilities"]]
+    days["severity"] = days["label"].map(SEVERITIES)
+    days["expected"] = [
+        sum(p * SEVERITIES[k] for k, p in of.items()) for of in days["probabilities"]
+    ]
     return days
 
 
@@ -507,6 +519,89 @@ def test_a_score_has_the_figures_of_pandas(database, scored_days, few_resamples)
     assert ours("brier_score") == pytest.approx(of_forecasts["brier_score"])
     base_rate = figures["brier_score"].rivals["no_regime"].value
     assert base_rate == pytest.approx(of_forecasts["base_rate_brier_score"])
+
+
+def earned(daily: pd.Series) -> dict[str, float]:
+    """What the report says of these daily returns, by pandas."""
+    wealth = (1 + daily).cumprod()
+    downside = (daily.clip(upper=0) ** 2).mean() ** 0.5
+    return {
+        "annual_return": wealth.iloc[-1] ** (252 / len(daily)) - 1,
+        "volatility": daily.std(ddof=0) * 252**0.5,
+        "sharpe_ratio": daily.mean() / daily.std(ddof=0) * 252**0.5,
+        "sortino_ratio": daily.mean() / downside * 252**0.5,
+        "worst_drawdown": min(0, (wealth / wealth.cummax() - 1).min(), wealth.min() - 1),
+    }
+
+
+def test_what_labels_rule_and_benchmark_earned_is_what_pandas_says(
+    database, scored_days, few_resamples
+):
+    rule = Rule(("CARRY", "NEUTRAL"), cost=0.002)
+    nasdaq = earnings.benchmark(database, "IXIC.INDX")
+    found = earnings.performance(days_to_score.read(database, US, rule), rule, nasdaq)
+
+    market = scored_days["return two days later"]
+    of_label = {label: market[days.index] for label, days in scored_days.groupby("label")}
+    held = scored_days["label"].isin(rule.hold)
+    traded = held.astype(float).diff().abs().fillna(0)
+    prices = database.rows(
+        "select trade_date, adjusted_log_return from features.daily_features"
+        " where instrument_id = 'IXIC.INDX' order by trade_date"
+    )
+    beside = pd.DataFrame(prices.rows, columns=["day", "log_return"])
+    beside["return"] = np.expm1(beside["log_return"].shift(-2))
+    beside = scored_days[["day"]].merge(beside, on="day")["return"]
+    daily = {
+        **{label: of_label[label] for label in sorted(of_label, key=SEVERITIES.get)},
+        "Rule": held * market - rule.cost * traded,
+        "Buy and hold": market,
+        "Benchmark IXIC.INDX": beside,
+    }
+    rows = {row.name: row for row in (*found.labels, *found.others)}
+    assert list(rows) == list(daily)
+    for name, returns in daily.items():
+        expected = earned(returns)
+        figures = {each: getattr(rows[name], each) for each in expected}
+        assert figures == pytest.approx(expected), name
+        days_held = returns[held] if name == "Rule" else returns
+        assert rows[name].days == len(days_held)
+        assert rows[name].hit_rate == pytest.approx((days_held > 0).mean())
+    turnover = [row.turnover for row in found.others]
+    assert turnover == pytest.approx([traded.mean() * 252, 0, 0])
+    assert {row.turnover for row in found.labels} == {None}
+    assert found.notes == []
+
+    # The rule is that of the score.
+    (of_rule,) = (each for each in score(database, US, rule).sections if each.title == "The rule")
+    assert of_rule.measures[0].ours == rows["Rule"].sharpe_ratio
+    # Wealth is told at the end of each week, of all the days.
+    assert found.wealth[-1].rule == pytest.approx((1 + daily["Rule"]).prod())
+    assert found.wealth[-1].benchmark == pytest.approx((1 + beside).prod())
+    weeks = [each.as_of_date.isocalendar()[:2] for each in found.wealth]
+    assert len(set(weeks)) == len(weeks) > 200
+
+
+def test_a_benchmark_that_has_not_all_the_days_says_so(own):
+    def notes(benchmark_id: str = "IXIC.INDX") -> list[str]:
+        rule = Rule()
+        days = days_to_score.read(own, US, rule)
+        return earnings.performance(days, rule, earnings.benchmark(own, benchmark_id)).notes
+
+    with pytest.raises(
+        RegimeError, match=r"--benchmark IXIC: no such instrument .* are IXIC\.INDX,"
+    ):
+        notes("IXIC")
+    delete = "delete from features.daily_features where instrument_id = 'IXIC.INDX' and {}"
+    own.execute(delete.format("extract(isodow from trade_date) = 3"))
+    (sparse,) = notes()
+    assert sparse.startswith("IXIC.INDX has a price on 79% of the days; on the others its return")
+    own.execute(delete.format("trade_date < '2008-01-01'"))
+    late, _ = notes()
+    assert late.startswith("IXIC.INDX has prices from 2008-01-03 to ")
+    own.execute(delete.format("trade_date < '2015-01-01'"))
+    (none,) = notes()
+    assert none.endswith("so there is nothing to compare.")
 
 
 def test_a_score_is_the_same_twice_in_each_format(database, ask, few_resamples):
@@ -737,6 +832,11 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
     assert read(own) == before
 
 
+def from_python(database: Database, series: Series) -> pl.DataFrame:
+    with open_database(database.settings.database_url) as opened:
+        return opened.regimes(series.region)
+
+
 @pytest.mark.parametrize(
     ("edit", "read"),
     [
@@ -746,6 +846,8 @@ def test_a_regime_of_a_weekend_is_no_trading_day(own):
         ("probabilities = '[]'", partial(forecasts.score, horizons=[5])),
         ("""probabilities = '{{"CRISIS": null}}'""", partial(forecasts.score, horizons=[5])),
         ("probabilities = '[]'", score),
+        ("probabilities = '[]'", from_python),
+        ("""probabilities = '{{"CRISIS": null}}'""", from_python),
     ],
 )
 def test_a_row_that_was_edited_beyond_reading_gets_one_line(own, edit, read):
@@ -772,6 +874,13 @@ def test_the_suspicious_prices_that_a_last_regime_rests_on_are_counted(own):
         "training), see: select * from audit.price_suspicions where instrument_id in ('GSPC.INDX');"
     )
     assert own.rows(us.look_further).rows
+    with open_database(own.settings.database_url) as opened:
+        latest = opened.latest()
+    assert dict(latest.select("region", "suspicious_prices").rows()) == {
+        "GLOBAL": vote.summary,
+        "US": us.summary,
+        "US_TECH": None,
+    }
     # Of the regime of an earlier day.
     assert explain(own, US, date(2006, 8, 1)).suspicions == replace(us, in_window=1, in_training=1)
     assert explain(own, US, date(2007, 8, 1)).suspicions == replace(us, in_window=0)
@@ -899,6 +1008,10 @@ def test_views_that_are_not_built_are_said_to_be(own):
         with pytest.raises(RegimeError, match="`regime pipeline` builds them"):
             read()
     assert "the audit views are missing" in explain(own, US).why_no_suspicions
+    with open_database(own.settings.database_url) as opened:
+        with pytest.warns(UserWarning, match="suspicious prices are not known: .* audit views are"):
+            latest = opened.latest("US")
+        assert latest["suspicious_prices"].to_list() == [None]
     state = succeed(regime_command(own.settings, "status")).stdout
     assert "Suspicious prices are not known: " in state
 
@@ -926,3 +1039,235 @@ def test_tables_are_found_under_the_names_of_the_settings(own):
         aliases={"regimes": "market_regimes", "transition_matrix": "chain"},
     )
     assert (read(replace(own, settings=named)), ahead) == before
+
+
+@pytest.fixture
+def opened(settings):
+    with open_database(settings.database_url) as opened:
+        yield opened
+
+
+def in_sql(database: Database, query: str) -> list[dict]:
+    return list(database.connection.cursor(row_factory=psycopg.rows.dict_row).execute(query))
+
+
+OF_US = "where region = 'US' and model_id = 'num-regime-core-v3' and window_days = 63"
+SPRING = ("2008-03-03", "2008-05-30")
+
+
+def test_a_frame_of_regimes_has_every_number_that_is_stored(database, opened):
+    stored = in_sql(database, f"select * from runtime.regimes {OF_US} order by as_of_date")
+    frame = opened.regimes("US")
+    assert frame.columns == [
+        *("region", "as_of_date", "regime_label", "confidence", "runner_up_label"),
+        *("expected_volatility", "novelty", "instrument_id", "model_version"),
+        *(f"probability_{label}" for label in ("CARRY", "NEUTRAL", "RISK_OFF", "CRISIS")),
+    ]
+    assert len(frame) == len(stored) > 900
+    for row, of_row in zip(frame.iter_rows(named=True), stored, strict=True):
+        told = {name: row.pop(name) for name in list(row) if name.startswith("probability_")}
+        assert {f"probability_{label}": p for label, p in of_row["probabilities"].items()} == told
+        assert row == {"novelty": of_row["metadata"]["novelty"]} | {
+            name: of_row[name] for name in row if name != "novelty"
+        }
+    some = opened.regimes("US", *SPRING)
+    assert some.equals(
+        frame.filter(pl.col("as_of_date").is_between(date(2008, 3, 3), date(2008, 5, 30)))
+    )
+    assert len(some) > 50
+
+
+def test_a_label_that_the_model_does_not_know_has_no_probability(opened):
+    tech = opened.regimes("US_TECH")
+    assert set(tech["probability_NEUTRAL"]) == {1.0}
+    for label in ("CARRY", "RISK_OFF", "CRISIS"):
+        assert tech[f"probability_{label}"].null_count() == len(tech) == 251
+    assert opened.regimes("GLOBAL").columns == tech.columns
+
+
+@pytest.mark.parametrize(
+    ("read", "command"),
+    [
+        (lambda db: db.transitions("US"), "transitions --region US"),
+        (lambda db: db.transitions("US", *SPRING), "transitions --region US --start 2008-03-03 --end 2008-05-30"),
+        (lambda db: db.transition_matrix("US"), "matrix --region US --shrink"),
+        (lambda db: db.forecast("US", [5, 63], "2008-10-12"), "forecast --region US --horizon 5 --horizon 63 --as-of 2008-10-12"),
+        (lambda db: db.forecast("US"), "forecast --region US"),
+        (lambda db: db.regions(), "region list"),
+    ],
+)  # fmt: skip
+def test_a_frame_has_the_rows_of_the_command(opened, ask, read, command):
+    rows = json.loads(ask(*command.split(), "--format", "json").stdout)
+    frame = read(opened)
+    assert len(frame) == len(rows) > 1
+    for row, printed in zip(frame.iter_rows(named=True), rows, strict=True):
+        assert row.pop("region") == printed.get("region", "US")
+        assert {
+            name: str(value) if isinstance(value, date) else value for name, value in row.items()
+        } == {name: printed[name] for name in row}
+        assert set(printed) - set(row) <= {"region", "changed_at", "changed_by"}
+
+
+def test_a_frame_of_spells_has_the_rows_of_the_view(database, opened):
+    view = in_sql(database, f"select * from audit.regime_spells {OF_US} order by start_date")
+    spells = opened.spells("US")
+    assert spells.rows(named=True) == [{name: row[name] for name in spells.columns} for row in view]
+    assert {*view[0]} - {*spells.columns} == {"model_id", "window_days"}
+    # A spell that reaches into the stretch is there as a whole.
+    some = opened.spells("US", "2008-09-15", "2008-09-15")
+    assert some.rows(named=True) == [
+        {name: row[name] for name in some.columns}
+        for row in view
+        if row["start_date"] <= date(2008, 9, 15) <= row["end_date"]
+    ]
+    assert len(some) == 1
+
+
+def test_an_explanation_from_python_is_that_of_the_command(database, opened):
+    assert opened.explain("US", "2008-10-10") == explain(database, US, date(2008, 10, 10))
+
+
+def test_the_latest_regimes_are_the_last_of_each_region(opened):
+    latest = opened.latest()
+    assert latest["region"].to_list() == ["GLOBAL", "US", "US_TECH"]
+    for row in latest.drop("suspicious_prices").iter_rows(named=True):
+        assert row == opened.regimes(row["region"]).row(-1, named=True)
+    assert opened.latest("US").equals(latest.filter(region="US"))
+
+
+def test_embeddings_are_the_bytes_that_are_stored(database, opened):
+    days, vectors = opened.embeddings("GSPC.INDX", end="2009-06-30")
+    stored = database.rows(
+        f"select as_of_date, regime_embedding from runtime.regimes {OF_US}"
+        " and as_of_date <= '2009-06-30' order by as_of_date"
+    ).rows
+    assert days.tolist() == [day for day, _ in stored]
+    assert vectors.dtype == np.float32
+    assert [vector.tobytes() for vector in vectors] == [vector for _, vector in stored]
+    days, vectors = opened.embeddings("GSPC.INDX", "2030-01-01")
+    assert (days.shape, vectors.shape) == ((0,), (0, 384))
+
+
+FRAMES = {
+    "regimes": lambda db, **frame: db.regimes("US", *SPRING, **frame),
+    "no regimes": lambda db, **frame: db.regimes("US", end="1990-01-01", **frame),
+    "latest": lambda db, **frame: db.latest(**frame),
+    "transitions": lambda db, **frame: db.transitions("US", **frame),
+    "spells": lambda db, **frame: db.spells("US", **frame),
+    "transition_matrix": lambda db, **frame: db.transition_matrix("US", **frame),
+    "forecast": lambda db, **frame: db.forecast("US", **frame),
+    "regions": lambda db, **frame: db.regions(**frame),
+}
+
+
+@pytest.mark.parametrize("read", FRAMES.values(), ids=FRAMES)
+def test_a_frame_of_pandas_has_the_same_rows_and_needs_no_arrow(opened, read, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    polars, pandas = read(opened), read(opened, frame="pandas")
+    assert isinstance(pandas, pd.DataFrame)
+    assert list(pandas.columns) == polars.columns
+    for name, kind in polars.schema.items():
+        column = pandas[name]
+        if kind == pl.Date:
+            assert column.dtype == "datetime64[ns]"
+            column = column.dt.date
+        elif kind in (pl.Float64, pl.Int64, pl.Boolean):
+            assert column.dtype == str(kind).lower().replace("boolean", "bool")
+        else:
+            assert kind == pl.String
+        values = [None if value != value else value for value in column]
+        assert values == polars[name].to_list(), name
+
+
+def test_the_columns_of_each_frame_are_those_of_the_page(opened):
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]* \| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.M
+    )
+    page = {
+        method: columns.replace(
+            "`probability_` and each label (calmest first)",
+            "probability_CARRY, probability_NEUTRAL, probability_RISK_OFF, probability_CRISIS",
+        )
+        for method, columns in rows
+    }
+    page["latest"] = page["latest"].replace("those of `regimes`", page["regimes"])
+    assert set(page) == set(FRAMES) - {"no regimes"}
+    for method, columns in page.items():
+        assert FRAMES[method](opened).columns == columns.split(", "), method
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        *(date(2008, 3, 3), datetime(2008, 3, 3, 16), datetime(2008, 3, 3, 16, tzinfo=UTC)),
+        *(np.datetime64("2008-03-03"), np.datetime64("2008-03-03T16:00"), pd.Timestamp("2008-03-03")),
+        *("2008-03-03", "2008-03-03T16:00:00", np.str_("2008-03-03")),
+        *pl.Series([date(2008, 3, 3)]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_day_is_written_in_any_usual_way(opened, day):
+    (found,) = opened.regimes("US", day, day)["as_of_date"]
+    assert found == date(2008, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("read", "error", "reason"),
+    [
+        (lambda db: db.regimes("MARS"), RegimeError, "unknown region 'MARS': known are US, US_TECH"),
+        (lambda db: db.latest("MARS"), RegimeError, "unknown region 'MARS'"),
+        (lambda db: db.regimes(7), TypeError, "region is a text, not 7"),
+        (lambda db: db.regimes("US", "2008"), ValueError, "start is a day such as '2008-09-15', not '2008'"),
+        (lambda db: db.regimes("US", end="31.12.2008"), ValueError, "end is a day such as"),
+        (lambda db: db.regimes("US", np.datetime64("NaT")), ValueError, "start is a day such as"),
+        (lambda db: db.regimes("US", pd.NaT), ValueError, "start is a day such as '2008-09-15', not NaT"),
+        (lambda db: db.regimes("US", 20080915), TypeError, "start is a day such as '2008-09-15', not 20080915"),
+        (lambda db: db.spells("US", "2009-01-02", "2008-01-02"), ValueError, "start 2009-01-02 is after end 2008-01-02"),
+        (lambda db: db.regimes("US", frame="panda"), ValueError, "frame is 'polars' or 'pandas', not 'panda'"),
+        (lambda db: db.forecast("US", 0), ValueError, "horizons are numbers of trading days from 1 on, not 0"),
+        (lambda db: db.forecast("US", []), ValueError, "from 1 on"),
+        (lambda db: db.forecast("US", 10**12), RegimeError, "the database refused: integer out of range"),
+        (lambda db: db.explain("US", "1999-12-31"), RegimeError, "the first regime of region US is of 2006-01-03"),
+        (lambda db: db.embeddings("US"), RegimeError, "US is a region, and embeddings are of instruments: give that of the region, GSPC.INDX"),
+        (lambda db: db.embeddings("GSPC"), RegimeError, "no embeddings of instrument 'GSPC' .*: embedded are GSPC.INDX, IXIC.INDX"),
+    ],
+)  # fmt: skip
+def test_what_python_asks_in_vain_is_said_in_one_line(opened, read, error, reason):
+    with pytest.raises(error, match=reason) as said:
+        read(opened)
+    assert "\n" not in str(said.value)
+
+
+def test_regimes_of_another_encoder_are_asked_for_when_the_database_is_opened(settings):
+    of_v2 = open_database(settings.database_url, model_id="num-regime-core-v2", frame="pandas")
+    with of_v2:
+        with pytest.raises(RegimeError, match="no regimes of region US by num-regime-core-v2"):
+            of_v2.regimes("US")
+        with pytest.raises(RegimeError, match="no regimes yet by num-regime-core-v2"):
+            of_v2.latest()
+        with pytest.raises(RegimeError, match=r"`regime embed --instrument-id GSPC\.INDX --model"):
+            of_v2.embeddings("GSPC.INDX")
+        assert isinstance(of_v2.regions(), pd.DataFrame)
+    with pytest.raises(ValueError, match="frame is 'polars' or 'pandas', not 'arrow'"):
+        open_database(settings.database_url, frame="arrow")
+
+
+def test_a_closed_database_says_so_and_a_lost_connection_is_made_again(database, opened):
+    before = opened.regimes("US")
+    database.execute("""
+        select pg_terminate_backend(pid, 10000) from pg_stat_activity
+        where datname = current_database() and pid != pg_backend_pid()
+    """)
+    assert opened.regimes("US").equals(before)
+    opened.close()
+    opened.close()
+    assert "closed" in repr(opened)
+    with pytest.raises(RegimeError, match=r"this database is closed: call open_database\(\) again"):
+        opened.regimes("US")
+
+
+def test_a_limit_of_the_login_is_said_in_one_line(settings):
+    limited = make_conninfo(settings.database_url, options="-c statement_timeout=1")
+    with open_database(limited) as opened, pytest.raises(RegimeError) as said:
+        opened.spells("US")
+    assert "raise the setting statement_timeout of this login" in str(said.value)

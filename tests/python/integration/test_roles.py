@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import DATABASE, MODULE_DATABASE
 from stored import ENGINE_TABLES, FEATURES
 
-from regime_engine import dbt, roles
+from regime_engine import dbt, open_database, roles
 from regime_engine.config import Settings
 from regime_engine.database import Database, connect, embedded
 from regime_engine.engine import nightly
@@ -274,6 +274,16 @@ def test_the_auditor_looks_with_the_command_and_is_told_what_it_may_not(shared):
         (("audit",), "run it as a member of regime_builder"),
     ]:
         assert said in refusal(regime(*arguments))
+
+
+def test_the_auditor_reads_everything_from_python(shared):
+    with open_database(shared("auditor").database_url) as opened:
+        for frame in (opened.regions(), opened.latest(), opened.forecast("US")):
+            assert len(frame)
+        for read in (opened.regimes, opened.transitions, opened.spells, opened.transition_matrix):
+            assert len(read("US"))
+        assert opened.explain("US").region == "US"
+        assert len(opened.embeddings("GSPC.INDX").days)
 
 
 def test_a_rebuild_of_everything_by_the_builder_keeps_every_right(shared):

@@ -40,7 +40,6 @@ print(*sorted({"numpy", "psycopg", "polars", "dbt"} & set(sys.modules)), file=sy
 
 
 def test_help_has_every_command_in_its_section_with_a_whole_sentence():
-    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
     context = click.Context(regime, info_name="regime", terminal_width=80)
     shown = " ".join(regime.get_help(context).split())
     ends = [*(shown.index(f" {section}: ") for section in SECTIONS), len(shown)]

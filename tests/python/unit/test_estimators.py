@@ -7,6 +7,7 @@ import markets
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
@@ -85,13 +86,96 @@ def test_a_fit_returns_itself_and_keeps_its_hyperparameters(estimator):
     assert model.get_params() == estimator.get_params()
     assert model.n_features_in_ == 384
     assert not hasattr(model, "feature_names_in_")
-    assert model.classes_.tolist() == ["CARRY", "CRISIS", "NEUTRAL"]
+    assert model.classes_.tolist() == model.labels_.tolist() == ["CARRY", "NEUTRAL", "CRISIS"]
     label, probabilities, novelty, *_ = answers(model, X)
     assert set(label) == set(model.classes_)
     assert probabilities.shape == (300, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
     assert novelty.min() >= 0
     assert novelty.max() <= 100
+
+
+@BOTH
+def test_the_columns_of_the_probabilities_are_calmest_first(estimator):
+    probabilities = fitted(type(estimator)).predict_proba(market(3))
+    swings = np.exp(market(3)[:, num_regime_core_v3.LAYOUT.index("ln_volatility_half_life_8")])
+    mean_swings = (probabilities * swings[:, None]).sum(axis=0) / probabilities.sum(axis=0)
+    assert (np.diff(mean_swings) > 0).all()
+
+
+@BOTH
+def test_a_fit_that_predicts_is_a_fit_and_then_a_prediction(estimator):
+    labels = clone(estimator).fit_predict(market(3))
+    assert labels.tolist() == fitted(type(estimator)).predict(market(3)).tolist()
+
+
+def test_given_labels_are_sorted_columns_and_known_ones_are_ordered_by_their_alarm():
+    X = market(2)
+    labels = np.array(["RISK_OFF", "CRISIS", "CARRY", "mine"])[np.arange(len(X)) % 4]
+    model = PrototypeRegimes().fit(X, labels)
+    assert model.classes_.tolist() == ["CARRY", "CRISIS", "RISK_OFF", "mine"]
+    assert model.labels_.tolist() == ["CARRY", "RISK_OFF", "CRISIS", "mine"]
+    assert model.fit_predict(X, labels).tolist() == model.predict(X).tolist()
+    read = PrototypeRegimes.from_json(model.parameters_.labels, model.to_json())
+    assert read.classes_.tolist() == model.classes_.tolist()
+
+
+def test_the_transition_matrix_is_the_mean_of_the_chains_by_their_shares():
+    model = fitted(MarkovRegimes)
+    chains = model.to_json()["experts"]
+    assert len(chains) == 2
+    expected = sum(each["share"] * np.array(each["transition_matrix"]) for each in chains)
+    np.testing.assert_allclose(model.transition_matrix_, expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(model.transition_matrix_.sum(axis=1), 1, rtol=0, atol=1e-12)
+    # The market stays in its state with probability .985.
+    assert np.diag(model.transition_matrix_) == pytest.approx(0.985, abs=0.01)
+
+
+def test_the_criteria_weigh_the_densities_against_the_fitted_numbers():
+    X, model = market(3), fitted(MarkovRegimes)
+    samples = model.score_samples(X)
+    assert samples.shape == (300,)
+    assert model.score(X) == samples.mean()
+    # Both chains: 3 μ, 3 σ, ν, 6 transitions; the second: 3 volumes, their scale and weight.
+    # The volatility: mean, deviation, leverage, ν.
+    n_parameters = 2 * 13 + 5 + 4
+    assert model.aic(X) == pytest.approx(2 * n_parameters - 2 * samples.sum(), rel=1e-12)
+    assert model.bic(X) == pytest.approx(np.log(300) * n_parameters - 2 * samples.sum(), rel=1e-12)
+    assert model.score_samples(X[:1]).tolist() == samples[:1].tolist()
+
+
+def test_a_sample_has_the_laws_of_the_chains():
+    model = fitted(MarkovRegimes)
+    returns, labels = model.sample(40_000, random_state=5)
+    states = np.array([model.labels_.tolist().index(label) for label in labels])
+
+    steps = np.zeros((3, 3))
+    np.add.at(steps, (states[:-1], states[1:]), 1)
+    observed, A = steps / steps.sum(axis=1, keepdims=True), model.transition_matrix_
+    deviation = np.sqrt(A * (1 - A) / steps.sum(axis=1, keepdims=True))
+    assert (abs(observed - A) < 4 * deviation + 1e-4).all()
+
+    for state in range(3):
+        drawn = returns[states == state] / model.parameters_.scale
+
+        def law(x, state=state):
+            return sum(
+                e.share * scipy.stats.t.cdf((x - e.mu[state]) / e.sigma[state], e.nu)
+                for e in model.parameters_.experts
+            )
+
+        assert scipy.stats.kstest(drawn, law).pvalue > 0.001
+
+
+def test_a_sample_is_repeated_by_its_seed():
+    model = fitted(MarkovRegimes)
+    first, again = (bits(model.sample(100, 7)) for _ in range(2))
+    assert first == again == bits(model.sample(100, np.random.default_rng(7)))
+    assert bits(model.sample(100, 8)) != first
+    with pytest.raises(ValueError, match="n_samples is 1 or more, not 0"):
+        model.sample(0)
+    with pytest.raises(NotFittedError, match="call fit first"):
+        MarkovRegimes().sample(9)
 
 
 def test_the_expected_volatility_is_annualised_by_the_days_that_are_asked_for():

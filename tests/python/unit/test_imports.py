@@ -18,7 +18,7 @@ ROOMS = (
     *("database", "seeds", "prices", "windows", "features"),
     "seals",
     *("runs", "model_versions", "store", "roles", "dbt"),
-    *("engine", "reading", "report", "notify", "notebook", "demo", "cli", "__main__"),
+    *("engine", "reading", "frames", "report", "notify", "notebook", "demo", "cli", "__main__"),
 )
 NEVER = {"store": {"classifiers"}, "notebook": {"database", "store", "engine"}}
 
@@ -70,7 +70,10 @@ def test_what_came_of_a_forecast_is_read_only_by_what_people_read():
         "models/audit/volatility_forecasts.sql",
         "python/regime_engine/config.py",
         "python/regime_engine/reading/volatility.py",
-        *(f"python/regime_engine/report/{name}" for name in ("contents.py", "days.sql", "page.py")),
+        *(
+            f"python/regime_engine/report/{name}"
+            for name in ("contents.py", "days.sql", "sections.py")
+        ),
     }
 
 
@@ -87,7 +90,7 @@ def test_no_import_closes_a_circle():
 def test_a_notebook_imports_neither_the_database_nor_the_engine():
     program = """
 import sys
-from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, encode
+from regime_engine import MarkovRegimes, PrototypeRegimes, daily_features, encode, plot_regimes
 unwanted = ("psycopg", "regime_engine.database", "regime_engine.store", "regime_engine.engine")
 print(*[name for name in sys.modules if f"{name}.".startswith(tuple(f"{each}." for each in unwanted))])
 """

@@ -55,6 +55,13 @@ def test_sharpe_and_drawdown():
     assert measures.max_drawdown(np.array([-0.2, 0.1])) == pytest.approx(-0.2)
 
 
+def test_sortino_counts_only_losses_as_risk():
+    # mean 0.01, and two days of four with a loss of 0.02
+    daily = np.array([0.03, -0.02, 0.05, -0.02])
+    assert measures.sortino(daily, 252) == pytest.approx(0.01 / np.sqrt(0.0002) * np.sqrt(252))
+    assert np.isnan(measures.sortino(np.array([0.01, 0.0]), 252))
+
+
 def test_weighted_days_are_days_that_stand_several_times():
     ranks = measures.mid_ranks(TIED, WEIGHTS)
     of_noise = measures.mid_ranks(NOISE, WEIGHTS)

@@ -4,9 +4,11 @@ import subprocess
 import sys
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from regime_engine import daily_features, encode
@@ -19,9 +21,21 @@ VOLUME = np.round(np.exp(15 + 0.3 * _CHANCE.standard_normal(200)))
 ARRAYS = {"date": DAYS.to_numpy(), "close": CLOSE, "volume": VOLUME}
 PANDAS = pd.DataFrame(ARRAYS)
 POLARS = pl.DataFrame(ARRAYS)
+DECIMALS = "date::date as date, close::decimal(10, 2) as close, volume"
 # The volume of 2020-03-02, row 109, is missing.
 GAPS = VOLUME.tolist()
 GAPS[109] = None
+
+
+def downloaded(*tickers: str) -> pd.DataFrame:
+    """The prices as yfinance.download gives them."""
+    columns = {
+        (name, ticker): values
+        for ticker in tickers
+        for name, values in (("Close", CLOSE), ("Volume", VOLUME))
+    }
+    frame = pd.DataFrame(columns, index=pd.DatetimeIndex(DAYS, name="Date"))
+    return frame.rename_axis(columns=["Price", "Ticker"])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +48,13 @@ GAPS[109] = None
         pytest.param(PANDAS.convert_dtypes(), id="pandas, nullable types"),
         pytest.param(PANDAS.sample(frac=1, random_state=0), id="pandas, shuffled"),
         pytest.param(PANDAS.assign(ticker="SPX", note="as told"), id="pandas, other columns"),
+        pytest.param(downloaded("AAPL"), id="yfinance"),
+        pytest.param(downloaded("AAPL").swaplevel(axis=1), id="yfinance, by ticker"),
+        pytest.param(pa.table(ARRAYS), id="Arrow table"),
+        pytest.param(pa.record_batch(ARRAYS), id="Arrow record batch"),
+        pytest.param(PANDAS.convert_dtypes(dtype_backend="pyarrow"), id="pandas, Arrow types"),
+        pytest.param(duckdb.from_arrow(pa.table(ARRAYS)), id="DuckDB"),
+        pytest.param(duckdb.from_arrow(pa.table(ARRAYS)).project(DECIMALS), id="DuckDB, decimals"),
         pytest.param(POLARS, id="polars"),
         pytest.param(POLARS.with_columns(pl.col("date").dt.date()), id="polars, dates"),
         pytest.param(POLARS.rename({"date": "Trading Date", "close": "CLOSE"}), id="polars, other names"),
@@ -83,7 +104,11 @@ def changed(column: str, row: int, value: object) -> dict:
 @pytest.mark.parametrize(
     ("prices", "error", "message"),
     [
-        (CLOSE, TypeError, "prices must be a DataFrame or a dict of columns, not a ndarray"),
+        (CLOSE, TypeError, "prices must be a DataFrame, an Arrow table, a relation of DuckDB or a dict of columns, not a ndarray"),
+        (pa.chunked_array([CLOSE]), TypeError, "not a ChunkedArray"),
+        (PANDAS["close"], TypeError, "not a Series"),
+        (downloaded("AAPL", "MSFT"), ValueError, r"prices of 2 instruments \(AAPL, MSFT\): give those of one"),
+        (downloaded("AAPL").drop(columns="Close", level=0), ValueError, r"no column close among .*'Volume', 'AAPL'"),
         (None, TypeError, "not a NoneType"),
         (POLARS.lazy(), TypeError, "not a LazyFrame: collect it first"),
         ({"close": CLOSE}, ValueError, "no column trade_date among 'close': call it one of .* date,"),
