@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from regime_engine.arrays import Floats
 from regime_engine.charts import over_time
 from regime_engine.charts.elements import DAY, milliseconds
-from regime_engine.charts.palette import LIGHT, theme
+from regime_engine.charts.palette import LIGHT, fitted, theme
 from regime_engine.classifiers import STATE_LABELS
 from regime_engine.encoders import DEFAULT
 from regime_engine.notebook.prices import Prices, PriceTable, read, read_days
@@ -198,4 +198,4 @@ def _finished(chart: Chart, labels: Sequence[str], **datasets: list[dict[str, An
     palette = LIGHT
     if all(label in KNOWN for label in labels):
         palette = replace(LIGHT, labels=[LIGHT.labels[KNOWN.index(label)] for label in labels])
-    return chart.properties(datasets=datasets, config=theme(palette, len(labels)))
+    return chart.properties(datasets=datasets, config=theme(fitted(palette, len(labels))))
