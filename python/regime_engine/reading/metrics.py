@@ -42,15 +42,16 @@ def text(metrics: Iterable[Metric]) -> str:
 
 def metrics(
     database: Database,
+    *,
     regions: Rows,
     series: Rows,
+    waiting: Rows,
     suspicious: list[Suspicions] | None,
     audited: Rows[VerdictHistory] | None,
-    waiting: Rows,
 ) -> list[Metric]:
-    """regions, series: the overviews of tables; suspicious, audited: None if not known
+    """regions, series: the overviews of tables; waiting: what the outbox says of notifications
 
-    waiting: one row a channel of `regime notify` for which something waits
+    suspicious, audited: None if not known
     """
     info = Metric("regime_engine_info", "Which regime-engine asked which database; always 1.")
     connection = database.connection.info
@@ -156,13 +157,15 @@ def _of_audit(audited: Rows[VerdictHistory] | None) -> list[Metric]:
 
 
 def _of_notifications(waiting: Rows) -> list[Metric]:
-    count = Metric(
-        "regime_waiting_notifications",
-        "Notifications that wait for a channel; a channel for which none waits has no sample.",
+    count = Metric("regime_waiting_notifications", "Notifications that wait for this channel.")
+    since = Metric(
+        "regime_waiting_notification_timestamp_seconds",
+        "When the oldest notification that waits for this channel was written.",
     )
     for each in waiting.records(dict):
         count.add(each["waiting"], channel=each["channel"])
-    return [count]
+        since.add(_seconds(each["waiting_since"]), channel=each["channel"])
+    return [count, since]
 
 
 def _key(series: dict) -> dict[str, object]:
