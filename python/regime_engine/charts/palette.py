@@ -10,7 +10,8 @@ import numpy as np
 class Palette:
     """The colours of a page, as #rrggbb.
 
-    labels: calmest first, ordered by lightness, so that the labels differ for any eye and in print
+    labels: calmest first; the worse one is, the further its lightness from that of the panel, so
+        that they differ for any eye and in print
     """
 
     labels: list[str]
@@ -25,7 +26,7 @@ class Palette:
 
 
 LIGHT = Palette(
-    labels=["#a3d3c2", "#74a0cb", "#c9680f", "#86103a"],
+    labels=["#a3d3c2", "#74a0cb", "#bf5f0c", "#86103a"],
     page="#f6f7f9",
     panel="#ffffff",
     text="#16202c",
@@ -37,7 +38,7 @@ LIGHT = Palette(
 )
 
 DARK = Palette(
-    labels=["#1f5c50", "#3b72ad", "#c97a1c", "#ff8a7d"],
+    labels=["#1b5449", "#2f66a6", "#bd7118", "#ff7d70"],
     page="#0e1319",
     panel="#161d26",
     text="#e6ebf1",

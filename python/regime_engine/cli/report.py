@@ -61,7 +61,7 @@ def report(
     from regime_engine.report import contents, page
     from regime_engine.report.pdf import chromium
     from regime_engine.report.pdf import pdf as printed
-    from regime_engine.report.regions import FEW, read
+    from regime_engine.report.regions import read
     from regime_engine.report.sections import section
 
     named = [path.resolve() for path in (output, png, pdf) if path]
@@ -79,6 +79,7 @@ def report(
             make=section,
             audited=audited,
             benchmark_id=benchmark_id,
+            most=page.MOST_PICTURED if png else None,
             progress=phases.begin("reading the regions"),
         )
         # All files are made before any is written.
@@ -95,9 +96,9 @@ def report(
     names = [each.row.region for each in stored.regions]
     for path in files:
         say(f"{path}: {', '.join(names)}")
-    if pdf and len(names) > FEW:
+    if pdf and not stored.shared.are_few:
         say(
             f"{pdf} has the overview of the {len(names):,} regions. For their pages, choose up to "
-            f"{FEW} with --region.",
+            f"{contents.FEW} with --region.",
             err=True,
         )

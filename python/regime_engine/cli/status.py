@@ -37,7 +37,8 @@ PARTS = {
 )
 @click.pass_obj
 def status(settings: Settings, runs: int, output_format: str) -> None:
-    """Show the database, the regions' prices, the stored series and the last runs.
+    """Show the database, the regions' prices, the stored series, the notifications that wait and
+    the last runs.
 
     The age of a region's newest price is in days on which its instrument trades, holidays included.
     A run is DIED if its process ended without finishing it. A warning names each series of a region

@@ -195,7 +195,7 @@ def _spells(calendar: Sequence[date], of_days: Mapping[date, str]) -> list[dict[
 def _finished(chart: Chart, labels: Sequence[str], **datasets: list[dict[str, Any]]) -> Chart:
     """The chart with its rows and the colours of the report: those of the engine's own labels, or
     for other labels as many from calm to stressed."""
-    palette = LIGHT
+    palette = fitted(LIGHT, len(labels))
     if all(label in KNOWN for label in labels):
         palette = replace(LIGHT, labels=[LIGHT.labels[KNOWN.index(label)] for label in labels])
-    return chart.properties(datasets=datasets, config=theme(fitted(palette, len(labels))))
+    return chart.properties(datasets=datasets, config=theme(palette))

@@ -24,6 +24,7 @@ from regime_engine.reading.suspicions import Suspicions
 from regime_engine.reading.verdicts import VerdictHistory, history
 from regime_engine.series import Series
 
+FEW = 6
 LAST_RUNS = 12
 # Trading days ahead; they are close together where the forecast bends.
 HORIZONS = (0, 1, 2, 3, 5, 8, 10, 15, 21, 31, 42, 52, 63)
@@ -231,6 +232,11 @@ class Shared:
     window_days: int
     n_regions: int
     audit: Audit
+
+    @property
+    def are_few(self) -> bool:
+        """Whether the page has the regions as plain HTML, and a PDF has their pages."""
+        return self.n_regions <= FEW
 
 
 def audit(database: Database) -> dict[str, str]:

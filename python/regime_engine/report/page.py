@@ -19,11 +19,13 @@ from regime_engine.charts import over_time
 from regime_engine.charts.palette import DARK, LIGHT, Palette, by_variables, fitted, readable, theme
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.report.regions import FEW, Report
+from regime_engine.report.contents import FEW
+from regime_engine.report.regions import Report
 from regime_engine.report.sections import SPARK_DAYS, Section, environment
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PICTURE_SCALE = 2
+MOST_PICTURED = 20
 STYLES = ("page.css", "frame.css")
 SCRIPTS = ("regions.js", "overview.js", "print.js", "page.js")
 
@@ -35,16 +37,18 @@ def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
     the page unpacks both when the region is opened.
     paper: the size to print on, by default the reader's
     """
-    scripts = [_bundle(settings), *map(_source, SCRIPTS)]
+    are_few = report.shared.are_few
+    bundle = _bundle(settings)
+    scripts = [*([bundle] if are_few else []), *map(_source, SCRIPTS)]
     n_labels = max(len(section.labels) for section in report.regions)
-    is_packed = len(report.regions) > FEW
     return (
         environment()
         .get_template("report.html")
         .render(
             shared=report.shared,
             sections=report.regions,
-            packed=_packed(report.regions) if is_packed else None,
+            packed=None if are_few else _packed(report.regions),
+            packed_bundle="" if are_few else _compressed(bundle),
             few=FEW,
             counts=_counts(report.regions),
             newest=max(section.row.as_of_date for section in report.regions),
@@ -65,7 +69,10 @@ def html(report: Report[Section], settings: Settings, paper: str = "") -> str:
 def png(report: Report[Section]) -> bytes:
     """Price, bands and lanes of the regions, one below the other, for a chat or a mail."""
     drawn = [
-        (alt.TitleParams(section.row.title, subtitle=section.subtitle), section.labels)
+        (
+            alt.TitleParams(section.row.title, subtitle=[section.subtitle, section.source]),
+            section.labels,
+        )
         for section in report.regions
     ]
     datasets: dict[str, list[dict[str, object]]] = {}

@@ -25,9 +25,6 @@ from regime_engine.report import contents
 from regime_engine.report.contents import Beforehand, RegionReport, Shared
 from regime_engine.series import Series
 
-# Up to so many regions are read one after the other; the page has them as plain HTML.
-FEW = 6
-
 Made = TypeVar("Made")
 # Makes of a region what is to be kept of it. It is called in another process if there are many.
 Make = Callable[[RegionReport, Shared], Made]
@@ -52,18 +49,26 @@ def read(
     make: Make[Made],
     audited: dict[str, str] | None = None,
     benchmark_id: str | None = None,
+    most: int | None = None,
     progress: Progress = lambda done, total, name: None,
 ) -> Report[Made]:
     """The report on these regions, or on all that have regimes, at one moment of the database.
 
     audited: the tests of an audit that was just run, with their descriptions
     benchmark_id: an instrument to compare with
-    raises RegimeError if there is no regime, and for a benchmark without features
+    most: how many regions a picture shows
+    raises RegimeError if there is no regime, or more regions than a picture shows, and for a
+        benchmark without features
     """
     # The search for analogues sets this level too; the level of a transaction cannot be changed.
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
         names = dict.fromkeys(regions or regions_of(database, model_id, window_days))
+        if most is not None and len(names) > most:
+            raise RegimeError(
+                f"a picture shows at most {most} regions, and these are {len(names):,}: choose "
+                "some of them with --region, once for each"
+            )
         beside = benchmark(database, benchmark_id) if benchmark_id else None
         progress(0, len(names), "looking for suspicious prices")
         all_series = [Series(name, model_id, window_days) for name in names]
@@ -102,7 +107,7 @@ def _each(
     database: Database, asked: list[Beforehand], shared: Shared, make: Make[Made]
 ) -> Iterator[Made]:
     processors = len(os.sched_getaffinity(0))
-    if len(asked) <= FEW or processors == 1:
+    if shared.are_few or processors == 1:
         for each in asked:
             yield make(contents.read_region(database, each), shared)
         return

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import altair as alt
 import jinja2
 
+from regime_engine import __version__
 from regime_engine.charts import over_time
 from regime_engine.charts.elements import DAY, milliseconds
 from regime_engine.report import months, panels
@@ -21,7 +22,7 @@ from regime_engine.report.tables import minus, moment, number, percent, signed, 
 # Days ahead for which the page says how likely a change of label is.
 CHANGE_HORIZONS = (5, 21, 63)
 # Of all regions together: the file stays below 6 MB, and the newest days are all there.
-MOST_DAYS = 250_000
+MOST_DAYS = 110_000
 DAYS_A_WEEK = 5
 SPARK_DAYS = 504
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -57,11 +58,13 @@ class Row:
 class Section:
     """A region in the report.
 
+    source: what the picture says of where it comes from
     panel: HTML; numbers: what the script reads; labels: calmest first
     days, spells: of the picture
     """
 
     row: Row
+    source: str
     labels: list[str]
     panel: str
     numbers: dict[str, object]
@@ -83,6 +86,7 @@ def section(region: RegionReport, shared: Shared) -> Section:
     charts = _charts(region, days, wealth)
     return Section(
         row=_row(region),
+        source=_source(region, shared),
         labels=region.labels,
         panel=environment()
         .get_template("region.html")
@@ -126,6 +130,17 @@ def _row(region: RegionReport) -> Row:
     )
 
 
+def _source(region: RegionReport, shared: Shared) -> str:
+    """Whose prices, whose model, and when."""
+    latest, version = region.latest, region.version
+    prices = f"Prices of {latest.instrument_id}" if latest.close is not None else "Votes of regions"
+    model = f"{version.classifier or 'seed rule'}"
+    if latest.model_version:
+        model += f" version {latest.model_version}, trained to {version.trained_to}"
+    written = f"written {shared.audit.written_at:%Y-%m-%d %H:%M} UTC"
+    return f"{prices} · {model}, on {shared.model_id} · Regime Engine {__version__}, {written}"
+
+
 def _since(region: RegionReport) -> date | None:
     """First day of the current label; None in the series' first spell."""
     last = region.spells[-1]
@@ -142,7 +157,10 @@ def _kept(days: list[Kept], most: int) -> list[Kept]:
 
 
 def _columns(labels: list[str], days: list[Day]) -> dict[str, list[object]]:
-    """The days column by column, each as [digits, steps]: see _steps."""
+    """The days column by column, each as [digits, steps]: see _steps.
+
+    confidence is left out if it is the probability of the label on each day, as is usual.
+    """
     columns = {
         "date": _steps([_day_number(day.as_of_date) for day in days], 0),
         "label": _steps([_place(labels, day.regime_label) for day in days], 0),
@@ -151,8 +169,12 @@ def _columns(labels: list[str], days: list[Day]) -> dict[str, list[object]]:
         "novelty": _steps([day.novelty for day in days], 1),
         "expected": _steps([day.expected_volatility for day in days], 3),
         "came": _steps([day.realised_volatility_21_days_after for day in days], 3),
-        "confidence": _steps([day.confidence for day in days], 3),
     }
+    if any(
+        day.regime_label is not None and day.confidence != day.probabilities.get(day.regime_label)
+        for day in days
+    ):
+        columns["confidence"] = _steps([day.confidence for day in days], 3)
     for place, label in enumerate(labels):
         probabilities = [
             day.probabilities.get(label, 0) if day.probabilities else None for day in days
@@ -224,9 +246,9 @@ def _charts(region: RegionReport, days: list[Day], wealth: dict[str, object]) ->
 
 
 def _short(value: Any) -> Any:
-    """A JSON document with at most six significant digits in each number: no chart shows more."""
+    """A JSON document with at most four significant digits in each number: no chart shows more."""
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        return float(f"{value:.4g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _short(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -289,6 +311,7 @@ def _template_values(
         "forecasts": sum(each.forecasts for each in region.calibration),
         "tables": tables(region),
         "picture": spark(region.labels, region.days, width=1320, height=240),
+        "is_packed": not shared.are_few,
     }
     return {
         "region": {**vars(region), **derived},

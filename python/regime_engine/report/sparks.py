@@ -17,8 +17,8 @@ def spark(labels: list[str], days: list[Day], width: int, height: int) -> str:
         if place + 1 < len(days) and days[place + 1].regime_label == day.regime_label:
             continue
         if day.regime_label in labels:
-            left, right = round(across * begin, 1), round(across * (place + 1), 1)
-            band = f"M{left:g} 0H{right:g}V{height}H{left:g}z"
+            left, right = round(across * begin), round(across * (place + 1))
+            band = f"M{left} 0H{right}V{height}H{left}z"
             bands[labels.index(day.regime_label)].append(band)
         begin = place + 1
     drawn = "".join(
@@ -33,8 +33,8 @@ def spark(labels: list[str], days: list[Day], width: int, height: int) -> str:
 
 
 def _line(days: list[Day], across: float, width: int, height: int) -> str:
-    """The line of the price, with about a point for each pixel."""
-    step = max(1, len(days) // width)
+    """The line of the price, with a point for every second pixel."""
+    step = max(1, 2 * len(days) // width)
     points = [
         (across * (place + 0.5), math.log(day.close))
         for place, day in enumerate(days)
@@ -46,5 +46,5 @@ def _line(days: list[Day], across: float, width: int, height: int) -> str:
         return ""
     low, high = min(y for _, y in points), max(y for _, y in points)
     scale = (height - 4) / ((high - low) or 1)
-    line = " ".join(f"{x:.4g},{height - 2 - scale * (y - low):.3g}" for x, y in points)
+    line = " ".join(f"{x:.0f},{height - 2 - scale * (y - low):.1f}" for x, y in points)
     return f'<polyline points="{line}"/>'

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundled import US, US_TECH, V3
 from commands import refusal, regime_command
@@ -253,6 +254,11 @@ def test_days_are_read_with_the_keyboard(browser, database):
     browser.press(Keys.HOME)
     assert said(browser.read())[0] == date(2007, 1, 3)
     assert price.get_attribute("aria-valuetext").startswith("2007-01-03 · ")
+    browser.press("+")
+    assert dates_shown(browser)[0] == date(2007, 1, 3)
+    assert date(2008, 12, 25) < dates_shown(browser)[1] < date(2009, 1, 10)
+    browser.press("-")
+    assert fragment(browser) == "#US"
     browser.press(Keys.ESCAPE)
     assert browser.read() == ""
 
@@ -589,23 +595,55 @@ def test_the_page_says_what_was_audited_and_when(settings, database):
     )
 
 
+# What is left of the linear red, green and blue for an eye that lacks a cone (Machado, Oliveira and
+# Fernandes 2009, severity 1).
+VISION = {
+    "all cones": np.eye(3),
+    "no red": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "no green": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "no blue": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+
+
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_labels_differ_in_lightness_alone_and_text_can_be_read(palette, n):
-    def luminance(colour: str) -> float:
+    def luminance(colour: str, seen_by: str = "all cones") -> float:
         channels = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        return max(0.0, float(np.array([0.2126, 0.7152, 0.0722]) @ VISION[seen_by] @ linear))
 
-    def contrast(one: str, other: str) -> float:
+    def contrast(one: str, other: str, seen_by: str = "all cones") -> float:
         """As WCAG 2 defines it, 1 to 21."""
-        dark, light = sorted(map(luminance, (one, other)))
+        dark, light = sorted(luminance(colour, seen_by) for colour in (one, other))
         return (light + 0.05) / (dark + 0.05)
 
     shown = colours(palette.labels, n)
-    by_lightness = sorted(shown, key=luminance)
-    assert shown in (by_lightness, by_lightness[::-1])
-    assert all(contrast(*pair) > 1.2 for pair in pairwise(shown))
+    # The worse the label, the further from the panel: darker on white, lighter on black.
+    ranked = [palette.panel, *shown]
+    for eye in VISION:
+        by_lightness = sorted(ranked, key=lambda each, eye=eye: luminance(each, eye))
+        assert ranked == by_lightness[:: -1 if palette is LIGHT else 1]
+        assert all(contrast(*pair, eye) > 1.12 for pair in pairwise(ranked))
+        assert contrast(*ranked[:2], eye) > 1.5  # the calmest label too can be seen
     for ink in ("text", "muted", "accent", "good", "bad"):
         assert contrast(getattr(palette, ink), palette.panel) >= 4.5
     assert all(contrast(readable(colour), colour) >= 4.5 for colour in shown)

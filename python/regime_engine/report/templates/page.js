@@ -137,13 +137,14 @@
   // What happened from one place to another.
   function factsOfStretch({ days, labels, thinned }, from, to) {
     const n = to - from + 1;
-    const counts = labels.map(() => 0);
-    for (let place = from; place <= to; place++) counts[days.label[place]]++;
+    const counts = [...labels, "no regime"].map(() => 0);
+    for (let place = from; place <= to; place++) counts[days.label[place] ?? labels.length]++;
     const facts = [
       [thinned ? "days shown" : "trading days", number(n)],
       ["close", days.close[from] ? signed(days.close[to] / days.close[from] - 1) : MISSING],
       ...labels.map((name, k) => [name, percent(counts[k] / n)]),
     ];
+    if (counts.at(-1)) facts.push(["no regime", percent(counts.at(-1) / n)]);
     return { title: `${dated(days.date[from])} to ${dated(days.date[to])}`, facts };
   }
 
@@ -265,6 +266,7 @@
 
   function release(event) {
     const element = event.currentTarget;
+    if (event.type === "pointercancel") leave(element);
     if (!stretch) return;
     const { date } = regionOf(element).days;
     const [from, to] = [stretch.from, stretch.to].sort((a, b) => a - b);
@@ -453,7 +455,10 @@
       element.addEventListener("pointermove", follow);
       element.addEventListener("pointerup", release);
       element.addEventListener("pointercancel", release);
-      element.addEventListener("pointerleave", () => stretch || leave(element));
+      // What a finger read stays when it is lifted, until it touches something else.
+      element.addEventListener("pointerleave", (event) => {
+        if (!stretch && event.pointerType !== "touch") leave(element);
+      });
       element.addEventListener("dblclick", () => show({}));
       element.addEventListener("keydown", step);
       element.addEventListener("blur", () => drop(element));
@@ -467,6 +472,10 @@
     }
     watchDates(panel);
     watchFrames(panel);
+  });
+
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest(".over-time")) day.hidden = true;
   });
 
   report.whenShown((panel) => {

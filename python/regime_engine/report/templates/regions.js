@@ -24,21 +24,24 @@ const report = (() => {
     for (const columns of [region.days, region.wealth]) {
       for (const name in columns) columns[name] = column(columns[name]);
     }
+    const { days } = region;
+    days.confidence ??= days.label.map((label, place) => (label === null ? null : days[`p${label}`][place]));
     return region;
   }
 
-  async function decompressed(place) {
-    const bytes = Uint8Array.from(atob(byId(`region-${place}`).textContent), (c) => c.charCodeAt(0));
+  async function decompressed(id) {
+    const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).json();
   }
 
-  let first; // a promise of the lines of the first region
+  // What draws the charts is packed too: the overview does without it.
+  let first; // a promise of the lines of the first region, and of what draws
   async function unpack(place) {
-    first ??= decompressed(0);
-    const lines = await first;
+    first ??= Promise.all([decompressed("region-0"), decompressed("bundle").then((0, eval))]);
+    const [lines] = await first;
     if (!place) return JSON.parse(lines.join("\n"));
-    const parts = await decompressed(place);
+    const parts = await decompressed(`region-${place}`);
     const own = parts.map((part) => (typeof part === "string" ? part : lines.slice(...part).join("\n")));
     return JSON.parse(own.join("\n"));
   }
