@@ -37,7 +37,8 @@ PARTS = {
 )
 @click.pass_obj
 def status(settings: Settings, runs: int, output_format: str) -> None:
-    """Show the database, the regions' prices, the stored series and the last runs.
+    """Show the database, the regions' prices, the stored series, the notifications that wait and
+    the last runs.
 
     The age of a region's newest price is in days on which its instrument trades, holidays included.
     A run is DIED if its process ended without finishing it. A warning names each series of a region
@@ -96,7 +97,14 @@ def _print_metrics(
     except RegimeError as error:
         audited = None
         say(f"no metrics of the audit and of suspicious prices: {error}", err=True)
-    found = metrics.metrics(database, parts["regions"], parts["series"], suspicious, audited)
+    found = metrics.metrics(
+        database,
+        regions=parts["regions"],
+        series=parts["series"],
+        waiting=parts["waiting_notifications"],
+        suspicious=suspicious,
+        audited=audited,
+    )
     # Bytes: the format is UTF-8 whatever the locale says.
     click.echo(metrics.text(found).encode(), nl=False)
 

@@ -184,7 +184,9 @@ def _url(variable: str, address: str) -> tuple[SplitResult, tuple[str, str] | No
         host, port = parts.hostname, parts.port
         if not host:
             raise ValueError
-        host.encode("idna")
+        host = host.encode("idna").decode()
+        if not parts.path.isascii() or not parts.query.isascii():
+            raise ValueError
     except ValueError:
         raise RegimeError(
             f"{variable} is not a URL with a host: write special characters of a password or a "

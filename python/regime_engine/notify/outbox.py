@@ -229,8 +229,7 @@ def withdrawn(database: Database, channel: str, claimed: Claim) -> None:
 def failed(database: Database, channel: str, claimed: Claim, reason: str) -> datetime:
     """Record a failed try; returns when the next one may follow."""
     attempts = claimed.attempts + 1
-    pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 16), LONGEST_PAUSE)
-    next_attempt_at = now(database) + pause
+    next_attempt_at = now(database) + pause_after(attempts)
     _set(
         database,
         channel,
@@ -240,6 +239,12 @@ def failed(database: Database, channel: str, claimed: Claim, reason: str) -> dat
         last_error=reason,
     )
     return next_attempt_at
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many failures."""
+    # No higher power, which no timedelta can hold.
+    return min(FIRST_PAUSE * 2 ** min(attempts - 1, 16), LONGEST_PAUSE)
 
 
 def postpone(database: Database, channel: str, next_attempt_at: datetime) -> None:

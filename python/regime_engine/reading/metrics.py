@@ -42,12 +42,17 @@ def text(metrics: Iterable[Metric]) -> str:
 
 def metrics(
     database: Database,
+    *,
     regions: Rows,
     series: Rows,
+    waiting: Rows,
     suspicious: list[Suspicions] | None,
     audited: Rows[VerdictHistory] | None,
 ) -> list[Metric]:
-    """regions, series: the overviews of tables; suspicious, audited: None if not known"""
+    """regions, series: the overviews of tables; waiting: what the outbox says of notifications
+
+    suspicious, audited: None if not known
+    """
     info = Metric("regime_engine_info", "Which regime-engine asked which database; always 1.")
     connection = database.connection.info
     info.add(
@@ -63,6 +68,7 @@ def metrics(
         *_of_suspicions(series, suspicious),
         *_of_runs(tables.runs_by_status(database)),
         *_of_audit(audited),
+        *_of_notifications(waiting),
     ]
 
 
@@ -148,6 +154,18 @@ def _of_audit(audited: Rows[VerdictHistory] | None) -> list[Metric]:
             checks.add(counts[verdict], verdict=verdict)
         at.add(_seconds(max(each.audited_at for each in verdicts)))
     return [checks, at]
+
+
+def _of_notifications(waiting: Rows) -> list[Metric]:
+    count = Metric("regime_waiting_notifications", "Notifications that wait for this channel.")
+    since = Metric(
+        "regime_waiting_notification_timestamp_seconds",
+        "When the oldest notification that waits for this channel was written.",
+    )
+    for each in waiting.records(dict):
+        count.add(each["waiting"], channel=each["channel"])
+        since.add(_seconds(each["waiting_since"]), channel=each["channel"])
+    return [count, since]
 
 
 def _key(series: dict) -> dict[str, object]:

@@ -86,8 +86,12 @@ def regions_of(database: Database, model_id: str, window_days: int) -> list[str]
     raises RegimeError if there is none
     """
     found = database.execute(
-        "select distinct region from {regimes} where model_id = %s and window_days = %s"
-        " order by region",
+        """
+        select distinct region collate "C" as region
+        from {regimes}
+        where model_id = %s and window_days = %s
+        order by region
+        """,
         [model_id, window_days],
     ).fetchall()
     if not found:

@@ -20,6 +20,7 @@ from regime_engine.errors import RegimeError
 from regime_engine.reading.performance import Benchmark, benchmark
 from regime_engine.reading.rows import require_regimes
 from regime_engine.reading.suspicions import suspicions_and_prices
+from regime_engine.reading.tables import regions_of
 from regime_engine.report import contents
 from regime_engine.report.contents import Beforehand, RegionReport, Shared
 from regime_engine.series import Series
@@ -62,7 +63,7 @@ def read(
     # The search for analogues sets this level too; the level of a transaction cannot be changed.
     database.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with database.transaction():
-        names = dict.fromkeys(regions or _stored(database, model_id, window_days))
+        names = dict.fromkeys(regions or regions_of(database, model_id, window_days))
         if most is not None and len(names) > most:
             raise RegimeError(
                 f"a picture shows at most {most} regions, and these are {len(names):,}: choose "
@@ -78,25 +79,6 @@ def read(
             made.append(one)
             progress(len(made), len(asked), each.series.region)
         return Report(shared, made)
-
-
-def _stored(database: Database, model_id: str, window_days: int) -> list[str]:
-    """Every region that has regimes by this encoder and window length."""
-    found = database.execute(
-        """
-        select distinct region collate "C" as region
-        from {regimes}
-        where model_id = %s and window_days = %s
-        order by region
-        """,
-        [model_id, window_days],
-    ).fetchall()
-    if not found:
-        raise RegimeError(
-            f"no regimes yet by {model_id} with windows of {window_days} days: `regime pipeline` "
-            "writes them, and `regime status` lists the stored series"
-        )
-    return [region for (region,) in found]
 
 
 def _beforehand(

@@ -947,6 +947,12 @@ def test_status_as_metrics_is_what_prometheus_reads(own):
         " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'one', 'FAIL', 3, '', ''),"
         " (md5('last')::uuid, '2021-01-02 03:04:05+00', 'two', 'PASS', 0, '', '')"
     )
+    own.execute(
+        "insert into runtime.notification_deliveries (notification_id, channel, status, attempts,"
+        " next_attempt_at, created_at)"
+        " select n::text, 'desk', 'WAITING', 1, now(), '2021-01-02 03:04:05+00'"
+        " from generate_series(1, 2) as n"
+    )
     done = succeed(regime_command(own.settings, "status", "--format", "prometheus"))
     families = list(text_string_to_metric_families(done.stdout))
     assert all(family.documentation and family.type == "gauge" for family in families)
@@ -981,6 +987,9 @@ def test_status_as_metrics_is_what_prometheus_reads(own):
     assert values("regime_runs", "command", "status") == {row[:2]: row[2] for row in runs}
     assert values("regime_audit_checks", "verdict") == {("PASS",): 1, ("WARN",): 0, ("FAIL",): 1}
     assert values("regime_audit_timestamp_seconds") == {(): 1609556645}
+    assert values("regime_waiting_notifications", "channel") == {("desk",): 2}
+    since = values("regime_waiting_notification_timestamp_seconds", "channel")
+    assert since == {("desk",): 1609556645}
 
 
 def test_what_is_not_known_has_no_metric_and_is_named(own):

@@ -247,6 +247,21 @@ def test_pointing_at_a_day_shows_its_date_and_label(browser, database, chart):
     assert browser.read() == ""
 
 
+def test_wealth_is_read_from_the_first_week_shown(browser, us):
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{browser.url}#US/2008-01-01/2009-12-31")
+    browser.run("arguments[0].focus()", browser.chart("wealth"))
+    browser.press(Keys.END)
+    weeks = [each for each in us.performance.wealth if each.as_of_date.year in (2008, 2009)]
+    title, *facts = browser.read().split("\n")
+    assert title == f"week to {weeks[-1].as_of_date}"
+    grown = [
+        getattr(weeks[-1], name) / getattr(weeks[0], name)
+        for name in ("rule", "market", "benchmark")
+    ]
+    assert [float(each) for each in facts[1::2]] == pytest.approx(grown, abs=0.0006)
+
+
 def test_days_are_read_with_the_keyboard(browser, database):
     price = browser.open().chart("price")
     browser.run("arguments[0].focus()", price)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from regime_engine.notify import channels, formats
+from regime_engine.notify import channels, formats, outbox
 from regime_engine.notify.formats import EXAMPLE
 
 SECRET = "T0K3N"
@@ -18,6 +18,7 @@ SECRET = "T0K3N"
         ("", "https://{}@exa mple.org", "is not a URL with a host"),
         ("", "https://me:{}@:80/", "is not a URL with a host"),
         ("", "https://example.org:{}/", "is not a URL with a host"),
+        ("", "https://example.org/ü{}", "is not a URL with a host"),
         ("", "smtp://me:{}@mail.example.org", "does not say from whom and to whom"),
         ("", "smtp://me:{}@h?from=a&to=b@c.org", "an address that is not like name@example"),
         ("", "smtps://h?from=a@b.org&to=b@c.org&cc={}", "has more than a server"),
@@ -94,6 +95,11 @@ def test_retractions_go_where_transitions_go():
     given = {"REGIME_NOTIFY_DESK": "postgres:desk", "REGIME_NOTIFY_DESK_KINDS": "transition"}
     (desk,), _ = channels.from_environment(given)
     assert desk.kinds == ("transition", "retraction")
+
+
+def test_the_pauses_double_up_to_six_hours():
+    minutes = [outbox.pause_after(n).total_seconds() / 60 for n in (1, 2, 3, 4, 9, 10, 10_000)]
+    assert minutes == [1, 2, 4, 8, 256, 360, 360]
 
 
 def test_a_connection_that_is_not_encrypted_is_asked_for_by_its_scheme():

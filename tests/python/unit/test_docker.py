@@ -107,10 +107,12 @@ def nightly(tmp_path) -> Callable[..., tuple[int, list[str]]]:
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / "bin" / name).chmod(0o755)
 
-    def run(*arguments: str, has_prices: bool = True, fails: str = "") -> tuple[int, list[str]]:
+    def run(
+        *arguments: str, has_prices: bool = True, fails: str = "", **more: str
+    ) -> tuple[int, list[str]]:
         if has_prices:
             (tmp_path / "prices/today.csv").touch()
-        variables = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "PRICES": "prices"}
+        variables = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "PRICES": "prices"} | more
         command = ["sh", FOLDER / "nightly.sh", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=variables | {"FAILS": fails}, timeout=60)
         calls = tmp_path / "calls"
@@ -123,6 +125,11 @@ def test_a_night_loads_then_classifies(nightly):
     code, calls = nightly()
     assert code == 0
     assert [call.split()[0] for call in calls] == ["load", "init", "pipeline"]
+
+
+def test_people_are_told_if_a_channel_is_configured(nightly):
+    assert "--notify" not in nightly()[1][-1]
+    assert "--notify" in nightly(REGIME_NOTIFY_DESK="https://example.com/hook")[1][-1]
 
 
 def test_a_night_without_prices_or_with_a_failed_load_fails_and_classifies_nothing(nightly):
