@@ -89,7 +89,7 @@ def notify(
                 dealt = list(delivery.send(database, channels, is_now, phases.begin))
             phases.end()
             _say_suppressed(suppressed, first)
-            _print(dealt, output_format)
+            _print(dealt, output_format, quiet)
             if not dry_run:
                 faults += _left(database, channels)
     for fault in faults:
@@ -184,11 +184,13 @@ def _say_suppressed(suppressed: dict[str, int], first: date) -> None:
             say(f"{channel}: {number:,} from before {first} will not be sent", err=True)
 
 
-def _print(dealt: "Sequence[Delivery]", output_format: str) -> None:
+def _print(dealt: "Sequence[Delivery]", output_format: str, quiet: bool) -> None:
+    """The deliveries. quiet: no word if there are none, since cron mails whatever is printed"""
     from regime_engine.notify.delivery import Delivery
 
     if not dealt and output_format == "table":
-        say("nothing to send")
+        if not quiet:
+            say("nothing to send")
         return
     every = [each.name for each in fields(Delivery)]
     columns = SHOWN if output_format == "table" else every
