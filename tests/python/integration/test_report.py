@@ -1,11 +1,13 @@
 """`regime report`: the page in a browser against the database, and the picture."""
 
+import base64
 import json
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -21,17 +23,18 @@ from selenium.webdriver.support.wait import WebDriverWait
 from servers import MODULE_DATABASE
 
 from regime_engine.charts.palette import DARK, LIGHT, colours, readable
+from regime_engine.config import Settings
 from regime_engine.database import connect
 from regime_engine.engine import classify, fit
 from regime_engine.engine.fit import Recipe
 from regime_engine.errors import RegimeError
 from regime_engine.reading import volatility
 from regime_engine.reading.score import score, shown
-from regime_engine.report import page, regions
+from regime_engine.report import contents, page, pdf, regions
 from regime_engine.report.contents import RegionReport
 from regime_engine.report.months import years
 from regime_engine.report.regions import Report
-from regime_engine.report.sections import Section, section
+from regime_engine.report.sections import MOST_DAYS, Section, section
 from regime_engine.report.tables import minus, signed, tables
 
 pytestmark = pytest.mark.one_server
@@ -242,6 +245,21 @@ def test_pointing_at_a_day_shows_its_date_and_label(browser, database, chart):
     )
     browser.point(browser.find("footer")[0], 0.5)
     assert browser.read() == ""
+
+
+def test_wealth_is_read_from_the_first_week_shown(browser, us):
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{browser.url}#US/2008-01-01/2009-12-31")
+    browser.run("arguments[0].focus()", browser.chart("wealth"))
+    browser.press(Keys.END)
+    weeks = [each for each in us.performance.wealth if each.as_of_date.year in (2008, 2009)]
+    title, *facts = browser.read().split("\n")
+    assert title == f"week to {weeks[-1].as_of_date}"
+    grown = [
+        getattr(weeks[-1], name) / getattr(weeks[0], name)
+        for name in ("rule", "market", "benchmark")
+    ]
+    assert [float(each) for each in facts[1::2]] == pytest.approx(grown, abs=0.0006)
 
 
 def test_days_are_read_with_the_keyboard(browser, database):
@@ -502,6 +520,9 @@ def test_the_page_has_what_sql_answers(us, tech, file, database):
     ).rows
     days = {name: column(*each) for name, each in stored["days"].items()}
     labels = stored["labels"]
+    # The page derives it, where it is the probability of the label.
+    assert "confidence" not in days
+    days["confidence"] = [days[f"p{label:.0f}"][n] for n, label in enumerate(days["label"])]
     assert [
         (date(1970, 1, 1) + timedelta(number), labels[int(label)], confidence, close)
         for number, label, confidence, close in zip(
@@ -595,6 +616,202 @@ def test_the_page_says_what_was_audited_and_when(settings, database):
     )
 
 
+@pytest.fixture
+def packed(browser, settings, report, monkeypatch, tmp_path) -> Iterator[Browser]:
+    """The browser with the page as it is where the regions are many."""
+    plain = browser.url
+    monkeypatch.setattr(contents, "FEW", 1)
+    path = tmp_path / "packed.html"
+    page.write(path, page.html(report, settings).encode())
+    browser.url = path.as_uri()
+    yield browser
+    browser.url = plain
+
+
+def test_many_regions_begin_with_an_overview_and_are_unpacked_when_opened(packed, database):
+    packed.complaints(), packed.requests()
+    packed.open()
+    assert not packed.find(".panel:not([hidden])")
+    assert packed.run("return !document.querySelector('.panel').children.length")
+    shown = [
+        [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th a, td")[:4]]
+        for row in packed.find(".overview tbody tr")
+    ]
+    stored = database.rows(
+        "select region, regime_label, confidence, start_date from audit.regime_spells"
+        " inner join runtime.regimes using (region, model_id, window_days, regime_label)"
+        " where is_open and as_of_date = end_date order by region"
+    ).rows
+    assert shown == [
+        [region, label, f"{confidence:.1%}", str(since) if region == "US" else f"before {since}"]
+        for region, label, confidence, since in stored
+    ]
+    assert len(packed.find(".overview .spark polyline")) == 2
+    packed.find(".overview a")[0].click()
+    packed.wait(lambda: packed.find(".panel:not([hidden]) h2"))
+    packed.point(packed.chart("price"), 0.4)
+    day, label, confidence = said(packed.read())
+    assert (label, pytest.approx(confidence, abs=6e-4)) == label_of(database, "US", day)
+    packed.run("document.getElementById('choose').value = '1'")
+    packed.run("document.getElementById('choose').dispatchEvent(new Event('change'))")
+    packed.wait(lambda: packed.find("#panel-1:not([hidden]) h2"))
+    assert packed.find("#panel-1 h2")[0].text == f"US_TECH · {MARKUP}"
+    assert packed.run("return location.hash") == "#US_TECH"
+    packed.driver.back()
+    packed.driver.back()
+    packed.wait(lambda: packed.find("#overview:not([hidden])"))
+    assert packed.complaints() == []
+    assert {url for url in packed.requests() if not url.startswith("data:")} == {packed.url}
+
+
+def test_an_overview_is_sorted_and_narrowed(packed, database):
+    packed.open()
+
+    def shown() -> list[str]:
+        return [each.text for each in packed.find(".overview tbody tr:not([hidden]) a")]
+
+    assert shown() == ["US", "US_TECH"]
+    by_confidence = packed.find(".overview thead button")[2]
+    for order in ("desc", "asc"):
+        by_confidence.click()
+        rows = database.rows(
+            "select region from runtime.regimes where as_of_date = '2010-12-31'"
+            f" order by confidence {order}"
+        ).rows
+        assert shown() == [region for (region,) in rows]
+    search = packed.find("#search")[0]
+    search.send_keys("nasdaq")
+    assert shown() == ["US_TECH"]
+    assert packed.find("#found")[0].text == "1 of 2 regions"
+    search.clear()
+    search.send_keys(" ", Keys.BACKSPACE)
+    label, _ = label_of(database, "US", date(2010, 12, 31))
+    packed.find(f".filters [data-label={label}]")[0].click()
+    rows = database.rows(
+        "select region from runtime.regimes where as_of_date = '2010-12-31' and regime_label = %s"
+        " order by region",
+        [label],
+    ).rows
+    assert sorted(shown()) == [region for (region,) in rows]
+
+
+def test_regions_read_in_processes_of_their_own_are_those_read_in_this_one(
+    settings, report, monkeypatch
+):
+    monkeypatch.setattr(contents, "FEW", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    told = []
+    with connect(settings) as database:
+        apart = regions.read(
+            database,
+            ("US_TECH",),
+            model_id=V3,
+            window_days=63,
+            make=section,
+            benchmark_id="IXIC.INDX",
+            progress=lambda *each: told.append(each),
+        )
+    (tech,) = apart.regions
+    assert (tech.row, tech.numbers) == (report.regions[1].row, report.regions[1].numbers)
+    assert told == [(0, 1, "looking for suspicious prices"), (1, 1, "US_TECH")]
+
+
+def test_a_page_of_very_many_days_has_the_newest_and_some_of_the_older(us, made):
+    few = replace(made.shared, n_regions=500)
+    thinned = section(us, few)
+    dates = [
+        date(1970, 1, 1) + timedelta(int(number))
+        for number in column(*thinned.numbers["days"]["date"])
+    ]
+    every = [day.as_of_date for day in us.days]
+    most = MOST_DAYS // 500
+    assert most * 0.9 < len(dates) <= most
+    assert dates[-most // 2 :] == every[-most // 2 :]
+    assert dates[0] == every[0]
+    assert {*dates} < {*every}
+    assert f"Of the days before {dates[-most // 2]} only some are in this page" in thinned.panel
+    assert thinned.numbers["spells"] == section(us, made.shared).numbers["spells"]
+
+
+def test_without_javascript_the_page_has_its_tables_and_a_picture_of_each_price(browser):
+    disable = "Emulation.setScriptExecutionDisabled"
+    browser.driver.execute_cdp_cmd(disable, {"value": True})
+    try:
+        browser.open()
+        shown = {
+            selector: [each.is_displayed() for each in browser.find(selector)]
+            for selector in ("#overview", ".panel", ".picture svg", ".panel h2", ".months")
+        }
+        assert not any(each.is_displayed() for each in browser.find(".chart, .ranges, [role=tab]"))
+    finally:
+        browser.driver.execute_cdp_cmd(disable, {"value": False})
+    assert shown.pop("#overview") == [True]
+    assert set(map(tuple, shown.values())) == {(True, True)}
+
+
+def test_print_has_all_charts_of_all_regions_in_the_light_scheme(browser):
+    browser.complaints()
+    browser.open(scheme="dark").chart("price")
+    printed = base64.b64decode(browser.driver.print_page())
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 10
+    # Those that no one has scrolled to, and of the region that is not in sight.
+    for panel in browser.find(".panel"):
+        charts = panel.find_elements(By.CSS_SELECTOR, ".chart")
+        assert all(each.find_elements(By.CSS_SELECTOR, "svg .mark-group") for each in charts)
+    assert len(browser.find(".chart")) > 20
+    assert browser.complaints() == []
+    # Back on the screen, the charts have its width again.
+    (price,) = browser.find(".panel:not([hidden]) .chart.price svg")
+    browser.wait(lambda: price.rect["width"] > 1000)
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    style = "getComputedStyle(document.documentElement).getPropertyValue('--panel')"
+    panel = browser.run(f"return {style}")
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert panel == LIGHT.panel
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_pdf_is_printed_and_nothing_else_is_written(settings, tmp_path):
+    file = tmp_path / "tech.pdf"
+    result = regime_command(settings, "report", "--region", "US_TECH", "--pdf", str(file))
+    assert (result.returncode, result.stdout) == (0, f"{file}: US_TECH\n"), result.stderr
+    content = file.read_bytes()
+    assert content.startswith(b"%PDF")
+    # A4, in points
+    assert re.search(rb"/MediaBox \[0 0 59[45](\.\d+)? 84[12](\.\d+)?\]", content)
+    assert os.listdir(tmp_path) == ["tech.pdf"]
+
+
+def test_a_pdf_that_cannot_be_printed_is_told_in_a_line(monkeypatch):
+    with pytest.raises(RegimeError, match=r"REGIME_CHROMIUM names no program .*: /no/chrome"):
+        pdf.chromium(Settings(chromium="/no/chrome"))
+    monkeypatch.setenv("PATH", "/none")
+    with pytest.raises(RegimeError, match="no Chromium to print the PDF with: install"):
+        pdf.chromium(Settings())
+    with pytest.raises(RegimeError, match=r"/bin/false printed no PDF \(exit code 1: it said noth"):
+        pdf.pdf("<p>page</p>", "/bin/false")
+
+
+def test_a_picture_says_whose_prices_which_model_and_when(report):
+    us, tech = report.regions
+    assert re.fullmatch(
+        r"Prices of GSPC.INDX · markov version 1, trained to 2006-12-29, on num-regime-core-v3 · "
+        r"Regime Engine \S+, written \d{4}-\d\d-\d\d \d\d:\d\d UTC",
+        us.source,
+    )
+    assert tech.source.startswith("Prices of IXIC.INDX · seed rule, on num-regime-core-v3 · ")
+
+
+def test_a_picture_of_too_many_regions_is_refused_before_they_are_read(settings):
+    with (
+        connect(settings) as database,
+        pytest.raises(RegimeError, match="a picture shows at most 1 regions, and these are 2"),
+    ):
+        regions.read(database, (), model_id=V3, window_days=63, make=section, most=1)
+
+
 # What is left of the linear red, green and blue for an eye that lacks a cone (Machado, Oliveira and
 # Fernandes 2009, severity 1).
 VISION = {
@@ -669,8 +886,9 @@ def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, where, why):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name another"):
-        page.write(tmp_path / where, b"page")
+    for refuses in (page.require_writable, lambda path: page.write(path, b"page")):
+        with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name ano"):
+            refuses(tmp_path / where)
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
 
 

@@ -185,8 +185,7 @@
   function readDay(element, place, x, y) {
     const region = regionOf(element);
     readAt = place;
-    const said = factsOf(region, place);
-    if (element.dataset.chart === "wealth") said.facts = wealthAt(region, region.days.date[place]);
+    const said = element.dataset.chart === "wealth" ? wealthAt(region, place) : factsOf(region, place);
     say(said, x, y);
     const text = [said.title, ...said.facts.map((fact) => fact.join(" ")), said.note];
     element.setAttribute("aria-valuenow", place);
@@ -194,17 +193,17 @@
     moveCursor(element.closest(".panel"), region.days.date[place] * DAY);
   }
 
-  // What 1 became from the first week shown to the week of the day.
-  function wealthAt({ days, wealth }, date) {
-    const [from] = daysShown({ days });
-    const first = wealth.date.findIndex((each) => each >= from);
-    const place = nearest(wealth.date, date);
-    return Object.entries(WEALTH).flatMap(([column, name]) => {
-      const start = wealth[column]?.find((value, k) => k >= first && value != null);
-      return !start || wealth[column][place] == null || place < first
-        ? []
-        : [[`1 in ${name}`, number(wealth[column][place] / start, 3)]];
+  // What 1 became from the first week shown to the week that ends nearest to the day.
+  function wealthAt(region, place) {
+    const { days, wealth } = region;
+    const [from] = daysShown(region);
+    const week = nearest(wealth.date, days.date[place]);
+    const facts = Object.entries(WEALTH).flatMap(([column, name]) => {
+      const start = wealth[column]?.find((value, k) => wealth.date[k] >= from && value != null);
+      const value = wealth.date[week] >= from ? wealth[column]?.[week] : null;
+      return value == null ? [] : [[`1 in ${name}`, number(value / start, 3)]];
     });
+    return { title: `week to ${dated(wealth.date[week])}`, facts };
   }
 
   function moveCursor(panel, milliseconds) {

@@ -93,16 +93,16 @@ const report = (() => {
     return show(place);
   }
 
-  // Show what the address is about. otherwise: the place to show if it is about no region
-  function follow(otherwise) {
+  // Show what the address is about; at the start, and where it ends without a name, the first thing.
+  function follow(isStart) {
     const [name, ...rest] = location.hash.slice(1).split("/").map(decoded);
     const place = panels.findIndex((panel) => panel.dataset.name === name || panel.id === name);
     const isOverview = overview && name === "overview";
     byId("note").textContent =
       !name || isOverview || place >= 0 || byId(name) ? "" : `This report has no region ${name}.`;
     if (isOverview) return show(null);
-    if (place < 0 && otherwise === undefined) return;
-    if (place < 0) return show(otherwise);
+    if (place < 0 && name && !isStart) return;
+    if (place < 0) return show(overview && !tabs.length ? null : 0);
     readRange(rest);
     return show(place);
   }
@@ -140,7 +140,7 @@ const report = (() => {
     event.preventDefault();
     go(null);
   });
-  addEventListener("popstate", () => follow());
+  addEventListener("popstate", () => follow(false));
 
   // The anchors within a region lead there, and leave the address as it is.
   document.addEventListener("click", (event) => {
@@ -152,7 +152,7 @@ const report = (() => {
     target.focus({ preventScroll: true });
   });
 
-  const start = () => follow(overview && !tabs.length ? null : 0);
+  const start = () => follow(true);
 
   return {
     panels,
