@@ -64,7 +64,7 @@ def notify(
     code is 1 if something still waits or a channel cannot be used.
 
     \b
-    regime notify --dry-run
+    REGIME_NOTIFY_DESK=https://hooks.example.com/desk regime notify --dry-run
     """
     if sum((dry_run, is_test, give_up is not None)) > 1:
         raise click.UsageError("give only one of --dry-run, --test and --give-up")

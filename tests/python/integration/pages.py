@@ -104,10 +104,11 @@ def require_session(page: str, capsys) -> None:
 
 
 def with_what_is_here(script: str, settings: Settings, address: str) -> str:
-    """The script with this test's database and scheduler for those of the page's reader, workers
-    in the background, and a look at what `make` would do."""
+    """The script with this test's database and scheduler for those of the page's reader, a program
+    for a webhook, workers in the background, and a look at what `make` would do."""
     for theirs, ours in (
         (r"postgresql://\S+", shlex.quote(settings.database_url)),
+        (r"https://hooks\.example\.com/\S+", "command:cat"),
         (r'^eval "\$\(regime db env\)"$', f'eval "$(regime db env)"; export PGDATABASE={DATABASE}'),
         (r"^dask worker .*$", f"dask worker {SCHEDULER} --nworkers 1 --nthreads 1 &"),
         (re.escape(SCHEDULER), address),
