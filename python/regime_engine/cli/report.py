@@ -67,9 +67,13 @@ def report(
     from regime_engine.report.regions import read
     from regime_engine.report.sections import section
 
-    named = [path.resolve() for path in (output, png, pdf) if path]
-    if len(set(named)) < len(named):
-        raise click.UsageError("--output, --png and --pdf name the same file")
+    if not (output or png or pdf):
+        output = DEFAULT_OUTPUT
+    paths = [path for path in (output, png, pdf) if path]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise click.UsageError("two of --output, --png and --pdf name the same file")
+    for path in paths:
+        page.require_writable(path)
     program = chromium(settings) if pdf else ""
     with connect(settings) as database, Phases() as phases:
         phases.begin("auditing" if audit else "reading the regimes")
@@ -88,8 +92,8 @@ def report(
         # All files are made before any is written.
         phases.begin("writing the report")
         files = {}
-        if output or not (png or pdf):
-            files[output or DEFAULT_OUTPUT] = page.html(stored, settings).encode()
+        if output:
+            files[output] = page.html(stored, settings).encode()
         if png:
             files[png] = page.png(stored)
         if pdf:
@@ -97,11 +101,12 @@ def report(
         for path, content in files.items():
             page.write(path, content)
     names = [each.row.region for each in stored.regions]
+    are_few = stored.shared.are_few
     for path in files:
-        say(f"{path}: {', '.join(names)}")
-    if pdf and not stored.shared.are_few:
+        say(f"{path}: {', '.join(names) if are_few else f'{len(names):,} regions'}")
+    if pdf and not are_few:
         say(
-            f"{pdf} has the overview of the {len(names):,} regions. For their pages, choose up to "
-            f"{contents.FEW} with --region.",
+            f"{pdf} has the overview of the regions. For their pages, choose up to {contents.FEW} "
+            "with --region.",
             err=True,
         )

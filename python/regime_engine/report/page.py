@@ -95,21 +95,35 @@ def write(path: Path, content: bytes) -> None:
 
     raises RegimeError if the file cannot be written
     """
+    require_writable(path)
     file = path.resolve()
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        if file.exists() and not file.is_file():
-            raise OSError(errno.EINVAL, "it is not a file")
         try:
             partial.write_bytes(content)
             partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RegimeError(
-            f"{path} cannot be written ({error.strerror}): name another file, in a folder that "
-            "exists and that you may write to"
-        ) from error
+        raise _cannot_be_written(path, error.strerror) from error
+
+
+def require_writable(path: Path) -> None:
+    """raises RegimeError if a file of this name cannot be written; to be told before a long wait"""
+    file = path.resolve()
+    if not file.parent.is_dir():
+        raise _cannot_be_written(path, os.strerror(errno.ENOENT))
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise _cannot_be_written(path, os.strerror(errno.EACCES))
+    if file.exists() and not file.is_file():
+        raise _cannot_be_written(path, "it is not a file")
+
+
+def _cannot_be_written(path: Path, reason: str | None) -> RegimeError:
+    return RegimeError(
+        f"{path} cannot be written ({reason}): name another file, in a folder that exists and that "
+        "you may write to"
+    )
 
 
 def _source(name: str) -> str:

@@ -49,6 +49,7 @@ def pdf(html: str, program: str) -> bytes:
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--no-pdf-header-footer",
+            "--generate-pdf-document-outline",
             # Another Chromium may be at work in the user's own folder.
             f"--user-data-dir={folder}/profile",
             f"--print-to-pdf={printed}",

@@ -733,6 +733,22 @@ def test_a_page_of_very_many_days_has_the_newest_and_some_of_the_older(us, made)
     assert thinned.numbers["spells"] == section(us, made.shared).numbers["spells"]
 
 
+def test_without_javascript_the_page_has_its_tables_and_a_picture_of_each_price(browser):
+    disable = "Emulation.setScriptExecutionDisabled"
+    browser.driver.execute_cdp_cmd(disable, {"value": True})
+    try:
+        browser.open()
+        shown = {
+            selector: [each.is_displayed() for each in browser.find(selector)]
+            for selector in ("#overview", ".panel", ".picture svg", ".panel h2", ".months")
+        }
+        assert not any(each.is_displayed() for each in browser.find(".chart, .ranges, [role=tab]"))
+    finally:
+        browser.driver.execute_cdp_cmd(disable, {"value": False})
+    assert shown.pop("#overview") == [True]
+    assert all(each == [True, True] for each in shown.values())
+
+
 def test_print_has_all_charts_of_all_regions_in_the_light_scheme(browser):
     browser.complaints()
     browser.open(scheme="dark").chart("price")
@@ -870,8 +886,9 @@ def test_the_picture_is_a_png_of_the_main_chart(settings, tmp_path):
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, where, why):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name another"):
-        page.write(tmp_path / where, b"page")
+    for refuses in (page.require_writable, lambda path: page.write(path, b"page")):
+        with pytest.raises(RegimeError, match=rf"{where} cannot be written \({why}\): name ano"):
+            refuses(tmp_path / where)
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
 
 

@@ -14,11 +14,9 @@
     dispatchEvent(new Event("resize"));
   }
 
-  addEventListener("beforeprint", () => prepare());
+  addEventListener("beforeprint", prepare);
   addEventListener("afterprint", () => {
     root.classList.remove("printing");
     dispatchEvent(new Event("resize"));
   });
-
-  report.prepareForPrint = prepare;
 })();
