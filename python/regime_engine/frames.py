@@ -25,7 +25,7 @@ from regime_engine.reading.explain import Explanation
 from regime_engine.reading.matrix import matrix
 from regime_engine.reading.rows import as_written
 from regime_engine.reading.suspicions import suspicions
-from regime_engine.series import Series
+from regime_engine.series import MAX_HORIZON, Series
 
 Library = Literal["polars", "pandas"]
 # A DataFrame of the library that is asked for.
@@ -65,7 +65,8 @@ def open_database(
     raises RegimeError if there is no connection, ValueError for another frame
     """
     settings = Settings.from_environment(database_url)
-    return RegimeDatabase(settings, model_id, operator.index(window_days), _known(frame))
+    days = _whole("window_days", window_days)
+    return RegimeDatabase(settings, _text("model_id", model_id), days, _known(frame))
 
 
 class RegimeDatabase:
@@ -177,12 +178,14 @@ class RegimeDatabase:
         """One row a horizon and label: how likely the label is after so many trading days.
 
         horizons: one or several; as_of: nothing after that day is used
-        raises ValueError for a horizon below 1
+        raises ValueError for a horizon below 1 or above 1000
         """
-        asked = horizons if isinstance(horizons, Iterable) else [horizons]
-        days = list(dict.fromkeys(map(operator.index, asked)))
-        if not days or min(days) < 1:
-            raise ValueError(f"horizons are numbers of trading days from 1 on, not {horizons!r}")
+        asked: Iterable[int] = [horizons]  # type: ignore[list-item]
+        if isinstance(horizons, Iterable) and not isinstance(horizons, str):
+            asked = horizons
+        days = list(dict.fromkeys(_whole("horizons", each) for each in asked))
+        if not days or min(days) < 1 or max(days) > MAX_HORIZON:
+            raise ValueError(f"horizons are 1 to {MAX_HORIZON} trading days, not {horizons!r}")
         rows = self._read(forecasting.forecast, self._series(region), days, _day("as_of", as_of))
         return self._frame(rows, frame, region=region)
 
@@ -301,6 +304,13 @@ def _day(name: str, given: Day | None) -> date | None:
     if day is not None and not isinstance(day, date):
         raise TypeError(f"{name} is a day such as '2008-09-15', not {given!r}")
     return day
+
+
+def _whole(name: str, given: object) -> int:
+    try:
+        return operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is a whole number, not {given!r}") from None
 
 
 def _text(name: str, given: object) -> str:

@@ -9,6 +9,9 @@ GLOBAL = "GLOBAL"
 # window, the last regime that answers a question, a region's regime that votes.
 MAX_STALENESS_DAYS = 7
 
+# How many trading days a forecast may look ahead.
+MAX_HORIZON = 1000
+
 
 @dataclass(frozen=True)
 class Series:

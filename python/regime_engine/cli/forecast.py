@@ -8,13 +8,12 @@ from regime_engine.cli.options import day_option, format_option, series_options
 from regime_engine.cli.output import print_rows, say, table
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
-from regime_engine.series import Series
+from regime_engine.series import MAX_HORIZON, Series
 
 if TYPE_CHECKING:
     from regime_engine.database import Database
     from regime_engine.reading.forecast import Forecast
 
-LONGEST_HORIZON = 1000
 SCORED_HORIZONS = (1, 5, 21, 63)
 SHOWN = {
     "label": "label",
@@ -31,7 +30,7 @@ SHOWN = {
 @click.option(
     "--horizon",
     "horizons",
-    type=click.IntRange(1, LONGEST_HORIZON),
+    type=click.IntRange(1, MAX_HORIZON),
     multiple=True,
     help="Trading days ahead; repeatable.  [default: 21; with --score 1, 5, 21 and 63]",
 )

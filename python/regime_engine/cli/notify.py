@@ -77,6 +77,7 @@ def notify(
         say(f"{give_up}: {number:,} will not be sent")
         return
     channels, faults = _channels()
+    left: dict[str, str] = {}
     with Phases(quiet) as phases, connect(settings) as database:
         if is_test:
             faults += _test(database, channels, phases)
@@ -90,11 +91,13 @@ def notify(
             phases.end()
             _say_suppressed(suppressed, first)
             _print(dealt, output_format, quiet)
-            if not dry_run:
-                faults += _left(database, channels)
+            left = {} if dry_run else _left(database, channels, quiet)
+            # Cron mails what is printed: of a channel that is down, only when it was tried.
+            tried = {each.channel for each in dealt}
+            faults += [fault for name, fault in left.items() if name in tried or not quiet]
     for fault in faults:
         say(f"Error: {fault}", err=True)
-    if faults:
+    if faults or left:
         sys.exit(1)
 
 
@@ -150,7 +153,7 @@ def _tell(
             each.channel for each in dealt if each.status == "DELIVERED"
         ).items():
             say(f"notified {channel}: {number:,} sent")
-        _warn(_left(database, channels))
+        _warn(list(_left(database, channels).values()))
     except (RegimeError, Error) as failure:
         _warn([f"not everybody is notified: {explain(failure) or failure}"])
 
@@ -198,23 +201,25 @@ def _print(dealt: "Sequence[Delivery]", output_format: str, quiet: bool) -> None
     print_rows(columns, rows, output_format)
 
 
-def _left(database: "Database", channels: "Sequence[Channel]") -> list[str]:
-    """What failed and waits; a line on stderr for what waits for a channel that is not ours."""
+def _left(
+    database: "Database", channels: "Sequence[Channel]", quiet: bool = False
+) -> dict[str, str]:
+    """What failed and waits, by channel. What waits for a channel that is not ours is a note."""
     from regime_engine.notify import outbox
 
     names = [channel.name for channel in channels]
-    faults = []
+    faults = {}
     for row in outbox.waiting(database).records(dict):
         name, number = row["channel"], f"{row['waiting']:,}"
         if name in names:
             # Without an error, another process is about to send it.
             if row["last_error"]:
-                faults.append(
+                faults[name] = (
                     f"{name}: {number} not delivered ({row['last_error']}); tried again from "
                     f"{row['next_attempt_at']:%Y-%m-%d %H:%M:%S} UTC on, or with `regime notify "
                     "--now`"
                 )
-        else:
+        elif not quiet:
             say(
                 f"note: {number} wait for {name}, which is not configured here; `regime notify "
                 f"--give-up {name}` drops them",

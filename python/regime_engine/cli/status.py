@@ -45,7 +45,6 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
     whose last regime rests on suspicious prices.
     """
     from regime_engine.database import connect
-    from regime_engine.notify import outbox
     from regime_engine.reading import tables
 
     with connect(settings) as database:
@@ -59,7 +58,7 @@ def status(settings: Settings, runs: int, output_format: str) -> None:
         parts = {
             "regions": tables.region_overview(database),
             "series": tables.series_overview(database),
-            "waiting_notifications": outbox.waiting(database),
+            "waiting_notifications": _waiting(database),
             "died_runs": tables.died_runs(database),
             "runs": tables.last_runs(database, runs),
         }
@@ -107,6 +106,20 @@ def _print_metrics(
     )
     # Bytes: the format is UTF-8 whatever the locale says.
     click.echo(metrics.text(found).encode(), nl=False)
+
+
+def _waiting(database: "Database") -> "Rows":
+    """The notifications that wait; none, with a word on stderr, before `regime init` made them."""
+    from psycopg import errors
+
+    from regime_engine.database import Rows
+    from regime_engine.notify import outbox
+
+    try:
+        return outbox.waiting(database)
+    except errors.UndefinedTable:
+        say("no notifications yet: `regime init` makes their tables", err=True)
+        return Rows([], [])
 
 
 def _suspicions(

@@ -71,8 +71,10 @@ def _to_do(night: Night) -> list[str]:
         todo.append("mend what the errors above say, and run `regime pipeline` again")
     if night.stale:
         todo.append("load newer prices of the stale regions with `regime load`")
+    # Those of the training were there on the nights before too.
     for each in night.suspicions or ():
-        todo.append(f"look at the suspicious prices of {each.region}: {each.look_further};")
+        if each.in_window:
+            todo.append(f"look at the suspicious prices of {each.region}: {each.look_further};")
     return todo
 
 

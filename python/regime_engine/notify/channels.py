@@ -145,8 +145,10 @@ def _kinds(variable: str, listed: str | None) -> tuple[str, ...]:
     kinds = tuple(kind.strip() for kind in listed.split(",") if kind.strip())
     unknown = [kind for kind in kinds if kind not in formats.KINDS]
     if unknown or not kinds:
+        # An address may have been put here by mistake, and has a secret.
+        named = [kind for kind in unknown if "://" not in kind]
         raise RegimeError(
-            f"{variable} lists {', '.join(unknown) or 'no kind'}: the kinds are "
+            f"{variable} lists {', '.join(named) or 'no kind'}: the kinds are "
             f"{', '.join(formats.KINDS)}"
         )
     # Who was told of a change is told that there was none.
@@ -163,7 +165,8 @@ def _template(variable: str, name: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             known = ", ".join(formats.TEMPLATES)
             raise RegimeError(
-                f"{variable} is neither one of {known} nor a text file that can be read: {name}"
+                f"{variable} is neither one of {known} nor a text file that can be read"
+                + ("" if "://" in name else f": {name}")
             ) from error
     try:
         formats.webhook(text, formats.EXAMPLE)

@@ -158,7 +158,7 @@ def _audit_failed(news: Notification) -> tuple[str, list[str]]:
 def _novelty(news: Notification) -> tuple[str, list[str]]:
     novelty = news.document["novelty"]
     return (
-        f"{news.region}: unlike what the model knows on {news.as_of_date} (novelty {novelty:.1f})",
+        f"{news.region}: very unusual window on {news.as_of_date} (novelty {novelty:.1f})",
         [
             f"The window that ends on {news.as_of_date} is more unusual than {novelty:.1f} % of "
             f"those that the model was trained on. Its label is {news.document['regime_label']}.",

@@ -58,6 +58,8 @@ def test_a_bad_night_names_what_is_wrong_and_what_to_do():
 
 def test_what_is_not_known_is_said_and_many_are_counted():
     many = {f"R{place}": date(2026, 11, 13) for place in range(8)}
+    in_training = Suspicions("US", "m", 63, 0, 2, "select 1")
+    assert lines(replace(QUIET, suspicions=[in_training]))[-1] == "To do:          nothing"
     shown = lines(replace(QUIET, suspicions=None, stale=many))
     assert shown[2] == "Suspicious:     not known"
     assert shown[1].endswith("R4 (newest price 2026-11-13); and 3 more")
