@@ -36,6 +36,7 @@ BUILT = {
     "analytics_runtime.regime_models",
     "analytics_runtime.regime_revisions",
     "analytics_runtime.regime_runs",
+    "analytics_runtime.audit_verdicts",
     "analytics_runtime.run_contents",
     "analytics_runtime.regime_locks",
     "analytics_runtime.regions",
