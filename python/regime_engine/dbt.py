@@ -7,9 +7,12 @@ import hashlib
 import logging
 import os
 import shlex
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
@@ -127,8 +130,11 @@ def test(
 class _Dbt:
     """dbt in this process, on one project and database. The locks and sessions are of `_dbt`."""
 
-    def __init__(self, database: Database, progress: Progress, target: str) -> None:
+    def __init__(
+        self, database: Database, progress: Progress, target: str, handles: list[Any]
+    ) -> None:
         self.database = database
+        self._handles = handles
         self.project = project_directory(database.settings)
         self._runner = _runner(progress)
         self._options = [*_profiles(self.project), "--project-dir", str(self.project)]
@@ -168,9 +174,10 @@ class _Dbt:
         _require_names(results, dbname, settings)
 
     def _invoke(self, command: str, *arguments: str) -> Any:
-        outcome = self._runner.invoke([command, *arguments, *self._options])
-        if isinstance(outcome.exception, KeyboardInterrupt):
-            raise outcome.exception
+        with interruptible(self._handles) as interruption:
+            outcome = self._runner.invoke([command, *arguments, *self._options])
+        if interruption.is_set() or isinstance(outcome.exception, KeyboardInterrupt):
+            raise KeyboardInterrupt
         if outcome.exception is not None:
             # What follows are the macros that led there.
             reason = str(outcome.exception).split("> in macro")[0]
@@ -201,9 +208,9 @@ def _dbt(database: Database, progress: Progress, keeps_search_path: bool = True)
     with (
         database.locked(builder),
         _environment(environment),
-        _our_sessions(database, builder, keeps_search_path),
+        _our_sessions(database, builder, keeps_search_path) as handles,
     ):
-        yield _Dbt(database, progress, target)
+        yield _Dbt(database, progress, target, handles)
 
 
 def _runner(progress: Progress) -> "dbtRunner":
@@ -234,10 +241,47 @@ def _runner(progress: Progress) -> "dbtRunner":
 
 
 @contextlib.contextmanager
+def interruptible(handles: list[Any]) -> Iterator[threading.Event]:
+    """Around what dbt does: an interruption ends it, and is told by the event.
+
+    dbt cancels its queries once, and then waits for ever for one that began at that moment, or
+    takes no note of the interruption at all. So they are cancelled again until dbt has ended.
+    """
+    interrupted, ended = threading.Event(), threading.Event()
+
+    def cancel() -> None:
+        while not ended.wait(0.5):
+            for handle in list(handles):
+                with contextlib.suppress(Exception):
+                    handle.cancel()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            threading.Thread(target=cancel, daemon=True).start()
+        signal.default_int_handler(number, frame)
+
+    is_usual = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if is_usual:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupted
+    finally:
+        ended.set()
+        if is_usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
 def _our_sessions(
     database: Database, builder: str | None, keeps_search_path: bool
-) -> Iterator[None]:
+) -> Iterator[list[Any]]:
     """Each connection that dbt opens is a session of ours, and acts as the builder.
+
+    Gives the list of their handles, which grows.
 
     What dbt makes belongs to all who build, whoever of them it was. The role of a team's profile
     stays, and in a build its search_path.
@@ -245,6 +289,7 @@ def _our_sessions(
     from dbt.adapters.postgres.connections import PostgresConnectionManager as Manager
     from dbt_common.exceptions import DbtRuntimeError
 
+    handles: list[Any] = []
     original = Manager.__dict__["open"]
     project = project_directory(database.settings)
     is_ours = _package_directory(project) == project
@@ -270,11 +315,12 @@ def _our_sessions(
         if role and user != role:
             raise DbtRuntimeError(f"dbt acts as {user}, although the role {role} was set")
         database.watch.pids.append(pid)
+        handles.append(handle)
         return opened
 
     Manager.open = classmethod(open_ours)  # type: ignore[method-assign, assignment]
     try:
-        yield
+        yield handles
     finally:
         Manager.open = original  # type: ignore[method-assign]
         del database.watch.pids[1:]

@@ -9,6 +9,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import partial
 
@@ -16,6 +17,7 @@ import pytest
 from bundled import US, V1, V2, V3
 from commands import TIMEOUT, Process, environment, regime_command, succeed
 from project import ROOT
+from psycopg import errors
 from servers import DATABASE, MODULE_DATABASE, follow_prices, wait_until
 
 from regime_engine import dbt
@@ -241,6 +243,25 @@ def test_an_interrupted_audit_says_how_far_it_came_and_what_to_do(database, sett
     assert re.fullmatch(
         r"interrupted while auditing, \d+ of \d+ done. What is stored .*\n\nAborted!\n", interrupted
     )
+
+
+def test_an_interruption_of_which_dbt_takes_no_note_ends_its_queries(settings):
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with (
+            connect(settings) as database,
+            ThreadPoolExecutor(1) as thread,
+            dbt.interruptible([database.connection]) as interrupted,
+        ):
+            waiting = thread.submit(database.execute, "select pg_sleep(300)")
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(errors.QueryCanceled):
+                waiting.result(TIMEOUT)
+        assert interrupted.is_set()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_a_test_that_dbt_skipped_is_not_one_that_passed(database, settings, monkeypatch):
