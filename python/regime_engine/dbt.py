@@ -242,7 +242,7 @@ def _runner(progress: Progress) -> "dbtRunner":
 
 @contextlib.contextmanager
 def interruptible(handles: list[Any]) -> Iterator[threading.Event]:
-    """Around what dbt does: an interruption ends it, and is told by the event.
+    """Around a call of dbt: an interruption ends the call and sets the event.
 
     dbt cancels its queries once, and then waits for ever for one that began at that moment, or
     takes no note of the interruption at all. So they are cancelled again until dbt has ended.

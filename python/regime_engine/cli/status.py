@@ -109,7 +109,7 @@ def _print_metrics(
 
 
 def _waiting(database: "Database") -> "Rows":
-    """The notifications that wait; none, with a word on stderr, before `regime init` made them."""
+    """The notifications that wait. If their tables are missing: none, and a line on stderr."""
     from psycopg import errors
 
     from regime_engine.database import Rows

@@ -1,4 +1,4 @@
-"""What a night says at its end: what a person should know of it in ten seconds."""
+"""The last lines of the nightly job: what a person should know of it in ten seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

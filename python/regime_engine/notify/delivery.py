@@ -1,8 +1,8 @@
-"""Sends what is in the outbox: each notification once to each channel, also where it was killed.
+"""Sends what is in the outbox: each notification reaches each channel, even if a sender is killed.
 
-A delivery is claimed by a lock on its row, sent, recorded and committed. Who is killed in between
-loses the lock, and the next one sends it again, with the same id. A channel that is down is tried
-once, and what waits for it waits longer each time.
+A sender locks the row of a delivery, sends the message, records it and commits. If the sender is
+killed in between, the lock ends, and the next sender sends the message again, with the same id. A
+channel that is down is tried once, and each time the pause before the next try is longer.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -11,16 +11,17 @@ asked as (
 
 ),
 
--- The day itself may be gone, with its price.
-revised as (
+-- The newest label up to that day, which may be gone with its price. If the series had no label, it is
+-- the newest one of all.
+newest as (
 
     select
         asked.place,
         asked.region,
-        newest.as_of_date,
+        stored.as_of_date,
         asked.regime_label as from_label,
-        newest.regime_label as to_label,
-        true as is_revision
+        stored.regime_label as to_label,
+        asked.as_of_date is not null as is_revision
     from asked
     cross join lateral (
 
@@ -32,12 +33,11 @@ revised as (
             regimes.region = asked.region
             and regimes.model_id = asked.model_id
             and regimes.window_days = asked.window_days
-            and regimes.as_of_date <= asked.as_of_date
+            and regimes.as_of_date <= coalesce(asked.as_of_date, 'infinity')
         order by regimes.as_of_date desc
         limit 1
 
-    ) as newest
-    where newest.regime_label <> asked.regime_label
+    ) as stored
 
 ),
 
@@ -60,41 +60,12 @@ changed as (
 
 ),
 
-begun as (
-
-    select
-        asked.place,
-        asked.region,
-        newest.as_of_date,
-        null as from_label,
-        newest.regime_label as to_label,
-        false as is_revision
-    from asked
-    cross join lateral (
-
-        select
-            regimes.as_of_date,
-            regimes.regime_label
-        from {regimes} as regimes
-        where
-            regimes.region = asked.region
-            and regimes.model_id = asked.model_id
-            and regimes.window_days = asked.window_days
-        order by regimes.as_of_date desc
-        limit 1
-
-    ) as newest
-    where asked.as_of_date is null
-
-),
-
 every_change as (
 
-    select * from revised
+    select * from newest
+    where to_label is distinct from from_label
     union all
     select * from changed
-    union all
-    select * from begun
 
 )
 
