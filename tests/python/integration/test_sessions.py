@@ -199,10 +199,6 @@ BUILD_LOCK = "ShareUpdateExclusiveLock"
 
 def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
     env = environment(shared) | {"REGIME_LOCK_TIMEOUT": "9"}
-    waiting = [
-        Process("regime", arguments, env)
-        for arguments in (("init",), ("backfill", "--region", "US"), ("load", str(PRICE_FILES[0])))
-    ]
     with connect(shared) as holder, holder.locked():
         holder.execute("lock table historical.prices_daily in share update exclusive mode")
         holder.take_turns(["regimes/US/num-regime-core-v3/63"])
@@ -210,6 +206,8 @@ def test_a_wait_says_for_whom_and_ends_by_the_limit(shared):
         (since,) = holder.one(
             "select to_char(xact_start, 'YYYY-MM-DD HH24:MI:SS') || ' UTC' from pg_stat_activity where pid = pg_backend_pid()"
         )
+        commands = (("init",), ("backfill", "--region", "US"), ("load", str(PRICE_FILES[0])))
+        waiting = [Process("regime", arguments, env) for arguments in commands]
         outputs = [process.communicate(60)[1].splitlines() for process in waiting]
     # Before these lines, some say what they do.
     for *_, word, last in outputs:
