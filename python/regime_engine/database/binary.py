@@ -43,23 +43,31 @@ def read(
     query: sql.SQL | sql.Composed,
     parameters: Mapping[str, object],
     types: Sequence[str],
-) -> list[list[np.ndarray]]:
-    """The rows of a query whose columns are arrays; dates as datetime64[D].
+) -> dict[str, list[np.ndarray]]:
+    """The rows of a query: their first column, a text → the others, arrays; dates as datetime64[D].
 
-    types: names of WIRE_TYPES, one a column; no element may be null, or of another length
+    types: names of WIRE_TYPES, one an array; no element may be null, or of another length
     """
     with database.connection.cursor(binary=True) as cursor:
         result = cursor.execute(query, parameters).pgresult
         assert result, "an executed query has a result"
-        return [
-            [_array(result.get_value(row, column), name) for column, name in enumerate(types)]
+        return {
+            (result.get_value(row, 0) or b"").decode(): [
+                _array(result.get_value(row, column), name)
+                for column, name in enumerate(types, start=1)
+            ]
             for row in range(result.ntuples)
-        ]
+        }
+
+
+def empty(types: Sequence[str]) -> list[np.ndarray]:
+    """What `read` gives for arrays without elements."""
+    return [_array(None, name) for name in types]
 
 
 def _array(sent: bytes | None, name: str) -> np.ndarray:
     """An array as array_send writes it: dimensions, null flag, type, length, lower bound, then
-    each element with its length. A null is an array without elements."""
+    each element with its length. None is an array without elements."""
     wire_type = np.dtype(WIRE_TYPES[name])
     element = np.dtype([("length", ">i4"), ("value", wire_type)])
     sent = sent and memoryview(sent)[ARRAY_HEADER:]

@@ -170,10 +170,13 @@ def fetch(database: Database, run: Run, instrument_ids: list[str], scope: Scope)
     stored = statement(__package__, "stored_windows")
     query = database.compose(stored, orphaned=orphaned(database), of_the_series=_OF_THE_SERIES)
     parameters = vars(scope) | {"instrument_ids": instrument_ids, "run_id": run.run_id}
-    rows = binary.read(database, query, parameters, types=["date", "hex_64_bits", "bool"])
+    types = ["date", "hex_64_bits", "bool"]
+    rows = binary.read(database, query, parameters, types)
     found = []
-    for dates, hashes, (has_orphans, has_own) in rows:
+    for instrument_id in instrument_ids:
+        dates, hashes, marks = rows.get(instrument_id) or binary.empty(types)
         order = dates.argsort()
+        has_orphans, has_own = marks if len(marks) else (False, False)
         found.append(Stored(dates[order], hashes[order], bool(has_orphans), bool(has_own)))
     return found
 
