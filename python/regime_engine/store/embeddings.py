@@ -14,12 +14,20 @@ from regime_engine import seals
 from regime_engine.database import Database, binary
 from regime_engine.database.statements import names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
-from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
+from regime_engine.store.rows import (
+    Table,
+    different,
+    insert_missing,
+    remove,
+    vanished,
+)
 from regime_engine.windows import Windows
 
 EMBEDDINGS = Table(
     name="numeric_window_embeddings",
     key=("entity_type", "entity_id", "as_of_date", "model_id", "window_days"),
+    entity="entity_id",
+    of_entity=sql.SQL("stored.entity_type = 'INSTRUMENT' and stored.entity_id = %(entity)s"),
     content=("window_spec", "vector", "dimension", "window_hash", "row_hash"),
     window_column="window_spec",
 )
@@ -230,26 +238,25 @@ def send_incoming(database: Database, rows: Iterable[np.ndarray]) -> None:
 
 
 def _merge(database: Database, batch: Batch, parameters: dict[str, object]) -> int:
-    with database.pipeline():
-        if batch.vanished:
-            instrument_ids, dates = zip(*batch.vanished, strict=True)
-            which = sql.SQL("""
-                {}
-                and (stored.entity_id, stored.as_of_date) in (
-                    select * from unnest(%(vanished_ids)s::text[], %(vanished_dates)s::date[])
-                )
-            """).format(_ASKED)
-            database.execute(
-                remove_vanished(database, EMBEDDINGS, which),
-                parameters | {"vanished_ids": list(instrument_ids), "vanished_dates": list(dates)},
+    outdated = different(database, EMBEDDINGS, INCOMING, parameters)
+    if batch.vanished:
+        instrument_ids, dates = zip(*batch.vanished, strict=True)
+        which = sql.SQL("""
+            {}
+            and (stored.entity_id, stored.as_of_date) in (
+                select * from unnest(%(vanished_ids)s::text[], %(vanished_dates)s::date[])
             )
-        database.execute(remove_different(database, EMBEDDINGS, INCOMING), parameters)
+        """).format(_ASKED)
+        asked = {"vanished_ids": list(instrument_ids), "vanished_dates": list(dates)}
+        outdated += vanished(database, EMBEDDINGS, which, parameters | asked)
+    with database.pipeline():
+        remove(database, EMBEDDINGS, outdated, parameters)
         written = [database.execute(insert_missing(database, EMBEDDINGS, INCOMING), parameters)]
         if batch.has_orphans:
             # Rows that are right as they stand, of runs that failed or died, become this run's.
             take_over = """
                 update {numeric_window_embeddings} as stored
-                set run_id = %(run_id)s, created_at = clock_timestamp()
+                set run_id = %(run_id)s, created_at = now()
                 where {asked} and {orphaned}
             """
             taken = database.execute(

@@ -17,12 +17,14 @@ from regime_engine.database.statements import assignments, names, statement
 from regime_engine.runs import Run, add_rows_written, orphaned
 from regime_engine.series import GLOBAL, Series
 from regime_engine.store import embeddings
-from regime_engine.store.rows import Table, insert_missing, remove_different, remove_vanished
+from regime_engine.store.rows import Table, different, insert_missing, remove, vanished
 from regime_engine.windows import Windows
 
 REGIMES = Table(
     name="regimes",
     key=("region", "as_of_date", "model_id", "window_days"),
+    entity="region",
+    of_entity=sql.SQL("stored.region = %(entity)s"),
     content=(
         "instrument_id",
         "model_version",
@@ -146,6 +148,7 @@ def write_batch(
         embeddings.send_incoming(database, [packed])
         _send_incoming(database, windows.as_of_dates, regimes)
         parameters = _parameters(run, series, windows.instrument_id, span)
+        parameters["as_of_dates"] = windows.as_of_dates.tolist()
         return _merge(database, run, _CLASSIFIED, parameters)
 
 
@@ -168,6 +171,7 @@ def write_votes(
     embeddings.send_incoming(database, [])
     _send_incoming(database, np.array(as_of_dates, "datetime64[D]"), regimes, vectors)
     parameters = _parameters(run, series, instrument_id, (date.min, date.max))
+    parameters["as_of_dates"] = as_of_dates
     return _merge(database, run, _VOTED, parameters)
 
 
@@ -195,15 +199,19 @@ def _merge(
     database: Database, run: Run, targets: tuple[_Target, ...], parameters: dict[str, object]
 ) -> dict[str, int]:
     """The incoming rows into the tables, and the transitions that follow; table → rows written."""
+    outdated = {}
+    for target in targets:
+        gone = sql.SQL(
+            "{} and stored.as_of_date not in (select unnest(%(as_of_dates)s::date[]))"
+        ).format(target.of_series)
+        outdated[target.table.name] = [
+            *vanished(database, target.table, gone, parameters),
+            *different(database, target.table, target.incoming, parameters),
+        ]
     with database.pipeline():
         inserted = {}
         for target in targets:
-            vanished = sql.SQL(
-                "{} and not exists (select 1 from incoming_regimes as new"
-                " where new.as_of_date = stored.as_of_date)"
-            ).format(target.of_series)
-            database.execute(remove_vanished(database, target.table, vanished), parameters)
-            database.execute(remove_different(database, target.table, target.incoming), parameters)
+            remove(database, target.table, outdated[target.table.name], parameters)
             inserted[target.table.name] = database.execute(
                 insert_missing(database, target.table, target.incoming), parameters
             )
