@@ -7,19 +7,23 @@ import numpy as np
 from psycopg import sql
 
 from regime_engine.database import Database, binary
+from regime_engine.database.distinct import distinct
 from regime_engine.database.statements import statement
 from regime_engine.windows import Features, Stretch, Windows, build
 
-# A query for the id of every instrument that has a price.
-INSTRUMENTS = statement(__package__, "instruments")
 # The features as dbt stored them, and as they follow from the prices of this moment.
 STORED, EXPECTED = "daily_features", "expected_features"
 
 
 def instruments(database: Database) -> list[str]:
     """Every instrument that has a price, by id."""
-    rows = database.execute(INSTRUMENTS)
-    return [instrument_id for (instrument_id,) in rows]
+    rows = database.execute(instruments_query(database))
+    return sorted(instrument_id for (instrument_id,) in rows)
+
+
+def instruments_query(database: Database) -> sql.Composed:
+    """A query for the id of every instrument that has a price, as `name`."""
+    return distinct(database, "stg_prices_daily", "instrument_id")
 
 
 def read(

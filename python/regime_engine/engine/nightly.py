@@ -216,9 +216,10 @@ def regions_with_prices(database: Database) -> tuple[list[str], dict[str, str]]:
 
 def _no_region(database: Database, without: dict[str, str]) -> str:
     names = ", ".join(f"{region} ({instrument_id})" for region, instrument_id in without.items())
-    query = "select instrument_id from ({instruments}) as found limit {most}"
     rows = database.execute(
-        query, instruments=database.compose(features.INSTRUMENTS), most=sql.Literal(MOST_SHOWN + 1)
+        "select name from ({instruments}) as found limit {most}",
+        instruments=features.instruments_query(database),
+        most=sql.Literal(MOST_SHOWN + 1),
     )
     priced = [instrument_id for (instrument_id,) in rows]
     more = " …" * (len(priced) > MOST_SHOWN)

@@ -184,8 +184,8 @@ def _instruments_like(database: Database, instrument_id: str) -> list[str]:
     """Of the first instruments that have prices, those whose id is written much like this one."""
     if not seeds.is_built(database, "stg_prices_daily"):
         return []
-    query = "select instrument_id from ({instruments}) as found limit {most}"
-    instruments = database.compose(features.INSTRUMENTS)
+    query = "select name from ({instruments}) as found limit {most}"
+    instruments = features.instruments_query(database)
     rows = database.execute(query, instruments=instruments, most=sql.Literal(MOST_COMPARED))
     folded = {name.casefold(): name for (name,) in rows}
     return [folded[each] for each in get_close_matches(instrument_id.casefold(), folded, 2)]

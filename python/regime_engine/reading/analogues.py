@@ -1,6 +1,6 @@
 """The past windows most like a given one: their labels, and what came after them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
 from regime_engine import seeds
@@ -56,19 +56,34 @@ def analogues(
     found = nearest.search(
         database, series, asked=asked, instrument_ids=_searched(database, asked, scope), n=n
     )
-    windows = [neighbour.window for neighbour in found]
-    return database.rows(
-        statement(__package__, "analogues"),
-        vars(series)
-        | {
-            "known_until": asked.as_of_date,
-            "instrument_ids": [window.instrument_id for window in windows],
-            "as_of_dates": [window.as_of_date for window in windows],
-            "first_trade_dates": [window.first_trade_date for window in windows],
-            "last_trade_dates": [window.last_trade_date for window in windows],
-            "distances": [neighbour.distance for neighbour in found],
-        },
-    )
+    each = [
+        vars(series) | vars(neighbour.window) | {"known_until": asked.as_of_date}
+        for neighbour in found
+    ]
+    regimes = database.rows_of_each(statement(__package__, "regime_of_window"), each)
+    returns = database.rows_of_each(statement(__package__, "returns_after"), each)
+    rows = []
+    for neighbour, of_window, [(next_21_days, next_63_days)] in zip(
+        found, regimes, returns, strict=True
+    ):
+        window = neighbour.window
+        region, label, confidence = of_window[0] if of_window else (None, None, None)
+        rows.append(
+            Analogue(
+                region=region,
+                instrument_id=window.instrument_id,
+                as_of_date=window.as_of_date,
+                distance=neighbour.distance,
+                regime_label=label,
+                confidence=confidence,
+                next_21_days_return=next_21_days,
+                next_63_days_return=next_63_days,
+                first_trade_date=window.first_trade_date,
+                last_trade_date=window.last_trade_date,
+            )
+        )
+    headers = [field.name for field in fields(Analogue)]
+    return Rows(headers, [tuple(vars(row).values()) for row in rows])
 
 
 def _searched(database: Database, asked: Window, scope: str) -> list[str] | None:

@@ -10,8 +10,8 @@ from psycopg import sql
 from regime_engine import seeds
 from regime_engine.arrays import Floats32
 from regime_engine.database import Database, binary
-from regime_engine.database.statements import statement
 from regime_engine.errors import RegimeError
+from regime_engine.reading.rows import embedded_instruments
 from regime_engine.seeds import MOST_NAMES, nearest_first
 
 _OF_INSTRUMENT = sql.SQL(
@@ -84,9 +84,7 @@ def _none_stored(
             f"region, {region.instrument_id}"
         )
     by_encoder = f"by {model_id} with windows of {window_days} days"
-    embedded = [
-        name for (name,) in database.execute(statement(__package__, "embedded_instruments"))
-    ]
+    embedded = embedded_instruments(database)
     if instrument_id in embedded:
         return RegimeError(
             f"no embeddings of instrument {instrument_id!r} {by_encoder}: `regime embed "

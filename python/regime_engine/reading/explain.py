@@ -128,7 +128,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The row of explanation.sql."""
+    """The row of regime_of_day.sql."""
 
     instrument_id: str
     regime_label: str
@@ -139,14 +139,20 @@ class _Stored:
     metadata: dict[str, Any]
     embedding: bytes
     model_version: int
+    model: dict[str, Any] | None
+    run: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What came before a day: fields of Explanation, and the embedding of compared_with."""
+
     since: date | None
     changed_from: str | None
     trading_days_since: int | None
     first_day: date
     compared_with: date | None
-    embedding_before: bytes | None
-    model: dict[str, Any] | None
-    run: dict[str, Any] | None
+    embedding: bytes | None
 
 
 def explain(database: Database, series: Series, as_of: date | None = None) -> Explanation:
@@ -161,14 +167,15 @@ def explain(database: Database, series: Series, as_of: date | None = None) -> Ex
 
 
 def _explanation(database: Database, series: Series, day: date) -> Explanation:
-    query = database.compose(statement(__package__, "explanation"), is_series=IS_SERIES)
+    query = database.compose(statement(__package__, "regime_of_day"))
     with database.connection.cursor(row_factory=class_row(_Stored)) as cursor:
         [stored] = cursor.execute(query, vars(series) | {"day": day})
+    before = _before(database, series, day, stored.instrument_id)
     metadata = stored.metadata
     moved: list[Moved] = []
     similar: list[Analogue] = []
     if series.region != GLOBAL:
-        moved = _moved(database, series, day, stored)
+        moved = _moved(database, series, day, stored.embedding, before)
         similar = analogues(database, series, as_of=day, n=N_ANALOGUES).records(Analogue)
     found, why_no_suspicions = None, None
     try:
@@ -190,11 +197,11 @@ def _explanation(database: Database, series: Series, day: date) -> Explanation:
         instrument_id=stored.instrument_id,
         first_trade_date=metadata.get("first_trade_date"),
         last_trade_date=metadata.get("last_trade_date"),
-        first_day=stored.first_day,
-        since=stored.since,
-        changed_from=stored.changed_from,
-        trading_days_since=stored.trading_days_since,
-        compared_with=stored.compared_with if stored.compared_with != day else None,
+        first_day=before.first_day,
+        since=before.since,
+        changed_from=before.changed_from,
+        trading_days_since=before.trading_days_since,
+        compared_with=before.compared_with if before.compared_with != day else None,
         moved=moved,
         analogues=similar,
         constituents=metadata.get("constituents", []),
@@ -221,14 +228,49 @@ def farthest(
     return sorted(moved, key=lambda each: -abs(each.in_spreads))
 
 
-def _moved(database: Database, series: Series, day: date, stored: _Stored) -> list[Moved]:
+def _before(database: Database, series: Series, day: date, instrument_id: str) -> _Before:
+    """The last change of label up to the day, and the row before it, or else the first one."""
+    parameters = vars(series) | {"day": day, "instrument_id": instrument_id}
+    since, previous, changed_from = database.first(
+        """
+        select as_of_date, previous_as_of_date, from_regime_label
+        from {regime_transitions}
+        where {is_series} and as_of_date <= %(day)s
+        order by as_of_date desc
+        limit 1
+        """,
+        parameters,
+        is_series=IS_SERIES,
+    ) or (None, None, None)
+    (first_day,) = database.one(
+        "select min(as_of_date) from {regimes} where {is_series}", parameters, is_series=IS_SERIES
+    )
+    trading_days_since = None
+    if since:
+        (trading_days_since,) = database.one(
+            "select count(*) from {daily_features} where instrument_id = %(instrument_id)s"
+            " and trade_date > %(since)s and trade_date <= %(day)s",
+            parameters | {"since": since},
+        )
+    compared_with, embedding = database.first(
+        "select as_of_date, regime_embedding from {regimes}"
+        " where {is_series} and as_of_date = %(compared_with)s",
+        parameters | {"compared_with": previous or first_day},
+        is_series=IS_SERIES,
+    ) or (None, None)
+    return _Before(since, changed_from, trading_days_since, first_day, compared_with, embedding)
+
+
+def _moved(
+    database: Database, series: Series, day: date, embedding: bytes, before: _Before
+) -> list[Moved]:
     """The statistics that moved most since the day compared with.
 
     Empty if there is no such day, or if the encoder has no statistics.
     """
     encoder = encoders.get(series.model_id)
     names = getattr(encoder, "STATISTICS", ())
-    if stored.compared_with in (None, day) or stored.embedding_before is None or not names:
+    if before.compared_with in (None, day) or before.embedding is None or not names:
         return []
     first = encoder.layout(series.window_days).index(names[0])
     query = database.compose(
@@ -248,5 +290,5 @@ def _moved(database: Database, series: Series, day: date, stored: _Stored) -> li
     def statistics(embedding: bytes) -> np.ndarray:
         return np.frombuffer(embedding, "<f4")[first : first + len(names)].astype(float)
 
-    before, now = statistics(stored.embedding_before), statistics(stored.embedding)
-    return farthest(names, before, now, history.astype(float))[:N_MOVED]
+    then, now = statistics(before.embedding), statistics(embedding)
+    return farthest(names, then, now, history.astype(float))[:N_MOVED]

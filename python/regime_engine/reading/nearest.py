@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from regime_engine.database import Database, binary, connect
 from regime_engine.database.statements import statement
+from regime_engine.reading.rows import embedded_instruments
 from regime_engine.series import Series
 from regime_engine.store import nearest_index
 
@@ -117,8 +118,7 @@ def _candidates(
         if extension:
             yield from _by_index(database, series, extension, asked, min(4 * n, MAX_ROWS_A_FETCH))
             return
-        rows = database.execute(statement(__package__, "embedded_instruments"))
-        instrument_ids = [instrument_id for (instrument_id,) in rows]
+        instrument_ids = embedded_instruments(database)
     bounds = _lower_bounds(database, series, asked, instrument_ids)
     yield from _by_bound(database, series, bounds, 32 * n)
 
@@ -221,21 +221,21 @@ def _measure_roughly(
 ) -> list[Bounds]:
     """The bounds of each instrument's windows. One instrument's vectors are in memory at a time."""
     dimension = len(asked.vector)
-    query = database.compose(statement(__package__, "vectors_by_instrument"))
-    parameters = vars(series) | {
-        "instrument_ids": instrument_ids,
-        "before": asked.first_trade_date,
-        "dimension": dimension,
-    }
+    query = database.compose(statement(__package__, "vectors_of_instrument"))
     # The largest relative error of a sum of `dimension` squares in float32.
     rounding = (dimension + 2) * np.finfo(np.float32).eps
     bounds = []
-    for number, as_of_dates, vectors in binary.receive(database, query, parameters):
-        instrument_id = instrument_ids[int.from_bytes(number, "big") - 1]
-        squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
-        instruments = np.full(len(squares), instrument_id, object)
-        distances = np.sqrt(squares) * np.float32(1 - rounding)
-        bounds.append(Bounds(instruments, binary.dates(as_of_dates), distances))
+    for instrument_id in instrument_ids:
+        parameters = vars(series) | {
+            "instrument_id": instrument_id,
+            "before": asked.first_trade_date,
+            "dimension": dimension,
+        }
+        for as_of_dates, vectors in binary.receive(database, query, parameters):
+            squares = _squares(np.frombuffer(vectors, "<f4").reshape(-1, dimension), asked.vector)
+            instruments = np.full(len(squares), instrument_id, object)
+            distances = np.sqrt(squares) * np.float32(1 - rounding)
+            bounds.append(Bounds(instruments, binary.dates(as_of_dates), distances))
     return bounds
 
 

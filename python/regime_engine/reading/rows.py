@@ -8,6 +8,7 @@ from psycopg import errors, sql
 
 from regime_engine import seeds
 from regime_engine.database import Database, Parameters, Query, Rows
+from regime_engine.database.distinct import distinct
 from regime_engine.errors import RegimeError
 from regime_engine.series import GLOBAL, MAX_STALENESS_DAYS, Series
 
@@ -86,6 +87,15 @@ def last_regime_day(database: Database, series: Series, as_of: date | None = Non
             "`regime history` lists the stored dates, and `regime backfill` writes more"
         )
     return last
+
+
+def embedded_instruments(database: Database) -> list[str]:
+    """Every instrument that has an embedding, by id."""
+    is_instrument = sql.SQL("entity_type = 'INSTRUMENT'")
+    rows = database.execute(
+        distinct(database, "numeric_window_embeddings", "entity_id", is_instrument)
+    )
+    return sorted(instrument_id for (instrument_id,) in rows)
 
 
 def require_regimes(database: Database, series: Series) -> None:
