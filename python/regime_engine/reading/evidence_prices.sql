@@ -72,18 +72,7 @@ select
 
     (stored.metadata ->> 'first_trade_date')::date as window_from,
     (stored.metadata ->> 'last_trade_date')::date as window_to,
-    (
-        select min(first_window.trade_date)
-        from (
-            select features.trade_date
-            from {daily_features} as features
-            where
-                features.instrument_id = stored.instrument_id
-                and features.trade_date <= models.trained_from
-            order by features.trade_date desc
-            limit sources.window_days
-        ) as first_window
-    ) as training_from,
+    models.trained_from,
     models.trained_to as training_to
 from sources
 inner join {regimes} as stored

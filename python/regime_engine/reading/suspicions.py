@@ -54,7 +54,7 @@ class _Evidence:
     instrument_id: str
     window_from: date | None
     window_to: date | None
-    training_from: date | None
+    trained_from: date | None
     training_to: date | None
 
 
@@ -102,6 +102,7 @@ def suspicions_and_prices(
     }
     query = statement(__package__, "evidence_prices")
     evidence = fetch_audit(database, query, parameters).records(_Evidence)
+    training_from = _training_from(database, evidence)
     found = fetch_audit(
         database,
         """
@@ -126,7 +127,9 @@ def suspicions_and_prices(
             spans = [each for each in of_series if each.instrument_id == suspicion.instrument_id]
             if any(suspicion.is_between(each.window_from, each.window_to) for each in spans):
                 in_window += 1
-            elif any(suspicion.is_between(each.training_from, each.training_to) for each in spans):
+            elif any(
+                suspicion.is_between(training_from.get(each), each.training_to) for each in spans
+            ):
                 in_training += 1
         if in_window or in_training:
             instruments = sorted({each.instrument_id for each in of_series})
@@ -139,6 +142,27 @@ def suspicions_and_prices(
                 )
             )
     return counted, Counter(each.instrument_id for each in found)
+
+
+def _training_from(
+    database: Database, evidence: Iterable[_Evidence]
+) -> dict[_Evidence, date | None]:
+    """The first day of the window that the training of each model begins with."""
+    trained = [each for each in evidence if each.trained_from]
+    found = database.rows_of_each(
+        """
+        select min(trade_date)
+        from (
+            select trade_date
+            from {daily_features}
+            where instrument_id = %(instrument_id)s and trade_date <= %(trained_from)s
+            order by trade_date desc
+            limit %(window_days)s
+        ) as first_window
+        """,
+        [vars(each) for each in trained],
+    )
+    return {each: day for each, [(day,)] in zip(trained, found, strict=True)}
 
 
 def _series(evidence: _Evidence) -> Series:

@@ -1,6 +1,7 @@
 """The stored rows themselves: regimes, transitions, model versions, runs."""
 
-from datetime import date
+from collections import Counter
+from datetime import date, timedelta
 from typing import LiteralString
 
 from psycopg import sql
@@ -18,6 +19,9 @@ _OF_REGIME = sql.SQL("""
     (metadata ->> 'novelty')::double precision as novelty, instrument_id, model_version,
     probabilities
 """)
+
+# By its last prices it is known on which weekdays an instrument trades.
+RECENT_PRICES, LEAST_PRICES_OF_WEEKDAY = 63, 4
 
 
 def history(
@@ -205,17 +209,42 @@ def series_overview(database: Database) -> Rows:
 def region_overview(database: Database) -> Rows:
     """One row a region: its newest price, how many trading days old that is, whether it is stale.
 
-    All three are None for a region without prices, and until dbt has built the view of the prices.
+    An instrument trades on the weekdays of its last 63 prices; a weekday with fewer than 4 of them
+    is left out. A holiday counts as a trading day. A region is stale if a window that ends with its
+    newest price is too old for today. All three are None for a region without prices, and until dbt has
+    built the view of the prices.
     """
-    prices = database.table("stg_prices_daily")
-    is_built = seeds.is_built(database, "stg_prices_daily")
-    none = sql.SQL("(select null::text as instrument_id, null::date as trade_date where false)")
-    query = statement(__package__, "region_overview")
-    return database.rows(
-        query,
-        prices=prices if is_built else none,
-        max_staleness_days=sql.Literal(MAX_STALENESS_DAYS),
-    )
+    known = seeds.regions(database)
+    (today,) = database.one("select current_date")
+    days: dict[str, list[date]] = {}
+    if seeds.is_built(database, "stg_prices_daily"):
+        instrument_ids = sorted({region.instrument_id for region in known.values()})
+        found = database.rows_of_each(
+            "select trade_date from {stg_prices_daily} where instrument_id = %(instrument_id)s"
+            " order by trade_date desc limit %(most)s",
+            [{"instrument_id": each, "most": RECENT_PRICES} for each in instrument_ids],
+        )
+        days = {
+            instrument_id: [day for (day,) in rows]
+            for instrument_id, rows in zip(instrument_ids, found, strict=True)
+        }
+    rows = []
+    for name, region in known.items():
+        recent = days.get(region.instrument_id)
+        freshness: tuple[date | None, int | None, bool | None] = (None, None, None)
+        if recent:
+            last = recent[0]
+            is_stale = (today - last).days > MAX_STALENESS_DAYS
+            freshness = (last, _trading_days_since(last, today, recent), is_stale)
+        rows.append((name, region.instrument_id, *freshness))
+    return Rows(["region", "instrument_id", "last_price", "trading_days_old", "is_stale"], rows)
+
+
+def _trading_days_since(last: date, today: date, recent: list[date]) -> int:
+    """How many days from the one after last to today are of weekdays that occur often enough."""
+    prices = Counter(day.weekday() for day in recent)
+    later = (last + timedelta(days=each) for each in range(1, (today - last).days + 1))
+    return sum(prices[day.weekday()] >= LEAST_PRICES_OF_WEEKDAY for day in later)
 
 
 def models(database: Database, region: str | None = None) -> Rows:
