@@ -211,8 +211,8 @@ def region_overview(database: Database) -> Rows:
 
     An instrument trades on the weekdays of its last 63 prices; a weekday with fewer than 4 of them
     is left out. A holiday counts as a trading day. A region is stale if a window that ends with its
-    newest price is too old for today. All three are None for a region without prices, and until dbt has
-    built the view of the prices.
+    newest price is too old for today. All three are None for a region without prices, and until
+    dbt has built the view of the prices.
     """
     known = seeds.regions(database)
     (today,) = database.one("select current_date")
