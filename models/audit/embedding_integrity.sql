@@ -41,16 +41,21 @@ spans as (
 
 ),
 
+-- A join names the instrument of both sides. A filter on the instrument then reaches either table, and a
+-- distributed Postgres asks one node.
 hashed as (
 
     select
         spans.*,
-        today.*
+        today.window_hash_today,
+        coalesce(today.window_rows_today, 0) as window_rows_today,
+        added.instrument_id is not null as is_followed_by_a_day
 
     from spans
-    inner join lateral (
+    left join lateral (
 
         select
+            features.instrument_id,
             lpad(to_hex(bit_xor(features.feature_hash)), 16, '0') as window_hash_today,
             count(*)::integer as window_rows_today
 
@@ -59,8 +64,21 @@ hashed as (
             features.instrument_id = spans.entity_id
             and features.trade_date >= spans.first_trade_date
             and features.trade_date <= spans.last_trade_date
+        group by features.instrument_id
 
-    ) as today on true
+    ) as today on spans.entity_id = today.instrument_id
+    left join lateral (
+
+        select features.instrument_id
+        from features
+        where
+            spans.last_trade_date < spans.as_of_date
+            and features.instrument_id = spans.entity_id
+            and features.trade_date > spans.last_trade_date
+            and features.trade_date <= spans.as_of_date
+        group by features.instrument_id
+
+    ) as added on spans.entity_id = added.instrument_id
 
 ),
 
@@ -72,18 +90,39 @@ judged as (
             when window_rows_today = 0 then 'missing'
             when (window_hash = window_hash_today) is not true then 'restated'
             -- A day got a price after its window was read.
-            when exists (
-                select 1
-                from features
-                where
-                    features.instrument_id = hashed.entity_id
-                    and features.trade_date > hashed.last_trade_date
-                    and features.trade_date <= hashed.as_of_date
-            ) then 'restated'
+            when is_followed_by_a_day then 'restated'
             else 'current'
         end as status
 
     from hashed
+
+),
+
+compared as (
+
+    select
+        judged.*,
+        changed.changed_days
+
+    from judged
+    left join lateral (
+
+        select
+            window_rows.entity_id,
+            array_agg(window_rows.trade_date order by window_rows.trade_date) as changed_days
+
+        from window_rows
+        where
+            judged.status = 'restated'
+            and window_rows.entity_type = judged.entity_type
+            and window_rows.entity_id = judged.entity_id
+            and window_rows.as_of_date = judged.as_of_date
+            and window_rows.model_id = judged.model_id
+            and window_rows.window_days = judged.window_days
+            and window_rows.is_changed
+        group by window_rows.entity_id
+
+    ) as changed on judged.entity_id = changed.entity_id
 
 ),
 
@@ -97,19 +136,7 @@ checked as (
         window_days,
 
         status,
-        case
-            when status = 'restated' then (
-                select array_agg(window_rows.trade_date order by window_rows.trade_date)
-                from window_rows
-                where
-                    window_rows.entity_type = judged.entity_type
-                    and window_rows.entity_id = judged.entity_id
-                    and window_rows.as_of_date = judged.as_of_date
-                    and window_rows.model_id = judged.model_id
-                    and window_rows.window_days = judged.window_days
-                    and window_rows.is_changed
-            )
-        end as changed_days,
+        changed_days,
         array_remove(
             array[
                 case
@@ -153,7 +180,7 @@ checked as (
 
         run_id
 
-    from judged
+    from compared
 
 ),
 

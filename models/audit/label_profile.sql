@@ -6,12 +6,6 @@ regimes as not materialized (
 
 ),
 
-market_days as (
-
-    select * from {{ ref('market_days') }}
-
-),
-
 series as (
 
     select distinct
@@ -39,15 +33,7 @@ labelled as (
         market.trading_days_a_year
 
     from series
-    inner join lateral (
-
-        select market_days.*
-        from market_days
-        where market_days.instrument_id = series.instrument_id
-        -- Keeps the look-up by instrument below the window functions of market_days.
-        offset 0 -- noqa: AM09, PRS
-
-    ) as market on true
+    cross join lateral {{ function('market_of') }}(series.instrument_id) as market
     inner join lateral (
 
         select regimes.*

@@ -7,18 +7,6 @@ regimes as not materialized (
 
 ),
 
-features as (
-
-    select * from {{ ref('daily_features') }}
-
-),
-
-market_days as (
-
-    select * from {{ ref('market_days') }}
-
-),
-
 series as (
 
     select
@@ -37,114 +25,64 @@ series as (
 
 ),
 
-trading_days as (
+-- Each instrument of a series has its own market. Its days stand beside the regimes of all of them, because
+-- a day that has a regime by another instrument is not missing.
+observed as (
 
     select
         series.region,
         series.model_id,
         series.window_days,
-        series.is_current_instrument,
-
-        market.*
+        series.instrument_id,
+        days.*
 
     from series
     inner join lateral (
 
-        select market_days.*
-        from market_days
-        where market_days.instrument_id = series.instrument_id
-        -- Keeps the look-up by instrument below the window functions of market_days.
-        offset 0 -- noqa: AM09, PRS
+        select
+            coalesce(market.trade_date, regime.as_of_date) as as_of_date,
+            market.trade_date is not null as is_trading_day,
 
-    ) as market on true
-    where market.trade_date >= series.first_date
+            regime.regime_label,
+            regime.confidence,
+            regime.runner_up_label,
+            regime.probabilities,
+            regime.expected_volatility,
+            regime.metadata,
+            regime.model_version,
 
-),
+            market.close,
+            market.adjusted_close,
+            market.adjusted_log_return,
+            market.day_return,
+            market.volatility_21_days,
+            market.drawdown,
+            market.trading_days_a_year,
 
-observed as (
+            regime.run_id
 
-    select
-        trading_days.region,
-        trading_days.trade_date as as_of_date,
-        trading_days.model_id,
-        trading_days.window_days,
+        from (
 
-        trading_days.instrument_id,
-        true as is_trading_day,
+            select *
+            from {{ function('market_of') }}(series.instrument_id)
+            where trade_date >= series.first_date
 
-        regime.regime_label,
-        regime.confidence,
-        regime.runner_up_label,
-        regime.probabilities,
-        regime.expected_volatility,
-        regime.metadata,
-        regime.model_version,
+        ) as market
+        full join (
 
-        trading_days.close,
-        trading_days.adjusted_close,
-        trading_days.adjusted_log_return,
-        trading_days.day_return,
-        trading_days.volatility_21_days,
-        trading_days.drawdown,
-        trading_days.trading_days_a_year,
+            select *
+            from regimes
+            where
+                regimes.region = series.region
+                and regimes.model_id = series.model_id
+                and regimes.window_days = series.window_days
 
-        regime.run_id
-
-    from trading_days
-    left join lateral (
-
-        select regimes.*
-        from regimes
+        ) as regime on market.trade_date = regime.as_of_date
         where
-            regimes.region = trading_days.region
-            and regimes.as_of_date = trading_days.trade_date
-            and regimes.model_id = trading_days.model_id
-            and regimes.window_days = trading_days.window_days
-        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
-        offset 0 -- noqa: AM09, PRS
+            regime.instrument_id = series.instrument_id
+            or (regime.region is null and series.is_current_instrument)
 
-    ) as regime on true
-    where
-        regime.instrument_id = trading_days.instrument_id
-        or (regime.region is null and trading_days.is_current_instrument)
-
-    union all
-
-    select
-        regimes.region,
-        regimes.as_of_date,
-        regimes.model_id,
-        regimes.window_days,
-
-        regimes.instrument_id,
-        false as is_trading_day,
-
-        regimes.regime_label,
-        regimes.confidence,
-        regimes.runner_up_label,
-        regimes.probabilities,
-        regimes.expected_volatility,
-        regimes.metadata,
-        regimes.model_version,
-
-        null as close,
-        null as adjusted_close,
-        null as adjusted_log_return,
-        null as day_return,
-        null as volatility_21_days,
-        null as drawdown,
-        null as trading_days_a_year,
-
-        regimes.run_id
-
-    from regimes
-    where not exists (
-        select 1
-        from features
-        where
-            features.instrument_id = regimes.instrument_id
-            and features.trade_date = regimes.as_of_date
-    )
+    ) as days on true
 
 ),
 

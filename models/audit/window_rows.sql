@@ -76,16 +76,20 @@ in_place as (
 
         select
             features.*,
-            row_number() over (order by features.trade_date)::integer as place,
-            count(*) over ()::integer as window_rows
+            row_number() over instrument_days::integer as place,
+            count(*) over instrument::integer as window_rows
 
         from features
         where
             features.instrument_id = embeddings.entity_id
             and features.trade_date >= embeddings.first_trade_date
             and features.trade_date <= embeddings.last_trade_date
+        window
+            instrument as (partition by features.instrument_id),
+            instrument_days as (instrument order by features.trade_date)
 
-    ) as features on true
+    -- A filter on the instrument then reaches the features, as in embedding_integrity.
+    ) as features on embeddings.entity_id = features.instrument_id
     where embeddings.entity_type = 'INSTRUMENT'
 
 )

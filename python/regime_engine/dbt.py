@@ -390,13 +390,13 @@ def _columns_and_constraints(node: Any) -> str:
 
 
 def _function_statement(node: Any, body: str) -> str:
-    """As the macro scalar_function_create_replace_signature_sql writes it."""
+    """As the macros scalar_function_create_replace_signature_sql and …_body_sql write it."""
     arguments = ", ".join(f"{each.name} {each.data_type}" for each in node.arguments)
     volatility = {"deterministic": "immutable", "stable": "stable"}
     return (
         f"create function {{name}} ({arguments}) returns {node.returns.data_type} "
         f"{volatility.get(node.config.volatility, 'volatile')} strict parallel safe "
-        f"as $$\n{body}\n$$ language sql"
+        f"as $$\n{body}\n$$ language {node.config.meta.get('language', 'sql')}"
     )
 
 
