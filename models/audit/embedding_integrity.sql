@@ -27,17 +27,26 @@ window_rows as (
 spans as (
 
     select
-        *,
-        {{ day_or_null("window_spec -> 'first_trade_date'") }} as first_trade_date,
-        {{ day_or_null("window_spec -> 'last_trade_date'") }} as last_trade_date,
-        {{ count_or_null("window_spec -> 'rows'") }} as window_rows,
-        case model_id
+        embeddings.*,
+        specified.first_trade_date,
+        specified.last_trade_date,
+        {{ count_or_null("embeddings.window_spec -> 'rows'") }} as window_rows,
+        case embeddings.model_id
             {%- for model_id, encoder in var('encoders').items() %}
             when '{{ model_id }}' then {{ encoder.dimension }}
             {%- endfor %}
         end as expected_dimension
 
     from embeddings
+    cross join lateral (
+
+        select
+            {{ day_or_null("embeddings.window_spec -> 'first_trade_date'") }} as first_trade_date,
+            {{ day_or_null("embeddings.window_spec -> 'last_trade_date'") }} as last_trade_date
+        -- Reads the days once per window, not at each mention.
+        offset 0 -- noqa: AM09, PRS
+
+    ) as specified
 
 ),
 

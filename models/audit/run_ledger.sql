@@ -12,12 +12,6 @@ revisions as not materialized (
 
 ),
 
-embeddings as (
-
-    select * from {{ ref('numeric_window_embeddings') }}
-
-),
-
 regimes as (
 
     select * from {{ ref('regimes') }}
@@ -160,7 +154,7 @@ ledger as (
         runs.failures,
 
         runs.rows_written,
-        stored_embeddings.embeddings::integer as embeddings_in_force,
+        {{ function('embeddings_of_run') }}(runs.run_id) as embeddings_in_force,
         stored_regimes.regimes::integer as regimes_in_force,
         stored_regimes.first_date,
         stored_regimes.last_date,
@@ -175,14 +169,7 @@ ledger as (
         runs.seal
 
     from runs
-    -- A look-up in the index on run_id. Grouping would read every embedding.
-    inner join lateral (
-
-        select count(*) as embeddings
-        from embeddings
-        where embeddings.run_id = runs.run_id
-
-    ) as stored_embeddings on true
+    -- A look-up in the index on run_id.
     inner join lateral (
 
         select

@@ -7,12 +7,6 @@ regimes as not materialized (
 
 ),
 
-features as not materialized (
-
-    select * from {{ ref('daily_features') }}
-
-),
-
 -- A vote is of no instrument's returns.
 forecasts as not materialized (
 
@@ -38,52 +32,77 @@ forecasts as not materialized (
 
 ),
 
+series as (
+
+    select distinct
+        region,
+        model_id,
+        window_days,
+        instrument_id
+
+    from forecasts
+
+),
+
+came as (
+
+    select
+        series.region,
+        series.model_id,
+        series.window_days,
+        series.instrument_id,
+
+        market.trade_date,
+        case
+            when count(*) over next_21_days = 21
+                then sqrt(avg(market.adjusted_log_return ^ 2) over next_21_days)
+        end as daily_volatility
+
+    from series
+    cross join lateral {{ function('market_of') }}(series.instrument_id) as market
+    window next_21_days as (
+        partition by series.region, series.model_id, series.window_days, series.instrument_id
+        order by market.trade_date
+        rows between 1 following and 21 following
+    )
+
+),
+
 annualised as (
 
     select
-        forecasts.region,
-        forecasts.as_of_date,
-        forecasts.model_id,
-        forecasts.window_days,
+        came.region,
+        came.trade_date as as_of_date,
+        came.model_id,
+        came.window_days,
 
-        forecasts.instrument_id,
-        forecasts.regime_label,
-        forecasts.model_version,
-        forecasts.is_in_sample,
+        came.instrument_id,
+        forecast.regime_label,
+        forecast.model_version,
+        forecast.is_in_sample,
 
-        forecasts.expected_volatility,
-        came.daily_volatility * sqrt(forecasts.trading_days_a_year)
+        forecast.expected_volatility,
+        came.daily_volatility * sqrt(forecast.trading_days_a_year)
             as realised_volatility_21_days_after,
-        forecasts.trading_days_a_year,
+        forecast.trading_days_a_year,
 
-        forecasts.run_id
+        forecast.run_id
 
-    from forecasts
-    inner join features
-        on
-            forecasts.instrument_id = features.instrument_id
-            and forecasts.as_of_date = features.trade_date
-    -- A look-up by key for each day. A join with the days of the market takes minutes if the
-    -- planner has no statistics yet, as after a first backfill.
+    from came
     inner join lateral (
 
-        select
-            case
-                when count(*) = 21 then sqrt(avg(adjusted_log_return ^ 2))
-            end as daily_volatility
-        from (
+        select forecasts.*
+        from forecasts
+        where
+            forecasts.region = came.region
+            and forecasts.as_of_date = came.trade_date
+            and forecasts.model_id = came.model_id
+            and forecasts.window_days = came.window_days
+            and forecasts.instrument_id = came.instrument_id
+        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
+        offset 0 -- noqa: AM09, PRS
 
-            select later.adjusted_log_return
-            from features as later
-            where
-                later.instrument_id = forecasts.instrument_id
-                and later.trade_date > forecasts.as_of_date
-            order by later.trade_date
-            limit 21
-
-        ) as next_21_days
-
-    ) as came on true
+    ) as forecast on true
 
 )
 
