@@ -70,13 +70,20 @@ windows as not materialized (
 
 ),
 
--- The fence keeps the features, which are large values, out of the sorts and hashes of this join.
+-- The fence keeps the features, which are large values, out of the sorts and hashes of this join, and the
+-- scale of a window from being computed for each of its returns.
 marked as (
 
     select
         windows.*,
         exponents.powers,
-        case when classified.instrument_id is null then exponents.stride else 1 end as stride
+        case when classified.instrument_id is null then exponents.stride else 1 end as stride,
+        case
+            when
+                windows.model_id in ('num-regime-core-v2', 'num-regime-core-v3')
+                and octet_length(windows.vector) = 1536
+                then {{ encoded_scale(float32_number('windows.vector', 252, 'exponents.powers')) }}
+        end as scale
 
     from windows
     cross join exponents
@@ -124,20 +131,10 @@ compared as (
                 then 'its dates are those of another window'
             when bytes <> expected_bytes then 'the vector has other features than the window'
             when
-                model_id in ('num-regime-core-v2', 'num-regime-core-v3')
-                and octet_length(vector) = 1536
+                scale is not null
                 and exists (
                     select 1
-                    from (
-
-                        select
-                            {{ encoded_scale(float32_number('vector', 252, 'powers')) }}
-                                as scale
-                        -- Computes it once per window, not once per return.
-                        offset 0 -- noqa: AM09, PRS
-
-                    ) as decoded
-                    cross join generate_series(day_number % stride, 62, stride) as place
+                    from generate_series(day_number % stride, 62, stride) as place
                     where
                         abs(
                             scale * sinh(

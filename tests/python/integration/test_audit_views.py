@@ -616,6 +616,9 @@ def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
     assert audited.one("select audit.float32_array(null)") == (None,)
 
 
+READ_TABLES = {"regime_forecast", "market_of", "embeddings_of_run"}
+
+
 def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
     functions = audited.rows(
         "select proname, provolatile, proparallel, proisstrict, prosecdef,"
@@ -623,7 +626,7 @@ def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):
     ).records(dict)
     assert {f["proname"] for f in functions} >= {"float32_array", "prototype_distance"}
     for function in functions:
-        reads_tables = function["proname"] == "regime_forecast"
+        reads_tables = function["proname"] in READ_TABLES
         assert function["provolatile"] == ("s" if reads_tables else "i")
         assert function["proparallel"] == "s"
         assert function["proisstrict"]
