@@ -1,4 +1,4 @@
-{# In plpgsql, as market_of: Citus asks each node for this run's, where it would count those of all runs. #}
+{# In plpgsql, as market_of: so Citus counts the embeddings of this run, and not of all. #}
 {% set embeddings = ref('numeric_window_embeddings').include(database=false).render() %}
 begin
     return (

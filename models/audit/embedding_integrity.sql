@@ -50,8 +50,8 @@ spans as (
 
 ),
 
--- A join names the instrument of both sides. A filter on the instrument then reaches either table, and a
--- distributed Postgres asks one node.
+-- A join names the instrument of both sides. A filter on the instrument then reaches either table,
+-- and a distributed Postgres asks one node.
 hashed as (
 
     select

@@ -25,8 +25,8 @@ series as (
 
 ),
 
--- Each instrument of a series has its own market. Its days stand beside the regimes of all of them, because
--- a day that has a regime by another instrument is not missing.
+-- Each instrument of a series has its own market. Its days stand beside the regimes of all of them,
+-- because a day that has a regime by another instrument is not missing.
 observed as (
 
     select
