@@ -73,9 +73,9 @@ observed as (
             select *
             from regimes
             where
-                regimes.region = series.region
-                and regimes.model_id = series.model_id
-                and regimes.window_days = series.window_days
+                region = series.region
+                and model_id = series.model_id
+                and window_days = series.window_days
 
         ) as regime on market.trade_date = regime.as_of_date
         where
