@@ -70,8 +70,8 @@ windows as not materialized (
 
 ),
 
--- The fence keeps the features, which are large values, out of the sorts and hashes of this join. So
--- the scale of a window is computed once, too, and not for each of its returns.
+-- The fence keeps the features, which are large values, out of the sorts and hashes of this join.
+-- So the scale of a window is computed once, too, and not for each of its returns.
 marked as (
 
     select
