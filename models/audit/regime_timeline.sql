@@ -70,12 +70,12 @@ observed as (
         ) as market
         full join (
 
-            select *
+            select regimes.*
             from regimes
             where
-                region = series.region
-                and model_id = series.model_id
-                and window_days = series.window_days
+                regimes.region = series.region
+                and regimes.model_id = series.model_id
+                and regimes.window_days = series.window_days
 
         ) as regime on market.trade_date = regime.as_of_date
         where
