@@ -1,10 +1,15 @@
 {# dbt's own signature of a function, with two facts for the planner: the result is null for a null
-   argument, and the function is safe in a parallel query. #}
+   argument, and the function is safe in a parallel query. A function in plpgsql reads tables: on Citus, a node
+   that has the rows of a series may then ask the node that has its instrument. Without Citus the
+   setting has no effect. #}
 {% macro scalar_function_create_replace_signature_sql(target_relation) %}
     create or replace function {{ target_relation.render() }} ({{ formatted_scalar_function_args_sql() }})
     returns {{ model.returns.data_type }}
     {{ scalar_function_volatility_sql() }}
     strict
     parallel safe
+    {% if model.config.meta.get('language') == 'plpgsql' -%}
+    set citus.allow_nested_distributed_execution = on
+    {% endif -%}
     as
 {% endmacro %}
