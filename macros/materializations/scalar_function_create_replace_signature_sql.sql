@@ -1,5 +1,5 @@
-{# dbt's own signature of a function, with two facts for the planner: the result is null for a null
-   argument, and the function is safe in a parallel query. A function in plpgsql reads tables: on Citus, a node
+{# dbt's own signature of a function, with facts for the planner: the result is null for a null argument,
+   the function is safe in a parallel query, and how many rows it gives, if its meta says so. A function in plpgsql reads tables: on Citus, a node
    that has the rows of a series may then ask the node that has its instrument. Without Citus the
    setting has no effect. #}
 {% macro scalar_function_create_replace_signature_sql(target_relation) %}
@@ -8,6 +8,9 @@
     {{ scalar_function_volatility_sql() }}
     strict
     parallel safe
+    {% if model.config.meta.get('rows') -%}
+    rows {{ model.config.meta.rows }}
+    {% endif -%}
     {% if model.config.meta.get('language') == 'plpgsql' -%}
     set citus.allow_nested_distributed_execution = on
     {% endif -%}
