@@ -240,8 +240,11 @@ absent as (
         regimes.run_id
 
     from instruments
-    cross join lateral
-        {{ function('regimes_without_a_window') }}(instruments.instrument_id) as regimes
+    cross join lateral (
+
+        select * from {{ function('regimes_without_a_window') }}(instruments.instrument_id)
+
+    ) as regimes
 
 ),
 

@@ -37,9 +37,16 @@ labelled as (
             market.next_21_days_return,
             market.trading_days_a_year
 
-        from {{ function('market_of') }}(series.instrument_id) as market
-        inner join {{ function('regimes_of') }}(
-            series.region, series.model_id, series.window_days
+        from (
+
+            select * from {{ function('market_of') }}(series.instrument_id)
+
+        ) as market
+        inner join (
+
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
+
         ) as regime
             on
                 market.trade_date = regime.as_of_date

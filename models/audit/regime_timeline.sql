@@ -68,8 +68,11 @@ observed as (
             where trade_date >= series.first_date
 
         ) as market
-        full join {{ function('regimes_of') }}(
-            series.region, series.model_id, series.window_days
+        full join (
+
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
+
         ) as regime on market.trade_date = regime.as_of_date
         where
             regime.instrument_id = series.instrument_id

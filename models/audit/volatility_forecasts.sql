@@ -42,9 +42,16 @@ days as (
             regime.metadata,
             regime.run_id
 
-        from {{ function('market_of') }}(series.instrument_id) as market
-        left join {{ function('regimes_of') }}(
-            series.region, series.model_id, series.window_days
+        from (
+
+            select * from {{ function('market_of') }}(series.instrument_id)
+
+        ) as market
+        left join (
+
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
+
         ) as regime
             on
                 market.trade_date = regime.as_of_date
