@@ -1,7 +1,7 @@
 {# On a database with Citus, distributes prices, features and embeddings over the nodes by instrument, with
-   all rows of an instrument on one node, and copies the small tables to every node. Regimes and their
-   transitions are small if few instruments can be regions; else they are distributed by region. A table
-   that is already distributed is left alone. Without Citus, nothing is done.
+   all rows of an instrument on one node, and copies the small tables to every node. The regimes are small
+   if few instruments can be regions; else they are distributed by region. A table that is already
+   distributed is left alone. Without Citus, nothing is done.
    `dbt run-operation distribute_tables` #}
 {% macro distribute_tables() %}
     {%- if not has_citus() -%}
@@ -9,20 +9,17 @@
         {{ return('') }}
     {%- endif -%}
     {%- set prices = prices().include(database=false) | string -%}
-    {%- set everywhere = ['regions', 'regime_labels', 'regime_models', 'regime_runs', 'notifications',
-        'notification_deliveries'] -%}
-    {%- set of_regions = ['regimes', 'regime_transitions'] -%}
+    {%- set everywhere = ['regions', 'regime_labels', 'regime_transitions', 'regime_models',
+        'regime_runs', 'notifications', 'notification_deliveries'] -%}
     {%- set by_column = [
         (prices, var('prices_columns').instrument_id, 'none'),
         (relation_of('daily_features') | string, 'instrument_id', prices),
         (relation_of('numeric_window_embeddings') | string, 'entity_id', prices)
     ] -%}
     {%- if has_many_instruments(var('many_instruments')) -%}
-        {%- for name in of_regions -%}
-            {%- do by_column.append((relation_of(name) | string, 'region', prices)) -%}
-        {%- endfor -%}
+        {%- do by_column.append((relation_of('regimes') | string, 'region', prices)) -%}
     {%- else -%}
-        {%- do everywhere.extend(of_regions) -%}
+        {%- do everywhere.append('regimes') -%}
     {%- endif -%}
 
     {%- for name in everywhere -%}
