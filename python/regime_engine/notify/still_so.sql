@@ -1,9 +1,8 @@
--- Whether what a notification (news) says is still so. A run that failed has failed. Each condition is
--- written out, because a Citus misreads `case news.kind when` in a statement that writes.
-case
-    when news.kind = 'transition' then {is_stored}
-    when news.kind = 'retraction' then not {is_stored}
-    when news.kind = 'novelty'
+-- Whether what a notification (news) says is still so. A run that failed has failed.
+case news.kind
+    when 'transition' then {is_stored}
+    when 'retraction' then not {is_stored}
+    when 'novelty'
         then exists (
             select 1
             from {regimes} as stored
@@ -14,6 +13,6 @@ case
                 and stored.window_days = news.window_days
                 and {novelty} > {usual_novelty}
         )
-    when news.kind = 'stale' then news.region in (select region from {current_regions})
+    when 'stale' then news.region in (select region from {current_regions})
     else true
 end
