@@ -32,6 +32,7 @@ ON_EVERY_NODE = (
     *("runtime.notifications", "runtime.notification_deliveries"),
 )
 INSERT = "3"  # CmdType of nodes.h
+ALWAYS = "1"  # CTEMaterialize of parsenodes.h
 
 
 class Source(StrEnum):
@@ -41,6 +42,7 @@ class Source(StrEnum):
     SUBQUERY = "1"
     FUNCTION = "3"
     VALUES = "5"
+    CTE = "6"
 
 
 OPERATORS = ("OPEXPR", "DISTINCTEXPR", "NULLIFEXPR", "SCALARARRAYOPEXPR")
@@ -56,8 +58,13 @@ class Rules:
 
     def broken(self, statement: str) -> set[str]:
         """The rules that the statement breaks, each named for what a Citus refuses."""
-        queries = of_kind(tree_of(self.database, statement), "QUERY")
-        return {rule for query in queries for rule in (*self._write(query), *self._read(query))}
+        tree = tree_of(self.database, statement)
+        ctes = {each["ctename"]: each for each in of_kind(tree, "COMMONTABLEEXPR")}
+        return {
+            rule
+            for query in of_kind(tree, "QUERY")
+            for rule in (*self._write(query), *self._read(query, ctes))
+        }
 
     def _write(self, query: Node) -> Iterator[str]:
         place = int(query["resultRelation"])
@@ -91,12 +98,14 @@ class Rules:
             if relations(tables, within=False) & self.distributed.keys():
                 yield "UPDATE or DELETE that reads a distributed table"
 
-    def _read(self, query: Node) -> Iterator[str]:
+    def _read(self, query: Node, ctes: dict[str, Node]) -> Iterator[str]:
         tables = query["rtable"] or []
         if query["hasRecursive"] == "true" and self._of_all_nodes(query["cteList"]):
             yield "WITH RECURSIVE of a distributed table"
         # A range table counts from 1.
-        rows = {str(place) for place, each in enumerate(tables, 1) if self._is_everywhere(each)}
+        rows = {
+            str(place) for place, each in enumerate(tables, 1) if self._is_everywhere(each, ctes)
+        }
         expressions = [query["targetList"], query["jointree"], query["havingQual"]]
         subqueries = [each["subselect"] for each in of_kind(expressions, "SUBLINK")]
         subqueries += [
@@ -115,13 +124,17 @@ class Rules:
             if outer and own & self.distributed.keys() and read & self.local:
                 yield "subquery of a table of one node for each row of a distributed table"
 
-    def _is_everywhere(self, table: Node) -> bool:
+    def _is_everywhere(self, table: Node, ctes: dict[str, Node]) -> bool:
         """Whether what stands in FROM has the same rows on every node."""
         match table["rtekind"]:
             case Source.RELATION:
                 return table["relid"] not in self.distributed
             case Source.SUBQUERY:
                 return not self._of_all_nodes(table["subquery"])
+            case Source.CTE:
+                cte = ctes[table["ctename"]]
+                is_a_result = cte["cterefcount"] != "1" or cte["ctematerialized"] == ALWAYS
+                return is_a_result or not self._of_all_nodes(cte["ctequery"])
         return table["rtekind"] in (Source.FUNCTION, Source.VALUES)
 
     def _of_all_nodes(self, tree: Any) -> bool:

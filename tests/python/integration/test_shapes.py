@@ -166,6 +166,27 @@ SHAPES = [
         """,
     ),
     Shape(
+        "subquery of a distributed table for each row of another",
+        """
+        with asked as materialized (
+            select distinct instrument_id as name from features.daily_features
+        )
+        select name
+        from asked
+        where not exists (
+            select from historical.numeric_window_embeddings where entity_id = asked.name
+        )
+        """,
+        """
+        with asked as (select distinct instrument_id as name from features.daily_features)
+        select name
+        from asked
+        where not exists (
+            select from historical.numeric_window_embeddings where entity_id = asked.name
+        )
+        """,
+    ),
+    Shape(
         "function that is not IMMUTABLE in RETURNING",
         "delete from runtime.regimes as stored where region = $1 returning to_jsonb(stored)",
         """
