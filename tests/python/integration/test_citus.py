@@ -46,7 +46,7 @@ pytestmark = [
     pytest.mark.skipif(not URL, reason="REGIME_TEST_CITUS_URL names no Citus"),
 ]
 
-FIRST_DAY, LAST_DAY = "2014-01-01", "2018-12-14"
+FIRST_DAY, LAST_DAY = "2012-01-01", "2018-12-14"
 WRITTEN = (PRICES, FEATURES, EMBEDDINGS, REGIMES, TRANSITIONS, MODELS)
 # The times of a load, a build and a run; two databases never agree on them.
 OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "fitted_at", "row_hash")

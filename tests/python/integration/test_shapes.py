@@ -68,12 +68,12 @@ SHAPES = [
     ),
     Shape(
         "STABLE function of a column in UPDATE or DELETE",
-        "delete from runtime.regimes where (metadata ->> 'day')::date = $1",
+        "delete from runtime.regimes where (metadata ->> 'day')::date = date '2020-01-02'",
         "delete from runtime.regimes where as_of_date = $1",
     ),
     Shape(
         "STABLE function of a column in UPDATE or DELETE",
-        "delete from runtime.regimes where created_at::date = $1",
+        "delete from runtime.regimes where created_at::date = date '2020-01-02'",
         "delete from runtime.regimes where created_at < now()",
     ),
     Shape(
@@ -151,7 +151,7 @@ SHAPES = [
         "subquery of a distributed table for each row of another",
         """
         select name, day
-        from (values ('GSPC.INDX')) as asked (name)
+        from (values ('GSPC.INDX'), ('IXIC.INDX')) as asked (name)
         cross join lateral (
             select max(trade_date) as day from features.daily_features where instrument_id = name
         ) as last
