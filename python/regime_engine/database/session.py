@@ -10,7 +10,8 @@ from psycopg import pq, sql
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
-# What decides how values are read and written, how names are resolved, and what a statement sees.
+# What decides how values are read and written, how names are resolved, what a statement sees, and how
+# long it takes.
 # A role, a database, an environment or a pooler may have set any of them otherwise. A test holds
 # this list and the one in profiles/profiles.yml together.
 SETTINGS = {
@@ -26,6 +27,8 @@ SETTINGS = {
     "quote_all_identifiers": "off",
     # A policy that hides rows raises an error; silently, the results would be of the other rows.
     "row_security": "off",
+    # To compile the many expressions of our views takes longer than to run them.
+    "jit": "off",
     "default_transaction_isolation": "read committed",
     # The session that holds the lock of a build is idle while dbt works.
     "idle_in_transaction_session_timeout": "0",

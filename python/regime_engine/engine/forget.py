@@ -268,10 +268,18 @@ def _remove(database: Database, rows: _Rows, parameters: dict[str, object]) -> d
 
 
 def _parameters(database: Database, planned: Plan) -> dict[str, object]:
-    """Those of the conditions. run_ids: the runs that wrote embeddings for the series"""
+    """Those of the conditions.
+
+    run_ids: the runs that wrote embeddings for the series
+    kept_…: the windows of these instruments that other series rest on
+    """
     parameters = vars(planned.asked) | _arrays(planned.whole + planned.voted)
     written = database.execute(statement(__package__, "runs_for_series"), parameters)
-    return parameters | {"run_ids": [run_id for (run_id,) in written]}
+    parameters["run_ids"] = [run_id for (run_id,) in written]
+    # Looked for first: a distributed Postgres refuses a deletion that reads another table.
+    kept = database.execute(statement(__package__, "kept_windows"), parameters).fetchall()
+    columns = ("kept_ids", "kept_days", "kept_model_ids", "kept_lengths")
+    return parameters | {name: [row[at] for row in kept] for at, name in enumerate(columns)}
 
 
 def _votes_of(database: Database, series: list[Series]) -> list[Series]:

@@ -9,18 +9,11 @@
 )
 or (
     stored.run_id = any(%(run_ids)s::uuid[])
-    and not exists (
-        select 1
-        from {regimes} as others
-        where
-            others.region <> %(vote)s
-            and others.instrument_id = stored.entity_id
-            and others.as_of_date = stored.as_of_date
-            and others.model_id = stored.model_id
-            and others.window_days = stored.window_days
-            and (others.region, others.model_id, others.window_days) not in (
-                select *
-                from unnest(%(regions)s::text[], %(model_ids)s::text[], %(lengths)s::integer[])
-            )
+    and (stored.entity_id, stored.as_of_date, stored.model_id, stored.window_days) not in (
+        select *
+        from unnest(
+            %(kept_ids)s::text[], %(kept_days)s::date[],
+            %(kept_model_ids)s::text[], %(kept_lengths)s::integer[]
+        )
     )
 )

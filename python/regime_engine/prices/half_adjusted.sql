@@ -6,14 +6,10 @@ select
 from {prices}
 where instrument_id in (
 
-    select asked.instrument_id
-    from unnest(%(instrument_ids)s::text[]) as asked (instrument_id)
-    where exists (
-        select 1
-        from {prices} as adjusted
-        where adjusted.instrument_id = asked.instrument_id
-            and adjusted.adjusted_close is not null
-    )
+    select adjusted.instrument_id
+    from {prices} as adjusted
+    where adjusted.instrument_id = any(%(instrument_ids)s)
+        and adjusted.adjusted_close is not null
 
 )
 group by instrument_id

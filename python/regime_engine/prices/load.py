@@ -505,25 +505,43 @@ def _refuse_contradictions(database: Database, files: list[StagedFile]) -> None:
 
 def _are_new(database: Database, instrument_ids: Iterable[str]) -> bool:
     """Whether none of the instruments has a price."""
-    (found,) = database.one(
+    found = database.first(
         statement(__package__, "has_prices"),
         {"instrument_ids": sorted(instrument_ids)},
         prices=table(database, PRICES),
     )
-    return not found
+    return found is None
+
+
+def _days(survey: Survey, instrument_ids: Iterable[str]) -> dict[str, object]:
+    """The parameters for the first and the last day that a file has of each of these instruments."""
+    names = sorted(instrument_ids)
+    return {
+        "instrument_ids": names,
+        "firsts": [survey.firsts[name] for name in names],
+        "lasts": [survey.lasts[name] for name in names],
+    }
 
 
 def _refuse_by_stored(database: Database, file: StagedFile, table_columns: set[str]) -> None:
-    """Refuse the rows that would make half a row with what is stored."""
+    """Refuse the rows that would make half a row with what is stored.
+
+    What is stored is copied first: a distributed Postgres joins no table of its own with a temporary
+    one.
+    """
     if "close" not in file.columns:
-        refuse = "refuse_without_close"
+        refuse, needed = "refuse_without_close", {*KEY, "close"}
     elif "adjusted_close" in table_columns - set(file.columns):
-        refuse = "refuse_half_adjusted"
+        refuse, needed = "refuse_half_adjusted", {*KEY, "close", "adjusted_close"}
     else:
         return
-    parameters = {"file_number": file.number}
-    prices = table(database, PRICES)
-    database.execute(statement(__package__, refuse), parameters, prices=prices)
+    database.execute(
+        statement(__package__, "copy_stored"),
+        _days(file.survey, file.survey.firsts),
+        prices=table(database, PRICES),
+        columns=names(sorted(needed), "stored"),
+    )
+    database.execute(statement(__package__, refuse), {"file_number": file.number})
 
 
 def _keep_refused(database: Database, file: StagedFile) -> int:
@@ -553,12 +571,17 @@ def _readable(name: str | Path) -> str:
 
 def _newly_adjusted(database: Database, file: StagedFile) -> set[str]:
     """The instruments with prices that get their first adjusted close from the file."""
-    if not file.survey.adjusted:
+    adjusted = file.survey.adjusted
+    if not adjusted:
         return set()
+    prices = table(database, PRICES)
+    # Of most instruments, a look at a month spares the look at all their days.
+    lately = database.execute(
+        statement(__package__, "lately_adjusted"), _days(file.survey, adjusted), prices=prices
+    )
+    others = adjusted - {name for (name,) in lately}
     found = database.execute(
-        statement(__package__, "newly_adjusted"),
-        {"instrument_ids": sorted(file.survey.adjusted)},
-        prices=table(database, PRICES),
+        statement(__package__, "newly_adjusted"), {"instrument_ids": sorted(others)}, prices=prices
     )
     return {name for (name,) in found}
 
@@ -575,16 +598,16 @@ def _half_adjusted(database: Database, instrument_ids: set[str]) -> list[HalfAdj
 def _insert(database: Database, file: StagedFile, is_dated: bool, count: int) -> int:
     """Write the good rows of new instruments; returns how many, which is `count`."""
     with _needs_a_key(database):
-        inserted = database.execute(
+        (inserted,) = database.one(
             statement(__package__, "insert_prices"),
             {"file_number": file.number},
             **_slots(database, file, is_dated),
-        ).rowcount
+        )
     if inserted != count:
         raise RegimeError(
             f"{file.path}: another program wrote prices of its instruments: load it again"
         )
-    return inserted
+    return int(inserted)
 
 
 def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, int]:
@@ -594,8 +617,9 @@ def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, 
     """
     values = [name for name in file.columns if name not in KEY]
     dated = ["loaded_at"] if is_dated else []
+    before = _count_stored(database, file)
     with _needs_a_key(database):
-        inserted, updated = database.one(
+        (written,) = database.one(
             statement(__package__, "upsert_prices"),
             {"file_number": file.number},
             assignments=assignments([*values, *dated]),
@@ -603,7 +627,18 @@ def _upsert(database: Database, file: StagedFile, is_dated: bool) -> tuple[int, 
             excluded=names(values, "excluded"),
             **_slots(database, file, is_dated),
         )
-    return inserted, updated
+    inserted = _count_stored(database, file) - before if written else 0
+    return inserted, written - inserted
+
+
+def _count_stored(database: Database, file: StagedFile) -> int:
+    """How many prices are stored between the first and the last day of the file's instruments."""
+    (number,) = database.one(
+        statement(__package__, "count_stored"),
+        _days(file.survey, file.survey.firsts),
+        prices=table(database, PRICES),
+    )
+    return int(number)
 
 
 def _slots(database: Database, file: StagedFile, is_dated: bool) -> dict[str, sql.Composable]:

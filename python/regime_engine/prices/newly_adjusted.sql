@@ -1,14 +1,6 @@
 -- Of these instruments, those that have prices and no adjusted close.
-select asked.instrument_id
-from unnest(%(instrument_ids)s::text[]) as asked (instrument_id)
-where exists (
-        select 1
-        from {prices} as stored
-        where stored.instrument_id = asked.instrument_id
-    )
-    and not exists (
-        select 1
-        from {prices} as adjusted
-        where adjusted.instrument_id = asked.instrument_id
-            and adjusted.adjusted_close is not null
-    )
+select instrument_id
+from {prices}
+where instrument_id = any(%(instrument_ids)s)
+group by instrument_id
+having count(adjusted_close) = 0

@@ -2,7 +2,7 @@
 update staged_prices as staged
 set reason = 'close differs from the stored ' || stored.close
     || ', which has an adjusted_close, and the file has none: load both'
-from {prices} as stored
+from stored_prices as stored
 where staged.file_number = %(file_number)s
     and staged.reason is null
     and stored.instrument_id = staged.instrument_id

@@ -5,7 +5,7 @@ where staged.file_number = %(file_number)s
     and staged.reason is null
     and not exists (
         select 1
-        from {prices} as stored
+        from stored_prices as stored
         where stored.instrument_id = staged.instrument_id
             and stored.trade_date = staged.trade_date
             and stored.close is not null

@@ -159,7 +159,7 @@ def _by_index(
     vector = asked.vector[: nearest_index.size(dimension)]
     parameters = {"asked": vector.tolist(), "before": asked.first_trade_date}
     # Rule out every other plan: it would decode every vector in SQL.
-    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"):
+    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
         database.execute("set local {setting} = off", setting=sql.Identifier(setting))
     # The index sorts some 50 bytes a window.
     database.execute("set local work_mem = '256MB'")

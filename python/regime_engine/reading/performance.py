@@ -12,6 +12,7 @@ import numpy as np
 from regime_engine import measures, seeds
 from regime_engine.arrays import Floats
 from regime_engine.database import Database
+from regime_engine.database.distinct import distinct
 from regime_engine.errors import RegimeError
 from regime_engine.reading.rows import fetch_audit
 from regime_engine.reading.scored_days import Rule, ScoredDays
@@ -140,25 +141,8 @@ def performance(days: ScoredDays, rule: Rule, beside: Benchmark | None = None) -
 
 
 def _instruments(database: Database) -> list[str]:
-    """All that have features, each found by one look into the key of the table."""
-    rows = fetch_audit(
-        database,
-        """
-        with recursive instruments as (
-            (select min(instrument_id) as instrument_id from {daily_features})
-            union all
-            select (
-                select min(features.instrument_id)
-                from {daily_features} as features
-                where features.instrument_id > instruments.instrument_id
-            )
-            from instruments
-            where instruments.instrument_id is not null
-        )
-
-        select instrument_id from instruments where instrument_id is not null
-        """,
-    ).rows
+    """All that have features."""
+    rows = fetch_audit(database, distinct(database, "daily_features", "instrument_id")).rows
     return [name for (name,) in rows]
 
 

@@ -51,10 +51,12 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def regime_command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess:
+def regime_command(
+    settings: Settings, *arguments: str, timeout: float = TIMEOUT
+) -> subprocess.CompletedProcess:
     """Run `regime` on the database of the settings; no traceback may ever show."""
     process = Process("regime", arguments, environment(settings))
-    stdout, stderr = process.communicate(TIMEOUT)
+    stdout, stderr = process.communicate(timeout)
     assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
