@@ -40,11 +40,10 @@ from regime_engine.database import connect, libpq_environment
 
 TIMEOUT = 600  # seconds; a cluster for tests may be slow
 URL = os.environ.get("REGIME_TEST_CITUS_URL", "")
+if not URL:
+    pytest.skip("REGIME_TEST_CITUS_URL names no Citus", allow_module_level=True)
 
-pytestmark = [
-    pytest.mark.one_server,
-    pytest.mark.skipif(not URL, reason="REGIME_TEST_CITUS_URL names no Citus"),
-]
+pytestmark = pytest.mark.one_server
 
 FIRST_DAY, LAST_DAY = "2012-01-01", "2018-12-14"
 WRITTEN = (PRICES, FEATURES, EMBEDDINGS, REGIMES, TRANSITIONS, MODELS)
