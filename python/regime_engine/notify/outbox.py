@@ -30,8 +30,9 @@ USUAL_NOVELTY = 99
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 
 _NOVELTY = sql.SQL("""
-    case jsonb_typeof(stored.metadata -> 'novelty')
-        when 'number' then (stored.metadata ->> 'novelty')::numeric
+    case
+        when jsonb_typeof(stored.metadata -> 'novelty') = 'number'
+            then (stored.metadata ->> 'novelty')::numeric
     end
 """)
 
