@@ -51,10 +51,12 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def regime_command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess:
+def regime_command(
+    settings: Settings, *arguments: str, timeout: float = TIMEOUT
+) -> subprocess.CompletedProcess:
     """Run `regime` on the database of the settings; no traceback may ever show."""
     process = Process("regime", arguments, environment(settings))
-    stdout, stderr = process.communicate(TIMEOUT)
+    stdout, stderr = process.communicate(timeout)
     assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
@@ -66,10 +68,12 @@ def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 
 def refusal(done: subprocess.CompletedProcess) -> str:
     """The one line that a command prints which cannot do what it was asked, but for what it was
-    doing."""
+    doing or waiting for."""
     assert done.returncode == 1, done.stdout + done.stderr
     *phases, line = done.stderr.splitlines()
-    assert all(phase.endswith(" …") for phase in phases), done.stderr
+    assert all(phase.endswith(" …") or phase.startswith("waiting for ") for phase in phases), (
+        done.stderr
+    )
     return line
 
 

@@ -24,6 +24,8 @@ from project import ROOT, run_in
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from servers import DATABASE, MODULE_DATABASE
+from shapes import refused
+from statements import recorded
 from stored import ENGINE_TABLES, FEATURES, PRICES, REVISIONS, RUNS, versions
 
 from regime_engine import roles
@@ -41,7 +43,14 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def demonstrated(server):
+def sent(server):
+    """What the commands of this file have sent to the server."""
+    with recorded(server) as sent:
+        yield sent
+
+
+@pytest.fixture(scope="module")
+def demonstrated(server, sent):
     """A database on which the demo ran, and what it printed."""
     with server.database(MODULE_DATABASE) as settings:
         yield settings, regime_command(settings, "demo")
@@ -229,3 +238,12 @@ def test_the_session_of_the_page_on_python_prints_what_is_shown(
     monkeypatch.chdir(tmp_path)
     require_session("docs/python.md", capsys)
     assert (tmp_path / "regimes.png").read_bytes().startswith(b"\x89PNG")
+
+
+# The last test here: it reads what all others have sent.
+
+
+def test_a_citus_would_refuse_nothing_of_what_was_sent(demonstrated, sent):
+    settings, _ = demonstrated
+    with connect(settings) as database:
+        assert refused(database, sent()) == {}
