@@ -18,7 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from regime_engine.config import Settings
-from regime_engine.database import connect, embedded
+from regime_engine.database import connect, embedded, libpq_environment
 
 
 def forget_environment() -> None:
@@ -64,6 +64,32 @@ def command(settings: Settings, *arguments: str) -> float:
         [program, *arguments], env=os.environ | variables, check=True, stdout=subprocess.DEVNULL
     )
     return time.perf_counter() - begin
+
+
+def dbt_command(settings: Settings, *arguments: str) -> float:
+    with connect(settings) as database:
+        variables = libpq_environment(database)
+    project = Path(__file__).resolve().parents[1]
+    program = Path(sys.executable).with_name("dbt")
+    with tempfile.TemporaryDirectory(prefix="regime-benchmark-") as target:
+        begin = time.perf_counter()
+        subprocess.run(
+            [
+                program,
+                *arguments,
+                "--profiles-dir",
+                "profiles",
+                "--target-path",
+                target,
+                "--log-path",
+                target,
+            ],
+            env=os.environ | variables,
+            cwd=project,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return time.perf_counter() - begin
 
 
 def conninfo(settings: Settings) -> str:

@@ -20,8 +20,7 @@ versions as (
 
 ),
 
--- Not materialized: a run's own are then looked up by their indexes.
-revisions as not materialized (
+revisions as (
 
     select * from {{ ref('regime_revisions') }}
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from regime_engine.database import Database, row_hash
+from regime_engine.database.statements import statement
 from regime_engine.errors import RegimeError
 
 SEAL_HASH = row_hash("%(seal_number)s::integer, row_hash, %(seal_before)s::text")
@@ -76,36 +77,33 @@ def hashes(
     database: Database, run_id: uuid.UUID, table: str, names: Iterable[str]
 ) -> dict[str, str]:
     """Entity or region → the hash over its rows that the run wrote, of those that have some."""
-    rows = database.execute(
-        """
-        select entity_or_region, sha256
-        from {run_contents}
-        where run_id = %s and table_name = %s and entity_or_region = any(%s)
-        """,
-        [run_id, table, list(names)],
-    )
-    return dict(rows.fetchall())
+    return {
+        name: sha256 for *_, name, sha256 in _contents(database, [run_id], [table], list(names))
+    }
 
 
 def contents(
     database: Database, run_ids: list[uuid.UUID], tables: list[str]
 ) -> dict[uuid.UUID, dict[str, str]]:
     """Run → table → the hash over the rows that the run wrote, in force or kept as revisions."""
-    found = database.execute(
-        """
-        select run_id, table_name, entity_or_region, sha256
-        from {run_contents}
-        where run_id = any(%s) and table_name = any(%s)
-        """,
-        [run_ids, tables],
-    )
     hashes: dict[uuid.UUID, dict[str, dict[str, str]]] = {run_id: {} for run_id in run_ids}
-    for run_id, table, name, sha256 in found:
+    for run_id, table, name, sha256 in _contents(database, run_ids, tables):
         hashes[run_id].setdefault(table, {})[name] = sha256
     return {
         run_id: {table: combined(by_name) for table, by_name in sorted(of_run.items())}
         for run_id, of_run in hashes.items()
     }
+
+
+def _contents(
+    database: Database, run_ids: list[uuid.UUID], tables: list[str], names: list[str] | None = None
+) -> list[tuple[uuid.UUID, str, str, str]]:
+    """(run, table, entity or region, hash over its rows that the run wrote), of those with some.
+
+    names: the entities or regions; None for all
+    """
+    parameters = {"run_ids": run_ids, "tables": tables, "names": names}
+    return database.execute(statement(__package__, "contents_of_runs"), parameters).fetchall()
 
 
 def of_rows(lines: Iterable[bytes]) -> str:

@@ -143,6 +143,6 @@ def _runner(
     from regime_engine.engine.workers import dask, processes
 
     if scheduler:
-        waiting = f"embed: waiting for the workers of the Dask scheduler at {scheduler}"
+        waiting = f"embed: waiting for the workers of the Dask scheduler at {scheduler} …"
         return lambda run, ids: said_if_slow(waiting, dask(database, request, scheduler, run, ids))
     return partial(processes, database.settings, request, workers)

@@ -10,10 +10,9 @@ from psycopg import pq, sql
 from regime_engine.config import Settings
 from regime_engine.errors import RegimeError
 
-# What decides how values are read and written, how names are resolved, what a statement sees, and how
-# long it takes.
-# A role, a database, an environment or a pooler may have set any of them otherwise. A test holds
-# this list and the one in profiles/profiles.yml together.
+# What decides how values are read and written, how names are resolved, what a statement sees, and
+# how long it takes. A role, a database, an environment or a pooler may have set any of them
+# otherwise. A test holds this list and the one in profiles/profiles.yml together.
 SETTINGS = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",

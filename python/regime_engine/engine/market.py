@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ from regime_engine.windows import Features, Stretch, Windows
 
 BATCH_WINDOWS = 8192
 # Instruments whose features are fetched at once.
-GROUP_OF_HISTORIES, GROUP_OF_DAYS = 16, 64
+GROUP_OF_HISTORIES, GROUP_OF_DAYS = 16, 256
 FEW_DAYS = 30
 MARK_AT_GROWTH = 1.1  # of what a process has written: few times, however large the market
 
@@ -195,7 +196,8 @@ def _require_own_region(regions: dict[str, seeds.Region], instrument_id: str) ->
 
 
 def _groups(stretch: Stretch, instrument_ids: list[str]) -> list[list[str]]:
-    first, last = stretch.span
+    # A stretch without an end ends with the prices, which is today at the latest.
+    first, last = stretch.start or date.min, stretch.end or datetime.now(UTC).date()
     size = GROUP_OF_DAYS if (last - first).days <= FEW_DAYS else GROUP_OF_HISTORIES
     return [instrument_ids[begin : begin + size] for begin in range(0, len(instrument_ids), size)]
 

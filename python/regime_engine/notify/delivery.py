@@ -1,8 +1,8 @@
 """Sends what is in the outbox: each notification reaches each channel, even if a sender is killed.
 
-A sender locks the row of a delivery, sends the message, records it and commits. If the sender is
-killed in between, the lock ends, and the next sender sends the message again, with the same id. A
-channel that is down is tried once, and each time the pause before the next try is longer.
+A sender locks the channel, sends a message, records it and commits. If the sender is killed in
+between, the lock ends, and the next sender sends the message again, with the same id. A channel
+that is down is tried once, and each time the pause before the next try is longer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +41,8 @@ def plan(database: Database, channels: Sequence[Channel], since: date) -> dict[s
     returns channel → how many notifications are older than `since`, which it will never get
     """
     with database.transaction():
+        # Two that write the outbox at once would lock each other out on a distributed Postgres.
+        database.take_turns(["notifications"])
         outbox.record(database, since)
         outbox.reinstate(database)
         return {channel.name: outbox.plan(database, channel, since)[1] for channel in channels}
@@ -83,13 +85,14 @@ def send(
             with database.transaction():
                 # A machine that lost its power says nothing: the server then ends its session.
                 database.execute("set local idle_in_transaction_session_timeout = '5min'")
+                database.take_turns([f"notifications/{channel.name}"])
                 claimed = outbox.claim(database, channel.name, due, tried)
                 if claimed is None:
                     break
                 tried.append(claimed.news.notification_id)
                 done, is_down = _try(database, channel, claimed)
-            if is_down and done.next_attempt_at:
-                outbox.postpone(database, channel.name, done.next_attempt_at)
+                if is_down and done.next_attempt_at:
+                    outbox.postpone(database, channel.name, done.next_attempt_at)
             yield done
 
 

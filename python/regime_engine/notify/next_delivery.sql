@@ -1,5 +1,4 @@
--- The oldest delivery of a channel that is due and that no other session is about to send. The lock
--- is the claim to it: it ends with the session, however that ends.
+-- The oldest delivery of a channel that is due.
 select
     news.notification_id,
     news.kind,
@@ -21,4 +20,3 @@ where
     and not delivery.notification_id = any(%(tried)s::text[])
 order by news.created_at, news.as_of_date, news.notification_id
 limit 1
-for update of delivery skip locked

@@ -30,9 +30,8 @@ USUAL_NOVELTY = 99
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 
 _NOVELTY = sql.SQL("""
-    case
-        when jsonb_typeof(stored.metadata -> 'novelty') = 'number'
-            then (stored.metadata ->> 'novelty')::numeric
+    case jsonb_typeof(stored.metadata -> 'novelty')
+        when 'number' then (stored.metadata ->> 'novelty')::numeric
     end
 """)
 
@@ -52,7 +51,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Claim:
-    """A delivery that no other session is about to send, until the transaction ends."""
+    """A delivery that is to be sent."""
 
     news: Notification
     attempts: int
@@ -191,13 +190,31 @@ def plan(database: Database, channel: Channel, since: date) -> tuple[int, int]:
 
 def reinstate(database: Database) -> None:
     """Let what was withdrawn and is so again wait again."""
-    query = statement(__package__, "reinstate")
-    database.execute(query, {"now": now(database)}, still_so=_still_so(database))
+    query = statement(__package__, "so_again")
+    found = database.execute(query, still_so=_still_so(database)).fetchall()
+    if not found:
+        return
+    notification_ids, channels = zip(*found, strict=True)
+    database.execute(
+        """
+        update {notification_deliveries}
+        set status = 'WAITING', next_attempt_at = %(now)s
+        where
+            status = 'WITHDRAWN'
+            and (notification_id, channel) in (
+                select * from unnest(%(notification_ids)s::text[], %(channels)s::text[])
+            )
+        """,
+        {
+            "now": now(database),
+            "notification_ids": list(notification_ids),
+            "channels": list(channels),
+        },
+    )
 
 
 def claim(database: Database, channel: str, due: datetime | str, tried: list[str]) -> Claim | None:
-    """The next delivery of a channel, for the transaction that the caller has begun; None if none
-    is due.
+    """The next delivery of a channel that the caller has locked; None if none is due.
 
     due: those that may be tried by then, or 'infinity'; tried: the ids that are left out
     """

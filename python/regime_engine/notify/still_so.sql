@@ -1,5 +1,5 @@
--- Whether what a notification (news) says is still so. A run that failed has failed. Each condition is
--- written out, because a Citus misreads `case news.kind when` in a statement that writes.
+-- Whether what a notification (news) says is still so. A run that failed has failed.
+-- Not `case news.kind when …`: Citus writes it anew for its nodes as a comparison of a truth value.
 case
     when news.kind = 'transition' then {is_stored}
     when news.kind = 'retraction' then not {is_stored}

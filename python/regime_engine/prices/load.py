@@ -514,7 +514,7 @@ def _are_new(database: Database, instrument_ids: Iterable[str]) -> bool:
 
 
 def _days(survey: Survey, instrument_ids: Iterable[str]) -> dict[str, object]:
-    """The parameters for the first and the last day that a file has of each of these instruments."""
+    """The first and the last day that a file has of each of these instruments, as parameters."""
     names = sorted(instrument_ids)
     return {
         "instrument_ids": names,
@@ -526,7 +526,7 @@ def _days(survey: Survey, instrument_ids: Iterable[str]) -> dict[str, object]:
 def _refuse_by_stored(database: Database, file: StagedFile, table_columns: set[str]) -> None:
     """Refuse the rows that would make half a row with what is stored.
 
-    What is stored is copied first: a distributed Postgres joins no table of its own with a temporary
+    What is stored is copied first: a distributed Postgres joins none of its tables with a temporary
     one.
     """
     if "close" not in file.columns:

@@ -68,10 +68,12 @@ def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 
 def refusal(done: subprocess.CompletedProcess) -> str:
     """The one line that a command prints which cannot do what it was asked, but for what it was
-    doing."""
+    doing or waiting for."""
     assert done.returncode == 1, done.stdout + done.stderr
     *phases, line = done.stderr.splitlines()
-    assert all(phase.endswith(" …") for phase in phases), done.stderr
+    assert all(phase.endswith(" …") or phase.startswith("waiting for ") for phase in phases), (
+        done.stderr
+    )
     return line
 
 

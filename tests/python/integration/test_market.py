@@ -477,7 +477,7 @@ def test_a_dask_cluster_that_cannot_do_the_work_gets_a_line(regime, scheduler, t
         return regime("embed", "--all", "--scheduler", scheduler)
 
     waiting, reason = refused().stderr.splitlines()
-    assert waiting == f"embed: waiting for the workers of the Dask scheduler at {scheduler}"
+    assert waiting == f"embed: waiting for the workers of the Dask scheduler at {scheduler} …"
     assert f"the Dask scheduler at {scheduler} has no workers" in reason
     package = tmp_path / "regime_engine" / "__init__.py"
     package.parent.mkdir()

@@ -292,7 +292,7 @@ def test_two_senders_at_once_send_each_once(settings, database, hook):
     second = Process("regime", NOTIFY, environment(settings))
     wait_until(
         database,
-        "select count(*) = 2 from pg_stat_activity where state = 'idle in transaction'",
+        "select exists (select 1 from pg_stat_activity where wait_event_type = 'Lock')",
     )
     hook.held.clear()
     assert {first.wait(60), second.wait(60)} == {0}
