@@ -51,7 +51,7 @@ FIRST_DAY, LAST_DAY = "2012-01-01", "2018-12-14"
 WRITTEN = (PRICES, FEATURES, EMBEDDINGS, REGIMES, TRANSITIONS, MODELS)
 # The times of a load, a build and a run; two databases never agree on them.
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "fitted_at", "row_hash")
+OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "row_hash")
 
 
 @dataclass(frozen=True)
