@@ -211,7 +211,7 @@ def refused(database: Database, sent: Iterable[Sent]) -> dict[str, set[str]]:
     with database.transaction(force_rollback=True):
         for _, text in texts:
             if TEMPORARY.match(text):
-                table = re.sub(r"\$\d+", "null", text.rstrip(";"))
+                table = re.sub(r"\$\d+", "null", text)
                 empty = " with no data" if AS_QUERY.match(text) else ""
                 with contextlib.suppress(errors.DuplicateTable), database.transaction():
                     database.connection.execute(f"{table}{empty}".encode())
@@ -227,8 +227,9 @@ def refused(database: Database, sent: Iterable[Sent]) -> dict[str, set[str]]:
 
 
 def named_here(statement: str) -> str:
-    """A statement of dbt with names that do not change from database to database and run to run."""
-    unnumbered = re.sub(r"__dbt_tmp\d+", "__dbt_tmp", COMMENTS.sub("", statement, count=1))
+    """A statement without its end, and without what dbt names anew in each database and run."""
+    bare = COMMENTS.sub("", statement, count=1).rstrip("; \n")
+    unnumbered = re.sub(r"__dbt_tmp\d+", "__dbt_tmp", bare)
     return re.sub(r'"\w+"\.("\w+"\."\w+")', r"\1", unnumbered)
 
 

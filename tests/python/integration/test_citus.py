@@ -50,7 +50,8 @@ pytestmark = pytest.mark.one_server
 FIRST_DAY, LAST_DAY = "2012-01-01", "2018-12-14"
 WRITTEN = (PRICES, FEATURES, EMBEDDINGS, REGIMES, TRANSITIONS, MODELS)
 # The times of a load, a build and a run; two databases never agree on them.
-OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "fitted_at", "row_hash")
+RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "row_hash")
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,9 @@ def require_same_tables(both: Both) -> None:
     on_citus, on_plain = both.contents(*OF_A_MOMENT)
     for table in WRITTEN:
         assert on_citus[table], table
-        assert on_citus[table] == on_plain[table], table
+        # A vote names the runs of its voters.
+        rows = ([RUN_ID.sub("", row) for row in each[table]] for each in (on_citus, on_plain))
+        assert next(rows) == next(rows), table
 
 
 READING = [
