@@ -181,7 +181,10 @@ class Rules:
     @cached_property
     def copied(self) -> set[str]:
         query = "select name::regclass::oid::text from unnest(%s::text[]) as name"
-        return {name for (name,) in self.database.execute(query, [list(ON_EVERY_NODE)])}
+        return {
+            name
+            for (name,) in self.database.execute(query, [[*{*ON_EVERY_NODE} - self.layout.keys()]])
+        }
 
     @cached_property
     def local(self) -> set[str]:
