@@ -181,10 +181,7 @@ class Rules:
     @cached_property
     def copied(self) -> set[str]:
         query = "select name::regclass::oid::text from unnest(%s::text[]) as name"
-        return {
-            name
-            for (name,) in self.database.execute(query, [[*{*ON_EVERY_NODE} - self.layout.keys()]])
-        }
+        return {name for (name,) in self.database.execute(query, [list(ON_EVERY_NODE)])}
 
     @cached_property
     def local(self) -> set[str]:
