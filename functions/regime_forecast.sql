@@ -1,10 +1,15 @@
-{# The names are without the database, because Postgres stores the body as text and a copy of the
+{# In plpgsql, as market_of: so Citus asks the node that has the series.
+
+   The names are without the database, because Postgres stores the body as text and a copy of the
    database has another name. They are rendered, because `dbt build --empty` would otherwise store
    an empty selection in their place for good. #}
 {% set regimes = ref('regimes').include(database=false).render() %}
 {% set regime_labels = ref('regime_labels').include(database=false).render() %}
 {% set smoothed_probabilities = function('smoothed_probabilities').include(database=false) %}
 {% set confined_probabilities = function('confined_probabilities').include(database=false) %}
+#variable_conflict use_column
+begin
+return query
 with
 
 regimes as (
@@ -145,7 +150,7 @@ walked as (
 
     select
         {{ confined_probabilities }}(
-            laws.label_law, laws.state_law, chain.probabilities, sets.allowed, 0.95, horizon
+            laws.label_law, laws.state_law, chain.probabilities, sets.allowed, 0.95, days_ahead
         ) as mass
 
     from laws
@@ -170,7 +175,7 @@ totals as (
 
 select
     today.as_of_date,
-    horizon,
+    days_ahead as horizon,
     today.regime_label,
     known.label,
 
@@ -188,4 +193,5 @@ cross join walked
 inner join totals as elsewhere on known.place + 2 = elsewhere.s
 inner join totals as below on known.place + 2 + laws.k = below.s
 inner join totals as stayed on stayed.s = 2
-order by known.place
+order by known.place;
+end

@@ -12,9 +12,9 @@ features as not materialized (
 
 ),
 
-regimes as (
+runs as (
 
-    select * from {{ ref('regimes') }}
+    select * from {{ ref('regime_runs') }}
 
 ),
 
@@ -193,12 +193,29 @@ checked as (
 
 ),
 
+-- Those that can have regimes. They are not read from the regimes, which a distributed Postgres may have
+-- on other nodes than the embeddings.
+instruments as (
+
+    select instrument_id from features
+
+    union
+
+    select entity_id as instrument_id from embeddings
+    where entity_type = 'INSTRUMENT'
+
+    union
+
+    select parameters ->> 'instrument_id' as instrument_id from runs
+
+),
+
 -- Windows of regimes for which no embedding is stored.
 absent as (
 
     select
         'INSTRUMENT' as entity_type,
-        regimes.instrument_id as entity_id,
+        instruments.instrument_id as entity_id,
         regimes.as_of_date,
         regimes.model_id,
         regimes.window_days,
@@ -222,19 +239,12 @@ absent as (
 
         regimes.run_id
 
-    from regimes
-    where
-        not {{ is_voted('regimes.region') }}
-        and not exists (
-            select 1
-            from embeddings
-            where
-                embeddings.entity_type = 'INSTRUMENT'
-                and embeddings.entity_id = regimes.instrument_id
-                and embeddings.as_of_date = regimes.as_of_date
-                and embeddings.model_id = regimes.model_id
-                and embeddings.window_days = regimes.window_days
-        )
+    from instruments
+    cross join lateral (
+
+        select * from {{ function('regimes_without_a_window') }}(instruments.instrument_id)
+
+    ) as regimes
 
 ),
 

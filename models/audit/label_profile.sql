@@ -24,30 +24,37 @@ labelled as (
         series.region,
         series.model_id,
         series.window_days,
-        regime.regime_label,
-
-        market.trade_date,
-        market.adjusted_log_return,
-        market.day_return,
-        market.next_21_days_return,
-        market.trading_days_a_year
+        both_of_the_day.*
 
     from series
-    cross join lateral {{ function('market_of') }}(series.instrument_id) as market
-    inner join lateral (
+    cross join lateral (
 
-        select regimes.*
-        from regimes
-        where
-            regimes.region = series.region
-            and regimes.as_of_date = market.trade_date
-            and regimes.model_id = series.model_id
-            and regimes.window_days = series.window_days
-            and regimes.instrument_id = series.instrument_id
-        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
+        select
+            regime.regime_label,
+            market.trade_date,
+            market.adjusted_log_return,
+            market.day_return,
+            market.next_21_days_return,
+            market.trading_days_a_year
+
+        from (
+
+            select * from {{ function('market_of') }}(series.instrument_id)
+
+        ) as market
+        inner join (
+
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
+
+        ) as regime
+            on
+                market.trade_date = regime.as_of_date
+                and regime.instrument_id = series.instrument_id
+        -- Calls each function once for a series.
         offset 0 -- noqa: AM09, PRS
 
-    ) as regime on true
+    ) as both_of_the_day
 
 ),
 

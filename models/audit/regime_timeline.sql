@@ -70,17 +70,13 @@ observed as (
         ) as market
         full join (
 
-            select regimes.*
-            from regimes
-            where
-                regimes.region = series.region
-                and regimes.model_id = series.model_id
-                and regimes.window_days = series.window_days
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
 
         ) as regime on market.trade_date = regime.as_of_date
         where
             regime.instrument_id = series.instrument_id
-            or (regime.region is null and series.is_current_instrument)
+            or (regime.as_of_date is null and series.is_current_instrument)
 
     ) as days on true
 

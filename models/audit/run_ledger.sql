@@ -12,12 +12,6 @@ revisions as not materialized (
 
 ),
 
-regimes as (
-
-    select * from {{ ref('regimes') }}
-
-),
-
 transitions as (
 
     select * from {{ ref('regime_transitions') }}
@@ -155,7 +149,7 @@ ledger as (
 
         runs.rows_written,
         {{ function('embeddings_of_run') }}(runs.run_id) as embeddings_in_force,
-        stored_regimes.regimes::integer as regimes_in_force,
+        stored_regimes.regimes as regimes_in_force,
         stored_regimes.first_date,
         stored_regimes.last_date,
         coalesce(transitions_by_run.transitions, 0)::integer as transitions_in_force,
@@ -169,17 +163,11 @@ ledger as (
         runs.seal
 
     from runs
-    -- A look-up in the index on run_id.
-    inner join lateral (
+    cross join lateral (
 
-        select
-            count(*) as regimes,
-            min(regimes.as_of_date) as first_date,
-            max(regimes.as_of_date) as last_date
-        from regimes
-        where regimes.run_id = runs.run_id
+        select * from {{ function('regimes_of_run') }}(runs.run_id)
 
-    ) as stored_regimes on true
+    ) as stored_regimes
     left join transitions_by_run on runs.run_id = transitions_by_run.run_id
     left join versions_by_run on runs.run_id = versions_by_run.run_id
     left join lost_by_run on runs.run_id = lost_by_run.run_id

@@ -7,31 +7,6 @@ regimes as not materialized (
 
 ),
 
--- A vote is of no instrument's returns.
-forecasts as not materialized (
-
-    select
-        region,
-        as_of_date,
-        model_id,
-        window_days,
-
-        instrument_id,
-        regime_label,
-        model_version,
-        expected_volatility,
-        {{ count_or_null("metadata -> 'trading_days_a_year'") }} as trading_days_a_year,
-        {{ truth_or_null("metadata -> 'in_sample'") }} as is_in_sample,
-
-        run_id
-
-    from regimes
-    where
-        expected_volatility is not null
-        and not {{ is_voted('region') }}
-
-),
-
 series as (
 
     select distinct
@@ -40,69 +15,102 @@ series as (
         window_days,
         instrument_id
 
-    from forecasts
+    from regimes
+    -- A vote is of no instrument's returns.
+    where not {{ is_voted('region') }}
 
 ),
 
-came as (
+days as (
 
     select
         series.region,
         series.model_id,
         series.window_days,
         series.instrument_id,
-
-        market.trade_date,
-        case
-            when count(*) over next_21_days = 21
-                then sqrt(avg(market.adjusted_log_return ^ 2) over next_21_days)
-        end as daily_volatility
+        both_of_the_day.*
 
     from series
-    cross join lateral {{ function('market_of') }}(series.instrument_id) as market
+    cross join lateral (
+
+        select
+            market.trade_date,
+            market.adjusted_log_return,
+            regime.regime_label,
+            regime.model_version,
+            regime.expected_volatility,
+            regime.metadata,
+            regime.run_id
+
+        from (
+
+            select * from {{ function('market_of') }}(series.instrument_id)
+
+        ) as market
+        left join (
+
+            select *
+            from {{ function('regimes_of') }}(series.region, series.model_id, series.window_days)
+
+        ) as regime
+            on
+                market.trade_date = regime.as_of_date
+                and regime.instrument_id = series.instrument_id
+
+    ) as both_of_the_day
+
+),
+
+came as (
+
+    select
+        *,
+        case
+            when count(*) over next_21_days = 21
+                then sqrt(avg(adjusted_log_return ^ 2) over next_21_days)
+        end as daily_volatility
+
+    from days
     window next_21_days as (
-        partition by series.region, series.model_id, series.window_days, series.instrument_id
-        order by market.trade_date
+        partition by region, model_id, window_days, instrument_id
+        order by trade_date
         rows between 1 following and 21 following
     )
+
+),
+
+forecasts as (
+
+    select
+        *,
+        {{ truth_or_null("metadata -> 'in_sample'") }} as is_in_sample,
+        {{ count_or_null("metadata -> 'trading_days_a_year'") }} as trading_days_a_year
+
+    from came
+    where expected_volatility is not null
 
 ),
 
 annualised as (
 
     select
-        came.region,
-        came.trade_date as as_of_date,
-        came.model_id,
-        came.window_days,
+        region,
+        trade_date as as_of_date,
+        model_id,
+        window_days,
 
-        came.instrument_id,
-        forecast.regime_label,
-        forecast.model_version,
-        forecast.is_in_sample,
+        instrument_id,
+        regime_label,
+        model_version,
+        is_in_sample,
 
-        forecast.expected_volatility,
-        came.daily_volatility * sqrt(forecast.trading_days_a_year)
-            as realised_volatility_21_days_after,
-        forecast.trading_days_a_year,
+        expected_volatility,
+        daily_volatility * sqrt(trading_days_a_year) as realised_volatility_21_days_after,
+        trading_days_a_year,
 
-        forecast.run_id
+        run_id
 
-    from came
-    inner join lateral (
-
-        select forecasts.*
-        from forecasts
-        where
-            forecasts.region = came.region
-            and forecasts.as_of_date = came.trade_date
-            and forecasts.model_id = came.model_id
-            and forecasts.window_days = came.window_days
-            and forecasts.instrument_id = came.instrument_id
-        -- Keeps the look-up by key: the planner cannot tell how many rows a window function gives.
-        offset 0 -- noqa: AM09, PRS
-
-    ) as forecast on true
+    from forecasts
 
 )
 

@@ -48,24 +48,32 @@ found as (
     union
     select * from revised
 
+),
+
+of_others as (
+
+    select distinct
+        found.region,
+        found.model_id,
+        found.window_days
+    from found
+    inner join {regimes} as regimes
+        on
+            found.region = regimes.region
+            and found.model_id = regimes.model_id
+            and found.window_days = regimes.window_days
+    where regimes.instrument_id <> %(instrument_id)s
+
 )
 
 select
-    found.region,
-    found.model_id,
-    found.window_days,
-    (found.region, found.model_id, found.window_days) in (select * from trained)
-    or not exists (
-        select 1
-        from {regimes} as others
-        where
-            others.region = found.region
-            and others.model_id = found.model_id
-            and others.window_days = found.window_days
-            and others.instrument_id <> %(instrument_id)s
-    ) as is_whole
+    region,
+    model_id,
+    window_days,
+    (region, model_id, window_days) in (select * from trained)
+    or (region, model_id, window_days) not in (select * from of_others) as is_whole
 from found
 where
-    found.model_id = coalesce(%(model_id)s, found.model_id)
-    and found.window_days = coalesce(%(window_days)s, found.window_days)
+    model_id = coalesce(%(model_id)s, model_id)
+    and window_days = coalesce(%(window_days)s, window_days)
 order by 1, 2, 3

@@ -70,25 +70,22 @@ def voting(database: Database, series: Series) -> Voting | None:
     """
     regions = seeds.regions(database)
     weights = _weights(regions)
-    rows = database.execute(
+    of_regions = database.rows_of_each(
         """
-        select name
-        from unnest(%(regions)s::text[]) as name
-        where exists (
+        select exists (
             select 1
             from {regimes}
             where
-                region = name and model_id = %(model_id)s and window_days = %(window_days)s
+                region = %(region)s
+                and model_id = %(model_id)s and window_days = %(window_days)s
                 and (metadata ->> 'last_trade_date')::date = as_of_date
         )
         """,
-        {
-            "regions": list(weights),
-            "model_id": series.model_id,
-            "window_days": series.window_days,
-        },
+        [vars(series) | {"region": name} for name in weights],
     )
-    found = {name for (name,) in rows}
+    found = {
+        name for name, [(has_regimes,)] in zip(weights, of_regions, strict=True) if has_regimes
+    }
     present = {name: weight for name, weight in weights.items() if name in found}
     if not present:
         return None

@@ -92,13 +92,12 @@ def _stale_regions(database: Database) -> Iterator[Event]:
     """Regions whose newest price, or whose newest regime, could not serve for a window today."""
     day = today(database)
     overview = region_overview(database).records(dict)
-    last_regimes = dict(
-        database.execute(
-            statement(__package__, "last_regimes"), {"regions": [row["region"] for row in overview]}
-        ).fetchall()
+    last_regimes = database.rows_of_each(
+        "select max(as_of_date) from {regimes} where region = %(region)s",
+        [{"region": row["region"]} for row in overview],
     )
-    for row in overview:
-        price, regime = row["last_price"], last_regimes[row["region"]]
+    for row, [(regime,)] in zip(overview, last_regimes, strict=True):
+        price = row["last_price"]
         is_regime_stale = regime and (day - regime).days > MAX_STALENESS_DAYS
         if row["is_stale"] or (price and is_regime_stale):
             document = {

@@ -6,13 +6,8 @@ case
     when news.kind = 'novelty'
         then exists (
             select 1
-            from {regimes} as stored
-            where
-                stored.region = news.region
-                and stored.as_of_date = news.as_of_date
-                and stored.model_id = news.model_id
-                and stored.window_days = news.window_days
-                and {novelty} > {usual_novelty}
+            from {regimes_of}(news.region, news.model_id, news.window_days) as stored
+            where stored.as_of_date = news.as_of_date and {novelty} > {usual_novelty}
         )
     when news.kind = 'stale' then news.region in (select region from {current_regions})
     else true

@@ -45,24 +45,18 @@ class Change:
 
 def last_labels(database: Database, all_series: Sequence[Series]) -> list[LastLabel]:
     """Of each series that has regimes, its last label."""
-    return database.rows(
+    found = database.rows_of_each(
         """
-        select asked.region, last.as_of_date, last.regime_label
-        from unnest(%s::text[], %s::text[], %s::integer[])
-            as asked (region, model_id, window_days)
-        cross join lateral (
-            select regimes.as_of_date, regimes.regime_label
-            from {regimes} as regimes
-            where
-                regimes.region = asked.region
-                and regimes.model_id = asked.model_id
-                and regimes.window_days = asked.window_days
-            order by regimes.as_of_date desc
-            limit 1
-        ) as last
+        select region, as_of_date, regime_label
+        from {regimes}
+        where
+            region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        order by as_of_date desc
+        limit 1
         """,
-        _columns(all_series),
-    ).records(LastLabel)
+        [vars(series) for series in all_series],
+    )
+    return [LastLabel(*row) for rows in found for row in rows]
 
 
 def changes(
@@ -73,18 +67,12 @@ def changes(
     before: of the same series, as `last_labels` gave them
     """
     known = {each.region: each for each in before}
-    of_series = [known.get(series.region) for series in all_series]
-    parameters = [
-        *_columns(all_series),
-        [each and each.as_of_date for each in of_series],
-        [each and each.regime_label for each in of_series],
-    ]
-    return database.rows(statement(__package__, "label_changes"), parameters).records(Change)
-
-
-def _columns(all_series: Sequence[Series]) -> list[list[object]]:
-    return [
-        [series.region for series in all_series],
-        [series.model_id for series in all_series],
-        [series.window_days for series in all_series],
-    ]
+    nothing = {"as_of_date": None, "regime_label": None}
+    found = database.rows_of_each(
+        statement(__package__, "label_changes"),
+        [
+            vars(series) | (vars(known[series.region]) if series.region in known else nothing)
+            for series in all_series
+        ],
+    )
+    return [Change(*row) for rows in found for row in rows]

@@ -1,52 +1,30 @@
--- The prices that a regime rests on: those of its window, and those that its model was trained on.
--- One row for each series asked for, of its last regime up to as_of; a vote has one for each voter.
+-- The prices that the last regime of a series up to as_of rests on: those of its window, and those that
+-- its model was trained on. A vote has a row for each voter.
 with
-
-asked as (
-
-    select *
-    from unnest(%(regions)s::text[], %(model_ids)s::text[], %(window_days)s::integer[])
-        as asked (region, model_id, window_days)
-
-),
 
 latest as (
 
     select
-        asked.region,
-        asked.model_id,
-        asked.window_days,
-        stored.as_of_date,
+        as_of_date,
         case
-            when jsonb_typeof(stored.metadata -> 'constituents') = 'array'
-                then stored.metadata -> 'constituents'
+            when jsonb_typeof(metadata -> 'constituents') = 'array'
+                then metadata -> 'constituents'
         end as constituents
-    from asked
-    cross join lateral (
-
-        select
-            regimes.as_of_date,
-            regimes.metadata
-        from {regimes} as regimes
-        where
-            regimes.region = asked.region
-            and regimes.model_id = asked.model_id
-            and regimes.window_days = asked.window_days
-            and regimes.as_of_date <= coalesce(%(as_of)s::date, 'infinity')
-        order by regimes.as_of_date desc
-        limit 1
-
-    ) as stored
+    from {regimes}
+    where
+        region = %(region)s
+        and model_id = %(model_id)s
+        and window_days = %(window_days)s
+        and as_of_date <= coalesce(%(as_of)s::date, 'infinity')
+    order by as_of_date desc
+    limit 1
 
 ),
 
 sources as (
 
     select
-        region,
-        model_id,
-        window_days,
-        region as source_region,
+        %(region)s::text as region,
         as_of_date
     from latest
     where constituents is null
@@ -54,10 +32,7 @@ sources as (
     union all
 
     select
-        latest.region,
-        latest.model_id,
-        latest.window_days,
-        voter.region as source_region,
+        voter.region,
         voter.as_of_date
     from latest
     cross join lateral jsonb_to_recordset(latest.constituents) as voter (region text, as_of_date date)
@@ -65,9 +40,9 @@ sources as (
 )
 
 select
-    sources.region,
-    sources.model_id,
-    sources.window_days,
+    %(region)s::text as region,
+    %(model_id)s::text as model_id,
+    %(window_days)s::integer as window_days,
     stored.instrument_id,
 
     (stored.metadata ->> 'first_trade_date')::date as window_from,
@@ -77,14 +52,15 @@ select
 from sources
 inner join {regimes} as stored
     on
-        sources.source_region = stored.region
+        sources.region = stored.region
         and sources.as_of_date = stored.as_of_date
-        and sources.model_id = stored.model_id
-        and sources.window_days = stored.window_days
 left join {regime_models} as models
     on
         stored.region = models.region
         and stored.model_id = models.model_id
         and stored.window_days = models.window_days
         and stored.model_version = models.version
-order by sources.region, sources.model_id, sources.window_days, stored.instrument_id
+where
+    stored.model_id = %(model_id)s
+    and stored.window_days = %(window_days)s
+order by stored.instrument_id

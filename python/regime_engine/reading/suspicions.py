@@ -94,14 +94,11 @@ def suspicions_and_prices(
     asked = list(all_series)
     if not asked:  # nor are there views, in a database without prices
         return [], Counter()
-    parameters = {
-        "regions": [series.region for series in asked],
-        "model_ids": [series.model_id for series in asked],
-        "window_days": [series.window_days for series in asked],
-        "as_of": as_of,
-    }
-    query = statement(__package__, "evidence_prices")
-    evidence = fetch_audit(database, query, parameters).records(_Evidence)
+    rested = database.rows_of_each(
+        statement(__package__, "evidence_prices"),
+        [vars(series) | {"as_of": as_of} for series in asked],
+    )
+    evidence = [_Evidence(*row) for rows in rested for row in rows]
     training_from = _training_from(database, evidence)
     found = fetch_audit(
         database,

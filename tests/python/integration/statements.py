@@ -47,7 +47,7 @@ def recorded(server: TestServer) -> Iterator[Callable[[], list[Sent]]]:
             each = (
                 Sent(found["application"], statement)
                 for found in LOGGED.finditer(text)
-                for statement in sqlparse.split(found["text"].replace("\n\t", "\n"))
+                for statement in separated(found["text"].replace("\n\t", "\n"))
             )
             return list(dict.fromkeys(each))
 
@@ -57,6 +57,11 @@ def recorded(server: TestServer) -> Iterator[Callable[[], list[Sent]]]:
             for name in ("log_statement", "log_line_prefix"):
                 database.execute("alter system reset {name}", name=sql.Identifier(name))
             database.execute("select pg_reload_conf()")
+
+
+def separated(text: str) -> list[str]:
+    """The statements of a text; dbt sends several in one."""
+    return sqlparse.split(text) if ";" in text.rstrip("; \n") else [text]
 
 
 @dataclass
@@ -107,6 +112,7 @@ def tree_of(database: Database, statement: str) -> Node:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("set local client_min_messages = log")
+            connection.execute("set local log_min_messages = fatal")
             connection.execute("set local debug_pretty_print = off")
             connection.execute("set local debug_print_rewritten = on")
             connection.execute(f"prepare shown as {statement}".encode())

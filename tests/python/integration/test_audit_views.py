@@ -616,7 +616,14 @@ def test_float32_bytes_are_numpys_numbers_to_the_bit(audited):
     assert audited.one("select audit.float32_array(null)") == (None,)
 
 
-READ_TABLES = {"regime_forecast", "market_of", "embeddings_of_run"}
+READ_TABLES = {
+    "embeddings_of_run",
+    "market_of",
+    "regime_forecast",
+    "regimes_of",
+    "regimes_of_run",
+    "regimes_without_a_window",
+}
 
 
 def test_the_functions_need_no_special_right_and_may_run_in_parallel(audited):

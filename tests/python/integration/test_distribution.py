@@ -1,6 +1,6 @@
-"""distribute_tables on a plain Postgres, and what it would ask of Citus, by functions that take note.
+"""distribute_tables on a plain Postgres, and what it asks of Citus, by functions that take note.
 
-No Citus has run here: the functions have the names and arguments of its documentation.
+The functions have the names and arguments of those of Citus.
 """
 
 from pathlib import Path
@@ -31,10 +31,10 @@ returns void language sql as
 """
 
 
-def distribute(database: Database, target: Path) -> str:
+def distribute(database: Database, target: Path, *options: str) -> str:
     """What `dbt run-operation distribute_tables` prints."""
     command = ["dbt", "run-operation", "distribute_tables", "--profiles-dir", "profiles"]
-    command += ["--target-path", target, "--log-path", target]
+    command += ["--target-path", target, "--log-path", target, *options]
     env = environment(database.settings) | libpq_environment(database) | {"PATH": forked_path()}
     return succeed(run_in(ROOT, command, env)).stdout
 
@@ -60,6 +60,13 @@ def test_the_big_tables_go_by_instrument_and_their_companions_everywhere(databas
         "runtime.notification_deliveries": "everywhere",
     }
     assert dict(database.rows(called).rows) == by_table
+
+    # A team with many instruments has too many regimes for a copy on each node.
+    database.execute("delete from pg_dist_partition")
+    distribute(database, tmp_path, "--vars", "many_instruments: 0")
+    by_region = {"runtime.regimes": 'region beside "historical"."prices_daily"'}
+    assert dict(database.rows(called).rows) == by_table | by_region
+    by_table |= by_region
 
     # Again after a table was built anew: for that one alone, since a second call would fail.
     database.execute(

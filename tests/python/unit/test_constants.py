@@ -81,7 +81,7 @@ def test_a_split_is_seen_alike():
 
 
 def test_a_forecast_has_the_same_constants():
-    assert numbers(r"allowed, (\S+), horizon", "regime_forecast") == {forecast.KEEP}
+    assert numbers(r"allowed, (\S+), days_ahead", "regime_forecast") == {forecast.KEEP}
     prior = numbers(r"(?:\(|\+ )(\d\d+)\b", "smoothed_probabilities")
     assert prior == {forecast.PRIOR_TRANSITIONS, forecast.PRIOR_TRANSITIONS - 1}
 

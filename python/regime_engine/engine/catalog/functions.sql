@@ -54,7 +54,16 @@ described as (
             ('parallel safety', proparallel::text),
             ('security', case when prosecdef then 'definer' else 'invoker' end),
             ('leakproof', proleakproof::text),
-            ('settings', array_to_string(proconfig, ', ')),
+            -- On Citus, those that read tables have a setting of its own.
+            (
+                'settings',
+                nullif(
+                    array_to_string(
+                        array_remove(proconfig, 'citus.allow_nested_distributed_execution=on'), ', '
+                    ),
+                    ''
+                )
+            ),
             ('planner support', prosupport::oid::text),
             (
                 'body',
