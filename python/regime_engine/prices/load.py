@@ -258,7 +258,7 @@ def _load_directly(
                     bad = rows.filter(pl.col("reason").is_not_null())
                     if bad.height:
                         _copy_to_staged(database, file, bad)
-                both = set()
+                both: set[str] = set()
                 if "adjusted_close" in table_columns:
                     both = file.survey.unadjusted & file.survey.adjusted
                 half_adjusted = _half_adjusted(database, both) if both else []
@@ -329,12 +329,13 @@ def _write(
         landed = not (strict and refused)
         if landed:
             with database.transaction() as prices_only:
-                if "adjusted_close" not in table_columns:
-                    suspects = set()
-                elif are_new:
-                    suspects = survey.unadjusted & survey.adjusted
-                else:
-                    suspects = survey.unadjusted | _newly_adjusted(database, file)
+                suspects: set[str] = set()
+                if "adjusted_close" in table_columns:
+                    suspects = (
+                        survey.unadjusted & survey.adjusted
+                        if are_new
+                        else survey.unadjusted | _newly_adjusted(database, file)
+                    )
                 is_dated = "loaded_at" in table_columns
                 if are_new and survey.is_unique:
                     inserted = _insert(database, file, is_dated, file.rows - refused)
