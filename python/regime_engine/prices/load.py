@@ -258,7 +258,9 @@ def _load_directly(
                     bad = rows.filter(pl.col("reason").is_not_null())
                     if bad.height:
                         _copy_to_staged(database, file, bad)
-                both = file.survey.unadjusted & file.survey.adjusted
+                both: set[str] = set()
+                if "adjusted_close" in table_columns:
+                    both = file.survey.unadjusted & file.survey.adjusted
                 half_adjusted = _half_adjusted(database, both) if both else []
                 landed = not (strict and (half_adjusted or file.good < file.rows))
                 if not landed:
@@ -327,16 +329,19 @@ def _write(
         landed = not (strict and refused)
         if landed:
             with database.transaction() as prices_only:
-                if are_new:
-                    suspects = survey.unadjusted & survey.adjusted
-                else:
-                    suspects = survey.unadjusted | _newly_adjusted(database, file)
+                suspects: set[str] = set()
+                if "adjusted_close" in table_columns:
+                    suspects = (
+                        survey.unadjusted & survey.adjusted
+                        if are_new
+                        else survey.unadjusted | _newly_adjusted(database, file)
+                    )
                 is_dated = "loaded_at" in table_columns
                 if are_new and survey.is_unique:
                     inserted = _insert(database, file, is_dated, file.rows - refused)
                 else:
                     inserted, updated = _upsert(database, file, is_dated)
-                if suspects and "adjusted_close" in table_columns:
+                if suspects:
                     half_adjusted = _half_adjusted(database, suspects)
                 if strict and half_adjusted:
                     inserted, updated, landed = 0, 0, False

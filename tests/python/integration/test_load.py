@@ -317,6 +317,29 @@ def test_the_first_adjusted_close_of_an_instrument_names_its_older_rows(
     succeed(run_load(empty_settings, write(ADJUSTED)))
 
 
+def test_an_adjusted_close_of_years_ago_is_not_the_first_one(database, write):
+    load_prices(database, write(ADJUSTED))
+    path = write("ticker,date,close,adj close\nA,2024-01-02,12,12\nB,2024-01-02,6,6\n")
+    assert load_prices(database, path).half_adjusted == (HalfAdjusted("B", 1, 2),)
+
+
+def test_only_rows_of_the_file_are_counted_and_not_those_between_them(database, write):
+    load_prices(database, write(ADJUSTED))
+    path = write(
+        "ticker,date,close,adj close\nA,2019-12-31,8,8\nA,2020-01-02,10.5,9\nA,2020-01-06,1,1\n"
+    )
+    assert counts(load_prices(database, path)) == (3, 2, 1, 0, 0)
+    assert counts(load_prices(database, path)) == (3, 0, 0, 3, 0)
+
+
+def test_a_table_without_adjusted_closes_takes_the_closes_of_a_file_that_has_both(database, write):
+    load_prices(database, write(ADJUSTED))
+    database.execute("alter table historical.prices_daily drop column adjusted_close")
+    path = write(ADJUSTED.replace("11,10", "12,10"))
+    result = load_prices(database, path)
+    assert (counts(result), result.ignored_columns) == ((3, 0, 1, 2, 0), ("adj close",))
+
+
 def test_a_close_is_not_changed_under_an_adjusted_close_that_stays(database, write):
     load_prices(database, write(ADJUSTED))
     path = write("ticker,date,close\nA,2020-01-02,10\nA,2020-01-03,5.5\nB,2020-01-02,2.5\n")
