@@ -26,10 +26,16 @@ TEMPORARY = re.compile(r"create temporary table\b", re.IGNORECASE)
 AS_QUERY = re.compile(r"[^(]*\bas\b", re.IGNORECASE)
 # On a Citus, database/distinct.py sends another one.
 PLAIN_ONLY, _, _ = statement(distinct.__package__, "distinct_by_key").as_string().partition("{")
-# What distribute_tables does: the column by which a table is distributed, or every node.
-DISTRIBUTED = {PRICES: "instrument_id", FEATURES: "instrument_id", EMBEDDINGS: "entity_id"}
+# What distribute_tables does, with many instruments: the column by which a table is distributed, or
+# every node.
+DISTRIBUTED = {
+    PRICES: "instrument_id",
+    FEATURES: "instrument_id",
+    EMBEDDINGS: "entity_id",
+    REGIMES: "region",
+}
 ON_EVERY_NODE = (
-    *("runtime.regions", "runtime.regime_labels", REGIMES, TRANSITIONS, MODELS, RUNS),
+    *("runtime.regions", "runtime.regime_labels", TRANSITIONS, MODELS, RUNS),
     *("runtime.notifications", "runtime.notification_deliveries"),
 )
 INSERT = "3"  # CmdType of nodes.h
