@@ -227,7 +227,7 @@ def refused(database: Database, sent: Iterable[Sent]) -> dict[str, set[str]]:
             for application, text in texts
             if (application in ("regime", "dbt") and WRITES.match(text))
             or (application == "regime" and READS.match(text))
-            if not text.startswith(PLAIN_ONLY)
+            if PLAIN_ONLY not in text
         }
     return {text: rules for text, rules in broken.items() if rules}
 
