@@ -4,6 +4,7 @@
    A function in plpgsql reads tables. On Citus, the node that has a series may then ask the node that
    has its instrument. Elsewhere the setting is unknown, and only a superuser may set an unknown one. #}
 {% macro scalar_function_create_replace_signature_sql(target_relation) %}
+    {{ drop_renamed_function(target_relation) }}
     create or replace function {{ target_relation.render() }} ({{ formatted_scalar_function_args_sql() }})
     returns {{ model.returns.data_type }}
     {{ scalar_function_volatility_sql() }}
