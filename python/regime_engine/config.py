@@ -28,7 +28,6 @@ _AUDIT = (
     "regime_forecast",
     "regime_spells",
     "regime_timeline",
-    "regimes_of",
     "run_ledger",
     "test_history",
     "transition_matrix",

@@ -111,5 +111,6 @@ def _likely_first(stretch: Stretch) -> date:
     """A day before which the first window of few instruments begins."""
     if stretch.start is None:
         return date.min
-    days = min(3 * stretch.window_days + 7, (stretch.start - date.min).days)
+    # Any eight days have five weekdays; the week is for holidays.
+    days = min(8 * stretch.window_days // 5 + 7, (stretch.start - date.min).days)
     return stretch.start - timedelta(days=days)

@@ -6,7 +6,7 @@ finding it once.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -190,10 +190,12 @@ def plan(database: Database, channel: Channel, since: date) -> tuple[int, int]:
 def reinstate(database: Database) -> None:
     """Let what was withdrawn and is so again wait again."""
     query = statement(__package__, "so_again")
-    found = database.execute(query, still_so=_still_so(database)).fetchall()
-    if not found:
+    found = database.rows(query, still_so=_still_so(database)).records(dict)
+    unknown = [row for row in found if row["is_so"] is None]
+    are_unusual = zip(unknown, _are_unusual(database, unknown), strict=True)
+    again = [row for row in found if row["is_so"]] + [row for row, is_so in are_unusual if is_so]
+    if not again:
         return
-    notification_ids, channels = zip(*found, strict=True)
     database.execute(
         """
         update {notification_deliveries}
@@ -206,8 +208,8 @@ def reinstate(database: Database) -> None:
         """,
         {
             "now": now(database),
-            "notification_ids": list(notification_ids),
-            "channels": list(channels),
+            "notification_ids": [row["notification_id"] for row in again],
+            "channels": [row["channel"] for row in again],
         },
     )
 
@@ -222,7 +224,12 @@ def claim(database: Database, channel: str, due: datetime | str, tried: list[str
         {"channel": channel, "due": due, "tried": tried},
         still_so=_still_so(database),
     )
-    return Claim(Notification(*row[:9]), *row[9:]) if row else None
+    if row is None:
+        return None
+    news, (attempts, is_still_so) = Notification(*row[:9]), row[9:]
+    if is_still_so is None:
+        (is_still_so,) = _are_unusual(database, [vars(news)])
+    return Claim(news, attempts, is_still_so)
 
 
 def delivered(database: Database, channel: str, claimed: Claim, warning: str | None) -> None:
@@ -303,9 +310,14 @@ def now(database: Database) -> datetime:
 
 
 def _still_so(database: Database) -> sql.Composed:
-    return database.compose(
-        statement(__package__, "still_so"), is_stored=_is_stored(database), **_novelty_slots()
-    )
+    return database.compose(statement(__package__, "still_so"), is_stored=_is_stored(database))
+
+
+def _are_unusual(database: Database, regimes: Sequence[Mapping[str, object]]) -> list[bool]:
+    """Of the regimes with these keys, whether they are stored and their windows unusual."""
+    query = statement(__package__, "still_unusual")
+    found = database.rows_of_each(query, regimes, **_novelty_slots())
+    return [is_unusual for [(is_unusual,)] in found]
 
 
 def _set(database: Database, channel: str, claimed: Claim, **values: object) -> None:
