@@ -193,8 +193,8 @@ checked as (
 
 ),
 
--- Those that can have regimes. They are not read from the regimes, which a distributed Postgres may have
--- on other nodes than the embeddings.
+-- Those that can have regimes. They are not read from the regimes, which a distributed Postgres may
+-- have on other nodes than the embeddings.
 instruments as (
 
     select instrument_id from features

@@ -163,11 +163,11 @@ ledger as (
         runs.seal
 
     from runs
-    cross join lateral (
+    inner join lateral (
 
         select * from {{ function('regimes_of_run') }}(runs.run_id)
 
-    ) as stored_regimes
+    ) as stored_regimes on true
     left join transitions_by_run on runs.run_id = transitions_by_run.run_id
     left join versions_by_run on runs.run_id = versions_by_run.run_id
     left join lost_by_run on runs.run_id = lost_by_run.run_id
