@@ -115,6 +115,17 @@ class Database:
             cursor.executemany(self.compose(query, **slots), each, returning=True)
             return [result.fetchall() for result in cursor.results()]
 
+    def rows_for_all(
+        self, query: Query, each: Sequence[Mapping[str, object]], /, **slots: sql.Composable
+    ) -> Rows:
+        """The same as one answer, which has no columns if there are no parameters."""
+        if not each:
+            return Rows([], [])
+        with self.connection.cursor() as cursor:
+            cursor.executemany(self.compose(query, **slots), each, returning=True)
+            columns = [column.name for column in cursor.description or ()]
+            return Rows(columns, [row for result in cursor.results() for row in result])
+
     def transaction(
         self, force_rollback: bool = False
     ) -> contextlib.AbstractContextManager[psycopg.Transaction]:

@@ -66,20 +66,15 @@ def latest(database: Database, model_id: str, window_days: int, region: str | No
     else:
         require_regimes(database, Series(region, model_id, window_days))
         names = [region]
-    return database.rows(
+    return database.rows_for_all(
         """
-        select newest.*
-        from unnest(%(names)s::text[]) with ordinality as asked (name, place)
-        cross join lateral (
-            select {columns}
-            from {regimes}
-            where region = name and model_id = %(model_id)s and window_days = %(window_days)s
-            order by as_of_date desc
-            limit 1
-        ) as newest
-        order by place
+        select {columns}
+        from {regimes}
+        where region = %(region)s and model_id = %(model_id)s and window_days = %(window_days)s
+        order by as_of_date desc
+        limit 1
         """,
-        {"names": names, "model_id": model_id, "window_days": window_days},
+        [vars(Series(name, model_id, window_days)) for name in names],
         columns=_OF_REGIME,
     )
 

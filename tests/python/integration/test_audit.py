@@ -191,7 +191,9 @@ def test_since_when_a_test_fails_is_told_from_its_audits(database):
 
 
 def test_the_audit_names_what_is_missing_and_what_builds_it(database, regime):
-    database.execute("drop view audit.market_days cascade")
+    database.execute(
+        "drop view audit.market_days, audit.regime_timeline, audit.label_profile cascade"
+    )
     database.execute("drop function audit.regime_forecast")
     database.execute("drop view audit.price_suspicions")
     database.execute("create table audit.price_suspicions (instrument_id text)")
