@@ -227,11 +227,11 @@ SHAPES = [
     Shape(
         "UPDATE or DELETE that reads a table of one node",
         """
-        delete from runtime.regimes as stored
+        delete from runtime.regime_transitions as stored
         where region = $1
             and not exists (select from incoming where incoming.as_of_date = stored.as_of_date)
         """,
-        "delete from runtime.regimes where region = $1 and as_of_date = any($2)",
+        "delete from runtime.regime_transitions where region = $1 and as_of_date = any($2)",
     ),
     Shape(
         "UPDATE or DELETE that reads a table of one node",
@@ -249,16 +249,16 @@ SHAPES = [
     Shape(
         "UPDATE or DELETE that reads a distributed table",
         """
-        update runtime.regimes as stored
-        set model_version = 0
+        update runtime.regions as stored
+        set description = embeddings.model_id
         from historical.numeric_window_embeddings as embeddings
         where embeddings.entity_id = stored.instrument_id
         """,
         """
         update historical.numeric_window_embeddings as stored
-        set window_days = regimes.window_days
-        from runtime.regimes
-        where regimes.instrument_id = stored.entity_id
+        set model_id = regions.region
+        from runtime.regions
+        where regions.instrument_id = stored.entity_id
         """,
     ),
     Shape(
