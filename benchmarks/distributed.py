@@ -71,14 +71,12 @@ def measure(
     make_market(settings, instruments, days)
     build_features(settings, "features")
     dbt_command(settings, "run-operation", "distribute_tables")
-    full = ("run", "--select", "daily_features", "--full-refresh")
-    yield "features, full, s", dbt_command(settings, *full)
     embed = ("embed", "--all", "--workers", str(workers), "--end", last_day(settings))
     yield "embed, s", command(settings, *embed)
     yield "embed again, s", command(settings, *embed)
     day = one_day_more(settings, days)
     yield "features, one new day, s", build_features(settings, "daily_features")
-    yield "embed, one new day, s", command(settings, "embed", "--all", "--start", day)
+    yield "embed, one new day, s", command(settings, "embed", "--all", "--as-of", day)
     with connect(settings) as database:
         size = "pg_total_relation_size"
         if database.one("select to_regproc('citus_total_relation_size') is not null") == (True,):
