@@ -106,8 +106,8 @@ class Database:
     ) -> list[list[tuple[Any, ...]]]:
         """The rows for each of the parameters, all sent together.
 
-        A look-up by key for each of some names. As one query, with a lateral join, a distributed
-        Postgres would refuse it.
+        Use it to look up several names by key: a distributed Postgres refuses the one query that
+        would do the same with a lateral join.
         """
         if not each:
             return []
@@ -118,7 +118,7 @@ class Database:
     def rows_for_all(
         self, query: Query, each: Sequence[Mapping[str, object]], /, **slots: sql.Composable
     ) -> Rows:
-        """The same as one answer, which has no columns if there are no parameters."""
+        """The rows for all of the parameters in one table; without parameters it has no columns."""
         if not each:
             return Rows([], [])
         with self.connection.cursor() as cursor:

@@ -50,8 +50,8 @@ pytestmark = pytest.mark.one_server
 
 FIRST_DAY, LAST_DAY = "2012-01-01", "2018-12-14"
 WRITTEN = (PRICES, FEATURES, EMBEDDINGS, REGIMES, TRANSITIONS, MODELS)
-# The times of a load, a build and a run; two databases never agree on them.
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The times of a load, a build and a run; two databases never agree on them.
 OF_A_MOMENT = (*OF_A_RUN, "loaded_at", "row_hash")
 
 
@@ -164,7 +164,7 @@ def many_instruments(request) -> int:
 
 @pytest.fixture(scope="module")
 def both(citus: Citus, server, many_instruments, tmp_path_factory) -> Iterator[Both]:
-    """Prices of five years, labelled by walk-forward models. On the Citus, embeddings are partitioned
+    """Prices of seven years, labelled by walk-forward models. On the Citus, embeddings are partitioned
     by year, and a week of the prices came after the tables were distributed."""
     folder = tmp_path_factory.mktemp("citus")
     with server.database(MODULE_DATABASE) as plain, pytest.MonkeyPatch.context() as patch:
